@@ -1,0 +1,118 @@
+//! One enum over all kinds that Kakehi reads, and the way back to the typed object.
+
+use std::sync::Arc;
+
+use kube::api::ObjectMeta;
+
+use super::{ConfigMap, EndpointSlice, Gateway, GatewayClass, HttpRoute, Malformed, Namespace, Obj, ReferenceGrant, Secret, Service};
+use crate::model::{Kind, ObjectId};
+
+/// A Kubernetes type with a row in the table of kinds.
+pub trait ApiKind: Sized {
+    /// Its kind.
+    const KIND: Kind;
+
+    /// Into the enum.
+    fn wrap(object: Arc<Obj<Self>>) -> Object;
+
+    /// Back, when the object is of this kind.
+    fn unwrap(object: &Object) -> Option<&Arc<Obj<Self>>>;
+}
+
+macro_rules! kinds {
+    ($($kind:ident => $type:ty),+ $(,)?) => {
+        /// An object of any kind that Kakehi reads.
+        #[derive(Clone, Debug)]
+        pub enum Object {
+            $(#[doc = concat!("A ", stringify!($kind), ".")] $kind(Arc<Obj<$type>>),)+
+        }
+
+        impl Object {
+            /// Decodes a manifest of a known kind.
+            ///
+            /// # Errors
+            /// Only when its metadata cannot be read.
+            pub fn from_value(kind: Kind, value: serde_json::Value) -> Result<Self, serde_json::Error> {
+                Ok(match kind {
+                    $(Kind::$kind => Self::$kind(Arc::new(Obj::from_value(value)?)),)+
+                })
+            }
+
+            /// The kind.
+            pub fn kind(&self) -> Kind {
+                match self {
+                    $(Self::$kind(_) => Kind::$kind,)+
+                }
+            }
+
+            /// The metadata.
+            pub fn metadata(&self) -> &ObjectMeta {
+                match self {
+                    $(Self::$kind(object) => &object.metadata,)+
+                }
+            }
+
+            /// Why the body could not be read, if so.
+            pub fn malformed(&self) -> Option<&Malformed> {
+                match self {
+                    $(Self::$kind(object) => object.body.as_ref().err(),)+
+                }
+            }
+
+            /// Fields that the type does not know.
+            pub fn unknown(&self) -> &[String] {
+                match self {
+                    $(Self::$kind(object) => &object.unknown,)+
+                }
+            }
+        }
+
+        $(
+            impl ApiKind for $type {
+                const KIND: Kind = Kind::$kind;
+
+                fn wrap(object: Arc<Obj<Self>>) -> Object {
+                    Object::$kind(object)
+                }
+
+                fn unwrap(object: &Object) -> Option<&Arc<Obj<Self>>> {
+                    match object {
+                        Object::$kind(object) => Some(object),
+                        _ => None,
+                    }
+                }
+            }
+        )+
+    };
+}
+
+kinds! {
+    GatewayClass => GatewayClass,
+    Gateway => Gateway,
+    HttpRoute => HttpRoute,
+    ReferenceGrant => ReferenceGrant,
+    Namespace => Namespace,
+    Service => Service,
+    EndpointSlice => EndpointSlice,
+    Secret => Secret,
+    ConfigMap => ConfigMap,
+}
+
+impl Object {
+    /// The identity.
+    pub fn id(&self) -> ObjectId {
+        let metadata = self.metadata();
+        ObjectId::new(self.kind(), metadata.namespace.clone().unwrap_or_default(), metadata.name.clone().unwrap_or_default())
+    }
+}
+
+/// What happened to one object. The pump of every source emits it, deletions included.
+#[derive(Clone, Debug)]
+pub struct Change {
+    /// Which object.
+    pub id: ObjectId,
+    /// Before, if it existed.
+    pub old: Option<Object>,
+    /// After, if it exists.
+    pub new: Option<Object>,
+}

@@ -1,0 +1,19 @@
+//! Kubernetes types as Kakehi reads them: the gateway-api crate and k8s-openapi, wrapped for lenient decoding.
+//!
+//! The only place that names the gateway-api crate. Its experimental types hold both channels.
+
+mod kinds;
+mod object;
+
+pub use gateway_api::apis::experimental::gatewayclasses;
+pub use gateway_api::apis::experimental::gatewayclasses::GatewayClass;
+pub use gateway_api::apis::experimental::gateways;
+pub use gateway_api::apis::experimental::gateways::Gateway;
+pub use gateway_api::apis::experimental::httproutes;
+pub use gateway_api::apis::experimental::httproutes::HttpRoute;
+pub use gateway_api::apis::experimental::referencegrants;
+pub use gateway_api::apis::experimental::referencegrants::ReferenceGrant;
+pub use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret, Service};
+pub use k8s_openapi::api::discovery::v1::EndpointSlice;
+pub use kinds::{ApiKind, Change, Object};
+pub use object::{Malformed, Obj};

@@ -1,0 +1,8 @@
+//! Kakehi turns Gateway API objects into live configuration of the Sōzu reverse proxy.
+//!
+//! Objects are on the left (`api`, `store`, `translate`, `report`), proxies on the right (`edge`, `filter`); `model` and
+//! `snapshot` stand between and know neither. `tests/architecture.rs` holds the import law.
+
+pub mod api;
+pub mod model;
+pub mod snapshot;

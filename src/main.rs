@@ -1,0 +1,2 @@
+//! Kakehi.
+fn main() {}

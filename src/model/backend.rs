@@ -1,0 +1,38 @@
+//! Backends and their endpoints.
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use super::BackendId;
+
+/// What a backend speaks, from the Service port's `appProtocol`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum BackendProtocol {
+    /// HTTP/1.1 (also `kubernetes.io/ws`: upgrades pass).
+    #[default]
+    Http,
+    /// HTTP/2 with prior knowledge (`kubernetes.io/h2c`).
+    H2c,
+}
+
+/// One address that serves a backend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Endpoint {
+    /// IP address.
+    pub ip: IpAddr,
+    /// Port as the EndpointSlice names it (the target port).
+    pub port: u16,
+}
+
+/// One port of one Service with the endpoints that may receive new requests.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Backend {
+    /// Identity.
+    pub id: BackendId,
+    /// Protocol towards the endpoints.
+    #[serde(default)]
+    pub protocol: BackendProtocol,
+    /// Endpoints, sorted and without duplicates; empty means 503.
+    pub endpoints: Vec<Endpoint>,
+}

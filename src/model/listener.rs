@@ -1,0 +1,35 @@
+//! Listeners of an edge.
+
+use serde::{Deserialize, Serialize};
+
+use super::{CertificateId, Hostname, ListenerName};
+
+/// What a listener speaks to clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Protocol {
+    /// Plain HTTP.
+    #[serde(rename = "HTTP")]
+    Http,
+    /// HTTP over TLS that ends at the edge.
+    #[serde(rename = "HTTPS")]
+    Https,
+}
+
+/// One accepted listener. Several listeners may share a port; they then speak the same protocol and differ in hostname.
+///
+/// A request belongs to the most specific listener of its port whose hostname covers the request's host, and sees only
+/// the routes attached there (listener isolation).
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Listener {
+    /// Name, unique within the edge.
+    pub name: ListenerName,
+    /// Port that clients connect to.
+    pub port: u16,
+    /// Protocol.
+    pub protocol: Protocol,
+    /// Hosts it answers for.
+    pub hostname: Hostname,
+    /// Certificates, in the order of the Gateway; empty for HTTP.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub certificates: Vec<CertificateId>,
+}

@@ -1,0 +1,23 @@
+//! The vocabulary between objects and proxies: what was decided, in Gateway API words.
+//!
+//! Nothing here knows Kubernetes types or Sōzu types, reads a clock or does I/O. Everything is a plain value with total
+//! equality, so that it can be hashed, diffed, sent over a wire and compared in tests.
+
+mod backend;
+mod certificate;
+mod hostname;
+mod id;
+mod listener;
+mod rank;
+mod route;
+
+pub use backend::{Backend, BackendProtocol, Endpoint};
+pub use certificate::{Certificate, PrivateKey};
+pub use hostname::{Hostname, HostnameError};
+pub use id::{BackendId, CertificateId, EdgeId, Kind, ListenerName, ObjectId};
+pub use listener::{Listener, Protocol};
+pub use rank::{HostRank, PathRank, Rank};
+pub use route::{
+    Action, Attachment, BackendRef, BackendTarget, Filter, HeaderEdit, HeaderMatch, InvalidBackend, Match, PathMatch, PathModifier,
+    QueryMatch, Redirect, Rewrite, Route, Rule, Scheme, ValueMatch,
+};

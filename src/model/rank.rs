@@ -1,0 +1,91 @@
+//! Precedence between matches, as one total order (`HTTPRouteRule.matches`, `HTTPRoute.spec.hostnames`).
+
+use std::cmp::Reverse;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Hostname, ObjectId, PathMatch};
+
+/// Precedence of a match: the greatest rank among the satisfied matches wins. Fields compare in order.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Rank {
+    /// Hostname as the route declares it.
+    pub host: HostRank,
+    /// Path.
+    pub path: PathRank,
+    /// A method is named.
+    pub method: bool,
+    /// Number of header conditions.
+    pub headers: usize,
+    /// Number of query conditions.
+    pub query: usize,
+    /// Older wins.
+    pub created: Reverse<i64>,
+    /// Then by namespace and name, then by kind.
+    pub object: Reverse<(String, String, super::Kind)>,
+    /// Then the earlier rule.
+    pub rule: Reverse<usize>,
+    /// Then the earlier match.
+    pub index: Reverse<usize>,
+}
+
+/// Specificity of a declared hostname: characters of an exact name first, then characters of the pattern.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct HostRank {
+    /// Length of the name when it is no wildcard, else 0.
+    pub exact: usize,
+    /// Length of the pattern as written, `*.` included; 0 for every host.
+    pub length: usize,
+}
+
+/// Specificity of a path condition: exact, then regular expression, then prefix; then length.
+///
+/// Where regular expressions stand is left to implementations by Gateway API; between exact and prefix is what users of
+/// other controllers meet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum PathRank {
+    /// Length of the prefix without its trailing slash.
+    Prefix(usize),
+    /// Length of the expression.
+    Regex(usize),
+    /// Length of the path.
+    Exact(usize),
+}
+
+impl HostRank {
+    /// The specificity of `declared`.
+    pub fn of(declared: &Hostname) -> Self {
+        match declared {
+            Hostname::Any => Self { exact: 0, length: 0 },
+            Hostname::Wildcard(suffix) => Self { exact: 0, length: suffix.len() + 2 },
+            Hostname::Exact(name) => Self { exact: name.len(), length: name.len() },
+        }
+    }
+}
+
+impl PathRank {
+    /// The specificity of `path`.
+    pub fn of(path: &PathMatch) -> Self {
+        match path {
+            PathMatch::Prefix(prefix) => Self::Prefix(prefix.trim_end_matches('/').len()),
+            PathMatch::Regex(expression) => Self::Regex(expression.len()),
+            PathMatch::Exact(path) => Self::Exact(path.len()),
+        }
+    }
+}
+
+impl Rank {
+    pub(super) fn new(host: HostRank, path: PathRank) -> Self {
+        let object = Reverse((String::new(), String::new(), super::Kind::HttpRoute));
+        Self { host, path, method: false, headers: 0, query: 0, created: Reverse(0), object, rule: Reverse(0), index: Reverse(0) }
+    }
+
+    pub(super) fn conditions(self, method: bool, headers: usize, query: usize) -> Self {
+        Self { method, headers, query, ..self }
+    }
+
+    pub(super) fn origin(self, created: i64, object: &ObjectId, rule: usize, index: usize) -> Self {
+        let object = Reverse((object.namespace.clone(), object.name.clone(), object.kind));
+        Self { created: Reverse(created), object, rule: Reverse(rule), index: Reverse(index), ..self }
+    }
+}

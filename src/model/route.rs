@@ -1,0 +1,232 @@
+//! Routes: attachments, rules, matches, filters and backend references, for every dialect once translated.
+
+use serde::{Deserialize, Serialize};
+
+use super::{BackendId, HostRank, Hostname, ListenerName, ObjectId, PathRank, Rank};
+
+/// One route object as far as one edge is concerned.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Route {
+    /// The object.
+    pub id: ObjectId,
+    /// Age for precedence: creation time in seconds since the Unix epoch; older (smaller) wins.
+    pub created: i64,
+    /// Listeners that accepted it. Never empty in a snapshot.
+    pub attachments: Vec<Attachment>,
+    /// Rules in the object's order.
+    pub rules: Vec<Rule>,
+}
+
+/// An accepted (route, listener) pair.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Attachment {
+    /// The listener.
+    pub listener: ListenerName,
+    /// (hostname as the route declares it, its intersection with the listener's hostname). A route without hostnames
+    /// has one pair whose declared side is [`Hostname::Any`]. Requests are matched against the second; precedence
+    /// counts the characters of the first (`HTTPRoute.spec.hostnames`).
+    pub hostnames: Vec<(Hostname, Hostname)>,
+}
+
+/// One rule.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Rule {
+    /// `rules[].name`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Matches, OR-ed; never empty (the default, prefix `/`, is made explicit).
+    pub matches: Vec<Match>,
+    /// Filters in the order of the object, without the redirect.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub filters: Vec<Filter>,
+    /// What happens to a request that matches.
+    pub action: Action,
+}
+
+/// One match: all conditions hold.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Match {
+    /// Path condition, on the raw path up to `?`.
+    pub path: PathMatch,
+    /// Method, upper-case; case-sensitive.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub method: Option<String>,
+    /// Header conditions; names lower-case and unique.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub headers: Vec<HeaderMatch>,
+    /// Query conditions; names unique, case-sensitive.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub query: Vec<QueryMatch>,
+}
+
+/// A path condition. All compare bytes: no decoding, no merging of slashes, case-sensitive.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum PathMatch {
+    /// The whole path.
+    Exact(String),
+    /// By path element; stored without a trailing slash except for `/` itself.
+    Prefix(String),
+    /// A regular expression that must match the whole path (RE2 syntax).
+    Regex(String),
+}
+
+/// A header condition. Several lines of one name count as one value joined by `,`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct HeaderMatch {
+    /// Name, lower-case.
+    pub name: String,
+    /// Condition on the value.
+    pub value: ValueMatch,
+}
+
+/// A query parameter condition, on the first parameter of that name, after percent-decoding.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct QueryMatch {
+    /// Name, case-sensitive.
+    pub name: String,
+    /// Condition on the value.
+    pub value: ValueMatch,
+}
+
+/// A condition on a value.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum ValueMatch {
+    /// Equality.
+    Exact(String),
+    /// A regular expression that must match the whole value (RE2 syntax).
+    Regex(String),
+}
+
+/// What a rule does.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Action {
+    /// Choose a backend by weight. No entry, or a total weight of zero, answers 500.
+    Forward(Vec<BackendRef>),
+    /// Answer with a redirect.
+    Redirect(Redirect),
+    /// Answer with this status: a rule that cannot be built fails closed with 500.
+    Answer(u16),
+}
+
+/// A weighted backend of a rule.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct BackendRef {
+    /// Share of requests, relative to the sum over the rule. 0 receives nothing.
+    pub weight: u32,
+    /// Where the share goes.
+    pub target: BackendTarget,
+    /// Filters of this reference only, after the rule's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub filters: Vec<Filter>,
+}
+
+/// Target of a backend reference.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum BackendTarget {
+    /// A Service port that exists. Without endpoints its share answers 503.
+    Service(BackendId),
+    /// A reference that does not resolve: its share answers 500.
+    Invalid(InvalidBackend),
+}
+
+/// Why a backend reference does not resolve.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum InvalidBackend {
+    /// The Service, or its port, does not exist.
+    NotFound,
+    /// Another namespace, and no ReferenceGrant allows it.
+    NotPermitted,
+    /// A group or kind that is not supported.
+    UnknownKind,
+    /// A filter of the reference cannot be honoured.
+    UnsupportedFilter,
+    /// The backend's protocol cannot be spoken.
+    UnsupportedProtocol,
+}
+
+/// One L7 behaviour on the way to a backend or back.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Filter {
+    /// Edits request headers.
+    RequestHeaders(HeaderEdit),
+    /// Edits response headers.
+    ResponseHeaders(HeaderEdit),
+    /// Rewrites host or path of the request.
+    Rewrite(Rewrite),
+}
+
+/// Header edits. Names are lower-case, unique across the three lists; names and values are valid on the wire.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct HeaderEdit {
+    /// Replaces all values of the name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub set: Vec<(String, String)>,
+    /// Appends a value.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub add: Vec<(String, String)>,
+    /// Removes all values of the name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub remove: Vec<String>,
+}
+
+/// Rewrites towards the backend. The query is kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Rewrite {
+    /// New `Host`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hostname: Option<String>,
+    /// New path.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<PathModifier>,
+}
+
+/// How a path changes.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum PathModifier {
+    /// The whole path becomes this; the query is kept.
+    Full(String),
+    /// The matched prefix becomes this; legal only where every match of the rule is a prefix match. The result never
+    /// contains a doubled slash at the seam and is never empty.
+    Prefix(String),
+}
+
+/// URL scheme of a redirect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Scheme {
+    /// `http`.
+    Http,
+    /// `https`.
+    Https,
+}
+
+/// A redirect answer. What is absent stays as the request had it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Redirect {
+    /// New scheme.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scheme: Option<Scheme>,
+    /// New host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hostname: Option<String>,
+    /// New port. Absent: the well-known port of `scheme` when that is given, else the listener's port. A port that is
+    /// the scheme's well-known one is left out of `Location`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+    /// New path. The query is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<PathModifier>,
+    /// 301, 302, 303, 307 or 308.
+    pub status: u16,
+}
+
+impl Route {
+    /// The precedence of one match of this route on a host that it declares as `declared`. The greatest rank among the
+    /// matches that a request satisfies wins; ranks of different matches are never equal.
+    ///
+    /// `rule` and `index` are positions in [`Route::rules`] and [`Rule::matches`].
+    pub fn rank(&self, declared: &Hostname, rule: usize, index: usize, matched: &Match) -> Rank {
+        Rank::new(HostRank::of(declared), PathRank::of(&matched.path))
+            .conditions(matched.method.is_some(), matched.headers.len(), matched.query.len())
+            .origin(self.created, &self.id, rule, index)
+    }
+}

@@ -1,0 +1,195 @@
+//! What one edge must hold, as small keyed resources, and the deltas between two states of it.
+//!
+//! The hash of a snapshot does not depend on order or history: same objects, same hash (law 8). A snapshot is a
+//! persistent value: a clone is cheap, and the difference of two costs what differs.
+
+pub mod fetch;
+mod hash;
+pub mod publish;
+pub mod wire;
+
+use std::fmt;
+use std::sync::Arc;
+
+use imbl::OrdMap;
+use imbl::ordmap::DiffItem;
+use serde::{Deserialize, Serialize};
+
+pub use hash::Hash;
+
+use crate::model::{Backend, BackendId, Certificate, CertificateId, Listener, ListenerName, ObjectId, Route};
+
+/// Key of a resource within an edge.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Key {
+    /// A listener.
+    Listener(ListenerName),
+    /// A certificate.
+    Certificate(CertificateId),
+    /// A backend.
+    Backend(BackendId),
+    /// A route.
+    Route(ObjectId),
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Listener(name) => write!(f, "listener {name}"),
+            Self::Certificate(id) => write!(f, "certificate {id}"),
+            Self::Backend(id) => write!(f, "backend {id}"),
+            Self::Route(id) => write!(f, "route {id}"),
+        }
+    }
+}
+
+/// One resource. References between resources are by key; a reference to an absent resource means "refused", never
+/// "ignored" (an absent backend answers 503, an absent certificate leaves its listener without it).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Resource {
+    /// A listener.
+    Listener(Listener),
+    /// A certificate with its private key.
+    Certificate(Certificate),
+    /// A backend with its endpoints.
+    Backend(Backend),
+    /// A route with at least one attachment.
+    Route(Route),
+}
+
+impl Resource {
+    /// The key under which a snapshot holds this resource.
+    pub fn key(&self) -> Key {
+        match self {
+            Self::Listener(listener) => Key::Listener(listener.name.clone()),
+            Self::Certificate(certificate) => Key::Certificate(certificate.id.clone()),
+            Self::Backend(backend) => Key::Backend(backend.id.clone()),
+            Self::Route(route) => Key::Route(route.id.clone()),
+        }
+    }
+
+    /// The same resource without private keys, for people.
+    pub fn redacted(&self) -> Self {
+        match self {
+            Self::Certificate(certificate) => Self::Certificate(certificate.redacted()),
+            other => other.clone(),
+        }
+    }
+}
+
+/// All resources of one edge.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Snapshot {
+    resources: OrdMap<Key, (Arc<Resource>, Hash)>,
+    hash: Hash,
+}
+
+/// A change of a snapshot: resources that are new or different, and keys that are gone.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Delta {
+    /// Resources to add or replace.
+    pub set: Vec<Arc<Resource>>,
+    /// Keys to remove.
+    pub remove: Vec<Key>,
+}
+
+impl Delta {
+    /// Whether nothing changes.
+    pub fn is_empty(&self) -> bool {
+        self.set.is_empty() && self.remove.is_empty()
+    }
+
+    /// Every key that the delta touches.
+    pub fn keys(&self) -> impl Iterator<Item = Key> + '_ {
+        self.set.iter().map(|resource| resource.key()).chain(self.remove.iter().cloned())
+    }
+}
+
+impl Snapshot {
+    /// A snapshot of these resources; of two with one key the later stays.
+    pub fn from_resources(resources: impl IntoIterator<Item = Resource>) -> Self {
+        let mut snapshot = Self::default();
+        for resource in resources {
+            snapshot.set(Arc::new(resource));
+        }
+        snapshot
+    }
+
+    /// Adds or replaces one resource; whether that changed anything.
+    pub fn set(&mut self, resource: Arc<Resource>) -> bool {
+        let hash = Hash::of(&resource);
+        let key = resource.key();
+        if self.resources.get(&key).is_some_and(|(_, old)| *old == hash) {
+            return false;
+        }
+        self.hash = self.hash.plus(hash);
+        if let Some((_, old)) = self.resources.insert(key, (resource, hash)) {
+            self.hash = self.hash.minus(old);
+        }
+        true
+    }
+
+    /// Removes one resource; whether it was there.
+    pub fn remove(&mut self, key: &Key) -> bool {
+        let Some((_, old)) = self.resources.remove(key) else { return false };
+        self.hash = self.hash.minus(old);
+        true
+    }
+
+    /// Applies a delta.
+    pub fn apply(&mut self, delta: &Delta) {
+        for resource in &delta.set {
+            self.set(resource.clone());
+        }
+        for key in &delta.remove {
+            self.remove(key);
+        }
+    }
+
+    /// The resource under a key.
+    pub fn get(&self, key: &Key) -> Option<&Arc<Resource>> {
+        self.resources.get(key).map(|(resource, _)| resource)
+    }
+
+    /// All resources in key order.
+    pub fn iter(&self) -> impl Iterator<Item = (&Key, &Arc<Resource>)> {
+        self.resources.iter().map(|(key, (resource, _))| (key, resource))
+    }
+
+    /// Number of resources.
+    pub fn len(&self) -> usize {
+        self.resources.len()
+    }
+
+    /// Whether there is no resource.
+    pub fn is_empty(&self) -> bool {
+        self.resources.is_empty()
+    }
+
+    /// Content hash: the wrapping sum of the resources' hashes, so one change costs one resource.
+    pub fn hash(&self) -> Hash {
+        self.hash
+    }
+
+    /// The whole snapshot as a delta from nothing.
+    pub fn as_delta(&self) -> Delta {
+        Delta { set: self.resources.values().map(|(resource, _)| resource.clone()).collect(), remove: Vec::new() }
+    }
+
+    /// What leads from `self` to `target`. Parts that the two share are not visited.
+    pub fn diff(&self, target: &Self) -> Delta {
+        let mut delta = Delta::default();
+        for item in self.resources.diff(&target.resources) {
+            match item {
+                DiffItem::Add(_, (resource, _)) => delta.set.push(resource.clone()),
+                DiffItem::Update { old: (_, (_, old)), new: (_, (resource, new)) } => {
+                    if old != new {
+                        delta.set.push(resource.clone());
+                    }
+                }
+                DiffItem::Remove(key, _) => delta.remove.push(key.clone()),
+            }
+        }
+        delta
+    }
+}
