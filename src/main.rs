@@ -1,2 +1,9 @@
-//! Kakehi.
-fn main() {}
+//! The `kakehi` binary.
+
+use std::process::ExitCode;
+
+use kakehi::cli;
+
+fn main() -> ExitCode {
+    cli::run()
+}
