@@ -1,9 +1,3 @@
 //! The `kakehi` binary.
 
-use std::process::ExitCode;
-
-use kakehi::cli;
-
-fn main() -> ExitCode {
-    cli::run()
-}
+fn main() {}
