@@ -22,7 +22,7 @@ pub trait ApiKind: Sized {
 macro_rules! kinds {
     ($($kind:ident => $type:ty),+ $(,)?) => {
         /// An object of any kind that Kakehi reads.
-        #[derive(Clone, Debug)]
+        #[derive(Clone, Debug, PartialEq)]
         pub enum Object {
             $(#[doc = concat!("A ", stringify!($kind), ".")] $kind(Arc<Obj<$type>>),)+
         }
@@ -49,6 +49,17 @@ macro_rules! kinds {
             pub fn metadata(&self) -> &ObjectMeta {
                 match self {
                     $(Self::$kind(object) => &object.metadata,)+
+                }
+            }
+
+            /// The same object with other metadata.
+            #[must_use]
+            pub fn with_metadata(self, change: impl FnOnce(&mut ObjectMeta)) -> Self {
+                match self {
+                    $(Self::$kind(mut object) => {
+                        change(&mut Arc::make_mut(&mut object).metadata);
+                        Self::$kind(object)
+                    })+
                 }
             }
 
@@ -107,7 +118,7 @@ impl Object {
 }
 
 /// What happened to one object. The pump of every source emits it, deletions included.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Change {
     /// Which object.
     pub id: ObjectId,
