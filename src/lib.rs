@@ -7,3 +7,4 @@ pub mod api;
 pub mod model;
 pub mod observe;
 pub mod snapshot;
+pub mod store;
