@@ -6,4 +6,5 @@
 pub mod api;
 pub mod edge;
 pub mod model;
+pub mod observe;
 pub mod snapshot;
