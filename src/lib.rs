@@ -4,5 +4,6 @@
 //! `snapshot` stand between and know neither. `tests/architecture.rs` holds the import law.
 
 pub mod api;
+pub mod filter;
 pub mod model;
 pub mod snapshot;
