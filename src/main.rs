@@ -1,2 +1,3 @@
-//! Kakehi.
+//! The `kakehi` binary.
+
 fn main() {}
