@@ -28,7 +28,8 @@ const ROOMS: &[Room] = &[
 ];
 
 /// What translation may never see, whatever the path to it: it is pure.
-const TRANSLATE_NEVER: &[&str] = &["tokio", "hyper", "std::time", "std::fs", "std::net::TcpStream", "std::env", "std::process", "kube::Client", "kube::Api"];
+const TRANSLATE_NEVER: &[&str] =
+    &["tokio", "hyper", "std::time", "std::fs", "std::net::TcpStream", "std::env", "std::process", "kube::Client", "kube::Api"];
 
 /// A crate and the only folder that may name it.
 const CONFINED: &[(&str, &str)] = &[("sozu_command_lib", "edge/sozu"), ("gateway_api", "api")];

@@ -6,10 +6,14 @@
 //! that seed with one set to see it again.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+mod backend;
+mod client;
 mod generate;
+mod judge;
 mod manifest;
 mod naive;
 mod naive_tests;
 mod random;
 mod requests;
+mod shrink;
 mod world;
