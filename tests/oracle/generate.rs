@@ -97,7 +97,7 @@ fn listeners(random: &mut Random) -> Vec<Listener> {
 }
 
 fn route(random: &mut Random, taste: Taste, listeners: &[Listener], number: usize, next_backend: &mut usize) -> Route {
-    let hosts = if random.chance(15) { 0 } else { random.between(1, 3) };
+    let hosts = if random.chance(15) { 0 } else { random.between(1, 4) };
     let rules = random.between(1, 3);
     Route {
         namespace: if random.chance(80) { "oracle" } else { "oracle-b" }.to_owned(),
@@ -156,7 +156,11 @@ fn matched(random: &mut Random, taste: Taste) -> Match {
         } else {
             PathKind::Prefix
         };
-        let path = if kind == PathKind::Regex { random.pick(&EXPRESSIONS) } else { random.pick(&PATHS) };
+        let path = match kind {
+            PathKind::Regex => random.pick(&EXPRESSIONS),
+            PathKind::Prefix if random.chance(25) => &"/",
+            _ => random.pick(&PATHS),
+        };
         matched.path = Some((kind, (*path).to_owned()));
     }
     if random.chance(25) {

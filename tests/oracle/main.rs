@@ -9,6 +9,7 @@
 mod backend;
 mod client;
 mod generate;
+mod generate_tests;
 mod judge;
 mod manifest;
 mod naive;

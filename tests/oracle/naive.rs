@@ -4,6 +4,9 @@
 //! path and ranks between exact and prefix, by length; the first query parameter of a name counts; several header
 //! lines of one name are one value joined by `,`.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
+
 use regex::Regex;
 
 use super::world::{Condition, Edit, Listener, Match, Parent, PathChange, PathKind, Redirect, Request, Route, Rule, Service, World};
@@ -199,7 +202,11 @@ fn fits(condition: &Condition, value: &str) -> bool {
 }
 
 fn whole(expression: &str, text: &str) -> bool {
-    Regex::new(&format!("^(?:{expression})$")).expect("the generator writes valid expressions").is_match(text)
+    thread_local!(static BUILT: RefCell<HashMap<String, Regex>> = RefCell::default());
+    BUILT.with_borrow_mut(|built| {
+        let build = || Regex::new(&format!("^(?:{expression})$")).expect("the generator writes valid expressions");
+        built.entry(expression.to_owned()).or_insert_with(build).is_match(text)
+    })
 }
 
 /// All lines of a name as one value.
