@@ -19,10 +19,13 @@ use std::time::Duration;
 
 /// What to measure, and how much.
 pub struct Settings {
+    /// Numbers of routes to measure propagation at.
     pub routes: Vec<usize>,
+    /// Changes per figure.
     pub tries: usize,
     /// Length of one run under load.
     pub run: Duration,
+    /// The one part to measure.
     pub only: Option<String>,
 }
 
