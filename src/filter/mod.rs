@@ -1,0 +1,4 @@
+//! The filter proxy: serves, behind Sōzu, what Sōzu cannot say.
+
+pub mod filters;
+pub mod router;
