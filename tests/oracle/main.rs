@@ -8,13 +8,17 @@
 
 mod backend;
 mod client;
+mod edges;
 mod generate;
 mod generate_tests;
 mod judge;
 mod manifest;
 mod naive;
 mod naive_tests;
+mod pipeline;
 mod random;
 mod requests;
+mod router;
+mod run;
 mod shrink;
 mod world;

@@ -2,7 +2,7 @@
 //!
 //! What the specification leaves open follows the decisions of this project: a regular expression matches the whole
 //! path and ranks between exact and prefix, by length; the first query parameter of a name counts; several header
-//! lines of one name are one value joined by `,`.
+//! lines of one name are one value joined by `,`; a replacement of a prefix loses its trailing slash.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -183,11 +183,12 @@ fn path_specificity(matched: &Match) -> usize {
 fn holds(matched: &Match, request: &Request) -> bool {
     let (path, query) = path_and_query(&request.target);
     let path_holds = match &matched.path {
-        None => true,
+        // The default is the prefix `/`: every path, but not the `*` of `OPTIONS *`, which is none.
+        None => path.starts_with('/'),
         Some((PathKind::Exact, wanted)) => path == *wanted,
         Some((PathKind::Prefix, prefix)) => {
             let prefix = prefix.trim_end_matches('/');
-            prefix.is_empty() || path == prefix || path.starts_with(&format!("{prefix}/"))
+            path == prefix || path.starts_with(&format!("{prefix}/"))
         }
         Some((PathKind::Regex, expression)) => whole(expression, &path),
     };
@@ -253,7 +254,7 @@ fn changed_path(change: Option<&PathChange>, matched: &Match, path: &str) -> Str
         Some(PathChange::Prefix(replacement)) => {
             let prefix = matched.path.as_ref().map_or("", |(_, prefix)| prefix.trim_end_matches('/'));
             let rest = &path[prefix.len()..];
-            format!("{}{rest}", if rest.is_empty() { replacement } else { replacement.trim_end_matches('/') })
+            format!("{}{rest}", replacement.trim_end_matches('/'))
         }
     };
     if replaced.is_empty() { "/".to_owned() } else { replaced }
