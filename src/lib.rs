@@ -4,6 +4,7 @@
 //! `snapshot` stand between and know neither. `tests/architecture.rs` holds the import law.
 
 pub mod api;
+pub mod edge;
 pub mod filter;
 pub mod model;
 pub mod observe;

@@ -1,0 +1,7 @@
+//! The edge: a snapshot becomes what Sōzu and the filter proxy hold.
+//!
+//! [`plan`] decides, purely, what Sōzu must hold and which requests go through the filter; [`sozu`] brings a real Sōzu
+//! there and says what it refused.
+
+pub mod plan;
+pub mod sozu;
