@@ -6,4 +6,6 @@
 pub mod api;
 pub mod model;
 pub mod observe;
+pub mod report;
 pub mod snapshot;
+pub mod translate;
