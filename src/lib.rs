@@ -8,4 +8,5 @@ pub mod model;
 pub mod observe;
 pub mod report;
 pub mod snapshot;
+pub mod store;
 pub mod translate;
