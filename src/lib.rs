@@ -8,5 +8,7 @@ pub mod edge;
 pub mod filter;
 pub mod model;
 pub mod observe;
+pub mod report;
 pub mod snapshot;
 pub mod store;
+pub mod translate;
