@@ -96,7 +96,11 @@ pub async fn serve(name: &'static str) -> u16 {
 }
 
 fn serve_unix(path: &Path, name: &'static str) {
-    let listener = UnixListener::bind(path).unwrap();
+    serve_hop(UnixListener::bind(path).unwrap(), name);
+}
+
+/// The hop's side, played.
+pub fn serve_hop(listener: UnixListener, name: &'static str) {
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
             tokio::spawn(answer(stream, name));
