@@ -12,7 +12,7 @@ use kakehi::snapshot::{Key, Resource, Snapshot, fetch};
 use tokio::net::UnixListener;
 
 use crate::build::{backend, listener, prefix, redirect, route, route_id, rule};
-use crate::rig::{free_port, get, program, serve, serve_hop};
+use crate::rig::{free_port, get, program, serve, serve_hop, until};
 
 /// Plays the filter proxy in a process of its own; started by the edge, not by the test runner.
 #[tokio::test]
@@ -117,13 +117,7 @@ async fn updates_reach_both_stages_and_survive_the_death_of_either() {
     for pid in edge.pids("sozu.toml") {
         kill(pid);
     }
-    let back = async {
-        while tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_err() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(10), back).await.expect("Sōzu is back");
-    assert_eq!(get(port, "app.example", "/").await.by(), "app");
+    until(port, "app.example", "/", "app").await;
 
     // A refusal of the filter travels with Sōzu's.
     let unloved = route("unloved", "web", &["other.example"], vec![redirect(prefix("/"))]);
