@@ -1,9 +1,9 @@
 //! Test backends that keep the very bytes of a request's head and send them back in a response header.
 
-use std::net::SocketAddr;
+use std::path::Path;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, UnixListener};
 use tokio::task::JoinSet;
 
 use super::generate::BACKENDS;
@@ -39,9 +39,17 @@ impl Backends {
     }
 }
 
-/// An address with a port that nobody listens on right now.
-pub async fn free_port(ip: impl Into<std::net::IpAddr>) -> u16 {
-    TcpListener::bind(SocketAddr::new(ip.into(), 0)).await.unwrap().local_addr().unwrap().port()
+/// The number under which the stand-in for the filter proxy answers.
+pub const HOP: usize = 999;
+
+/// Stands in for the filter proxy: says that a request came through the hop.
+pub fn serve_hop(path: &Path) {
+    let listener = UnixListener::bind(path).unwrap();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(serve(stream, HOP));
+        }
+    });
 }
 
 async fn accept(listener: TcpListener, number: usize) {
@@ -53,7 +61,7 @@ async fn accept(listener: TcpListener, number: usize) {
 }
 
 /// Answers requests one after the other; bodies by Content-Length only, which is all that the test client sends.
-async fn serve(mut stream: TcpStream, number: usize) {
+async fn serve(mut stream: impl AsyncRead + AsyncWrite + Unpin, number: usize) {
     let mut received = Vec::new();
     loop {
         let end = loop {

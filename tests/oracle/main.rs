@@ -15,6 +15,7 @@ mod judge;
 mod manifest;
 mod naive;
 mod naive_tests;
+mod native;
 mod pipeline;
 mod random;
 mod requests;
