@@ -11,10 +11,11 @@ use super::world::{World, owner};
 use crate::api::Change;
 use crate::model::EdgeId;
 use crate::observe::metrics::Metrics;
-use crate::snapshot::Delta;
 use crate::snapshot::publish::Publisher;
+use crate::snapshot::wire::Stamp;
+use crate::snapshot::{Delta, Key};
 use crate::store::Event;
-use crate::translate::{self, Now, Translator};
+use crate::translate::{EdgeChange, Now, Translator};
 
 /// Most events taken in at once: later ones gather while a translation runs, none waits for a timer.
 const BATCH: usize = 4096;
@@ -25,21 +26,27 @@ const EPOCH: u64 = 1;
 
 /// The translator task.
 pub struct Pipeline {
-    /// Objects to snapshots.
-    pub translator: Translator,
-    /// Running edges.
-    pub edges: Edges,
-    /// What everybody else reads.
-    pub world: watch::Sender<World>,
-    /// Wakes the status writer.
-    pub wakes: mpsc::UnboundedSender<Wake>,
-    /// Counters.
-    pub metrics: Metrics,
-    /// Changes that wait for the start-up gate.
-    pub gathered: Vec<Change>,
+    translator: Translator,
+    edges: Edges,
+    world: watch::Sender<World>,
+    wakes: mpsc::UnboundedSender<Wake>,
+    metrics: Metrics,
+    /// Changes that were not translated yet.
+    gathered: Vec<Change>,
 }
 
 impl Pipeline {
+    /// A task that knows nothing yet: `world` is what it tells everybody else, `wakes` leads to the status writer.
+    pub fn new(
+        translator: Translator,
+        edges: Edges,
+        world: watch::Sender<World>,
+        wakes: mpsc::UnboundedSender<Wake>,
+        metrics: Metrics,
+    ) -> Self {
+        Self { translator, edges, world, wakes, metrics, gathered: Vec::new() }
+    }
+
     /// Runs until the source or `stop` ends it, then stops all edges.
     pub async fn run(mut self, mut events: mpsc::Receiver<Event>, stop: impl Future<Output = ()>) {
         let mut batch = Vec::new();
@@ -76,7 +83,11 @@ impl Pipeline {
                     tracing::warn!("{refusal}");
                 }
                 self.world.send_modify(|world| {
-                    if refusals.is_empty() { world.refusals.remove(&file) } else { world.refusals.insert(file, refusals) };
+                    if refusals.is_empty() {
+                        world.refusals.remove(&file)
+                    } else {
+                        world.refusals.insert(file, refusals)
+                    };
                 });
             }
         }
@@ -110,5 +121,71 @@ impl Pipeline {
             }
         });
         drop(self.wakes.send(Wake::Objects(dirty)));
+    }
+
+    async fn publish(&mut self, id: &EdgeId, change: EdgeChange) {
+        let EdgeChange::Set { delta, edge } = change else {
+            self.edges.stop(id).await;
+            return self.world.send_modify(|world| {
+                world.edges.remove(id);
+                world.served = world.served.iter().filter(|((_, edge), _)| edge != id).map(|(key, stamp)| (key.clone(), *stamp)).collect();
+            });
+        };
+        let address = edge.data.addresses.first().copied();
+        if self.edges.address(id) != address {
+            // Sōzu's ports move with the edge: it starts anew there.
+            self.edges.stop(id).await;
+        }
+        let (publisher, delta) = match (self.edges.publisher(id), address) {
+            (Some(publisher), _) => (publisher, delta),
+            (None, None) => return,
+            (None, Some(address)) => {
+                let publisher = Publisher::new(EPOCH);
+                if let Err(error) = self.edges.start(id, address, publisher.clone()) {
+                    return tracing::error!(%error);
+                }
+                tokio::spawn(follow_acks(id.clone(), publisher.clone(), self.wakes.clone(), self.metrics.clone()));
+                (publisher, edge.snapshot.as_delta())
+            }
+        };
+        let stamp = publisher.publish(&delta);
+        self.note(id, &publisher, &delta, stamp);
+    }
+
+    /// Remembers from which state on an edge serves what the delta changed.
+    fn note(&self, id: &EdgeId, publisher: &Publisher, delta: &Delta, stamp: Stamp) {
+        let name = id.to_string();
+        self.metrics.published.with_label_values(&[&name]).set(i64::try_from(stamp.seq).unwrap_or(i64::MAX));
+        let resources = i64::try_from(publisher.current().1.len()).unwrap_or(i64::MAX);
+        self.metrics.resources.with_label_values(&[&name]).set(resources);
+        self.world.send_modify(|world| {
+            world.edges.insert(id.clone(), publisher.clone());
+            for object in delta.keys().filter_map(|key| owner(id, &key)) {
+                world.served.insert((object, id.clone()), stamp);
+            }
+            for key in &delta.remove {
+                if let Key::Route(route) = key {
+                    world.served.remove(&(route.clone(), id.clone()));
+                }
+            }
+        });
+    }
+}
+
+/// Tells the status writer what an edge acknowledges, until its publisher is gone.
+async fn follow_acks(id: EdgeId, publisher: Publisher, wakes: mpsc::UnboundedSender<Wake>, metrics: Metrics) {
+    let name = id.to_string();
+    let mut acks = publisher.acks();
+    drop(publisher);
+    while acks.changed().await.is_ok() {
+        let ack = acks.borrow_and_update().clone();
+        if let Some(ack) = &ack {
+            metrics.acked.with_label_values(&[&name]).set(i64::try_from(ack.stamp.seq).unwrap_or(i64::MAX));
+            let refused = i64::try_from(ack.refused.len()).unwrap_or(i64::MAX);
+            metrics.refused_keys.with_label_values(&[&name]).set(refused);
+        }
+        if wakes.send(Wake::Acknowledged(id.clone(), ack)).is_err() {
+            return;
+        }
     }
 }

@@ -6,9 +6,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde_json::Value;
 use tokio::sync::{mpsc, watch};
 
+use super::meaning::with_status;
 use super::status_dir::StatusDir;
 use super::world::{World, owner};
-use crate::api::Object;
 use crate::model::{EdgeId, ObjectId};
 use crate::observe::metrics::Metrics;
 use crate::report::{Acknowledgement, ObjectReport, Observed, status};
@@ -143,14 +143,6 @@ impl Statuses {
             tracing::warn!("{finding}");
         }
     }
-}
-
-fn with_status(object: &Object, status: &Value) -> Result<Value, serde_json::Error> {
-    let mut value = object.to_value()?;
-    if let Some(fields) = value.as_object_mut() {
-        fields.insert("status".into(), status.clone());
-    }
-    Ok(value)
 }
 
 /// `Accepted=True ResolvedRefs=False(BackendNotFound) …` of the object and its parents.
