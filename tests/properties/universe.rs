@@ -17,13 +17,15 @@ pub(crate) struct Write {
     pub(crate) body: Option<(Value, Value)>,
 }
 
-/// A certificate for `a.x.io` and one for `*.x.io`, with their keys.
+/// Certificates with their keys: for `a.x.io`, which ends on the second of the days that the tests see, and for `*.x.io`.
 static PAIRS: LazyLock<Vec<(String, String)>> = LazyLock::new(|| {
-    let pair = |name: &str| {
-        let signed = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
-        (signed.cert.pem(), signed.signing_key.serialize_pem())
+    let pair = |name: &str, until| {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let mut params = rcgen::CertificateParams::new([name.to_owned()]).unwrap();
+        params.not_after = until;
+        (params.self_signed(&key).unwrap().pem(), key.serialize_pem())
     };
-    vec![pair("a.x.io"), pair("*.x.io")]
+    vec![pair("a.x.io", rcgen::date_time_ymd(2026, 12, 2)), pair("*.x.io", rcgen::date_time_ymd(2096, 1, 1))]
 });
 
 fn namespace() -> impl Strategy<Value = &'static str> {
@@ -174,7 +176,8 @@ fn slice() -> impl Strategy<Value = (ObjectId, (Value, Value))> {
 }
 
 fn secret() -> impl Strategy<Value = (ObjectId, Value)> {
-    (namespace(), select(vec!["c1", "c2"]), 0..3_usize, 0..3_usize).prop_map(|(namespace, name, certificate, key)| {
+    let pair = select(vec![(0, 0), (0, 0), (1, 1), (0, 1), (2, 0), (0, 2)]);
+    (namespace(), select(vec!["c1", "c2"]), pair).prop_map(|(namespace, name, (certificate, key))| {
         let text = |index: usize, of: fn(&(String, String)) -> &str| BASE64_STANDARD.encode(PAIRS.get(index).map_or("garbage", of));
         let data = json!({"tls.crt": text(certificate, |pair| &pair.0), "tls.key": text(key, |pair| &pair.1)});
         (ObjectId::new(Kind::Secret, namespace, name), json!({"data": data}))
@@ -184,6 +187,12 @@ fn secret() -> impl Strategy<Value = (ObjectId, Value)> {
 fn labelled_namespace() -> impl Strategy<Value = (ObjectId, (Value, Value))> {
     (namespace(), select(vec![json!({}), json!({"team": "red"}), json!({"team": "blue"})]))
         .prop_map(|(name, labels)| (ObjectId::new(Kind::Namespace, "", name), (json!({}), labels)))
+}
+
+/// The write without which no Gateway is ours.
+pub(crate) fn first() -> Write {
+    let spec = json!({"spec": {"controllerName": "kakehi.dev/gateway-controller"}});
+    Write { id: ObjectId::new(Kind::GatewayClass, "", "ours"), body: Some((spec, json!({}))) }
 }
 
 /// Any write: mostly an object that is added or edited, sometimes a deletion or a body that cannot be read.
@@ -201,8 +210,8 @@ pub(crate) fn write() -> impl Strategy<Value = Write> {
     ];
     (object, 0..20_u32).prop_map(|((id, (body, labels)), fate)| Write {
         body: match fate {
-            0..4 => None,
-            4 => Some((json!({"spec": 1, "data": 1, "addressType": 1}), labels)),
+            0..3 => None,
+            3 => Some((json!({"spec": 1, "data": 1, "addressType": 1}), labels)),
             _ => Some((clean(body), labels)),
         },
         id,
