@@ -48,8 +48,8 @@ fn day(number: u8) -> Now {
     Now::from_unix(TODAY + 86_400 * i64::from(number))
 }
 
-fn scratch(world: &BTreeMap<ObjectId, Object>, backwards: bool, now: Now) -> Translator {
-    let mut translator = Translator::new(Settings::default());
+fn scratch(world: &BTreeMap<ObjectId, Object>, backwards: bool, (settings, now): (&Settings, Now)) -> Translator {
+    let mut translator = Translator::new(settings.clone());
     let mut changes: Vec<_> = world.iter().map(|(id, object)| Change { id: id.clone(), old: None, new: Some(object.clone()) }).collect();
     if backwards {
         changes.reverse();
@@ -58,9 +58,10 @@ fn scratch(world: &BTreeMap<ObjectId, Object>, backwards: bool, now: Now) -> Tra
     translator
 }
 
-fn apply(world: &mut BTreeMap<ObjectId, Object>, Write { id, body }: Write, generation: usize) -> Change {
+fn apply(world: &mut BTreeMap<ObjectId, Object>, Write { id, body, created }: Write, generation: usize) -> Change {
     let new = body.map(|(mut body, labels)| {
         body["metadata"] = json!({"name": id.name, "namespace": id.namespace, "generation": generation, "labels": labels});
+        body["metadata"]["creationTimestamp"] = json!(format!("2026-01-0{created}T00:00:00Z"));
         Object::from_value(id.kind, body).unwrap()
     });
     let old = match &new {
@@ -70,9 +71,9 @@ fn apply(world: &mut BTreeMap<ObjectId, Object>, Write { id, body }: Write, gene
     Change { id, old, new }
 }
 
-fn check(translator: &Translator, world: &BTreeMap<ObjectId, Object>, follower: &Follower, now: Now) {
+fn check(translator: &Translator, world: &BTreeMap<ObjectId, Object>, follower: &Follower, given: (&Settings, Now)) {
     for backwards in [false, true] {
-        let scratch = scratch(world, backwards, now);
+        let scratch = scratch(world, backwards, given);
         assert_eq!(translator.edges().collect::<Vec<_>>(), scratch.edges().collect::<Vec<_>>());
         assert_eq!(translator.reports(), scratch.reports());
     }
@@ -87,21 +88,22 @@ proptest! {
     /// sees them for the first time, in any order; and whoever follows the changes knows them too.
     #[test]
     fn incremental_equals_from_scratch(
-        batches in prop::collection::vec((prop::collection::vec(write(), 1..6), 0..3_u8), 1..14)
+        batches in prop::collection::vec((prop::collection::vec(write(), 1..6), 0..3_u8), 1..14), shared_host: bool
     ) {
-        let mut translator = Translator::new(Settings::default());
+        let settings = Settings { shared_host, default_address: shared_host.then_some([127, 0, 0, 9].into()), ..Settings::default() };
+        let mut translator = Translator::new(settings.clone());
         let mut world = BTreeMap::new();
         let mut follower = Follower::default();
         follower.follow(translator.apply([apply(&mut world, first(), 0)], day(0)));
         for (generation, (batch, today)) in batches.into_iter().enumerate() {
             let changes: Vec<_> = batch.into_iter().map(|write| apply(&mut world, write, generation)).collect();
             follower.follow(translator.apply(changes, day(today)));
-            check(&translator, &world, &follower, day(today));
+            check(&translator, &world, &follower, (&settings, day(today)));
         }
         let ids: Vec<_> = world.keys().cloned().collect();
-        let gone = ids.into_iter().map(|id| apply(&mut world, Write { id, body: None }, 0)).collect::<Vec<_>>();
+        let gone = ids.into_iter().map(|id| apply(&mut world, Write { id, body: None, created: 1 }, 0)).collect::<Vec<_>>();
         follower.follow(translator.apply(gone, day(0)));
-        check(&translator, &world, &follower, day(0));
+        check(&translator, &world, &follower, (&settings, day(0)));
         assert!(translator.edges().next().is_none() && translator.reports().is_empty() && translator.is_empty());
     }
 }
@@ -109,7 +111,7 @@ proptest! {
 fn change(kind: Kind, namespace: &str, name: &str, body: serde_json::Value) -> Change {
     let id = ObjectId::new(kind, namespace, name);
     let labels = json!({"kubernetes.io/service-name": "shop"});
-    apply(&mut BTreeMap::new(), Write { id, body: Some((body, labels)) }, 1)
+    apply(&mut BTreeMap::new(), Write { id, body: Some((body, labels)), created: 1 }, 1)
 }
 
 fn route(number: usize, path: &str) -> Change {
@@ -136,7 +138,7 @@ fn cost_grows_with_the_change() {
     ];
     objects.extend((0..ROUTES).map(|number| route(number, "/")));
     let mut translator = Translator::new(Settings::default());
-    assert_eq!(translator.apply(objects, day(0)).computed, ROUTES + 2);
+    assert_eq!(translator.apply(objects, day(0)).computed, ROUTES + 3);
 
     let mut step = |change: Change| {
         let changes = translator.apply([change], day(0));

@@ -15,6 +15,8 @@ pub(crate) struct Write {
     pub(crate) id: ObjectId,
     /// Body without metadata, and labels.
     pub(crate) body: Option<(Value, Value)>,
+    /// Day of January 2026 on which it was created.
+    pub(crate) created: u8,
 }
 
 /// Certificates with their keys: for `a.x.io`, which ends on the second of the days that the tests see, and for `*.x.io`.
@@ -192,7 +194,7 @@ fn labelled_namespace() -> impl Strategy<Value = (ObjectId, (Value, Value))> {
 /// The write without which no Gateway is ours.
 pub(crate) fn first() -> Write {
     let spec = json!({"spec": {"controllerName": "kakehi.dev/gateway-controller"}});
-    Write { id: ObjectId::new(Kind::GatewayClass, "", "ours"), body: Some((spec, json!({}))) }
+    Write { id: ObjectId::new(Kind::GatewayClass, "", "ours"), body: Some((spec, json!({}))), created: 1 }
 }
 
 /// Any write: mostly an object that is added or edited, sometimes a deletion or a body that cannot be read.
@@ -208,7 +210,8 @@ pub(crate) fn write() -> impl Strategy<Value = Write> {
         2 => secret().prop_map(plain),
         1 => labelled_namespace(),
     ];
-    (object, 0..20_u32).prop_map(|((id, (body, labels)), fate)| Write {
+    (object, 0..20_u32, 1..4_u8).prop_map(|((id, (body, labels)), fate, created)| Write {
+        created,
         body: match fate {
             0..3 => None,
             3 => Some((json!({"spec": 1, "data": 1, "addressType": 1}), labels)),
