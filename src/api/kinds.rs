@@ -63,6 +63,21 @@ macro_rules! kinds {
                 }
             }
 
+            /// The object as a manifest; without a body when that could not be read.
+            ///
+            /// # Errors
+            /// Never for these plain values; serialisation is fallible by type.
+            pub fn to_value(&self) -> Result<serde_json::Value, serde_json::Error> {
+                let (mut value, metadata) = match self {
+                    $(Self::$kind(object) => (object.ok().map(serde_json::to_value).transpose()?, &object.metadata),)+
+                };
+                let fields = value.get_or_insert_with(|| serde_json::json!({"kind": self.kind().name()}));
+                if let Some(fields) = fields.as_object_mut() {
+                    fields.insert("metadata".into(), serde_json::to_value(metadata)?);
+                }
+                Ok(value.unwrap_or_default())
+            }
+
             /// Why the body could not be read, if so.
             pub fn malformed(&self) -> Option<&Malformed> {
                 match self {
