@@ -7,8 +7,11 @@
 //!   changes anything, never one that is half-written.
 //! - An object in two files: the first file by path counts.
 //! - Namespaces that are used but not defined exist.
+//! - Where age decides, a manifest's `creationTimestamp` counts; objects without one are older than those with one, and
+//!   among themselves the older the earlier their file comes by path. A file's times never count.
 
 mod admit;
+mod ages;
 mod catalog;
 mod definitions;
 mod judge;

@@ -9,7 +9,7 @@ use super::judge::Judge;
 use crate::api::Object;
 use crate::model::{Kind, ObjectId};
 use crate::store::crds::is_crd;
-use crate::store::kinds::{Lookup, Row, Scope, lookup};
+use crate::store::kinds::{Lookup, Row, Scope, lookup, row};
 
 /// An object as it would be stored, without what depends on history and neighbours.
 #[derive(Clone, Debug)]
@@ -24,6 +24,13 @@ pub struct Accepted {
     pub spec: blake3::Hash,
     /// What has no effect, as messages.
     pub warnings: Vec<String>,
+}
+
+impl Accepted {
+    /// Whether its age is that of its file.
+    pub fn goes_by_path(&self) -> bool {
+        row(self.id.kind).aged && self.object.metadata().creation_timestamp.is_none()
+    }
 }
 
 /// What became of one manifest.

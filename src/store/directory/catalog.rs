@@ -6,9 +6,12 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::Timestamp;
 use kube::runtime::watcher;
 
 use super::admit::{Accepted, Admission, hash, implied_namespace};
+use super::ages::Ages;
 use crate::api::Object;
 use crate::model::{Kind, ObjectId};
 use crate::store::{Refusal, Severity};
@@ -56,6 +59,8 @@ struct Claim {
 struct Published {
     accepted: Arc<Accepted>,
     generation: i64,
+    /// The time of creation that its file's place stands for.
+    age: Option<i64>,
     object: Object,
 }
 
@@ -78,6 +83,8 @@ pub struct Catalog {
     namespaces: HashMap<String, usize>,
     /// Kinds that Kakehi does not read, with the files that hold them.
     unknown: BTreeMap<String, BTreeSet<String>>,
+    /// Files with objects whose age is that of their file.
+    ages: Ages,
     refusals: BTreeMap<String, Vec<Refusal>>,
     touched: BTreeSet<ObjectId>,
     dirty: BTreeSet<String>,
@@ -95,7 +102,7 @@ impl Catalog {
     /// The stored object, where this file is the one that defines it: what a write through the file would replace.
     pub fn stored(&self, file: &str, id: &ObjectId) -> Option<serde_json::Value> {
         let (defining, _) = self.claims.get(id)?.first()?;
-        (defining == file).then(|| self.published.get(id).map(|published| published.object.to_value()))?
+        self.published.get(id).filter(|_| defining == file)?.object.to_value().ok()
     }
 
     /// Whether the file could not be read last time.
@@ -120,6 +127,7 @@ impl Catalog {
             self.mark_unknown(kind);
         }
         self.files.insert(path.to_owned(), File { reading: Some(reading), claims });
+        self.settle_age(path);
         self.dirty.insert(path.to_owned());
     }
 
@@ -127,7 +135,22 @@ impl Catalog {
     pub fn remove(&mut self, path: &str) {
         if let Some(old) = self.files.remove(path) {
             self.unclaim(path, &old);
+            self.settle_age(path);
             self.dirty.insert(path.to_owned());
+        }
+    }
+
+    /// A file has an age while it holds an object that goes by it.
+    fn settle_age(&mut self, path: &str) {
+        let goes_by_it = |file: &File| file.claims.values().any(|claim| claim.accepted.goes_by_path());
+        let moved = match (self.files.get(path).is_some_and(goes_by_it), self.ages.contains(path)) {
+            (true, false) => self.ages.insert(path),
+            (false, true) => self.ages.remove(path),
+            _ => return,
+        };
+        for file in moved.iter().filter_map(|path| self.files.get(path)) {
+            let claims = file.claims.values().filter(|claim| claim.accepted.goes_by_path());
+            self.touched.extend(claims.map(|claim| claim.accepted.id.clone()));
         }
     }
 
@@ -183,14 +206,17 @@ impl Catalog {
         self.dirty.extend(self.claims.get(id).into_iter().flatten().map(|(path, _)| path.clone()));
     }
 
-    fn winner(&self, id: &ObjectId) -> Option<&Claim> {
+    /// What defines the object, with the age that its file's place gives it.
+    fn winner(&self, id: &ObjectId) -> Option<(Arc<Accepted>, Option<i64>)> {
         let (path, index) = self.claims.get(id)?.first()?;
-        self.files.get(path)?.claims.get(index)
+        let accepted = Arc::clone(&self.files.get(path)?.claims.get(index)?.accepted);
+        let age = if accepted.goes_by_path() { self.ages.label(path) } else { None };
+        Some((accepted, age))
     }
 
     fn settle_object(&mut self, id: &ObjectId) -> Option<watcher::Event<Object>> {
         self.mark_claimants(id);
-        let winner = self.winner(id).map(|claim| Arc::clone(&claim.accepted));
+        let winner = self.winner(id);
         let existed = self.published.contains_key(id);
         let event = self.publish(id, winner);
         let exists = self.published.contains_key(id);
@@ -208,20 +234,20 @@ impl Catalog {
         }
         let id = ObjectId::new(Kind::Namespace, "", name);
         let used = self.namespaces.get(name).is_some_and(|count| *count > 0);
-        let defined = self.winner(&id).map(|claim| Arc::clone(&claim.accepted));
-        let winner = defined.or_else(|| used.then(|| implied_namespace(name)).flatten());
+        let implied = || Some((implied_namespace(name)?, None));
+        let winner = self.winner(&id).or_else(|| used.then(implied).flatten());
         self.publish(&id, winner)
     }
 
-    fn publish(&mut self, id: &ObjectId, winner: Option<Arc<Accepted>>) -> Option<watcher::Event<Object>> {
-        let Some(accepted) = winner else {
+    fn publish(&mut self, id: &ObjectId, winner: Option<(Arc<Accepted>, Option<i64>)>) -> Option<watcher::Event<Object>> {
+        let Some((accepted, age)) = winner else {
             if self.claims.get(id).is_some_and(BTreeSet::is_empty) {
                 self.claims.remove(id);
             }
             return self.published.remove(id).map(|published| watcher::Event::Delete(published.object));
         };
         let before = self.published.get(id);
-        if before.is_some_and(|published| published.accepted.content == accepted.content) {
+        if before.is_some_and(|published| published.accepted.content == accepted.content && published.age == age) {
             return None;
         }
         let generation = match before {
@@ -229,12 +255,15 @@ impl Catalog {
             Some(published) => published.generation + 1,
             None => 1,
         };
-        let version = hash(&serde_json::json!([accepted.content.to_hex().as_str(), generation]));
+        let version = hash(&serde_json::json!([accepted.content.to_hex().as_str(), generation, age]));
         let object = accepted.object.clone().with_metadata(|metadata| {
             metadata.generation = Some(generation);
             metadata.resource_version = version.to_hex().get(..16).map(str::to_owned);
+            if let Some(created) = age.and_then(|age| Timestamp::from_second(age).ok()) {
+                metadata.creation_timestamp = Some(Time(created));
+            }
         });
-        self.published.insert(id.clone(), Published { accepted, generation, object: object.clone() });
+        self.published.insert(id.clone(), Published { accepted, generation, age, object: object.clone() });
         Some(watcher::Event::Apply(object))
     }
 
