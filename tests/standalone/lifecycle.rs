@@ -33,7 +33,8 @@ fn kill(pid: u32) {
 fn every_part_comes_back_after_it_was_killed() {
     let rig = Rig::start(&[], |_, _| ());
     for part in ["kakehi filter", "sozu", "kakehi edge"] {
-        let (pid, command) = children(rig.pid()).into_iter().find(|(_, command)| command.contains(part)).unwrap_or_else(|| panic!("no {part}"));
+        let (pid, command) =
+            children(rig.pid()).into_iter().find(|(_, command)| command.contains(part)).unwrap_or_else(|| panic!("no {part}"));
         kill(pid);
         rig.eventually(&format!("served again after {command} was killed"), || {
             let served = |headers| super::client::get(rig.http(), "demo.localhost", "/", headers).is_ok_and(|answer| answer.status == 200);

@@ -62,7 +62,13 @@ fn an_edit_is_live_and_a_deleted_route_is_gone() {
     let rig = Rig::start(&[], |_, _| ());
     let routes = fs::read_to_string(rig.config().join("routes.yaml")).unwrap();
     assert_eq!(rig.get("/new-path", &[]).backend(), "blue");
-    rig.write("routes.yaml", &routes.replace("- name: blue\n          port: 80\n    - matches:\n        - headers", "- name: green\n          port: 80\n    - matches:\n        - headers"));
+    rig.write(
+        "routes.yaml",
+        &routes.replace(
+            "- name: blue\n          port: 80\n    - matches:\n        - headers",
+            "- name: green\n          port: 80\n    - matches:\n        - headers",
+        ),
+    );
     rig.eventually("the edit is live", || rig.get("/new-path", &[]).backend() == "green");
     rig.remove("routes.yaml");
     rig.eventually("the routes are gone", || rig.get("/", &[]).status == 404);
