@@ -92,10 +92,13 @@ enum Connections {
     H2(Rc<h2c::Shared>),
 }
 
-/// A failed exchange; the request when it was never written.
+/// A failed exchange.
 struct Failure {
     error: hyper::Error,
+    /// The request, when it was never written.
     unsent: Option<Request<RequestBody>>,
+    /// The connection ended without a sign of the response.
+    silent: bool,
 }
 
 impl Pool {
@@ -135,7 +138,7 @@ impl Pool {
                 if upload.as_deref().is_some_and(|upload| upload.failed.get()) {
                     return Err(UpstreamError::RequestBody);
                 }
-                request = match failure.unsent.or(copy) {
+                request = match failure.unsent.or(copy.filter(|_| failure.silent)) {
                     Some(again) if reused => again,
                     _ => {
                         count(&self.counters.upstream_errors);
@@ -166,8 +169,8 @@ impl Pool {
         let now = Instant::now();
         self.slots.borrow_mut().retain(|_, slot| {
             let used = match &slot.connections {
-                Connections::H1(idle) => idle.sweep(now, &self.limits),
-                Connections::H2(shared) => shared.sweep(now, &self.limits),
+                Connections::H1(idle) => idle.sweep(now),
+                Connections::H2(shared) => shared.sweep(now),
             };
             used || Rc::strong_count(slot) > 1 || slot.down.get().is_some_and(|until| until > now)
         });
@@ -190,8 +193,8 @@ impl Pool {
         let mut slots = self.slots.borrow_mut();
         let slot = slots.entry((endpoint, protocol)).or_insert_with(|| {
             let connections = match protocol {
-                BackendProtocol::Http => Connections::H1(Rc::default()),
-                BackendProtocol::H2c => Connections::H2(Rc::default()),
+                BackendProtocol::Http => Connections::H1(h1::Idle::new(self.limits)),
+                BackendProtocol::H2c => Connections::H2(h2c::Shared::new(self.limits)),
             };
             Rc::new(Slot { address: SocketAddr::new(endpoint.ip, endpoint.port), connections, down: Cell::new(None) })
         });
@@ -201,12 +204,12 @@ impl Pool {
     /// A connection, and whether it has served before.
     async fn acquire(&self, slot: &Slot, fresh: bool) -> Result<(Connection, bool), ()> {
         let acquired = match &slot.connections {
-            Connections::H1(idle) => match idle.take(&self.limits).filter(|_| !fresh) {
+            Connections::H1(idle) => match if fresh { None } else { idle.take() } {
                 Some(connection) => return Ok((Connection::H1(connection), true)),
-                None => h1::connect(idle, slot.address, self.limits, &self.counters).await.map(|own| (Connection::H1(own), false)),
+                None => h1::connect(idle, slot.address, &self.counters).await.map(|own| (Connection::H1(own), false)),
             },
             Connections::H2(shared) => {
-                let acquired = h2c::acquire(shared, slot.address, self.limits, &self.counters).await;
+                let acquired = h2c::acquire(shared, slot.address, &self.counters).await;
                 acquired.map(|(lease, reused)| (Connection::H2(lease), reused))
             }
         };
@@ -286,7 +289,7 @@ fn copy_of(request: &Request<RequestBody>) -> Option<Request<RequestBody>> {
     Some(copy)
 }
 
-async fn dial(address: SocketAddr, limits: Limits, counters: &Counters) -> Result<TokioIo<TcpStream>, DialError> {
+async fn dial(address: SocketAddr, limits: &Limits, counters: &Counters) -> Result<TokioIo<TcpStream>, DialError> {
     let stream = timeout(limits.connect_timeout, TcpStream::connect(address)).await.map_err(|_| DialError::Timeout)??;
     stream.set_nodelay(true)?;
     count(&counters.connected);
