@@ -7,5 +7,11 @@ mod harness;
 mod logger;
 #[path = "filter/paths.rs"]
 mod paths;
+#[path = "filter/pool.rs"]
+mod pool;
 #[path = "filter/probes.rs"]
 mod probes;
+#[path = "filter/process.rs"]
+mod process;
+#[path = "filter/streams.rs"]
+mod streams;
