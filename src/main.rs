@@ -1,2 +1,7 @@
-//! Kakehi.
-fn main() {}
+//! The `kakehi` binary.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    kakehi::cli::run()
+}

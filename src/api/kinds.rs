@@ -22,7 +22,7 @@ pub trait ApiKind: Sized {
 macro_rules! kinds {
     ($($kind:ident => $type:ty),+ $(,)?) => {
         /// An object of any kind that Kakehi reads.
-        #[derive(Clone, Debug)]
+        #[derive(Clone, Debug, PartialEq)]
         pub enum Object {
             $(#[doc = concat!("A ", stringify!($kind), ".")] $kind(Arc<Obj<$type>>),)+
         }
@@ -50,6 +50,32 @@ macro_rules! kinds {
                 match self {
                     $(Self::$kind(object) => &object.metadata,)+
                 }
+            }
+
+            /// The same object with other metadata.
+            #[must_use]
+            pub fn with_metadata(self, change: impl FnOnce(&mut ObjectMeta)) -> Self {
+                match self {
+                    $(Self::$kind(mut object) => {
+                        change(&mut Arc::make_mut(&mut object).metadata);
+                        Self::$kind(object)
+                    })+
+                }
+            }
+
+            /// The object as a manifest; without a body when that could not be read.
+            ///
+            /// # Errors
+            /// Never for these plain values; serialisation is fallible by type.
+            pub fn to_value(&self) -> Result<serde_json::Value, serde_json::Error> {
+                let (mut value, metadata) = match self {
+                    $(Self::$kind(object) => (object.ok().map(serde_json::to_value).transpose()?, &object.metadata),)+
+                };
+                let fields = value.get_or_insert_with(|| serde_json::json!({"kind": self.kind().name()}));
+                if let Some(fields) = fields.as_object_mut() {
+                    fields.insert("metadata".into(), serde_json::to_value(metadata)?);
+                }
+                Ok(value.unwrap_or_default())
             }
 
             /// Why the body could not be read, if so.
@@ -107,7 +133,7 @@ impl Object {
 }
 
 /// What happened to one object. The pump of every source emits it, deletions included.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Change {
     /// Which object.
     pub id: ObjectId,

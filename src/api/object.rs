@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 /// One object as a source delivered it: `K` of every watch, store and controller.
 ///
 /// `T` is the kind's root type; its own `metadata` is left empty, the object's metadata is here.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Obj<T> {
     /// Metadata, which always parses.
     pub metadata: ObjectMeta,
@@ -37,7 +37,12 @@ impl<T: DeserializeOwned> Obj<T> {
     pub fn from_value(mut value: serde_json::Value) -> Result<Self, serde_json::Error> {
         let empty = || serde_json::Value::Object(serde_json::Map::new());
         let metadata = match value.as_object_mut() {
-            Some(fields) => fields.insert("metadata".into(), empty()).unwrap_or_else(empty),
+            Some(fields) => {
+                // Every object carries them, not every root type declares them.
+                fields.remove("apiVersion");
+                fields.remove("kind");
+                fields.insert("metadata".into(), empty()).unwrap_or_else(empty)
+            }
             None => return Err(serde::de::Error::custom("not an object")),
         };
         let metadata = serde_json::from_value(metadata)?;
@@ -134,7 +139,10 @@ mod tests {
 
     #[test]
     fn unknown_fields_are_listed() {
-        let value = serde_json::json!({"metadata": {"name": "a"}, "spec": {"hostnames": [], "nonsense": 1}});
+        let value = serde_json::json!({
+            "apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute",
+            "metadata": {"name": "a"}, "spec": {"hostnames": [], "nonsense": 1},
+        });
         let object: Obj<HttpRoute> = Obj::from_value(value).unwrap();
         assert!(object.body.is_ok());
         assert_eq!(object.unknown, ["spec.nonsense"]);

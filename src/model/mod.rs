@@ -8,6 +8,7 @@ mod certificate;
 mod hostname;
 mod id;
 mod listener;
+mod pattern;
 mod rank;
 mod route;
 
@@ -16,6 +17,7 @@ pub use certificate::{Certificate, PrivateKey};
 pub use hostname::{Hostname, HostnameError};
 pub use id::{BackendId, CertificateId, EdgeId, Kind, ListenerName, ObjectId};
 pub use listener::{Listener, Protocol};
+pub use pattern::{Pattern, PatternError};
 pub use rank::{HostRank, PathRank, Rank};
 pub use route::{
     Action, Attachment, BackendRef, BackendTarget, Filter, HeaderEdit, HeaderMatch, InvalidBackend, Match, PathMatch, PathModifier,

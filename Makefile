@@ -1,0 +1,43 @@
+# Kakehi. `make` lists what there is; every target installs what it needs into user caches, never with sudo.
+
+SOZU_VERSION := 2.3.3
+CACHE        := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/kakehi
+SOZU_TEST    := $(CACHE)/sozu-$(SOZU_VERSION)-release/bin/sozu
+SOZU_LTO     := $(CACHE)/sozu-$(SOZU_VERSION)-lto/bin/sozu
+CARGO        ?= cargo
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check bless generate tools sozu sozu-lto audit bench-standalone
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
+
+run: tools $(SOZU_LTO) ## standalone mode on config/standalone/: real Sōzu on 127.0.0.1:8080 and :8443, admin on :9901
+	$(CARGO) build --release --bin kakehi --example echo
+	config/run-quickstart $(SOZU_LTO) target/release
+
+test: tools $(SOZU_TEST) ## all tests: unit, golden cases, properties, real Sōzu, oracle
+	KAKEHI_SOZU=$(SOZU_TEST) $(CARGO) test --all-targets
+
+check: tools ## format, lints, dependency rules, advisories
+	$(CARGO) fmt --check
+	$(CARGO) clippy --all-targets -- -D warnings
+	config/check-dependencies
+
+bless: tools $(SOZU_TEST) ## rewrites the expected side of the golden cases
+	KAKEHI_BLESS=1 $(CARGO) test --test cases
+
+generate: tools ## regenerates what is generated from the code
+	@echo "nothing is generated yet: our CRDs come with EdgeProfile"
+
+tools: ## protoc, which the Sōzu command library's build needs
+	@config/install-tools
+
+sozu: $(SOZU_TEST) ## the Sōzu binary for tests (release profile)
+sozu-lto: $(SOZU_LTO) ## the Sōzu binary for running and benchmarks (fat LTO, one codegen unit; about eight minutes)
+
+$(SOZU_TEST): | tools
+	config/install-sozu $(SOZU_VERSION) release
+
+$(SOZU_LTO): | tools
+	config/install-sozu $(SOZU_VERSION) lto

@@ -1,0 +1,57 @@
+//! Subcommands: one thin file each.
+
+mod edge;
+mod filter;
+mod standalone;
+mod translate;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::observe::log;
+use crate::settings::{LogSettings, StandaloneSettings, TranslateSettings};
+
+/// Gateway API on the Sōzu reverse proxy.
+#[derive(Parser)]
+#[command(name = "kakehi", version, about, max_term_width = 120)]
+struct Cli {
+    #[command(flatten)]
+    log: LogSettings,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve a directory of manifests through Sōzu on this machine, without a cluster
+    Standalone(StandaloneSettings),
+    /// Print what a directory of manifests means: snapshot, plan with reasons, statuses. Exit 1 when an object is refused
+    Translate(TranslateSettings),
+    /// Supervise one edge's Sōzu and filter proxy (started by standalone, or in an edge pod)
+    Edge(edge::Settings),
+    /// Run the filter proxy of an edge (started by the edge)
+    Filter(filter::Settings),
+}
+
+/// Reads the command line and runs it.
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    if let Err(error) = log::start(cli.log.log_format, &cli.log.log) {
+        eprintln!("kakehi: {error}");
+        return ExitCode::from(2);
+    }
+    let done = match cli.command {
+        Command::Standalone(settings) => standalone::run(settings),
+        Command::Translate(settings) => translate::run(&settings),
+        Command::Edge(settings) => edge::run(settings),
+        Command::Filter(settings) => filter::run(settings),
+    };
+    match done {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("kakehi: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! Snapshot → what Sōzu must hold. Pure.
+//!
+//! Sōzu decides a request alone ("native") only where that is proven to mean what the snapshot means; everything else
+//! goes to the filter proxy ("hop"), which decides the whole request anew. So sending more to the hop than needed is
+//! always right, and every hop says its [`Reason`].
+
+pub mod explain;
+mod hosts;
+mod native;
+mod planner;
+mod reason;
+mod regions;
+mod target;
+
+pub use planner::{Options, Planner};
+pub use reason::Reason;
+pub use target::{
+    ClusterId, Edit, Frontend, HostRule, PathKind, PathRule, PortCertificate, PortId, Side, Stage, Target, Upstream, Vhost, VhostId,
+};

@@ -1,0 +1,74 @@
+//! Why requests go through the filter proxy: the one list.
+
+use std::fmt;
+
+use serde::Serialize;
+
+/// Why Sōzu does not decide a region alone.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub enum Reason {
+    /// Everything is sent to the filter by request (the differential test).
+    Forced,
+    /// A rule of the virtual host matches its path by regular expression.
+    PathRegex,
+    /// Routes declare hosts of different specificity for one virtual host, so that path order is not rank order.
+    HostSpecificity,
+    /// A path holds `?`, `#` or bytes that no request target has.
+    PathBytes,
+    /// The rule matches by header.
+    HeaderMatch,
+    /// The rule matches by query.
+    QueryMatch,
+    /// The rule spreads requests over several backends; Sōzu would choose once per client connection.
+    Weights,
+    /// The rule has no backend with a weight, which answers 500.
+    NoBackend,
+    /// A backend reference does not resolve, which answers 500.
+    InvalidBackend,
+    /// The backend speaks HTTP/2, and Sōzu balances it once per client connection.
+    H2c,
+    /// The rule redirects.
+    Redirect,
+    /// The rule answers with a fixed status.
+    Answer,
+    /// The rule rewrites the host; Sōzu would send two Host lines.
+    HostRewrite,
+    /// The rule rewrites the path in a form that Sōzu's templates do not have.
+    PathRewrite,
+    /// The rule edits a header that Sōzu handles itself.
+    HeaderEdit(String),
+    /// Filters of one backend reference, other than header edits.
+    BackendFilter,
+    /// A host of this listener is covered by a broader listener of the port, whose routes it must not reach.
+    Isolation,
+    /// Sōzu's wildcards take one label only.
+    WildcardDepth,
+    /// Too many rules for a list that Sōzu scans from its start.
+    LongList,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Forced => f.write_str("everything is sent to the filter"),
+            Self::PathRegex => f.write_str("a path is matched by regular expression"),
+            Self::HostSpecificity => f.write_str("routes declare this host with different specificity"),
+            Self::PathBytes => f.write_str("a path holds bytes that no request path has"),
+            Self::HeaderMatch => f.write_str("matched by header"),
+            Self::QueryMatch => f.write_str("matched by query"),
+            Self::Weights => f.write_str("weighted backends"),
+            Self::NoBackend => f.write_str("no backend: 500"),
+            Self::InvalidBackend => f.write_str("invalid backend: 500"),
+            Self::H2c => f.write_str("HTTP/2 backend"),
+            Self::Redirect => f.write_str("redirect"),
+            Self::Answer => f.write_str("fixed answer"),
+            Self::HostRewrite => f.write_str("host rewrite"),
+            Self::PathRewrite => f.write_str("path rewrite"),
+            Self::HeaderEdit(name) => write!(f, "edits header {name}"),
+            Self::BackendFilter => f.write_str("filters of one backend"),
+            Self::Isolation => f.write_str("listener isolation"),
+            Self::WildcardDepth => f.write_str("wildcard of several labels"),
+            Self::LongList => f.write_str("too many rules for every host"),
+        }
+    }
+}

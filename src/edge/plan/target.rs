@@ -1,0 +1,242 @@
+//! The vocabulary of plans: what Sōzu must hold, in words of our own.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use imbl::OrdMap;
+use serde::{Serialize, Serializer};
+
+use super::Reason;
+use crate::model::{BackendId, Certificate, Hostname, Protocol};
+use crate::snapshot::Key;
+
+/// A port with what it speaks. A port that changes its protocol is another port here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PortId {
+    /// TCP port.
+    pub number: u16,
+    /// HTTP or HTTPS.
+    pub protocol: Protocol,
+}
+
+impl fmt::Display for PortId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let protocol = match self.protocol {
+            Protocol::Http => "http",
+            Protocol::Https => "https",
+        };
+        write!(f, "{protocol}:{}", self.number)
+    }
+}
+
+/// Everything that Sōzu must hold. Maps are persistent: a clone is cheap, and two targets are compared by what differs.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Target {
+    /// Listeners of Sōzu, and the keys that ask for them.
+    pub ports: OrdMap<PortId, Arc<BTreeSet<Key>>>,
+    /// Certificates by port and fingerprint.
+    pub certificates: OrdMap<(PortId, String), Arc<PortCertificate>>,
+    /// Clusters.
+    pub clusters: OrdMap<ClusterId, Upstream>,
+    /// Virtual hosts.
+    pub vhosts: OrdMap<VhostId, Arc<Vhost>>,
+}
+
+/// A certificate as one port uses it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PortCertificate {
+    /// Chain and key.
+    pub certificate: Arc<Certificate>,
+    /// Names it is offered for: the hostnames of the listeners that use it, or its own for a listener without hostname.
+    pub names: BTreeSet<String>,
+    /// Every Secret that holds this certificate.
+    pub owners: BTreeSet<Key>,
+}
+
+/// A cluster of Sōzu: a set of upstream addresses.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ClusterId {
+    /// The filter proxy.
+    Hop,
+    /// A backend.
+    Backend(BackendId),
+}
+
+impl fmt::Display for ClusterId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Hop => f.write_str("kakehi-hop"),
+            Self::Backend(id) => id.fmt(f),
+        }
+    }
+}
+
+impl Serialize for ClusterId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// Where a cluster leads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Upstream {
+    /// The unix socket of the filter proxy.
+    Hop,
+    /// TCP addresses; none answers 503.
+    Endpoints(Arc<BTreeSet<SocketAddr>>),
+}
+
+/// A virtual host: the frontends of one host pattern on one port. For [`Hostname::Any`] it is the ordered list that Sōzu
+/// consults last.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct VhostId {
+    /// The port.
+    pub port: PortId,
+    /// The effective host pattern.
+    pub host: Hostname,
+}
+
+impl fmt::Display for VhostId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.port, self.host)
+    }
+}
+
+/// The frontends of a virtual host in the order of their insertion, which Sōzu gives a meaning (see [`super`]).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Vhost {
+    /// Frontends; path, method and host are unique among them.
+    pub frontends: Vec<Frontend>,
+    /// Every resource that has a part in it.
+    pub owners: BTreeSet<Key>,
+}
+
+/// One routing entry of Sōzu.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frontend {
+    /// Hosts.
+    pub host: HostRule,
+    /// Path.
+    pub path: PathRule,
+    /// Method; none takes every method.
+    pub method: Option<String>,
+    /// Who decides.
+    pub stage: Stage,
+    /// The resource that asks for it; none: all owners of the virtual host.
+    pub owner: Option<Key>,
+}
+
+/// Host patterns that Sōzu knows, in the order in which it consults them.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum HostRule {
+    /// One host.
+    Exact(String),
+    /// Hosts with exactly one label before this suffix.
+    Label(String),
+    /// Hosts with one or more labels before this suffix; in the list that is consulted last.
+    Labels(String),
+    /// Every host; in the list that is consulted last.
+    Any,
+}
+
+impl fmt::Display for HostRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exact(name) => f.write_str(name),
+            Self::Label(suffix) => write!(f, "*.{suffix}"),
+            Self::Labels(suffix) => write!(f, "**.{suffix}"),
+            Self::Any => f.write_str("*"),
+        }
+    }
+}
+
+/// A path condition on the raw request target, query included.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PathRule {
+    /// The text.
+    pub text: String,
+    /// How it compares.
+    pub kind: PathKind,
+}
+
+/// How a path condition compares. The order is the order of insertion for one text: a prefix inserted after an equal text
+/// would win over it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum PathKind {
+    /// The target starts with the text.
+    Prefix,
+    /// The target is the text.
+    Equals,
+}
+
+impl fmt::Display for PathRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.kind {
+            PathKind::Prefix => write!(f, "{}*", self.text),
+            PathKind::Equals => f.write_str(&self.text),
+        }
+    }
+}
+
+/// Who decides a request that matches a frontend.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Sōzu forwards it.
+    Native {
+        /// The backend.
+        backend: BackendId,
+        /// Header edits; a removal comes before what is appended to the same name.
+        edits: Arc<Vec<Edit>>,
+        /// Template of the path towards the backend.
+        rewrite: Option<String>,
+    },
+    /// The filter proxy decides.
+    Hop(Reason),
+}
+
+impl Stage {
+    /// The cluster it names.
+    pub fn cluster(&self) -> ClusterId {
+        match self {
+            Self::Native { backend, .. } => ClusterId::Backend(backend.clone()),
+            Self::Hop(_) => ClusterId::Hop,
+        }
+    }
+
+    /// Whether both say the same to Sōzu; reasons do not reach it.
+    pub fn same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Hop(_), Self::Hop(_)) => true,
+            _ => self == other,
+        }
+    }
+}
+
+impl Frontend {
+    /// Whether both are one entry to Sōzu, and equal.
+    pub fn same(&self, other: &Self) -> bool {
+        self.path == other.path && self.method == other.method && self.host == other.host && self.stage.same(&other.stage)
+    }
+}
+
+/// One header edit.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Edit {
+    /// Requests or responses.
+    pub side: Side,
+    /// Header name, lower-case.
+    pub name: String,
+    /// The value to append; none removes every line of the name. Removals happen before additions.
+    pub value: Option<String>,
+}
+
+/// Which message an edit concerns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Side {
+    /// Towards the backend.
+    Request,
+    /// Towards the client.
+    Response,
+}

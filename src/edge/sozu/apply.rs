@@ -1,0 +1,252 @@
+//! Brings a Sōzu to a target and finds out what it refuses.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use sozu_command_lib::proto::command::request::RequestType;
+use sozu_command_lib::proto::command::response_content::ContentType;
+use sozu_command_lib::proto::command::{FrontendFilters, QueryClustersHashes};
+
+use super::instance::{Health, Instance};
+use super::load::{StateFile, files};
+use super::{Error, Item, Maker, Order, Reply, Shadow, Step, Wire, steps};
+use crate::edge::plan::Target;
+use crate::snapshot::wire::Refusal;
+
+/// A Sōzu with the shadow of its state.
+#[derive(Debug)]
+pub struct Sozu {
+    instance: Instance,
+    shadow: Shadow,
+    maker: Maker,
+    order: Order,
+    file: u64,
+}
+
+/// Fewer steps than this are cheaper as single commands, if none is half of a replacement.
+const FEW: usize = 3;
+
+impl Sozu {
+    /// A running Sōzu that holds nothing.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub async fn start(maker: Maker, wire: Wire) -> Result<Self, Error> {
+        let instance = Instance::make(maker.clone()).await?;
+        Ok(Self { instance, shadow: Shadow::new(wire), maker, order: Order::Kept, file: 0 })
+    }
+
+    /// What it holds, as far as we know.
+    pub fn shadow(&self) -> &Shadow {
+        &self.shadow
+    }
+
+    /// Process id of the main process, if we started it.
+    pub fn pid(&self) -> Option<u32> {
+        self.instance.pid()
+    }
+
+    /// Process ids of its workers.
+    pub fn workers(&self) -> &[i32] {
+        self.instance.workers()
+    }
+
+    /// Waits until the process ends.
+    pub async fn ended(&mut self) {
+        self.instance.ended().await;
+    }
+
+    /// Lets requests in flight end, at most for `within`, then stops the process if it is ours.
+    pub async fn stop(self, within: Duration) {
+        self.instance.stop(within).await;
+    }
+
+    /// Brings Sōzu to `target`. What it refuses is returned by key, everything else is there; a process that lost its state
+    /// is brought back first.
+    ///
+    /// # Errors
+    /// The world's failures; the target may then be there in part, and is tried again by the next call.
+    pub async fn apply(&mut self, target: &Target) -> Result<Vec<Refusal>, Error> {
+        match self.instance.health().await {
+            Health::Same => {}
+            Health::WorkerRestarted => self.order = Order::Lost,
+            Health::Gone => self.restart().await?,
+        }
+        if let Err(error) = self.advance(target).await {
+            tracing::warn!(%error, "starting over with an empty Sōzu");
+            self.restart().await?;
+            self.advance(target).await?;
+        }
+        Ok(self.shadow.refusals())
+    }
+
+    /// Tries again what the world may meanwhile allow: ports that somebody else held. Whether there was anything to try.
+    ///
+    /// # Errors
+    /// The socket's.
+    pub async fn retry(&mut self) -> Result<bool, Error> {
+        let unbound: Vec<Item> = self.shadow.refused().keys().filter(|item| matches!(item, Item::Bound(_))).cloned().collect();
+        for item in &unbound {
+            let Item::Bound(port) = item else { continue };
+            let Some(refused) = self.shadow.refused().get(item) else { continue };
+            let keys = refused.keys.clone();
+            let step = Step { item: item.clone(), request: self.shadow.wire().activate(*port), adds: true, glued: false, keys };
+            self.try_one(&step).await?;
+        }
+        Ok(!unbound.is_empty())
+    }
+
+    async fn restart(&mut self) -> Result<(), Error> {
+        let wire = self.shadow.wire().clone();
+        // The old process must be gone before the new one takes its socket and ports.
+        self.instance.reap_now().await;
+        self.instance = Instance::make(self.maker.clone()).await?;
+        self.shadow = Shadow::new(wire);
+        self.order = Order::Kept;
+        Ok(())
+    }
+
+    async fn advance(&mut self, target: &Target) -> Result<(), Error> {
+        let planned = steps(&self.shadow, target, self.order)?;
+        let mut accepted = Vec::with_capacity(planned.len());
+        for step in planned {
+            if step.adds {
+                self.shadow.forgive(&step.item);
+            }
+            match self.shadow.take(&step) {
+                Ok(()) => accepted.push(step),
+                Err(reason) if step.adds => self.shadow.refuse(&step, reason),
+                Err(reason) => return Err(Error::Diverged(format!("{:?}: {reason}", step.item))),
+            }
+        }
+        let single = accepted.len() < FEW && accepted.iter().all(|step| !step.glued);
+        if single {
+            for step in &accepted {
+                let reply = self.instance.command(step.request.clone()).await?;
+                self.judge(step, &reply).await?;
+            }
+        } else {
+            for file in files(&accepted) {
+                self.load(file).await?;
+            }
+        }
+        self.order = Order::Kept;
+        self.shadow.settle(target.clone());
+        Ok(())
+    }
+
+    /// What a single command's answer means.
+    async fn judge(&mut self, step: &Step, reply: &Reply) -> Result<(), Error> {
+        if reply.ok {
+            return Ok(());
+        }
+        if !step.adds {
+            return Err(Error::Diverged(format!("{:?}: {}", step.item, reply.message)));
+        }
+        self.shadow.revert(step);
+        self.shadow.refuse(step, reply.message.clone());
+        if let RequestType::ReplaceCertificate(replace) = &step.request
+            && let Item::Certificate(port, _) = &step.item
+        {
+            let gone = self.shadow.wire().remove_certificate(*port, &replace.old_fingerprint);
+            self.instance.command(gone).await?;
+        }
+        Ok(())
+    }
+
+    async fn try_one(&mut self, step: &Step) -> Result<(), Error> {
+        self.shadow.forgive(&step.item);
+        if let Err(reason) = self.shadow.take(step) {
+            self.shadow.refuse(step, reason);
+            return Ok(());
+        }
+        let reply = self.instance.command(step.request.clone()).await?;
+        self.judge(step, &reply).await
+    }
+
+    async fn load(&mut self, steps: &[Step]) -> Result<(), Error> {
+        self.file += 1;
+        let path = self.instance.dir().join(format!("state-{}-{}.json", std::process::id(), self.file));
+        let file = StateFile::write(path, steps).await?;
+        let reply = self.instance.load(file.path()).await?;
+        drop(file);
+        if is_complete(&reply, steps.len()) && self.agrees(steps).await? {
+            return Ok(());
+        }
+        tracing::warn!(message = reply.message, notes = ?reply.notes, records = steps.len(), "state file not taken whole");
+        self.isolate(steps).await?;
+        if self.agrees(steps).await? { Ok(()) } else { Err(Error::Diverged("hashes differ after every record was tried".to_owned())) }
+    }
+
+    /// Whether the hashes of the clusters that `steps` touch are the shadow's, in every worker.
+    async fn agrees(&mut self, steps: &[Step]) -> Result<bool, Error> {
+        let touched: BTreeSet<String> = steps.iter().filter_map(cluster_of).collect();
+        if touched.is_empty() {
+            return Ok(true);
+        }
+        let reply = self.instance.command(RequestType::QueryClustersHashes(QueryClustersHashes {})).await?;
+        let Some(ContentType::WorkerResponses(responses)) = reply.content else { return Ok(false) };
+        let expected: BTreeMap<String, u64> =
+            self.shadow.state().hash_state().into_iter().map(|(cluster, hash)| (cluster.to_string(), hash)).collect();
+        Ok(responses.map.values().all(|response| match &response.content_type {
+            Some(ContentType::ClusterHashes(hashes)) => touched.iter().all(|cluster| hashes.map.get(cluster) == expected.get(cluster)),
+            _ => false,
+        }))
+    }
+
+    /// A file was not taken whole: every record that is not there is tried alone, so that the one that is refused is known.
+    async fn isolate(&mut self, steps: &[Step]) -> Result<(), Error> {
+        let mut present = self.frontends().await?;
+        for step in steps {
+            let done = match (&step.request, step.adds) {
+                (RequestType::AddHttpFrontend(front) | RequestType::AddHttpsFrontend(front), _) => present.contains(&front.to_string()),
+                (RequestType::RemoveHttpFrontend(front) | RequestType::RemoveHttpsFrontend(front), _) => {
+                    // Its successor may already stand in its place.
+                    steps.iter().any(|other| other.adds && other.item == step.item) || !present.remove(&front.to_string())
+                }
+                (RequestType::AddHttpListener(_) | RequestType::AddHttpsListener(_), _) => false,
+                (_, adds) => !adds,
+            };
+            if done {
+                continue;
+            }
+            let reply = self.instance.command(step.request.clone()).await?;
+            let there = matches!(step.item, Item::Listener(_)) && reply.message.contains("already exists");
+            if !there {
+                self.judge(step, &reply).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Identities of the frontends that the main process holds: it takes back what every worker refused.
+    async fn frontends(&mut self) -> Result<BTreeSet<String>, Error> {
+        let filters = FrontendFilters { http: true, https: true, tcp: false, ..Default::default() };
+        let reply = self.instance.command(RequestType::ListFrontends(filters)).await?;
+        let Some(ContentType::FrontendList(list)) = reply.content else {
+            return Err(Error::Diverged("frontends cannot be listed".to_owned()));
+        };
+        Ok(list.http_frontends.iter().chain(&list.https_frontends).map(ToString::to_string).collect())
+    }
+}
+
+/// A load's last line counts every record, and nothing was skipped.
+fn is_complete(reply: &Reply, records: usize) -> bool {
+    reply.ok
+        && reply.message.ends_with(&format!(", {records} ok messages, 0 errors"))
+        && !reply.notes.iter().any(|note| note.contains("skipped"))
+}
+
+fn cluster_of(step: &Step) -> Option<String> {
+    match &step.request {
+        RequestType::AddCluster(cluster) => Some(cluster.cluster_id.clone()),
+        RequestType::RemoveCluster(cluster) => Some(cluster.clone()),
+        RequestType::AddBackend(backend) | RequestType::AddUnixBackend(backend) => Some(backend.cluster_id.clone()),
+        RequestType::RemoveBackend(backend) => Some(backend.cluster_id.clone()),
+        RequestType::AddHttpFrontend(front)
+        | RequestType::AddHttpsFrontend(front)
+        | RequestType::RemoveHttpFrontend(front)
+        | RequestType::RemoveHttpsFrontend(front) => front.cluster_id.clone(),
+        _ => None,
+    }
+}

@@ -1,0 +1,264 @@
+//! A Sōzu process: made by us (standalone), or somebody else's whose socket we adopt.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use sozu_command_lib::proto::command::request::RequestType;
+use sozu_command_lib::proto::command::response_content::ContentType;
+use sozu_command_lib::proto::command::{HardStop, ListListeners, ListWorkers, RunState, SoftStop};
+use tokio::process::{Child, Command};
+use tokio::time::Instant;
+
+use super::{Error, Reply, Socket, SocketError};
+
+/// How a process comes to be.
+#[derive(Clone, Debug)]
+pub enum Maker {
+    /// We start it.
+    Spawn(SpawnSettings),
+    /// It is started, and restarted, by somebody else; its command socket is here.
+    Adopt(PathBuf),
+}
+
+/// How to start a Sōzu.
+#[derive(Clone, Debug)]
+pub struct SpawnSettings {
+    /// The binary.
+    pub program: PathBuf,
+    /// Directory of its own, for this user only: configuration, command socket, state files, temporary files.
+    pub dir: PathBuf,
+    /// Its log level: `error`, `warn`, `info`, `debug`, `trace`.
+    pub log_level: String,
+}
+
+/// A process, with the connection to it.
+#[derive(Debug)]
+pub struct Instance {
+    maker: Maker,
+    child: Option<Child>,
+    socket: Socket,
+    workers: Vec<i32>,
+}
+
+/// What happened since the last look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Health {
+    /// Nothing.
+    Same,
+    /// A worker restarted; the main process gave it everything, in an order of its own.
+    WorkerRestarted,
+    /// The process is not there, or does not answer.
+    Gone,
+}
+
+/// A process is up within this, or it is not.
+const START: Duration = Duration::from_secs(10);
+/// A single command is answered within this; Sōzu itself gives a worker 10 s.
+const COMMAND: Duration = Duration::from_secs(12);
+/// A state file is answered within this.
+const LOAD: Duration = Duration::from_secs(60);
+
+impl Instance {
+    /// A running process that holds nothing yet, if we make it.
+    pub(super) async fn make(maker: Maker) -> Result<Self, Error> {
+        let (child, socket) = match &maker {
+            Maker::Spawn(settings) => {
+                let (child, socket) = spawn(settings).await?;
+                (Some(child), socket)
+            }
+            Maker::Adopt(path) => (None, adopt(path).await?),
+        };
+        let mut instance = Self { maker, child, socket, workers: Vec::new() };
+        let since = Instant::now();
+        loop {
+            instance.workers = instance.running().await?;
+            if !instance.workers.is_empty() {
+                return Ok(instance);
+            }
+            if since.elapsed() > START {
+                return Err(Error::NotUp("no worker is running".to_owned()));
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Sends one command.
+    pub(super) async fn command(&mut self, request: RequestType) -> Result<Reply, Error> {
+        Ok(self.socket.request(request, COMMAND).await?)
+    }
+
+    /// Has a state file loaded.
+    pub(super) async fn load(&mut self, path: &Path) -> Result<Reply, Error> {
+        Ok(self.socket.request(RequestType::LoadState(path.to_string_lossy().into_owned()), LOAD).await?)
+    }
+
+    /// Process ids of the running workers.
+    async fn running(&mut self) -> Result<Vec<i32>, Error> {
+        let reply = self.command(RequestType::ListWorkers(ListWorkers {})).await?;
+        let Some(ContentType::Workers(workers)) = reply.content else { return Ok(Vec::new()) };
+        let mut pids: Vec<i32> =
+            workers.vec.iter().filter(|worker| worker.run_state() == RunState::Running).map(|worker| worker.pid).collect();
+        pids.sort_unstable();
+        Ok(pids)
+    }
+
+    /// Looks whether the process is what it was.
+    pub(super) async fn health(&mut self) -> Health {
+        if let Some(child) = &mut self.child
+            && !matches!(child.try_wait(), Ok(None))
+        {
+            return Health::Gone;
+        }
+        match self.running().await {
+            Ok(workers) if workers == self.workers => Health::Same,
+            Ok(workers) => {
+                self.workers = workers;
+                Health::WorkerRestarted
+            }
+            Err(error) => {
+                tracing::warn!(%error, "Sōzu does not answer");
+                Health::Gone
+            }
+        }
+    }
+
+    /// Waits until the process ends; forever for an adopted one.
+    pub(super) async fn ended(&mut self) {
+        match &mut self.child {
+            Some(child) => {
+                let status = child.wait().await;
+                tracing::warn!(?status, "Sōzu ended");
+            }
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Directory for state files.
+    pub(super) fn dir(&self) -> PathBuf {
+        match &self.maker {
+            Maker::Spawn(settings) => settings.dir.clone(),
+            Maker::Adopt(socket) => socket.parent().unwrap_or(Path::new(".")).to_owned(),
+        }
+    }
+
+    /// Process id of the main process, if we started it.
+    pub(super) fn pid(&self) -> Option<u32> {
+        self.child.as_ref().and_then(Child::id)
+    }
+
+    /// Process ids of the workers at the last look.
+    pub(super) fn workers(&self) -> &[i32] {
+        &self.workers
+    }
+
+    /// Lets requests in flight end, at most for `within`, then stops the process if it is ours.
+    pub(super) async fn stop(mut self, within: Duration) {
+        if self.child.is_none() {
+            return;
+        }
+        let asked = self.socket.request(RequestType::SoftStop(SoftStop {}), within).await;
+        tracing::debug!(?asked, "soft stop");
+        self.reap(within).await;
+    }
+
+    /// Ends the process now, if it is ours.
+    pub(super) async fn reap_now(&mut self) {
+        self.reap(Duration::ZERO).await;
+    }
+
+    async fn reap(&mut self, within: Duration) {
+        let Some(mut child) = self.child.take() else { return };
+        if tokio::time::timeout(within, child.wait()).await.is_err()
+            && let Err(error) = child.kill().await
+        {
+            tracing::warn!(%error, "Sōzu cannot be killed");
+        }
+    }
+}
+
+/// The process behind a socket, once it holds nothing: what it held before we came is not known well enough to build on, so
+/// it is asked to end, and whoever keeps it starts it again.
+async fn adopt(path: &Path) -> Result<Socket, Error> {
+    let since = Instant::now();
+    loop {
+        let socket = match Socket::connect(path).await {
+            Ok(mut socket) => match is_empty(&mut socket).await {
+                Ok(true) => return Ok(socket),
+                Ok(false) => socket.request(RequestType::HardStop(HardStop {}), COMMAND).await.map(drop),
+                Err(error) => Err(error),
+            },
+            Err(error) => Err(error),
+        };
+        if since.elapsed() > START {
+            let reason = socket.err().map_or_else(|| "it holds a state and does not restart".to_owned(), |error| error.to_string());
+            return Err(Error::NotUp(reason));
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+async fn is_empty(socket: &mut Socket) -> Result<bool, SocketError> {
+    let reply = socket.request(RequestType::ListListeners(ListListeners {}), COMMAND).await?;
+    Ok(match reply.content {
+        Some(ContentType::ListenersList(list)) => list.http_listeners.is_empty() && list.https_listeners.is_empty(),
+        _ => false,
+    })
+}
+
+async fn spawn(settings: &SpawnSettings) -> Result<(Child, Socket), Error> {
+    let socket_path = settings.dir.join("command.sock");
+    evict(&socket_path).await;
+    let config_path = settings.dir.join("sozu.toml");
+    let file = |source| Error::File { path: config_path.clone(), source };
+    tokio::fs::write(&config_path, configuration(settings, &socket_path)).await.map_err(file)?;
+    let mut child = Command::new(&settings.program)
+        .arg("--config")
+        .arg(&config_path)
+        .arg("start")
+        .env("TMPDIR", &settings.dir)
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(|source| Error::Start { program: settings.program.clone(), source })?;
+    let since = Instant::now();
+    loop {
+        if let Ok(Some(status)) = child.try_wait() {
+            return Err(Error::NotUp(format!("it ended with {status}")));
+        }
+        match Socket::connect(&socket_path).await {
+            Ok(socket) => return Ok((child, socket)),
+            Err(error) if since.elapsed() > START => return Err(Error::NotUp(error.to_string())),
+            Err(_) => tokio::time::sleep(Duration::from_millis(5)).await,
+        }
+    }
+}
+
+/// Stops a process that a supervisor before us left behind on this socket: it would share our ports.
+async fn evict(socket: &Path) {
+    if let Ok(mut old) = Socket::connect(socket).await {
+        let asked = old.request(RequestType::HardStop(HardStop {}), COMMAND).await;
+        tracing::warn!(?asked, "stopped a Sōzu that was left behind");
+    }
+    if let Err(error) = tokio::fs::remove_file(socket).await {
+        tracing::trace!(%error, "no socket left behind");
+    }
+}
+
+/// A minimal configuration: everything else comes over the socket.
+fn configuration(settings: &SpawnSettings, socket: &Path) -> String {
+    // Sōzu refuses to start when it may open fewer files than twice its connections.
+    let files = rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum.unwrap_or(u64::MAX);
+    let connections = (files / 2).clamp(100, 10_000);
+    let lines = [
+        format!("command_socket = {:?}", socket.to_string_lossy()),
+        "worker_count = 1".to_owned(),
+        "worker_automatic_restart = true".to_owned(),
+        "activate_listeners = false".to_owned(),
+        "handle_process_affinity = false".to_owned(),
+        format!("max_connections = {connections}"),
+        format!("log_level = {:?}", settings.log_level),
+        "log_target = \"stdout\"".to_owned(),
+    ];
+    lines.join("\n") + "\n"
+}

@@ -1,0 +1,21 @@
+//! Brings a Sōzu to a target, and tells the truth about it. The only place that knows Sōzu's own types.
+//!
+//! [`Sozu`] holds a process, a shadow of its state, and what it refused. The facts about Sōzu that the code relies on are
+//! measured by `tests/sozu`.
+
+mod apply;
+mod error;
+mod instance;
+mod load;
+mod request;
+mod socket;
+mod state;
+mod steps;
+
+pub use apply::Sozu;
+pub use error::Error;
+pub use instance::{Maker, SpawnSettings};
+pub use request::Wire;
+pub use socket::{Reply, Socket, SocketError};
+pub use state::{Refused, Shadow, orphans};
+pub use steps::{Item, Order, Step, steps};

@@ -1,0 +1,227 @@
+//! The plan's words as Sōzu's requests.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use sozu_command_lib::config::ListenerBuilder;
+use sozu_command_lib::proto::command::request::RequestType;
+use sozu_command_lib::proto::command::{
+    ActivateListener, AddBackend, AddCertificate, CertificateAndKey, Cluster, DeactivateListener, Header, HeaderPosition, ListenerType,
+    LoadBalancingAlgorithms, PathRule as SozuPathRule, PathRuleKind, RemoveBackend, RemoveCertificate, RemoveListener, ReplaceCertificate,
+    RequestHttpFrontend, RulePosition,
+};
+
+use super::Error;
+use crate::edge::plan::{ClusterId, Frontend, HostRule, PathKind, PortCertificate, PortId, Side, Stage};
+use crate::model::Protocol;
+
+/// Header that tells the filter through which port a request came.
+pub const HOP_HEADER: &str = "x-kakehi-hop";
+
+/// Client and backend may be silent for this long: longer than what WebSockets and slow answers need, since Sōzu has one
+/// value per listener and the filter keeps its own clocks.
+const IDLE_SECONDS: u32 = 180;
+/// A connection to a backend takes no longer.
+const CONNECT_SECONDS: u32 = 3;
+/// The head of a request arrives within this.
+const REQUEST_SECONDS: u32 = 10;
+
+/// Where a plan meets this machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wire {
+    /// Address of the listeners.
+    pub address: IpAddr,
+    /// Unix socket of the filter proxy.
+    pub hop: PathBuf,
+}
+
+impl Wire {
+    fn address(&self, port: PortId) -> SocketAddr {
+        SocketAddr::new(self.address, port.number)
+    }
+
+    /// Adds a listener, not yet bound.
+    pub(super) fn add_listener(&self, port: PortId) -> Result<RequestType, Error> {
+        let address = self.address(port).into();
+        let mut builder = match port.protocol {
+            Protocol::Http => ListenerBuilder::new_http(address),
+            Protocol::Https => ListenerBuilder::new_https(address),
+        };
+        builder.front_timeout = Some(IDLE_SECONDS);
+        builder.back_timeout = Some(IDLE_SECONDS);
+        builder.connect_timeout = Some(CONNECT_SECONDS);
+        builder.request_timeout = Some(REQUEST_SECONDS);
+        builder.elide_x_real_ip = Some(true);
+        builder.send_x_real_ip = Some(true);
+        let refused = |error: sozu_command_lib::config::ConfigError| Error::Listener(error.to_string());
+        Ok(match port.protocol {
+            Protocol::Http => RequestType::AddHttpListener(builder.to_http(None).map_err(refused)?),
+            Protocol::Https => RequestType::AddHttpsListener(builder.to_tls(None).map_err(refused)?),
+        })
+    }
+
+    pub(super) fn remove_listener(&self, port: PortId) -> RequestType {
+        let address = self.address(port).into();
+        RequestType::RemoveListener(RemoveListener { address, proxy: kind(port).into(), ..Default::default() })
+    }
+
+    pub(super) fn activate(&self, port: PortId) -> RequestType {
+        let address = self.address(port).into();
+        RequestType::ActivateListener(ActivateListener { address, proxy: kind(port).into(), from_scm: false, ..Default::default() })
+    }
+
+    pub(super) fn deactivate(&self, port: PortId) -> RequestType {
+        let address = self.address(port).into();
+        RequestType::DeactivateListener(DeactivateListener { address, proxy: kind(port).into(), to_scm: false, ..Default::default() })
+    }
+
+    pub(super) fn add_certificate(&self, port: PortId, certificate: &PortCertificate) -> RequestType {
+        let certificate = certificate_and_key(certificate);
+        RequestType::AddCertificate(AddCertificate { address: self.address(port).into(), certificate, expired_at: None })
+    }
+
+    pub(super) fn replace_certificate(&self, port: PortId, old: &str, certificate: &PortCertificate) -> RequestType {
+        RequestType::ReplaceCertificate(ReplaceCertificate {
+            address: self.address(port).into(),
+            new_certificate: certificate_and_key(certificate),
+            old_fingerprint: old.to_owned(),
+            new_expired_at: None,
+        })
+    }
+
+    pub(super) fn remove_certificate(&self, port: PortId, fingerprint: &str) -> RequestType {
+        RequestType::RemoveCertificate(RemoveCertificate { address: self.address(port).into(), fingerprint: fingerprint.to_owned() })
+    }
+
+    pub(super) fn add_cluster(id: &ClusterId) -> RequestType {
+        RequestType::AddCluster(Cluster {
+            cluster_id: id.to_string(),
+            sticky_session: false,
+            https_redirect: false,
+            load_balancing: LoadBalancingAlgorithms::RoundRobin.into(),
+            ..Default::default()
+        })
+    }
+
+    pub(super) fn remove_cluster(id: &ClusterId) -> RequestType {
+        RequestType::RemoveCluster(id.to_string())
+    }
+
+    pub(super) fn add_backend(id: &ClusterId, address: SocketAddr) -> RequestType {
+        RequestType::AddBackend(AddBackend {
+            cluster_id: id.to_string(),
+            backend_id: address.to_string(),
+            address: address.into(),
+            ..Default::default()
+        })
+    }
+
+    pub(super) fn remove_backend(id: &ClusterId, address: SocketAddr) -> RequestType {
+        RequestType::RemoveBackend(RemoveBackend { cluster_id: id.to_string(), backend_id: address.to_string(), address: address.into() })
+    }
+
+    /// The address of a unix backend is only its name within the cluster.
+    pub(super) fn add_hop_backend(&self) -> RequestType {
+        RequestType::AddUnixBackend(AddBackend {
+            cluster_id: ClusterId::Hop.to_string(),
+            backend_id: "hop".to_owned(),
+            address: SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0).into(),
+            unix_path: Some(self.hop.to_string_lossy().into_owned()),
+            ..Default::default()
+        })
+    }
+
+    pub(super) fn add_frontend(&self, port: PortId, frontend: &Frontend) -> RequestType {
+        let request = self.frontend(port, frontend);
+        match port.protocol {
+            Protocol::Http => RequestType::AddHttpFrontend(request),
+            Protocol::Https => RequestType::AddHttpsFrontend(request),
+        }
+    }
+
+    pub(super) fn remove_frontend(&self, port: PortId, frontend: &Frontend) -> RequestType {
+        let request = self.frontend(port, frontend);
+        match port.protocol {
+            Protocol::Http => RequestType::RemoveHttpFrontend(request),
+            Protocol::Https => RequestType::RemoveHttpsFrontend(request),
+        }
+    }
+
+    fn frontend(&self, port: PortId, frontend: &Frontend) -> RequestHttpFrontend {
+        let (hostname, position) = match &frontend.host {
+            HostRule::Exact(name) => (name.clone(), RulePosition::Tree),
+            HostRule::Label(suffix) => (format!("*.{suffix}"), RulePosition::Tree),
+            HostRule::Labels(suffix) => (format!("/.+/.{suffix}"), RulePosition::Post),
+            HostRule::Any => ("*".to_owned(), RulePosition::Post),
+        };
+        let kind = match frontend.path.kind {
+            PathKind::Prefix => PathRuleKind::Prefix,
+            PathKind::Equals => PathRuleKind::Equals,
+        };
+        let rewrite_path = match &frontend.stage {
+            Stage::Native { rewrite, .. } => rewrite.clone(),
+            Stage::Hop(_) => None,
+        };
+        RequestHttpFrontend {
+            cluster_id: Some(frontend.stage.cluster().to_string()),
+            address: self.address(port).into(),
+            hostname,
+            path: SozuPathRule { kind: kind.into(), value: frontend.path.text.clone() },
+            method: frontend.method.clone(),
+            position: position.into(),
+            rewrite_path,
+            headers: headers(port, &frontend.stage),
+            ..Default::default()
+        }
+    }
+}
+
+/// The edits of a frontend. What the client says about scheme and port is replaced by the truth; Sōzu itself would pass it
+/// on (`tests/sozu/headers.rs`).
+fn headers(port: PortId, stage: &Stage) -> Vec<Header> {
+    let scheme = match port.protocol {
+        Protocol::Http => "http",
+        Protocol::Https => "https",
+    };
+    let number = port.number.to_string();
+    let mut headers = Vec::new();
+    let mut set = |name: &str, value: &str| {
+        headers.push(header(HeaderPosition::Request, name, ""));
+        headers.push(header(HeaderPosition::Request, name, value));
+    };
+    set("x-forwarded-proto", scheme);
+    set("x-forwarded-port", &number);
+    match stage {
+        Stage::Hop(_) => set(HOP_HEADER, &number),
+        Stage::Native { edits, .. } => headers.extend(edits.iter().map(|edit| {
+            let side = match edit.side {
+                Side::Request => HeaderPosition::Request,
+                Side::Response => HeaderPosition::Response,
+            };
+            header(side, &edit.name, edit.value.as_deref().unwrap_or_default())
+        })),
+    }
+    headers
+}
+
+fn header(position: HeaderPosition, key: &str, val: &str) -> Header {
+    Header { position: position.into(), key: key.to_owned(), val: val.to_owned() }
+}
+
+fn kind(port: PortId) -> ListenerType {
+    match port.protocol {
+        Protocol::Http => ListenerType::Http,
+        Protocol::Https => ListenerType::Https,
+    }
+}
+
+fn certificate_and_key(held: &PortCertificate) -> CertificateAndKey {
+    let mut chain = held.certificate.chain.iter().cloned();
+    CertificateAndKey {
+        certificate: chain.next().unwrap_or_default(),
+        certificate_chain: chain.collect(),
+        key: held.certificate.key.pem().to_owned(),
+        versions: Vec::new(),
+        names: held.names.iter().cloned().collect(),
+    }
+}

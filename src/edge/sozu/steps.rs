@@ -1,0 +1,294 @@
+//! From one target to another in steps, each of which leaves a Sōzu that can serve.
+//!
+//! What is needed comes first: listeners (not yet bound), certificates, clusters, backends, then frontends, of which a
+//! replaced one goes directly before its successor comes; binding last. Then what is no longer needed goes, frontends
+//! first.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use imbl::ordmap::DiffItem;
+use sozu_command_lib::proto::command::request::RequestType;
+
+use super::{Error, Shadow};
+use crate::edge::plan::{ClusterId, Frontend, HostRule, PathRule, PortCertificate, PortId, Target, Upstream, Vhost, VhostId};
+use crate::snapshot::Key;
+
+/// What a step is about: the unit that Sōzu can refuse.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Item {
+    /// A listener's existence.
+    Listener(PortId),
+    /// A listener's bound socket.
+    Bound(PortId),
+    /// A certificate by fingerprint.
+    Certificate(PortId, String),
+    /// A cluster.
+    Cluster(ClusterId),
+    /// A backend of a cluster; none is the filter's socket.
+    Backend(ClusterId, Option<SocketAddr>),
+    /// A frontend by what identifies it to Sōzu.
+    Frontend(PortId, HostRule, PathRule, Option<String>),
+}
+
+/// One request, and whom it concerns.
+#[derive(Clone)]
+pub struct Step {
+    /// What it is about.
+    pub item: Item,
+    /// The request.
+    pub request: RequestType,
+    /// Adds or changes, as opposed to removes.
+    pub adds: bool,
+    /// Must be in one file with the step before it.
+    pub glued: bool,
+    /// Resources that are refused when it is.
+    pub keys: Arc<BTreeSet<Key>>,
+}
+
+/// Whether the order in which Sōzu holds its frontends is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// As they were applied.
+    Kept,
+    /// A worker restarted and took them from a sorted map.
+    Lost,
+}
+
+/// The steps from what a shadow holds to a target.
+///
+/// # Errors
+/// When Sōzu's library cannot build a listener.
+pub fn steps(shadow: &Shadow, target: &Target, order: Order) -> Result<Vec<Step>, Error> {
+    let mut plan = Steps { shadow, first: Vec::new(), last: Vec::new(), certificates_gone: Vec::new() };
+    plan.add_listeners(target)?;
+    plan.certificates(target);
+    plan.clusters(target);
+    plan.vhosts(target, order);
+    plan.bind(target);
+    plan.remove_clusters(target);
+    plan.last.append(&mut plan.certificates_gone);
+    plan.remove_listeners(target);
+    plan.first.append(&mut plan.last);
+    Ok(plan.first)
+}
+
+struct Steps<'a> {
+    shadow: &'a Shadow,
+    first: Vec<Step>,
+    last: Vec<Step>,
+    certificates_gone: Vec<Step>,
+}
+
+impl Steps<'_> {
+    fn add(&mut self, item: Item, request: RequestType, keys: &Arc<BTreeSet<Key>>) {
+        if !self.shadow.refuses(&item, &request) {
+            self.first.push(Step { item, request, adds: true, glued: false, keys: keys.clone() });
+        }
+    }
+
+    /// Nothing is removed that was refused.
+    fn removal(&self, item: Item, request: RequestType) -> Option<Step> {
+        let held = !self.shadow.is_refused(&item);
+        held.then(|| Step { item, request, adds: false, glued: false, keys: Arc::default() })
+    }
+
+    fn remove(&mut self, item: Item, request: RequestType) {
+        let step = self.removal(item, request);
+        self.last.extend(step);
+    }
+
+    fn add_listeners(&mut self, target: &Target) -> Result<(), Error> {
+        for (port, keys) in &target.ports {
+            if !self.shadow.applied().ports.contains_key(port) {
+                self.add(Item::Listener(*port), self.shadow.wire().add_listener(*port)?, keys);
+            }
+        }
+        Ok(())
+    }
+
+    /// Two targets of one number and different protocols share an address: the old one lets go directly before.
+    fn bind(&mut self, target: &Target) {
+        let wire = self.shadow.wire();
+        for (port, keys) in &target.ports {
+            if self.shadow.applied().ports.contains_key(port) {
+                continue;
+            }
+            let rival = self.shadow.applied().ports.keys().find(|old| old.number == port.number).copied();
+            let release = rival.and_then(|old| self.removal(Item::Bound(old), wire.deactivate(old)));
+            let glued = release.is_some();
+            self.first.extend(release);
+            self.add(Item::Bound(*port), wire.activate(*port), keys);
+            if let Some(step) = self.first.last_mut() {
+                step.glued = glued;
+            }
+        }
+    }
+
+    fn remove_listeners(&mut self, target: &Target) {
+        let wire = self.shadow.wire();
+        for port in self.shadow.applied().ports.keys() {
+            if target.ports.contains_key(port) {
+                continue;
+            }
+            if target.ports.keys().all(|new| new.number != port.number) {
+                self.remove(Item::Bound(*port), wire.deactivate(*port));
+            }
+            self.remove(Item::Listener(*port), wire.remove_listener(*port));
+        }
+    }
+
+    /// A new certificate that shares a name with one that goes takes its place in one step.
+    fn certificates(&mut self, target: &Target) {
+        let wire = self.shadow.wire();
+        let applied = &self.shadow.applied().certificates;
+        let mut going: Vec<(&(PortId, String), &Arc<PortCertificate>)> = Vec::new();
+        let mut coming = Vec::new();
+        for item in applied.diff(&target.certificates) {
+            match item {
+                DiffItem::Remove(id, held) => going.push((id, held)),
+                DiffItem::Add(id, wanted) => coming.push((id, wanted, None)),
+                DiffItem::Update { old: (id, _), new: (_, wanted) } => coming.push((id, wanted, Some(id.1.clone()))),
+            }
+        }
+        for (id, wanted, same) in coming {
+            let keys = Arc::new(wanted.owners.clone());
+            let shares =
+                |((port, _), held): &(&(PortId, String), &Arc<PortCertificate>)| *port == id.0 && !held.names.is_disjoint(&wanted.names);
+            let predecessor = || going.iter().position(shares).map(|place| going.swap_remove(place).0.1.clone());
+            let old = same.or_else(predecessor).filter(|print| !self.shadow.is_refused(&Item::Certificate(id.0, print.clone())));
+            let request = match &old {
+                Some(old) => wire.replace_certificate(id.0, old, wanted),
+                None => wire.add_certificate(id.0, wanted),
+            };
+            self.add(Item::Certificate(id.0, id.1.clone()), request, &keys);
+        }
+        for ((port, print), _) in going {
+            let step = self.removal(Item::Certificate(*port, print.clone()), wire.remove_certificate(*port, print));
+            self.certificates_gone.extend(step);
+        }
+    }
+
+    fn clusters(&mut self, target: &Target) {
+        let wire = self.shadow.wire();
+        for item in self.shadow.applied().clusters.diff(&target.clusters) {
+            let (id, old, new) = match item {
+                DiffItem::Add(id, new) => (id, None, new),
+                DiffItem::Update { old: (id, old), new: (_, new) } => (id, Some(old), new),
+                DiffItem::Remove(..) => continue,
+            };
+            let keys = Arc::new(match id {
+                ClusterId::Hop => BTreeSet::new(),
+                ClusterId::Backend(id) => BTreeSet::from([Key::Backend(id.clone())]),
+            });
+            if old.is_none() {
+                self.add(Item::Cluster(id.clone()), super::Wire::add_cluster(id), &keys);
+            }
+            let empty = BTreeSet::new();
+            let before = match old {
+                Some(Upstream::Endpoints(addresses)) => &**addresses,
+                _ => &empty,
+            };
+            match new {
+                Upstream::Hop => self.add(Item::Backend(id.clone(), None), wire.add_hop_backend(), &keys),
+                Upstream::Endpoints(after) => {
+                    for address in after.difference(before) {
+                        let item = Item::Backend(id.clone(), Some(*address));
+                        self.add(item, super::Wire::add_backend(id, *address), &keys);
+                    }
+                    for address in before.difference(after) {
+                        let item = Item::Backend(id.clone(), Some(*address));
+                        self.remove(item, super::Wire::remove_backend(id, *address));
+                    }
+                }
+            }
+        }
+    }
+
+    /// A cluster goes with its backends.
+    fn remove_clusters(&mut self, target: &Target) {
+        for item in self.shadow.applied().clusters.diff(&target.clusters) {
+            if let DiffItem::Remove(id, _) = item {
+                self.remove(Item::Cluster(id.clone()), super::Wire::remove_cluster(id));
+            }
+        }
+    }
+
+    fn vhosts(&mut self, target: &Target, order: Order) {
+        let nothing = Vhost::default();
+        // Frontends that go, go before the backends that the steps so far let go.
+        let backends = std::mem::take(&mut self.last);
+        if order == Order::Lost {
+            for (id, vhost) in &self.shadow.applied().vhosts {
+                self.vhost(id, vhost, target.vhosts.get(id).map_or(&nothing, |vhost| vhost), order);
+            }
+        }
+        for item in self.shadow.applied().vhosts.diff(&target.vhosts) {
+            match item {
+                DiffItem::Add(id, new) => self.vhost(id, &nothing, new, order),
+                DiffItem::Update { old: (id, old), new: (_, new) } if order == Order::Kept => self.vhost(id, old, new, order),
+                DiffItem::Remove(id, old) if order == Order::Kept => self.vhost(id, old, &nothing, order),
+                DiffItem::Update { .. } | DiffItem::Remove(..) => {}
+            }
+        }
+        self.last.extend(backends);
+    }
+
+    /// Within one text, and within the list for every host, Sōzu gives the order of insertion a meaning; elsewhere not.
+    fn vhost(&mut self, id: &VhostId, old: &Vhost, new: &Vhost, order: Order) {
+        let mut chains: BTreeMap<Option<&str>, (Vec<&Frontend>, Vec<&Frontend>)> = BTreeMap::new();
+        let chain_of = |frontend: &'_ Frontend| match frontend.host {
+            HostRule::Exact(_) | HostRule::Label(_) => true,
+            HostRule::Labels(_) | HostRule::Any => false,
+        };
+        for frontend in &old.frontends {
+            let chain = chain_of(frontend).then_some(frontend.path.text.as_str());
+            if !self.shadow.is_refused(&item(id.port, frontend)) {
+                chains.entry(chain).or_default().0.push(frontend);
+            }
+        }
+        for frontend in &new.frontends {
+            let chain = chain_of(frontend).then_some(frontend.path.text.as_str());
+            chains.entry(chain).or_default().1.push(frontend);
+        }
+        for (before, after) in chains.into_values() {
+            self.chain(id, &before, &after, new, order);
+        }
+    }
+
+    /// What can stay is the longest start of the new chain that the old one holds in the same order; the rest is inserted
+    /// anew behind it.
+    fn chain(&mut self, id: &VhostId, before: &[&Frontend], after: &[&Frontend], vhost: &Vhost, order: Order) {
+        let wire = self.shadow.wire();
+        let after: Vec<&Frontend> = after
+            .iter()
+            .copied()
+            .filter(|frontend| !self.shadow.refuses(&item(id.port, frontend), &wire.add_frontend(id.port, frontend)))
+            .collect();
+        let mut rest = before.iter();
+        let in_place = order == Order::Kept || before.len() < 2;
+        let kept = if in_place { after.iter().take_while(|new| rest.any(|old| old.same(new))).count() } else { 0 };
+        let all = Arc::new(vhost.owners.clone());
+        for frontend in after.iter().skip(kept) {
+            let item = item(id.port, frontend);
+            let old = before.iter().find(|old| old.path == frontend.path && old.method == frontend.method && old.host == frontend.host);
+            if let Some(old) = old {
+                self.first.extend(self.removal(item.clone(), wire.remove_frontend(id.port, old)));
+            }
+            let keys = frontend.owner.as_ref().map_or_else(|| all.clone(), |owner| Arc::new(BTreeSet::from([owner.clone()])));
+            let request = wire.add_frontend(id.port, frontend);
+            self.first.push(Step { item, request, adds: true, glued: old.is_some(), keys });
+        }
+        for frontend in before {
+            let stays = after.iter().any(|new| new.path == frontend.path && new.method == frontend.method && new.host == frontend.host);
+            if !stays {
+                self.remove(item(id.port, frontend), wire.remove_frontend(id.port, frontend));
+            }
+        }
+    }
+}
+
+fn item(port: PortId, frontend: &Frontend) -> Item {
+    Item::Frontend(port, frontend.host.clone(), frontend.path.clone(), frontend.method.clone())
+}

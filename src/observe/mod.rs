@@ -1,0 +1,5 @@
+//! What operators see of Kakehi itself: logs, metrics, health and debug pages.
+
+pub mod admin;
+pub mod log;
+pub mod metrics;

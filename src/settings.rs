@@ -1,0 +1,70 @@
+//! Every setting: a flag, the `KAKEHI_*` variable that stands in for it, its default and what it does.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::observe::log::Format;
+
+/// Logging, for every subcommand.
+#[derive(Args, Clone, Debug)]
+pub struct LogSettings {
+    /// What to log: a level, or per module, such as `info,kakehi::edge=debug`
+    #[arg(long, env = "KAKEHI_LOG", default_value = "info", global = true)]
+    pub log: String,
+    /// How log lines look
+    #[arg(long, env = "KAKEHI_LOG_FORMAT", value_enum, default_value_t = Format::Text, global = true)]
+    pub log_format: Format,
+}
+
+/// Where objects come from when there is no cluster.
+#[derive(Args, Clone, Debug)]
+pub struct DirectorySettings {
+    /// Directory of CustomResourceDefinitions whose defaults and checks apply to the manifests
+    #[arg(long, env = "KAKEHI_CRDS", value_name = "DIR")]
+    pub crds: Option<PathBuf>,
+    /// Controller name that a GatewayClass must have to be ours
+    #[arg(long, env = "KAKEHI_CONTROLLER_NAME", default_value = "kakehi.dev/gateway-controller", value_name = "NAME")]
+    pub controller_name: String,
+    /// Address of edges whose Gateway asks for none
+    #[arg(long, env = "KAKEHI_ADDRESS", default_value = "127.0.0.1", value_name = "IP")]
+    pub address: IpAddr,
+    /// Serve every route through the filter proxy, none by Sōzu alone
+    #[arg(long, env = "KAKEHI_FORCE_HOP")]
+    pub force_hop: bool,
+}
+
+/// `kakehi standalone`.
+#[derive(Args, Clone, Debug)]
+pub struct StandaloneSettings {
+    /// Directory of manifests, read recursively and watched
+    #[arg(long, env = "KAKEHI_CONFIG_DIR", value_name = "DIR")]
+    pub config_dir: PathBuf,
+    /// Defaults, checks and identity
+    #[command(flatten)]
+    pub directory: DirectorySettings,
+    /// Address of the admin port: /healthz /readyz /metrics /debug/report /debug/snapshot /debug/plan
+    #[arg(long, env = "KAKEHI_ADMIN", default_value = "127.0.0.1:9901", value_name = "IP:PORT")]
+    pub admin: SocketAddr,
+    /// Directory that receives one YAML per object with its status
+    #[arg(long, env = "KAKEHI_STATUS_DIR", value_name = "DIR")]
+    pub status_dir: Option<PathBuf>,
+    /// The sozu binary
+    #[arg(long, env = "KAKEHI_SOZU", default_value = "sozu", value_name = "PATH")]
+    pub sozu: PathBuf,
+    /// Private directory for sockets and state; default: a new one, removed at the end
+    #[arg(long, env = "KAKEHI_RUNTIME_DIR", value_name = "DIR")]
+    pub runtime_dir: Option<PathBuf>,
+}
+
+/// `kakehi translate`.
+#[derive(Args, Clone, Debug)]
+pub struct TranslateSettings {
+    /// Directory of manifests
+    #[arg(value_name = "DIR")]
+    pub config_dir: PathBuf,
+    /// Defaults, checks and identity
+    #[command(flatten)]
+    pub directory: DirectorySettings,
+}

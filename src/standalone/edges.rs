@@ -1,0 +1,193 @@
+//! Edge processes on this machine: one child per edge, fed by its publisher over a unix socket.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::net::UnixListener;
+use tokio::process::{Child, Command};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
+
+use crate::model::EdgeId;
+use crate::observe::metrics::Metrics;
+use crate::snapshot::publish::Publisher;
+
+/// Grace that an edge has between the request to end and the kill.
+const GRACE: Duration = Duration::from_secs(5);
+/// First and longest wait before an edge that ended by itself is started again.
+const RESTART: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
+
+/// How edge processes are started.
+#[derive(Clone, Debug)]
+pub struct EdgeCommand {
+    /// This binary.
+    pub program: PathBuf,
+    /// The sozu binary.
+    pub sozu: PathBuf,
+    /// Private directory; each edge has its own below it.
+    pub runtime_dir: PathBuf,
+    /// Serve everything through the filter proxy.
+    pub force_hop: bool,
+}
+
+/// All running edges.
+pub struct Edges {
+    command: EdgeCommand,
+    metrics: Metrics,
+    running: BTreeMap<EdgeId, Running>,
+    /// Number of edges ever started, for directory names: names of Gateways can be too long for a socket path.
+    started: u64,
+}
+
+struct Running {
+    publisher: Publisher,
+    address: IpAddr,
+    stop: watch::Sender<bool>,
+    task: JoinHandle<()>,
+}
+
+/// An edge cannot be started.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot start edge {edge}: {source}")]
+pub struct StartError {
+    edge: EdgeId,
+    source: std::io::Error,
+}
+
+impl Edges {
+    /// No edges yet.
+    pub fn new(command: EdgeCommand, metrics: Metrics) -> Self {
+        Self { command, metrics, running: BTreeMap::new(), started: 0 }
+    }
+
+    /// The publisher of an edge that runs.
+    pub fn publisher(&self, id: &EdgeId) -> Option<Publisher> {
+        self.running.get(id).map(|running| running.publisher.clone())
+    }
+
+    /// The address of an edge that runs.
+    pub fn address(&self, id: &EdgeId) -> Option<IpAddr> {
+        self.running.get(id).map(|running| running.address)
+    }
+
+    /// Starts an edge on an address and feeds it from `publisher`.
+    ///
+    /// # Errors
+    /// When its directory or socket cannot be made.
+    pub fn start(&mut self, id: &EdgeId, address: IpAddr, publisher: Publisher) -> Result<(), StartError> {
+        self.started += 1;
+        let directory = self.command.runtime_dir.join(format!("edge-{}", self.started));
+        let listener = private_directory(&directory)
+            .and_then(|()| UnixListener::bind(directory.join("snapshot.sock")))
+            .map_err(|source| StartError { edge: id.clone(), source })?;
+        let (stop, stopped) = watch::channel(false);
+        let supervised = Supervised { id: id.clone(), command: self.command.clone(), metrics: self.metrics.clone(), address, directory };
+        let server = publisher.clone();
+        let task = tokio::spawn(async move {
+            tokio::select! {
+                () = supervised.run(stopped) => {}
+                served = server.serve(listener) => {
+                    if let Err(error) = served {
+                        tracing::error!(%error, "snapshot listener failed");
+                    }
+                }
+            }
+        });
+        self.running.insert(id.clone(), Running { publisher, address, stop, task });
+        Ok(())
+    }
+
+    /// Ends an edge; returns when its processes are gone.
+    pub async fn stop(&mut self, id: &EdgeId) {
+        if let Some(running) = self.running.remove(id) {
+            running.stop.send_replace(true);
+            drop(running.task.await);
+        }
+    }
+
+    /// Ends all edges.
+    pub async fn stop_all(&mut self) {
+        for running in self.running.values() {
+            running.stop.send_replace(true);
+        }
+        for (_, running) in std::mem::take(&mut self.running) {
+            drop(running.task.await);
+        }
+    }
+}
+
+struct Supervised {
+    id: EdgeId,
+    command: EdgeCommand,
+    metrics: Metrics,
+    address: IpAddr,
+    directory: PathBuf,
+}
+
+impl Supervised {
+    /// Keeps the child running until told to stop.
+    async fn run(self, mut stopped: watch::Receiver<bool>) {
+        let mut wait = RESTART.0;
+        loop {
+            match self.spawn() {
+                Ok(mut child) => {
+                    tokio::select! {
+                        () = told(&mut stopped) => {
+                            end(&mut child).await;
+                            break;
+                        }
+                        status = child.wait() => tracing::error!(edge = %self.id, ?status, "edge ended by itself"),
+                    }
+                }
+                Err(error) => tracing::error!(edge = %self.id, %error, "cannot start the edge"),
+            }
+            self.metrics.edge_restarts.with_label_values(&[self.id.to_string()]).inc();
+            tokio::select! {
+                () = told(&mut stopped) => break,
+                () = sleep(wait) => wait = (wait * 2).min(RESTART.1),
+            }
+        }
+        drop(std::fs::remove_dir_all(&self.directory));
+    }
+
+    fn spawn(&self) -> std::io::Result<Child> {
+        let mut command = Command::new(&self.command.program);
+        command.arg("edge").arg("--name").arg(self.id.to_string());
+        command.arg("--address").arg(self.address.to_string());
+        command.arg("--runtime-dir").arg(&self.directory);
+        command.arg("--snapshot").arg(self.directory.join("snapshot.sock"));
+        command.arg("--sozu").arg(&self.command.sozu);
+        if self.command.force_hop {
+            command.arg("--force-hop");
+        }
+        // The edge ends when its standard input does: nothing is left behind when this process is killed.
+        command.stdin(Stdio::piped()).kill_on_drop(true).spawn()
+    }
+}
+
+/// Resolves when the edge is to end, or its owner is gone.
+async fn told(stopped: &mut watch::Receiver<bool>) {
+    drop(stopped.wait_for(|stop| *stop).await);
+}
+
+async fn end(child: &mut Child) {
+    if let Some(pid) = child.id().and_then(|id| Pid::from_raw(id.cast_signed())) {
+        if let Err(error) = kill_process(pid, Signal::TERM) {
+            tracing::debug!(%error, "the edge is gone already");
+        }
+    }
+    if timeout(GRACE, child.wait()).await.is_err() {
+        drop(child.kill().await);
+    }
+}
+
+/// Makes a directory that only this user can enter.
+pub(super) fn private_directory(path: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+}

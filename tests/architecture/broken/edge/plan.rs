@@ -1,0 +1,1 @@
+use sozu_command_lib::proto::command::Request;

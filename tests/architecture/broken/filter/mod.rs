@@ -1,0 +1,4 @@
+pub fn f() {
+    println!("{}", crate::edge::plan::g());
+    super::store::h();
+}

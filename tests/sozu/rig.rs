@@ -1,0 +1,197 @@
+//! A real Sōzu with backends, a hop and a client, all on loopback.
+
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use kakehi::edge::plan::{Options, Planner};
+use kakehi::edge::sozu::{Maker, Sozu, SpawnSettings, Wire};
+use kakehi::snapshot::wire::Refusal;
+use kakehi::snapshot::{Resource, Snapshot};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream, UnixListener};
+
+/// The binary under test.
+pub fn program() -> PathBuf {
+    if let Some(path) = std::env::var_os("KAKEHI_SOZU") {
+        return path.into();
+    }
+    let cache =
+        std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")));
+    let path = cache.expect("HOME is set").join("kakehi/sozu-2.3.3-release/bin/sozu");
+    assert!(path.is_file(), "no Sōzu at {}: run `make sozu`, or name one in KAKEHI_SOZU", path.display());
+    path
+}
+
+/// A port that nobody holds now.
+pub fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+pub struct Rig {
+    pub sozu: Sozu,
+    pub planner: Planner,
+    pub dir: tempfile::TempDir,
+}
+
+impl Rig {
+    pub async fn start() -> Self {
+        Self::with(Options::default()).await
+    }
+
+    pub async fn with(options: Options) -> Self {
+        if std::env::var_os("KAKEHI_TEST_LOG").is_some() {
+            drop(tracing_subscriber::fmt().with_test_writer().try_init());
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let hop = dir.path().join("hop.sock");
+        serve_unix(&hop, "hop");
+        let wire = Wire { address: IpAddr::from([127, 0, 0, 1]), hop };
+        let settings = SpawnSettings { program: program(), dir: dir.path().to_owned(), log_level: "error".to_owned() };
+        let sozu = Sozu::start(Maker::Spawn(settings), wire).await.unwrap();
+        Self { sozu, planner: Planner::new(options), dir }
+    }
+
+    /// Makes these the whole snapshot.
+    pub async fn hold(&mut self, resources: impl IntoIterator<Item = Resource>) -> Vec<Refusal> {
+        let target = Snapshot::from_resources(resources);
+        let delta = self.planner.snapshot().diff(&target);
+        self.planner.apply(&delta);
+        self.sozu.apply(self.planner.target()).await.unwrap()
+    }
+}
+
+/// Answers every request with 200, its name, and the request's head as body; keeps connections.
+async fn answer<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, name: &str) {
+    let mut held = Vec::new();
+    let mut buffer = [0; 4096];
+    loop {
+        let end = loop {
+            if let Some(at) = held.windows(4).position(|window| window == b"\r\n\r\n") {
+                break at + 4;
+            }
+            match stream.read(&mut buffer).await {
+                Ok(read) if read > 0 => held.extend_from_slice(&buffer[..read]),
+                _ => return,
+            }
+        };
+        let head: Vec<u8> = held.drain(..end).collect();
+        let text = format!("HTTP/1.1 200 OK\r\nx-served-by: {name}\r\ncontent-length: {}\r\n\r\n", head.len());
+        if stream.write_all(&[text.as_bytes(), &head].concat()).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// A backend; its port.
+pub async fn serve(name: &'static str) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(answer(stream, name));
+        }
+    });
+    port
+}
+
+fn serve_unix(path: &Path, name: &'static str) {
+    serve_hop(UnixListener::bind(path).unwrap(), name);
+}
+
+/// The hop's side, played.
+pub fn serve_hop(listener: UnixListener, name: &'static str) {
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(answer(stream, name));
+        }
+    });
+}
+
+/// An answer as the client saw it.
+#[derive(Debug, Default)]
+pub struct Answer {
+    pub status: u16,
+    pub head: String,
+    /// For an answer of ours: the request's head as the backend saw it.
+    pub body: String,
+}
+
+impl Answer {
+    /// Who answered; empty when Sōzu did.
+    pub fn by(&self) -> &str {
+        values(&self.head, "x-served-by").first().copied().unwrap_or_default()
+    }
+
+    /// The values of a request header as the backend saw them.
+    pub fn seen(&self, name: &str) -> Vec<&str> {
+        values(&self.body, name)
+    }
+
+    /// The request line as the backend saw it.
+    pub fn line(&self) -> &str {
+        self.body.lines().next().unwrap_or_default()
+    }
+}
+
+fn values<'a>(head: &'a str, name: &str) -> Vec<&'a str> {
+    let pairs = head.lines().skip(1).filter_map(|line| line.split_once(':'));
+    pairs.filter(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim()).collect()
+}
+
+/// One GET on a connection of its own.
+pub async fn get(port: u16, host: &str, target: &str) -> Answer {
+    send(port, &format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n")).await
+}
+
+/// Waits until this backend answers, through whatever is in its way.
+pub async fn until(port: u16, host: &str, target: &str, by: &str) {
+    let request = format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n");
+    let answered = async {
+        while !try_send(port, &request).await.is_ok_and(|answer| answer.by() == by) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), answered).await.unwrap_or_else(|_| panic!("{by} does not answer {target}"));
+}
+
+/// One request on a connection of its own.
+pub async fn send(port: u16, request: &str) -> Answer {
+    try_send(port, request).await.unwrap_or_else(|error| panic!("{request:?}: {error}"))
+}
+
+/// One request on a connection of its own, whatever becomes of it.
+pub async fn try_send(port: u16, request: &str) -> std::io::Result<Answer> {
+    let exchange = async {
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
+        stream.write_all(request.as_bytes()).await?;
+        Ok(receive(&mut stream).await)
+    };
+    tokio::time::timeout(Duration::from_secs(5), exchange).await?
+}
+
+/// Reads one answer with a content-length, or until the end.
+pub async fn receive<S: AsyncRead + Unpin>(stream: &mut S) -> Answer {
+    let mut held = Vec::new();
+    let mut buffer = [0; 4096];
+    loop {
+        if let Some(at) = held.windows(4).position(|window| window == b"\r\n\r\n") {
+            let head = String::from_utf8_lossy(&held[..at]).into_owned();
+            let length = values(&head, "content-length").first().and_then(|text| text.parse::<usize>().ok());
+            let body = &held[at + 4..];
+            if length.is_some_and(|length| body.len() >= length) {
+                let status = head.split(' ').nth(1).and_then(|text| text.parse().ok()).unwrap_or_default();
+                return Answer { status, body: String::from_utf8_lossy(body).into_owned(), head };
+            }
+        }
+        match stream.read(&mut buffer).await {
+            Ok(read) if read > 0 => held.extend_from_slice(&buffer[..read]),
+            _ => {
+                let text = String::from_utf8_lossy(&held).into_owned();
+                let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
+                let status = head.split(' ').nth(1).and_then(|text| text.parse().ok()).unwrap_or_default();
+                return Answer { status, head: head.to_owned(), body: body.to_owned() };
+            }
+        }
+    }
+}

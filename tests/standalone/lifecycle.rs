@@ -1,0 +1,72 @@
+//! Starting, failing parts and ending.
+
+use std::fs;
+use std::process::Command;
+
+use super::rig::Rig;
+
+/// Processes below `pid`, by name.
+fn children(pid: u32) -> Vec<(u32, String)> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc").unwrap().flatten() {
+        let Ok(child) = entry.file_name().to_string_lossy().parse::<u32>() else { continue };
+        let Ok(stat) = fs::read_to_string(entry.path().join("stat")) else { continue };
+        let after = stat.rsplit(')').next().unwrap_or_default();
+        if after.split_whitespace().nth(1).and_then(|parent| parent.parse().ok()) == Some(pid) {
+            let command = fs::read_to_string(entry.path().join("cmdline")).unwrap_or_default().replace('\0', " ");
+            found.push((child, command));
+            found.extend(children(child));
+        }
+    }
+    found
+}
+
+fn alive(pid: u32) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.rsplit(')').next().unwrap_or_default().trim().starts_with('Z'))
+}
+
+fn kill(pid: u32) {
+    assert!(Command::new("kill").args(["-9", &pid.to_string()]).status().unwrap().success());
+}
+
+#[test]
+fn every_part_comes_back_after_it_was_killed() {
+    let rig = Rig::start(&[], |_, _| ());
+    for part in ["kakehi filter", "sozu", "kakehi edge"] {
+        let (pid, command) =
+            children(rig.pid()).into_iter().find(|(_, command)| command.contains(part)).unwrap_or_else(|| panic!("no {part}"));
+        kill(pid);
+        rig.eventually(&format!("served again after {command} was killed"), || {
+            let served = |headers| super::client::get(rig.http(), "demo.localhost", "/", headers).is_ok_and(|answer| answer.status == 200);
+            !alive(pid) && served(&[]) && served(&[("x-color", "green")])
+        });
+    }
+}
+
+#[test]
+fn nothing_is_left_behind() {
+    let mut rig = Rig::start(&[], |_, _| ());
+    let before = children(rig.pid());
+    assert!(before.len() >= 4, "edge, filter and Sōzu's two processes: {before:?}");
+    assert!(rig.terminate());
+    rig.eventually("all processes ended", || before.iter().all(|(pid, _)| !alive(*pid)));
+}
+
+#[test]
+fn nothing_is_left_behind_when_it_is_killed() {
+    let mut rig = Rig::start(&[], |_, _| ());
+    let before = children(rig.pid());
+    kill(rig.pid());
+    rig.eventually("all processes ended", || before.iter().all(|(pid, _)| !alive(*pid)));
+    assert!(!rig.alive());
+}
+
+#[test]
+fn a_second_gateway_on_the_same_port_is_told_so() {
+    let rig = Rig::start(&[], |config, ports| {
+        let second = "apiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {name: zweiter, namespace: demo}\nspec:\n  gatewayClassName: kakehi\n  listeners: [{name: http, port: 8080, protocol: HTTP}]\n";
+        fs::write(config.join("zz-second.yaml"), super::rig::replace_ports(second, ports)).unwrap();
+    });
+    rig.status("Gateway/demo/zweiter.yaml", |text| text.contains("AddressNotUsable"));
+    assert_eq!(rig.get("/", &[]).backend(), "blue");
+}

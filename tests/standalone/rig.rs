@@ -1,0 +1,206 @@
+//! A running `kakehi standalone` on free loopback ports, with the echo backends behind it.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use super::client::{self, Answer};
+
+/// How long anything may take to become true.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Ports of the quickstart and what they are in this run.
+#[derive(Clone, Copy)]
+pub struct Ports {
+    pub http: u16,
+    pub https: u16,
+    pub blue: u16,
+    pub green: u16,
+    pub admin: u16,
+}
+
+pub struct Rig {
+    pub dir: tempfile::TempDir,
+    pub ports: Ports,
+    log: Arc<Mutex<String>>,
+    kakehi: Child,
+    _echo: Echo,
+}
+
+struct Echo(Child);
+
+impl Drop for Echo {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
+}
+
+fn binaries() -> PathBuf {
+    Path::new(env!("CARGO_BIN_EXE_kakehi")).parent().unwrap().to_path_buf()
+}
+
+/// The sozu binary for tests, from `KAKEHI_SOZU` or the user cache that `make sozu` fills.
+fn sozu() -> PathBuf {
+    if let Some(path) = std::env::var_os("KAKEHI_SOZU") {
+        return path.into();
+    }
+    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let cache = cache.unwrap_or_else(|| PathBuf::from(std::env::var_os("HOME").unwrap()).join(".cache"));
+    let path = cache.join("kakehi/sozu-2.3.3-release/bin/sozu");
+    assert!(path.exists(), "no sozu binary: run `make sozu`, or set KAKEHI_SOZU");
+    path
+}
+
+impl Rig {
+    /// Copies the quickstart with its ports replaced, applies `edit` to the directory, and starts everything.
+    pub fn start(arguments: &[&str], edit: impl FnOnce(&Path, Ports)) -> Self {
+        let ports = Ports { http: free_port(), https: free_port(), blue: free_port(), green: free_port(), admin: free_port() };
+        let dir = tempfile::tempdir().unwrap();
+        let config = dir.path().join("config");
+        fs::create_dir(&config).unwrap();
+        for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("config/standalone")).unwrap() {
+            let path = entry.unwrap().path();
+            let text = replace_ports(&fs::read_to_string(&path).unwrap(), ports);
+            fs::write(config.join(path.file_name().unwrap()), text).unwrap();
+        }
+        edit(&config, ports);
+        let echo = binaries().join("examples/echo");
+        assert!(echo.exists(), "the echo example is not built: run `cargo test --all-targets` or `cargo build --examples`");
+        let echo = Command::new(echo)
+            .args(["--listen", &format!("127.0.0.1:{}=blue", ports.blue), "--listen", &format!("127.0.0.1:{}=green", ports.green)])
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut kakehi = Command::new(env!("CARGO_BIN_EXE_kakehi"))
+            .arg("standalone")
+            .arg("--config-dir")
+            .arg(&config)
+            .arg("--status-dir")
+            .arg(dir.path().join("status"))
+            .arg("--sozu")
+            .arg(sozu())
+            .args(["--admin", &format!("127.0.0.1:{}", ports.admin)])
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let log = Arc::new(Mutex::new(String::new()));
+        collect(kakehi.stdout.take().unwrap(), &log);
+        collect(kakehi.stderr.take().unwrap(), &log);
+        let rig = Self { dir, ports, log, kakehi, _echo: Echo(echo) };
+        rig.eventually("ready", || rig.admin("/readyz").status == 200);
+        rig
+    }
+
+    pub fn config(&self) -> PathBuf {
+        self.dir.path().join("config")
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.kakehi.id()
+    }
+
+    pub fn alive(&mut self) -> bool {
+        self.kakehi.try_wait().unwrap().is_none()
+    }
+
+    /// Everything that the processes printed so far.
+    pub fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
+    }
+
+    /// Writes a manifest as an editor does: beside, then renamed over.
+    pub fn write(&self, name: &str, text: &str) {
+        let beside = self.dir.path().join("beside");
+        fs::write(&beside, replace_ports(text, self.ports)).unwrap();
+        fs::rename(beside, self.config().join(name)).unwrap();
+    }
+
+    pub fn remove(&self, name: &str) {
+        fs::remove_file(self.config().join(name)).unwrap();
+    }
+
+    pub fn http(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.ports.http).into()
+    }
+
+    /// GET on the HTTP listener with `Host: demo.localhost`.
+    pub fn get(&self, target: &str, headers: &[(&str, &str)]) -> Answer {
+        client::get(self.http(), "demo.localhost", target, headers).unwrap()
+    }
+
+    pub fn admin(&self, page: &str) -> Answer {
+        client::get((Ipv4Addr::LOCALHOST, self.ports.admin).into(), "admin", page, &[]).unwrap_or_default()
+    }
+
+    /// Waits until `check` holds.
+    pub fn eventually(&self, what: &str, mut check: impl FnMut() -> bool) {
+        let started = Instant::now();
+        while !check() {
+            assert!(started.elapsed() < PATIENCE, "never came true: {what}\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// The status file of an object, once it is there and `check` accepts it.
+    pub fn status(&self, file: &str, check: impl Fn(&str) -> bool) -> String {
+        let path = self.dir.path().join("status").join(file);
+        let mut text = String::new();
+        self.eventually(&format!("status {file}"), || {
+            text = fs::read_to_string(&path).unwrap_or_default();
+            !text.is_empty() && check(&text)
+        });
+        text
+    }
+
+    /// Asks the process to end and returns whether it did so in time.
+    pub fn terminate(&mut self) -> bool {
+        let _ = Command::new("kill").arg(self.pid().to_string()).status();
+        let started = Instant::now();
+        while started.elapsed() < PATIENCE {
+            if !self.alive() {
+                return true;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        false
+    }
+}
+
+impl Drop for Rig {
+    fn drop(&mut self) {
+        if !self.terminate() {
+            let _ = self.kakehi.kill();
+            let _ = self.kakehi.wait();
+        }
+    }
+}
+
+fn collect(from: impl Read + Send + 'static, log: &Arc<Mutex<String>>) {
+    let log = log.clone();
+    std::thread::spawn(move || {
+        let mut reader = BufReader::new(from);
+        let mut line = Vec::new();
+        while reader.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
+            log.lock().unwrap().push_str(&String::from_utf8_lossy(&line));
+            line.clear();
+        }
+    });
+}
+
+/// The quickstart's ports as this run has them.
+pub fn replace_ports(text: &str, ports: Ports) -> String {
+    let pairs = [("8080", ports.http), ("8443", ports.https), ("9101", ports.blue), ("9102", ports.green)];
+    pairs.iter().fold(text.to_owned(), |text, (from, to)| text.replace(from, &to.to_string()))
+}
