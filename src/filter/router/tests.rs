@@ -190,6 +190,21 @@ fn removed_endpoints_are_named() {
     assert_eq!(gone, [vec![], vec![endpoint(1)], vec![endpoint(2), endpoint(3)]]);
 }
 
+#[test]
+fn every_point_belongs_to_one_reference() {
+    let shares = [("a", 2), ("b", 0), ("c", 3)];
+    let refs = shares.map(|(name, weight)| BackendRef { weight, target: BackendTarget::Service(backend_id(name)), filters: Vec::new() });
+    let rules = vec![Rule { action: Action::Forward(refs.to_vec()), ..rule(vec![prefix("/")]) }];
+    let listeners = [listener("l", 80, "*")];
+    let table = table(&listeners, &[route("r", &[&listeners[0]], &["*"], rules)]);
+    let head = Head { port: 80, host: "h", method: "GET", target: "/", headers: &HeaderMap::new() };
+    let Decision::Forward(_, candidates) = table.decide(&head) else { panic!("no forward") };
+    assert_eq!(candidates.total(), 5);
+    let owners: Vec<usize> = (0..5).map(|point| candidates.at(point).unwrap().0).collect();
+    assert_eq!(owners, [0, 0, 2, 2, 2]);
+    assert!(candidates.at(5).is_none());
+}
+
 /// Every match of every route with the hostnames that it declares: (listener, effective, rank, conditions, name).
 type Flat<'a> = Vec<(&'a ListenerName, &'a Hostname, Rank, Arc<Conditions>, String)>;
 

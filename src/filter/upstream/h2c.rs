@@ -29,6 +29,8 @@ pub(super) struct Shared {
     /// A connection is being made.
     dialing: Cell<bool>,
     dialed: Notify,
+    /// The last attempt to make one failed, rather than being given up by who asked for it.
+    refused: Cell<bool>,
     retired: Cell<bool>,
 }
 
@@ -72,7 +74,7 @@ impl Shared {
     /// None yet.
     pub(super) fn new(limits: Limits) -> Rc<Self> {
         let (connections, dialed) = (RefCell::default(), Notify::new());
-        Rc::new(Self { limits, connections, dialing: Cell::new(false), dialed, retired: Cell::new(false) })
+        Rc::new(Self { limits, connections, dialing: Cell::new(false), dialed, refused: Cell::new(false), retired: Cell::new(false) })
     }
 
     /// The least used connection, with its number of open streams.
@@ -122,16 +124,20 @@ impl Drop for Dialing<'_> {
 pub(super) async fn acquire(shared: &Rc<Shared>, address: SocketAddr, counters: &Counters) -> Result<(Lease, bool), DialError> {
     let limits = &shared.limits;
     loop {
-        let full = match shared.least_used() {
-            Some((lease, open)) if open < limits.streams_per_connection || shared.dialing.get() => return Ok((lease, true)),
-            Some((lease, _)) if shared.connections.borrow().len() >= limits.max_h2_connections => return Ok((lease, true)),
-            Some(_) => true,
-            None => false,
-        };
+        if let Some((lease, open)) = shared.least_used() {
+            let full = open >= limits.streams_per_connection;
+            let more = !shared.dialing.get() && shared.connections.borrow().len() < limits.max_h2_connections;
+            if !full || !more {
+                return Ok((lease, true));
+            }
+        }
         if !shared.dialing.get() {
             shared.dialing.set(true);
             let dialing = Dialing(shared);
-            let member = connect(address, limits, counters).await?;
+            shared.refused.set(false);
+            let connected = connect(address, limits, counters).await;
+            shared.refused.set(connected.is_err());
+            let member = connected?;
             let lease = Lease::new(&member);
             if !shared.retired.get() {
                 shared.connections.borrow_mut().push(member);
@@ -139,9 +145,8 @@ pub(super) async fn acquire(shared: &Rc<Shared>, address: SocketAddr, counters: 
             drop(dialing);
             return Ok((lease, false));
         }
-        debug_assert!(!full, "a full connection is used while another one is being made");
         shared.dialed.notified().await;
-        if shared.connections.borrow().is_empty() {
+        if shared.refused.get() {
             return Err(DialError::Shared);
         }
     }

@@ -129,7 +129,7 @@ impl Pool {
         }
         let upload = request.body().upload();
         let (mut broken, mut replays) = (None, 0);
-        for slot in self.order(backend).into_iter().take(self.limits.connect_attempts) {
+        for slot in Rotation::new(self, backend).take(self.limits.connect_attempts) {
             let mut reused = true;
             while reused {
                 let Ok(connection) = self.acquire(&slot, broken.is_some()).await else { break };
@@ -180,19 +180,6 @@ impl Pool {
             };
             used || Rc::strong_count(slot) > 1 || slot.down.get().is_some_and(|until| until > now)
         });
-    }
-
-    /// The endpoints from a random one on; those that refused a moment ago come last.
-    fn order(&self, backend: &Backend) -> Vec<Rc<Slot>> {
-        let all = &backend.endpoints;
-        let start = if all.len() == 1 { 0 } else { rand::random_range(0..all.len()) };
-        let rotated = all.iter().skip(start).chain(all.iter().take(start)).take(self.limits.connect_attempts.max(1) * 2);
-        let mut slots: Vec<Rc<Slot>> = rotated.map(|endpoint| self.slot(*endpoint, backend.protocol)).collect();
-        if slots.iter().any(|slot| slot.down.get().is_some()) {
-            let now = Instant::now();
-            slots.sort_by_key(|slot| slot.down.get().is_some_and(|until| until > now));
-        }
-        slots
     }
 
     fn slot(&self, endpoint: Endpoint, protocol: BackendProtocol) -> Rc<Slot> {
@@ -248,6 +235,48 @@ impl Pool {
                     deadline = moved;
                 }
             }
+        }
+    }
+}
+
+/// The endpoints of a backend from a random one on; those that refused a moment ago come last.
+struct Rotation<'a> {
+    pool: &'a Pool,
+    protocol: BackendProtocol,
+    ahead: &'a [Endpoint],
+    behind: &'a [Endpoint],
+    late: Vec<Rc<Slot>>,
+}
+
+impl<'a> Rotation<'a> {
+    fn new(pool: &'a Pool, backend: &'a Backend) -> Self {
+        let all = backend.endpoints.as_slice();
+        let start = if all.len() > 1 { rand::random_range(0..all.len()) } else { 0 };
+        let (behind, ahead) = all.split_at_checked(start).unwrap_or((&[], all));
+        Self { pool, protocol: backend.protocol, ahead, behind, late: Vec::new() }
+    }
+}
+
+impl Iterator for Rotation<'_> {
+    type Item = Rc<Slot>;
+
+    fn next(&mut self) -> Option<Rc<Slot>> {
+        loop {
+            let (endpoint, rest) = match self.ahead.split_first() {
+                Some(split) => split,
+                None if self.behind.is_empty() => return self.late.pop(),
+                None => {
+                    self.ahead = std::mem::take(&mut self.behind);
+                    continue;
+                }
+            };
+            self.ahead = rest;
+            let slot = self.pool.slot(*endpoint, self.protocol);
+            if slot.down.get().is_some_and(|until| until > Instant::now()) {
+                self.late.push(slot);
+                continue;
+            }
+            return Some(slot);
         }
     }
 }
