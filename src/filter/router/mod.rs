@@ -7,7 +7,6 @@ mod conditions;
 mod entry;
 mod hosts;
 mod paths;
-mod pattern;
 mod query;
 #[cfg(test)]
 mod tests;
@@ -19,7 +18,6 @@ use http::HeaderMap;
 use imbl::HashMap;
 
 pub use entry::{Action, Candidate, Candidates, Rule};
-pub use pattern::compile as compile_pattern;
 
 use self::entry::{Compiled, Entry};
 use self::hosts::HostIndex;
