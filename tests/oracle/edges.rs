@@ -78,11 +78,6 @@ impl Edge {
         client.send(request).await.map_err(|error| format!("{}: {error}; still running: {:?}", self.name, self.child.try_wait()))
     }
 
-    /// Forgets kept connections.
-    pub fn close_connections(&mut self) {
-        self.clients.iter_mut().for_each(Client::close);
-    }
-
     /// The end of what it logged.
     pub fn log(&self) -> String {
         let text = std::fs::read_to_string(self.directory.path().join("log")).unwrap_or_default();
