@@ -5,5 +5,7 @@
 mod build;
 #[path = "sozu/rig.rs"]
 mod rig;
+#[path = "sozu/supervisor.rs"]
+mod supervisor;
 #[path = "sozu/thin.rs"]
 mod thin;

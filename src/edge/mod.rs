@@ -1,7 +1,10 @@
 //! The edge: a snapshot becomes what Sōzu and the filter proxy hold.
 //!
 //! [`plan`] decides, purely, what Sōzu must hold and which requests go through the filter; [`sozu`] brings a real Sōzu
-//! there and says what it refused.
+//! there and says what it refused; [`run`] keeps both stages in step with the control plane.
 
 pub mod plan;
 pub mod sozu;
+mod supervisor;
+
+pub use supervisor::{EdgeError, EdgeSettings, FilterCommand, run};

@@ -2,7 +2,7 @@
 
 use kakehi::model::{
     Action, Attachment, Backend, BackendId, BackendProtocol, BackendRef, BackendTarget, Endpoint, Filter, Hostname, Kind, Listener,
-    ListenerName, Match, ObjectId, PathMatch, Protocol, Route, Rule,
+    ListenerName, Match, ObjectId, PathMatch, Protocol, Redirect, Route, Rule,
 };
 use kakehi::snapshot::Resource;
 
@@ -62,4 +62,9 @@ pub fn rule(matched: Match, backend: &str) -> Rule {
 
 pub fn filtered(matched: Match, backend: &str, filters: Vec<Filter>) -> Rule {
     Rule { filters, ..rule(matched, backend) }
+}
+
+pub fn redirect(matched: Match) -> Rule {
+    let redirect = Redirect { scheme: None, hostname: None, port: None, path: None, status: 302 };
+    Rule { name: None, matches: vec![matched], filters: Vec::new(), action: Action::Redirect(redirect) }
 }

@@ -96,7 +96,11 @@ pub async fn serve(name: &'static str) -> u16 {
 }
 
 fn serve_unix(path: &Path, name: &'static str) {
-    let listener = UnixListener::bind(path).unwrap();
+    serve_hop(UnixListener::bind(path).unwrap(), name);
+}
+
+/// The hop's side, played.
+pub fn serve_hop(listener: UnixListener, name: &'static str) {
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
             tokio::spawn(answer(stream, name));
@@ -140,14 +144,30 @@ pub async fn get(port: u16, host: &str, target: &str) -> Answer {
     send(port, &format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n")).await
 }
 
+/// Waits until this backend answers, through whatever is in its way.
+pub async fn until(port: u16, host: &str, target: &str, by: &str) {
+    let request = format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n");
+    let answered = async {
+        while !try_send(port, &request).await.is_ok_and(|answer| answer.by() == by) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), answered).await.unwrap_or_else(|_| panic!("{by} does not answer {target}"));
+}
+
 /// One request on a connection of its own.
 pub async fn send(port: u16, request: &str) -> Answer {
+    try_send(port, request).await.unwrap_or_else(|error| panic!("{request:?}: {error}"))
+}
+
+/// One request on a connection of its own, whatever becomes of it.
+pub async fn try_send(port: u16, request: &str) -> std::io::Result<Answer> {
     let exchange = async {
-        let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
-        stream.write_all(request.as_bytes()).await.unwrap();
-        receive(&mut stream).await
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
+        stream.write_all(request.as_bytes()).await?;
+        Ok(receive(&mut stream).await)
     };
-    tokio::time::timeout(Duration::from_secs(5), exchange).await.unwrap_or_else(|_| panic!("no answer to {request:?}"))
+    tokio::time::timeout(Duration::from_secs(5), exchange).await?
 }
 
 /// Reads one answer with a content-length, or until the end.

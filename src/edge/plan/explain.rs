@@ -48,8 +48,8 @@ pub struct Region {
 }
 
 /// Plans a snapshot from nothing and says it in words.
-pub fn explain(snapshot: &Snapshot, options: Options) -> Explanation {
-    let mut planner = Planner::new(options);
+pub fn explain(snapshot: &Snapshot, options: &Options) -> Explanation {
+    let mut planner = Planner::new(*options);
     planner.apply(&snapshot.as_delta());
     Explanation::of(planner.target())
 }

@@ -99,14 +99,8 @@ impl Sozu {
     async fn restart(&mut self) -> Result<(), Error> {
         let wire = self.shadow.wire().clone();
         // The old process must be gone before the new one takes its socket and ports.
-        let fresh = match &self.maker {
-            Maker::Spawn(_) => {
-                self.instance.reap_now().await;
-                Instance::make(self.maker.clone()).await?
-            }
-            Maker::Adopt(_) => Instance::make(self.maker.clone()).await?,
-        };
-        self.instance = fresh;
+        self.instance.reap_now().await;
+        self.instance = Instance::make(self.maker.clone()).await?;
         self.shadow = Shadow::new(wire);
         self.order = Order::Kept;
         Ok(())

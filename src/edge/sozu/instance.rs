@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use sozu_command_lib::proto::command::request::RequestType;
 use sozu_command_lib::proto::command::response_content::ContentType;
-use sozu_command_lib::proto::command::{HardStop, ListWorkers, RunState, SoftStop};
+use sozu_command_lib::proto::command::{HardStop, ListListeners, ListWorkers, RunState, SoftStop};
 use tokio::process::{Child, Command};
 use tokio::time::Instant;
 
-use super::{Error, Reply, Socket};
+use super::{Error, Reply, Socket, SocketError};
 
 /// How a process comes to be.
 #[derive(Clone, Debug)]
@@ -67,7 +67,7 @@ impl Instance {
                 let (child, socket) = spawn(settings).await?;
                 (Some(child), socket)
             }
-            Maker::Adopt(path) => (None, Socket::connect(path).await?),
+            Maker::Adopt(path) => (None, adopt(path).await?),
         };
         let mut instance = Self { maker, child, socket, workers: Vec::new() };
         let since = Instant::now();
@@ -175,6 +175,35 @@ impl Instance {
             tracing::warn!(%error, "Sōzu cannot be killed");
         }
     }
+}
+
+/// The process behind a socket, once it holds nothing: what it held before we came is not known well enough to build on, so
+/// it is asked to end, and whoever keeps it starts it again.
+async fn adopt(path: &Path) -> Result<Socket, Error> {
+    let since = Instant::now();
+    loop {
+        let socket = match Socket::connect(path).await {
+            Ok(mut socket) => match is_empty(&mut socket).await {
+                Ok(true) => return Ok(socket),
+                Ok(false) => socket.request(RequestType::HardStop(HardStop {}), COMMAND).await.map(drop),
+                Err(error) => Err(error),
+            },
+            Err(error) => Err(error),
+        };
+        if since.elapsed() > START {
+            let reason = socket.err().map_or_else(|| "it holds a state and does not restart".to_owned(), |error| error.to_string());
+            return Err(Error::NotUp(reason));
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+async fn is_empty(socket: &mut Socket) -> Result<bool, SocketError> {
+    let reply = socket.request(RequestType::ListListeners(ListListeners {}), COMMAND).await?;
+    Ok(match reply.content {
+        Some(ContentType::ListenersList(list)) => list.http_listeners.is_empty() && list.https_listeners.is_empty(),
+        _ => false,
+    })
 }
 
 async fn spawn(settings: &SpawnSettings) -> Result<(Child, Socket), Error> {

@@ -67,11 +67,11 @@ impl Candidates {
         &self.list
     }
 
-    /// The reference that owns `point`, a number below [`Candidates::total`]: drawing it evenly at random gives each
-    /// reference its share.
-    pub fn at(&self, point: u64) -> Option<&Candidate> {
+    /// The reference that owns `point`, a number below [`Candidates::total`], with its position: drawing the point evenly
+    /// at random gives each reference its share.
+    pub fn at(&self, point: u64) -> Option<(usize, &Candidate)> {
         let mut left = point;
-        self.list.iter().find(|candidate| {
+        self.list.iter().enumerate().find(|(_, candidate)| {
             let weight = u64::from(candidate.weight);
             let here = left < weight;
             left = left.saturating_sub(weight);

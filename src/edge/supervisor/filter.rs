@@ -1,0 +1,102 @@
+//! The filter proxy as a child that inherits the hop's listening socket.
+//!
+//! The socket stays ours, so connections queue while a dead child is replaced.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
+
+use command_fds::{CommandFdExt, FdMapping};
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::net::UnixListener;
+use tokio::process::{Child, Command};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, timeout};
+
+/// How to start the filter proxy. Two arguments follow: `--snapshot` and the path of the unix socket that serves its
+/// snapshot. The hop's listening socket is file descriptor 3 (`LISTEN_FDS=1`), and standard input ends when the edge does.
+#[derive(Clone, Debug)]
+pub struct FilterCommand {
+    /// The program.
+    pub program: PathBuf,
+    /// Its first arguments.
+    pub args: Vec<String>,
+}
+
+/// The running child's keeper.
+pub(super) struct Kept {
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<()>,
+}
+
+/// A child that lived this long is replaced at once when it dies.
+const STABLE: Duration = Duration::from_secs(1);
+/// First and longest wait before one that did not is replaced.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
+/// Requests in flight may take this long at the end.
+const DRAIN: Duration = Duration::from_secs(1);
+
+/// Keeps a filter proxy running.
+pub(super) fn keep(command: FilterCommand, hop: UnixListener, snapshot: PathBuf) -> Kept {
+    let (stop, stopped) = oneshot::channel();
+    let task = tokio::spawn(run(command, hop, snapshot, stopped));
+    Kept { stop, task }
+}
+
+impl Kept {
+    /// Lets requests in flight end, then ends the child.
+    pub(super) async fn stop(self) {
+        drop(self.stop);
+        if let Err(error) = self.task.await {
+            tracing::warn!(%error, "the filter proxy's keeper ended badly");
+        }
+    }
+}
+
+async fn run(command: FilterCommand, hop: UnixListener, snapshot: PathBuf, mut stopped: oneshot::Receiver<()>) {
+    let mut wait = BACKOFF.0;
+    loop {
+        let since = Instant::now();
+        match start(&command, &hop, &snapshot) {
+            Ok(mut child) => {
+                tokio::select! {
+                    _ = &mut stopped => return end(child).await,
+                    status = child.wait() => tracing::error!(?status, "the filter proxy ended by itself"),
+                }
+            }
+            Err(error) => tracing::error!(%error, "the filter proxy cannot be started"),
+        }
+        if since.elapsed() > STABLE {
+            wait = BACKOFF.0;
+            continue;
+        }
+        tokio::select! {
+            _ = &mut stopped => return,
+            () = sleep(wait) => wait = (wait * 2).min(BACKOFF.1),
+        }
+    }
+}
+
+fn start(command: &FilterCommand, hop: &UnixListener, snapshot: &PathBuf) -> std::io::Result<Child> {
+    let socket: OwnedFd = hop.as_fd().try_clone_to_owned()?;
+    let mut child = Command::new(&command.program);
+    child.args(&command.args).arg("--snapshot").arg(snapshot);
+    child.env("LISTEN_FDS", "1").env_remove("LISTEN_PID");
+    child.fd_mappings(vec![FdMapping { parent_fd: socket, child_fd: 3 }]).map_err(std::io::Error::other)?;
+    child.stdin(Stdio::piped()).kill_on_drop(true).spawn()
+}
+
+async fn end(mut child: Child) {
+    if let Some(pid) = child.id().and_then(|id| Pid::from_raw(id.cast_signed()))
+        && let Err(error) = kill_process(pid, Signal::TERM)
+    {
+        tracing::debug!(%error, "the filter proxy is gone already");
+    }
+    if timeout(DRAIN, child.wait()).await.is_err()
+        && let Err(error) = child.kill().await
+    {
+        tracing::warn!(%error, "the filter proxy cannot be killed");
+    }
+}

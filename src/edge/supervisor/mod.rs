@@ -1,0 +1,248 @@
+//! One edge: follows the control plane's snapshot, keeps a filter proxy and a Sōzu in step with it, and acknowledges.
+//!
+//! An update goes to the filter first and to Sōzu when the filter has it, so that a request which Sōzu sends through the
+//! hop is decided by rules at least as new as Sōzu's. While one update is applied, later ones gather.
+
+mod filter;
+mod source;
+
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio::net::UnixListener;
+use tokio::sync::watch;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
+
+pub use filter::FilterCommand;
+
+use super::plan::{Options, Planner};
+use super::sozu::{self, Maker, Sozu, SpawnSettings, Wire};
+use crate::snapshot::publish::Publisher;
+use crate::snapshot::wire::{Ack, Refusal, Stamp};
+use crate::stop::told_to_end;
+use source::{Source, State};
+
+/// What an edge is.
+#[derive(Clone, Debug)]
+pub struct EdgeSettings {
+    /// Its name, for logs.
+    pub name: String,
+    /// Address of its listeners.
+    pub address: IpAddr,
+    /// Directory of its own; made for this user only when it is not there.
+    pub runtime_dir: PathBuf,
+    /// The control plane's unix socket.
+    pub snapshot: PathBuf,
+    /// The sozu binary.
+    pub sozu: PathBuf,
+    /// Sōzu's log level.
+    pub sozu_log_level: String,
+    /// How to start the filter proxy.
+    pub filter: FilterCommand,
+    /// Send everything through the filter.
+    pub force_hop: bool,
+}
+
+/// An edge cannot work at all.
+#[derive(Debug, thiserror::Error)]
+pub enum EdgeError {
+    /// A socket or directory of ours.
+    #[error("{}: {source}", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The signal handlers.
+    #[error("signals: {0}")]
+    Signals(std::io::Error),
+    /// Sōzu does not start.
+    #[error(transparent)]
+    Sozu(#[from] sozu::Error),
+}
+
+/// The filter has this long to take an update before Sōzu is told.
+const FILTER_FIRST: Duration = Duration::from_secs(1);
+/// How often the process is looked at, so that a worker that restarted gets its order back.
+const LOOK: Duration = Duration::from_secs(1);
+/// How often a port that somebody else holds is tried again.
+const RETRY: Duration = Duration::from_secs(3);
+/// First and longest wait after a failed apply.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
+/// Requests in flight may take this long once the edge is told to end.
+const DRAIN: Duration = Duration::from_secs(3);
+
+/// Runs an edge until it is told to end (SIGTERM, SIGINT, or the end of a piped standard input: its parent is gone), then
+/// lets requests in flight end.
+///
+/// # Errors
+/// When it cannot start.
+pub async fn run(settings: EdgeSettings) -> Result<(), EdgeError> {
+    let dir = &settings.runtime_dir;
+    private_directory(dir).map_err(|source| EdgeError::File { path: dir.clone(), source })?;
+    let hop = dir.join("hop.sock");
+    let filter_snapshot = dir.join("filter.sock");
+    let hop_listener = bind(&hop)?;
+    let publisher = Publisher::new(0);
+    let serving = tokio::spawn(serve(publisher.clone(), bind(&filter_snapshot)?));
+    let filter = filter::keep(settings.filter.clone(), hop_listener, filter_snapshot);
+    let spawn = SpawnSettings { program: settings.sozu.clone(), dir: dir.clone(), log_level: settings.sozu_log_level.clone() };
+    let sozu = Sozu::start(Maker::Spawn(spawn), Wire { address: settings.address, hop }).await?;
+    tracing::info!(edge = settings.name, pid = sozu.pid(), "Sōzu is up");
+    let (source, states) = Source::follow(settings.snapshot.clone());
+    let mut edge = Edge {
+        planner: Planner::new(Options { force_hop: settings.force_hop }),
+        publisher,
+        sozu,
+        acks: source.acks(),
+        applied: None,
+        stamp: Stamp::default(),
+    };
+    let stop = told_to_end().map_err(EdgeError::Signals)?;
+    tokio::select! {
+        reason = stop => tracing::info!(edge = settings.name, reason, "ending"),
+        () = edge.follow(states) => {}
+    }
+    source.stop();
+    edge.sozu.stop(DRAIN).await;
+    filter.stop().await;
+    serving.abort();
+    Ok(())
+}
+
+struct Edge {
+    planner: Planner,
+    publisher: Publisher,
+    sozu: Sozu,
+    acks: watch::Sender<Option<Ack>>,
+    /// What Sōzu holds: the filter's stamp that goes with it, and Sōzu's refusals.
+    applied: Option<(Stamp, Vec<Refusal>)>,
+    /// The control plane's stamp of what Sōzu holds.
+    stamp: Stamp,
+}
+
+impl Edge {
+    /// Follows the newest state for ever.
+    async fn follow(&mut self, mut states: watch::Receiver<Option<State>>) {
+        let mut filter_acks = self.publisher.acks();
+        let mut look = interval(LOOK);
+        let mut retry = interval(RETRY);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        retry.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut failed: Option<(Instant, Duration)> = None;
+        loop {
+            let again = failed.map_or_else(|| Instant::now() + LOOK, |(at, _)| at);
+            let apply = tokio::select! {
+                changed = states.changed() => match changed {
+                    Ok(()) => true,
+                    Err(_) => return,
+                },
+                _ = filter_acks.changed() => {
+                    self.acknowledge();
+                    false
+                }
+                () = self.sozu.ended() => true,
+                () = sleep_until(again), if failed.is_some() => true,
+                _ = look.tick(), if failed.is_none() => true,
+                _ = retry.tick() => {
+                    self.retry().await;
+                    false
+                }
+            };
+            if !apply {
+                continue;
+            }
+            let state = states.borrow_and_update().clone();
+            failed = match self.apply(state).await {
+                Ok(()) => None,
+                Err(error) => {
+                    let wait = failed.map_or(BACKOFF.0, |(_, wait)| (wait * 2).min(BACKOFF.1));
+                    tracing::error!(%error, ?wait, "Sōzu is not in step; trying again");
+                    Some((Instant::now() + wait, wait))
+                }
+            };
+        }
+    }
+
+    /// Brings filter and Sōzu to a state; without a newer one, sees to it that Sōzu still holds the last.
+    async fn apply(&mut self, state: Option<State>) -> Result<(), sozu::Error> {
+        let Some(State { stamp, snapshot }) = state else { return Ok(()) };
+        let delta = self.planner.snapshot().diff(&snapshot);
+        let news = self.applied.is_none() || stamp != self.stamp;
+        let mut filter_stamp = self.publisher.current().0;
+        if !delta.is_empty() {
+            filter_stamp = self.publisher.publish(&delta);
+            let mut acks = self.publisher.acks();
+            let taken = timeout(FILTER_FIRST, acks.wait_for(|ack| ack.as_ref().is_some_and(|ack| ack.stamp >= filter_stamp))).await;
+            if taken.is_err() {
+                tracing::warn!("the filter proxy has not taken the update yet");
+            }
+            self.planner.apply(&delta);
+        }
+        let refused = self.sozu.apply(self.planner.target()).await?;
+        let before = self.applied.replace((filter_stamp, refused));
+        self.stamp = stamp;
+        if news || before != self.applied {
+            self.acknowledge();
+        }
+        Ok(())
+    }
+
+    async fn retry(&mut self) {
+        match self.sozu.retry().await {
+            Ok(false) => {}
+            Ok(true) => {
+                let refused = self.sozu.shadow().refusals();
+                if let Some(applied) = &mut self.applied
+                    && applied.1 != refused
+                {
+                    applied.1 = refused;
+                    self.acknowledge();
+                }
+            }
+            Err(error) => tracing::warn!(%error, "cannot try again"),
+        }
+    }
+
+    /// Acknowledges what both stages hold; nothing while the filter is behind.
+    fn acknowledge(&self) {
+        let Some((filter_stamp, refused)) = &self.applied else { return };
+        let acks = self.publisher.acks();
+        let taken = acks.borrow().clone();
+        let Some(filter) = taken.filter(|ack| ack.stamp >= *filter_stamp) else { return };
+        let mut refused = refused.clone();
+        for refusal in filter.refused {
+            if refused.iter().all(|known| known.key != refusal.key) {
+                refused.push(refusal);
+            }
+        }
+        refused.sort_by(|a, b| a.key.cmp(&b.key));
+        self.acks.send_replace(Some(Ack { stamp: self.stamp, refused }));
+    }
+}
+
+async fn serve(publisher: Publisher, listener: UnixListener) {
+    if let Err(error) = publisher.serve(listener).await {
+        tracing::error!(%error, "the filter proxy's snapshot socket is gone");
+    }
+}
+
+/// A listening unix socket in place of whatever was left there.
+fn bind(path: &Path) -> Result<UnixListener, EdgeError> {
+    if let Err(error) = std::fs::remove_file(path) {
+        tracing::trace!(path = %path.display(), %error, "nothing left behind");
+    }
+    UnixListener::bind(path).map_err(|source| EdgeError::File { path: path.to_owned(), source })
+}
+
+fn private_directory(path: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+    let mode = std::fs::metadata(path)?.permissions().mode();
+    if mode & 0o077 != 0 {
+        return Err(std::io::Error::other("the runtime directory can be entered by others: its mode must be 0700"));
+    }
+    Ok(())
+}

@@ -1,0 +1,165 @@
+//! HTTP/2 connections with prior knowledge: a few per endpoint, chosen by open streams.
+
+use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
+use std::rc::Rc;
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::client::conn::http2::{Builder, SendRequest};
+use hyper_util::rt::TokioTimer;
+use tokio::sync::Notify;
+use tokio::time::{Duration, Instant};
+
+use super::{Counters, DialError, Failure, Limits, RequestBody, dial};
+use crate::filter::executor::Local;
+
+/// Flow control windows: enough for 100 MB/s at 10 ms.
+const STREAM_WINDOW: u32 = 1 << 20;
+const CONNECTION_WINDOW: u32 = 4 << 20;
+
+/// How often an open connection with streams is asked for a sign of life, and how long it may take.
+const PING_EVERY: Duration = Duration::from_secs(20);
+const PING_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The connections to one endpoint.
+#[derive(Default)]
+pub(super) struct Shared {
+    connections: RefCell<Vec<Member>>,
+    /// A connection is being made.
+    dialing: Cell<bool>,
+    dialed: Notify,
+    retired: Cell<bool>,
+}
+
+struct Member {
+    sender: SendRequest<RequestBody>,
+    open: Rc<Cell<usize>>,
+    born: Instant,
+    since: Cell<Instant>,
+}
+
+/// One stream's share of a connection.
+pub(in crate::filter) struct Lease {
+    sender: SendRequest<RequestBody>,
+    open: Rc<Cell<usize>>,
+}
+
+impl Lease {
+    fn new(member: &Member) -> Self {
+        member.open.set(member.open.get() + 1);
+        member.since.set(Instant::now());
+        Self { sender: member.sender.clone(), open: member.open.clone() }
+    }
+
+    /// Sends a request and waits for the head of the response.
+    pub(super) async fn exchange(&mut self, request: Request<RequestBody>) -> Result<Response<Incoming>, Failure> {
+        self.sender
+            .try_send_request(request)
+            .await
+            .map_err(|mut failure| Failure { unsent: failure.take_message(), error: failure.into_error() })
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.open.set(self.open.get().saturating_sub(1));
+    }
+}
+
+impl Shared {
+    /// The least used connection, with its number of open streams.
+    fn least_used(&self, limits: &Limits) -> Option<(Lease, usize)> {
+        let now = Instant::now();
+        let mut connections = self.connections.borrow_mut();
+        connections.retain(|member| !member.sender.is_closed());
+        let young = connections.iter().filter(|member| now.duration_since(member.born) < limits.max_age);
+        let member = young.min_by_key(|member| member.open.get())?;
+        let open = member.open.get();
+        Some((Lease::new(member), open))
+    }
+
+    /// Closes everything once its streams have ended.
+    pub(super) fn retire(&self) {
+        self.retired.set(true);
+        self.connections.borrow_mut().clear();
+    }
+
+    /// Closes what is dead or idled too long; whether anything is left.
+    pub(super) fn sweep(&self, now: Instant, limits: &Limits) -> bool {
+        let mut connections = self.connections.borrow_mut();
+        connections.retain(|member| {
+            let idle = member.open.get() == 0 && now.duration_since(member.since.get()) >= limits.idle_timeout;
+            let old = member.open.get() == 0 && now.duration_since(member.born) >= limits.max_age;
+            !member.sender.is_closed() && !idle && !old
+        });
+        !connections.is_empty()
+    }
+}
+
+/// Ends the dialing, whatever becomes of it, and wakes those who wait for it.
+struct Dialing<'a>(&'a Shared);
+
+impl Drop for Dialing<'_> {
+    fn drop(&mut self) {
+        self.0.dialing.set(false);
+        self.0.dialed.notify_waiters();
+    }
+}
+
+/// A stream on an open connection, or on a new one when all are well used; and whether the connection has served before.
+/// Requests that come while the first connection is being made wait for it.
+///
+/// # Errors
+/// [`DialError`].
+pub(super) async fn acquire(
+    shared: &Rc<Shared>,
+    address: SocketAddr,
+    limits: Limits,
+    counters: &Counters,
+) -> Result<(Lease, bool), DialError> {
+    loop {
+        let full = match shared.least_used(&limits) {
+            Some((lease, open)) if open < limits.streams_per_connection || shared.dialing.get() => return Ok((lease, true)),
+            Some((lease, _)) if shared.connections.borrow().len() >= limits.max_h2_connections => return Ok((lease, true)),
+            Some(_) => true,
+            None => false,
+        };
+        if !shared.dialing.get() {
+            shared.dialing.set(true);
+            let dialing = Dialing(shared);
+            let member = connect(address, limits, counters).await?;
+            let lease = Lease::new(&member);
+            if !shared.retired.get() {
+                shared.connections.borrow_mut().push(member);
+            }
+            drop(dialing);
+            return Ok((lease, false));
+        }
+        debug_assert!(!full, "a full connection is used while another one is being made");
+        shared.dialed.notified().await;
+        if shared.connections.borrow().is_empty() {
+            return Err(DialError::Shared);
+        }
+    }
+}
+
+async fn connect(address: SocketAddr, limits: Limits, counters: &Counters) -> Result<Member, DialError> {
+    let io = dial(address, limits, counters).await?;
+    let mut builder = Builder::new(Local);
+    builder
+        .timer(TokioTimer::new())
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_header_list_size(u32::try_from(limits.max_head).unwrap_or(u32::MAX))
+        .keep_alive_interval(PING_EVERY)
+        .keep_alive_timeout(PING_TIMEOUT);
+    let (sender, connection) = builder.handshake(io).await?;
+    tokio::task::spawn_local(async move {
+        if let Err(error) = connection.await {
+            tracing::debug!(%address, %error, "connection ended");
+        }
+    });
+    let now = Instant::now();
+    Ok(Member { sender, open: Rc::default(), born: now, since: Cell::new(now) })
+}
