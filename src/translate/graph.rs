@@ -56,6 +56,8 @@ pub(super) struct Graph {
     changed: BTreeSet<Node>,
     /// Nodes that nobody may read any more.
     orphans: BTreeSet<Node>,
+    /// Number of computations since [`Graph::update`] began.
+    computed: usize,
 }
 
 impl Graph {
@@ -72,7 +74,13 @@ impl Graph {
             dirty: BTreeSet::new(),
             changed: BTreeSet::new(),
             orphans: BTreeSet::new(),
+            computed: 0,
         }
+    }
+
+    /// Number of computations that the last update took.
+    pub(super) fn computed(&self) -> usize {
+        self.computed
     }
 
     pub(super) fn settings(&self) -> Arc<Settings> {
@@ -89,6 +97,7 @@ impl Graph {
 
     /// Takes changes in and recomputes what they touch. Returns the nodes whose outcome differs, in tier order.
     pub(super) fn update(&mut self, changes: impl IntoIterator<Item = Change>, now: Now) -> BTreeSet<Node> {
+        self.computed = 0;
         if self.today != now.start_of_day() {
             self.today = now.start_of_day();
             self.touch(&Read::Today);
@@ -190,6 +199,7 @@ impl Graph {
     }
 
     fn compute<V>(&mut self, translate: impl FnOnce(&mut Reader<'_>) -> V) -> (V, BTreeSet<Read>) {
+        self.computed += 1;
         let mut reader = Reader::new(self);
         let outcome = translate(&mut reader);
         (outcome, reader.into_reads())

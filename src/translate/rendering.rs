@@ -69,7 +69,7 @@ impl Rendering {
         }
         let edges = self.edge_changes(graph, touched.edges);
         let reports = touched.reports.into_iter().filter_map(|id| self.report(graph, id)).collect();
-        Changes { edges, reports }
+        Changes { edges, reports, computed: graph.computed() }
     }
 
     fn touch<'a>(&'a mut self, edge: &EdgeId, touched: &mut Touched) -> &'a mut Rendered {
