@@ -56,6 +56,21 @@ impl<T: DeserializeOwned> Obj<T> {
     }
 }
 
+impl<T: Serialize> Obj<T> {
+    /// The object as a manifest without `apiVersion` and `kind`; of an object that does not parse, its metadata.
+    pub fn to_value(&self) -> serde_json::Value {
+        let body = self.ok().and_then(|body| serde_json::to_value(body).ok());
+        let mut fields = match body {
+            Some(serde_json::Value::Object(fields)) => fields,
+            _ => serde_json::Map::new(),
+        };
+        fields.remove("apiVersion");
+        fields.remove("kind");
+        fields.extend(serde_json::to_value(&self.metadata).ok().map(|metadata| ("metadata".to_owned(), metadata)));
+        serde_json::Value::Object(fields)
+    }
+}
+
 impl<T> Obj<T> {
     /// The typed object, when it parsed.
     pub fn ok(&self) -> Option<&T> {

@@ -52,7 +52,7 @@ pub fn admit(mut value: Value) -> Admission {
         Ok(id) => id,
         Err(message) => return refused(vec![message]),
     };
-    match accept(&id, value) {
+    match accept(row, &id, value) {
         Ok(accepted) => Admission::Accepted(Arc::new(accepted)),
         Err(messages) => Admission::Refused { id: Some(id), messages },
     }
@@ -106,7 +106,8 @@ fn identify(row: &Row, value: &mut Value) -> Result<ObjectId, String> {
 /// Metadata that only an API server writes.
 const SERVER_OWNED: &[&str] = &["uid", "resourceVersion", "generation", "managedFields", "selfLink", "deletionTimestamp"];
 
-fn accept(id: &ObjectId, mut value: Value) -> Result<Accepted, Vec<String>> {
+fn accept(row: &Row, id: &ObjectId, mut value: Value) -> Result<Accepted, Vec<String>> {
+    let mut violations = row.checks.metadata(&mut value);
     if let Some(fields) = value.as_object_mut() {
         fields.remove("status");
         if let Some(Value::Object(metadata)) = fields.get_mut("metadata") {
@@ -117,13 +118,17 @@ fn accept(id: &ObjectId, mut value: Value) -> Result<Accepted, Vec<String>> {
             }
         }
     }
+    violations.extend(row.checks.body(&mut value));
+    if !violations.is_empty() {
+        return Err(violations);
+    }
     let content = hash(&value);
     let spec = hash(&without_metadata(&value));
     let object = Object::from_value(id.kind, value).map_err(|error| vec![format!("metadata: Invalid value: {error}")])?;
     if let Some(malformed) = object.malformed() {
         return Err(vec![malformed.to_string()]);
     }
-    let warnings = object.unknown().iter().map(|path| format!("unknown field \"{path}\"")).collect();
+    let warnings = object.unknown().iter().map(|path| format!("unknown field \"{}\"", field_path(path))).collect();
     Ok(Accepted { id: id.clone(), object, content, spec, warnings })
 }
 
@@ -136,6 +141,19 @@ fn label_name(metadata: &mut Map<String, Value>, name: &str) {
     if let Value::Object(labels) = labels {
         labels.insert("kubernetes.io/metadata.name".into(), Value::String(name.to_owned()));
     }
+}
+
+/// `a.0.b` as `a[0].b`. Parts of `?` stand for optional values.
+fn field_path(path: &str) -> String {
+    let mut written = String::new();
+    for part in path.split('.').filter(|part| *part != "?") {
+        match part.parse::<usize>() {
+            Ok(index) => written.push_str(&format!("[{index}]")),
+            Err(_) if written.is_empty() => written.push_str(part),
+            Err(_) => written.push_str(&format!(".{part}")),
+        }
+    }
+    written
 }
 
 fn without_metadata(value: &Value) -> Value {
