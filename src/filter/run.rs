@@ -19,7 +19,7 @@ use crate::snapshot::wire::Ack;
 use crate::snapshot::{Delta, Snapshot, fetch};
 
 /// First and longest pause before the stream is connected to again.
-const BACKOFF: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(2));
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(250));
 
 /// How often idle connections are looked through.
 const SWEEP: Duration = Duration::from_secs(1);
@@ -119,6 +119,10 @@ async fn stream(path: &Path, shared: &Shared, held: &mut Snapshot) -> io::Result
         let delta = if update.full { held.diff(&from_nothing(&update.delta)) } else { update.delta };
         held.apply(&delta);
         shared.apply(&delta);
+        if update.stamp.seq > 0 {
+            // At 0 the publisher itself has nothing yet.
+            shared.open();
+        }
         if held.hash() != update.hash {
             // Everything comes anew with the next connection; until then what is held is served.
             return Err(io::Error::other("the snapshot differs from the publisher's"));

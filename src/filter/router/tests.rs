@@ -249,11 +249,13 @@ fn any_routes(listeners: Vec<Listener>) -> impl Strategy<Value = Vec<Route>> {
     let hostnames = prop::collection::vec(prop::sample::select(HOSTS.to_vec()), 1..3);
     let one = (rules, hostnames, 0..2_i64, prop::collection::vec(any::<bool>(), listeners.len()));
     prop::collection::vec(one, 1..6).prop_map(move |routes| {
-        let build = |(index, (rules, hostnames, created, chosen)): (usize, (Vec<Rule>, Vec<&str>, i64, Vec<bool>))| {
+        let mut built = Vec::new();
+        for (index, (rules, hostnames, created, chosen)) in routes.into_iter().enumerate() {
             let own: Vec<&Listener> = listeners.iter().zip(chosen).filter(|(_, chosen)| *chosen).map(|(listener, _)| listener).collect();
-            Route { created, ..route(&format!("r{index}"), &own, &hostnames, rules) }
-        };
-        routes.into_iter().enumerate().map(build).filter(|route| !route.attachments.is_empty()).collect()
+            let route = Route { created, ..route(&format!("r{index}"), &own, &hostnames, rules) };
+            built.extend((!route.attachments.is_empty()).then_some(route));
+        }
+        built
     })
 }
 
