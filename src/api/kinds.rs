@@ -52,13 +52,6 @@ macro_rules! kinds {
                 }
             }
 
-            /// The object as a manifest without `apiVersion` and `kind`; of an object that does not parse, its metadata.
-            pub fn to_value(&self) -> serde_json::Value {
-                match self {
-                    $(Self::$kind(object) => object.to_value(),)+
-                }
-            }
-
             /// The same object with other metadata.
             #[must_use]
             pub fn with_metadata(self, change: impl FnOnce(&mut ObjectMeta)) -> Self {
