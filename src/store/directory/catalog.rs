@@ -21,7 +21,16 @@ pub struct Document {
     /// Hash of its text: equal text was judged already.
     pub hash: blake3::Hash,
     /// Its manifests, or why it cannot be read.
-    pub manifests: Result<Vec<Admission>, String>,
+    pub manifests: Result<Vec<Manifest>, String>,
+}
+
+/// One manifest, judged.
+#[derive(Clone, Debug)]
+pub struct Manifest {
+    /// Hash of what it says: equal manifests were judged already.
+    pub hash: blake3::Hash,
+    /// The verdict.
+    pub admission: Admission,
 }
 
 /// What a file says, or why it cannot be read as a whole.
@@ -81,6 +90,12 @@ impl Catalog {
             Some(Ok(documents)) => documents,
             _ => &[],
         }
+    }
+
+    /// The stored object, where this file is the one that defines it: what a write through the file would replace.
+    pub fn stored(&self, file: &str, id: &ObjectId) -> Option<serde_json::Value> {
+        let (defining, _) = self.claims.get(id)?.first()?;
+        (defining == file).then(|| self.published.get(id).map(|published| published.object.to_value()))?
     }
 
     /// Whether the file could not be read last time.
@@ -239,7 +254,7 @@ impl Catalog {
             match &document.manifests {
                 Err(message) => refusals.push(refusal(document.line, None, Severity::Error, message.clone())),
                 Ok(manifests) => {
-                    for (severity, object, message) in manifests.iter().flat_map(|manifest| self.said_about(path, manifest)) {
+                    for (severity, object, message) in manifests.iter().flat_map(|manifest| self.said_about(path, &manifest.admission)) {
                         refusals.push(refusal(document.line, object, severity, message));
                     }
                 }
@@ -265,6 +280,7 @@ impl Catalog {
                 accepted.warnings.iter().map(|message| (Severity::Warning, Some(id.clone()), message.clone())).collect()
             }
             Admission::Refused { id, messages } => messages.iter().map(|message| (Severity::Error, id.clone(), message.clone())).collect(),
+            Admission::Definition => Vec::new(),
             Admission::Unknown(kind) => {
                 let first = self.unknown.get(kind).and_then(|files| files.first());
                 let message = format!("{kind} is no kind that Kakehi reads; objects of it are left alone");
@@ -287,7 +303,7 @@ impl Catalog {
 
 fn manifests(reading: &Reading) -> impl Iterator<Item = (usize, &Admission)> {
     let documents = reading.as_deref().unwrap_or_default().iter();
-    documents.flat_map(|document| document.manifests.iter().flatten().map(|manifest| (document.line, manifest)))
+    documents.flat_map(|document| document.manifests.iter().flatten().map(|manifest| (document.line, &manifest.admission)))
 }
 
 fn claims_of(reading: &Reading) -> BTreeMap<usize, Claim> {
@@ -312,7 +328,7 @@ fn keep_last_good(old: &File, new: &Reading, claims: &mut BTreeMap<usize, Claim>
         Err(_) => true,
         Ok(documents) => documents.iter().any(|document| match &document.manifests {
             Err(_) => true,
-            Ok(manifests) => manifests.iter().any(|manifest| matches!(manifest, Admission::Refused { id: None, .. })),
+            Ok(manifests) => manifests.iter().any(|manifest| matches!(manifest.admission, Admission::Refused { id: None, .. })),
         }),
     };
     let said: BTreeSet<ObjectId> = claims.values().map(|claim| claim.accepted.id.clone()).collect();
