@@ -95,7 +95,7 @@ impl Catalog {
     /// The stored object, where this file is the one that defines it: what a write through the file would replace.
     pub fn stored(&self, file: &str, id: &ObjectId) -> Option<serde_json::Value> {
         let (defining, _) = self.claims.get(id)?.first()?;
-        (defining == file).then(|| self.published.get(id).map(|published| published.object.to_value()))?
+        (defining == file).then(|| self.published.get(id).and_then(|published| published.object.to_value().ok()))?
     }
 
     /// Whether the file could not be read last time.
