@@ -136,6 +136,8 @@ impl Supervised {
         loop {
             match self.spawn() {
                 Ok(mut child) => {
+                    // Waiting would close the pipe whose end tells the child to end.
+                    let _input = child.stdin.take();
                     tokio::select! {
                         () = told(&mut stopped) => {
                             end(&mut child).await;
