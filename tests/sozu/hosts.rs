@@ -25,7 +25,13 @@ async fn wildcards_take_any_number_of_labels() {
     ]);
     assert!(rig.hold(resources.clone()).await.is_empty());
     // Sōzu decides what it can; deeper hosts, and those of nobody, are the filter's.
-    let cases = [("b.x.example", "/", "wild"), ("c.b.x.example", "/", "hop"), ("x.example", "/", "hop"), ("a.x.example", "/only", "exact"), ("a.x.example", "/", "wild")];
+    let cases = [
+        ("b.x.example", "/", "wild"),
+        ("c.b.x.example", "/", "hop"),
+        ("x.example", "/", "hop"),
+        ("a.x.example", "/only", "exact"),
+        ("a.x.example", "/", "wild"),
+    ];
     for (host, target, who) in cases {
         assert_eq!(rig.who(8080, host, target).await, who, "{host}");
     }
