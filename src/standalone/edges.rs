@@ -178,10 +178,10 @@ async fn told(stopped: &mut watch::Receiver<bool>) {
 }
 
 async fn end(child: &mut Child) {
-    if let Some(pid) = child.id().and_then(|id| Pid::from_raw(id.cast_signed())) {
-        if let Err(error) = kill_process(pid, Signal::TERM) {
-            tracing::debug!(%error, "the edge is gone already");
-        }
+    if let Some(pid) = child.id().and_then(|id| Pid::from_raw(id.cast_signed()))
+        && let Err(error) = kill_process(pid, Signal::TERM)
+    {
+        tracing::debug!(%error, "the edge is gone already");
     }
     if timeout(GRACE, child.wait()).await.is_err() {
         drop(child.kill().await);
