@@ -116,6 +116,7 @@ fn translation_settings(settings: &DirectorySettings) -> translation::Settings {
         controller_name: settings.controller_name.clone(),
         loopback_endpoints: true,
         default_address: Some(settings.address),
+        shared_host: true,
     }
 }
 

@@ -7,10 +7,16 @@
 //!   changes anything, never one that is half-written.
 //! - An object in two files: the first file by path counts.
 //! - Namespaces that are used but not defined exist.
+//! - Where age decides, a manifest's `creationTimestamp` counts; objects without one are older than those with one, and
+//!   among themselves the older the earlier their file comes by path. A file's times never count.
 
 mod admit;
+mod ages;
 mod catalog;
+mod definitions;
+mod judge;
 mod manifest;
+mod places;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -28,6 +34,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc;
 
 use self::catalog::Outcome;
+use self::definitions::Definitions;
 use self::source::Source;
 use self::watch::Watches;
 use super::pump::{Pumped, Pumps};
@@ -39,7 +46,7 @@ use crate::api::{Obj, Object};
 pub struct Settings {
     /// The directory.
     pub path: PathBuf,
-    /// Directory of CustomResourceDefinitions that apply to the manifests, beside those among the manifests themselves.
+    /// Directory of CustomResourceDefinitions that apply to the manifests, read once. Those among the manifests come first.
     pub crds: Option<PathBuf>,
     /// Largest file that is read, in bytes.
     pub file_limit: u64,
@@ -65,6 +72,14 @@ pub enum Error {
         path: PathBuf,
         /// What the system says.
         error: io::Error,
+    },
+    /// A CustomResourceDefinition that was offered is unusable.
+    #[error("{path}: {message}", path = path.display())]
+    Definition {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        message: String,
     },
     /// inotify cannot be used.
     #[error("cannot watch: {0}")]
@@ -104,13 +119,17 @@ impl Directory {
         self.pumps.store()
     }
 
+    fn definitions(&self) -> Result<Definitions, Error> {
+        Definitions::offered(self.settings.crds.as_deref(), self.settings.file_limit)
+    }
+
     /// Reads everything once.
     ///
     /// # Errors
-    /// The path is no directory, or cannot be listed.
+    /// The path is no directory or cannot be listed, or an offered CustomResourceDefinition is unusable.
     pub fn load(&self) -> Result<Loaded, Error> {
         list(&self.settings.path)?;
-        let mut source = Source::new(self.settings.clone(), None);
+        let mut source = Source::new(self.settings.clone(), self.definitions()?, None);
         source.refresh()?;
         let catalog = source.catalog();
         Ok(Loaded { objects: catalog.objects(), refusals: catalog.all_refusals() })
@@ -121,11 +140,12 @@ impl Directory {
     /// Each step reads what was written since the one before, and nothing else; it starts as soon as a file is closed.
     ///
     /// # Errors
-    /// inotify cannot be used.
+    /// inotify cannot be used, or an offered CustomResourceDefinition is unusable.
     pub async fn watch(self, events: mpsc::Sender<Event>) -> Result<(), Error> {
         let watches = Watches::new()?;
         let readable = readable(&watches)?;
-        let mut step = Step { source: Source::new(self.settings, Some(watches)), pumps: self.pumps, synced: false };
+        let definitions = self.definitions()?;
+        let mut step = Step { source: Source::new(self.settings, definitions, Some(watches)), pumps: self.pumps, synced: false };
         loop {
             let sent;
             (step, sent) = tokio::task::spawn_blocking(move || step.take()).await?;

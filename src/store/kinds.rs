@@ -1,5 +1,6 @@
 //! The table of kinds: one row per [`Kind`]. A new kind is a row.
 
+use super::checks::{self, Checks};
 use super::pump::{AnyPump, Pump};
 use crate::api::{ConfigMap, EndpointSlice, Gateway, GatewayClass, HttpRoute, Namespace, ReferenceGrant, Secret, Service};
 use crate::model::Kind;
@@ -53,6 +54,8 @@ pub struct Row {
     pub status: bool,
     /// Whether age decides between two objects of the kind.
     pub aged: bool,
+    /// Defaults and checks for manifests.
+    pub checks: &'static Checks,
     /// A pump of the kind.
     pub pump: fn() -> Box<dyn AnyPump>,
 }
@@ -78,39 +81,39 @@ const GATEWAY_API: &str = "gateway.networking.k8s.io";
 table! {
     GatewayClass(GatewayClass) {
         group: GATEWAY_API, versions: &["v1", "v1beta1"], plural: "gatewayclasses", scope: Scope::Cluster,
-        origin: Origin::Crd, finalizer: Finalizer::Attached, status: true, aged: false,
+        origin: Origin::Crd, finalizer: Finalizer::Attached, status: true, aged: false, checks: &checks::GATEWAY_CLASS,
     }
     Gateway(Gateway) {
         group: GATEWAY_API, versions: &["v1", "v1beta1"], plural: "gateways", scope: Scope::Namespaced,
-        origin: Origin::Crd, finalizer: Finalizer::Owned, status: true, aged: true,
+        origin: Origin::Crd, finalizer: Finalizer::Owned, status: true, aged: true, checks: &checks::GATEWAY,
     }
     HttpRoute(HttpRoute) {
         group: GATEWAY_API, versions: &["v1", "v1beta1"], plural: "httproutes", scope: Scope::Namespaced,
-        origin: Origin::Crd, finalizer: Finalizer::Attached, status: true, aged: true,
+        origin: Origin::Crd, finalizer: Finalizer::Attached, status: true, aged: true, checks: &checks::HTTP_ROUTE,
     }
     ReferenceGrant(ReferenceGrant) {
         group: GATEWAY_API, versions: &["v1", "v1beta1"], plural: "referencegrants", scope: Scope::Namespaced,
-        origin: Origin::Crd, finalizer: Finalizer::Never, status: false, aged: false,
+        origin: Origin::Crd, finalizer: Finalizer::Never, status: false, aged: false, checks: &checks::REFERENCE_GRANT,
     }
     Namespace(Namespace) {
         group: "", versions: &["v1"], plural: "namespaces", scope: Scope::Cluster,
-        origin: Origin::BuiltIn, finalizer: Finalizer::Never, status: false, aged: false,
+        origin: Origin::BuiltIn, finalizer: Finalizer::Never, status: false, aged: false, checks: &checks::NAMESPACE,
     }
     Service(Service) {
         group: "", versions: &["v1"], plural: "services", scope: Scope::Namespaced,
-        origin: Origin::BuiltIn, finalizer: Finalizer::Never, status: false, aged: false,
+        origin: Origin::BuiltIn, finalizer: Finalizer::Never, status: false, aged: false, checks: &checks::SERVICE,
     }
     EndpointSlice(EndpointSlice) {
         group: "discovery.k8s.io", versions: &["v1"], plural: "endpointslices", scope: Scope::Namespaced,
-        origin: Origin::BuiltIn, finalizer: Finalizer::Never, status: false, aged: false,
+        origin: Origin::BuiltIn, finalizer: Finalizer::Never, status: false, aged: false, checks: &checks::ENDPOINT_SLICE,
     }
     Secret(Secret) {
         group: "", versions: &["v1"], plural: "secrets", scope: Scope::Namespaced,
-        origin: Origin::BuiltIn, finalizer: Finalizer::Never, status: false, aged: false,
+        origin: Origin::BuiltIn, finalizer: Finalizer::Never, status: false, aged: false, checks: &checks::SECRET,
     }
     ConfigMap(ConfigMap) {
         group: "", versions: &["v1"], plural: "configmaps", scope: Scope::Namespaced,
-        origin: Origin::BuiltIn, finalizer: Finalizer::Never, status: false, aged: false,
+        origin: Origin::BuiltIn, finalizer: Finalizer::Never, status: false, aged: false, checks: &checks::CONFIG_MAP,
     }
 }
 

@@ -3,6 +3,8 @@
 //! [`kinds`] is the table of kinds, [`pump`] turns watch events into [`api::Change`](crate::api::Change)s, and
 //! [`directory`] is the source that reads manifests from a directory.
 
+pub mod checks;
+pub mod crds;
 pub mod directory;
 pub mod kinds;
 pub mod pump;

@@ -201,3 +201,6 @@ impl Pumps {
         self.0.get(&K::KIND)?.store().downcast().ok().map(|store| *store)
     }
 }
+
+#[cfg(test)]
+mod tests;

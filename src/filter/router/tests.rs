@@ -69,6 +69,15 @@ fn prefix(text: &str) -> Match {
 }
 
 #[test]
+fn a_target_that_is_no_path_meets_no_rule() {
+    let any = listener("l", 80, "");
+    let everything = route("r", &[&any], &[""], vec![rule(vec![path(PathMatch::Regex(".*".into())), path(PathMatch::Prefix("/".into()))])]);
+    let table = table(&[any], &[everything]);
+    assert_eq!(decide(&table, 80, "h", "*"), None);
+    assert!(decide(&table, 80, "h", "/").is_some());
+}
+
+#[test]
 fn a_host_is_lower_case_without_its_port() {
     let table = [("A.Example:80", "a.example"), ("a.", "a."), ("[::1]:80", "[::1]"), ("[::1]", "[::1]"), ("a:", "a"), ("", "")];
     for (authority, host) in table {

@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
+use kube::core::cel::Validator;
 use serde_json::{Map, Value};
 
+use super::judge::Judge;
 use crate::api::Object;
 use crate::model::{Kind, ObjectId};
-use crate::store::kinds::{Lookup, Row, Scope, lookup};
+use crate::store::crds::is_crd;
+use crate::store::kinds::{Lookup, Row, Scope, lookup, row};
 
 /// An object as it would be stored, without what depends on history and neighbours.
 #[derive(Clone, Debug)]
@@ -23,6 +26,13 @@ pub struct Accepted {
     pub warnings: Vec<String>,
 }
 
+impl Accepted {
+    /// Whether its age is that of its file.
+    pub fn goes_by_path(&self) -> bool {
+        row(self.id.kind).aged && self.object.metadata().creation_timestamp.is_none()
+    }
+}
+
 /// What became of one manifest.
 #[derive(Clone, Debug)]
 pub enum Admission {
@@ -35,13 +45,21 @@ pub enum Admission {
         /// Why: one message per violation.
         messages: Vec<String>,
     },
+    /// A usable CustomResourceDefinition.
+    Definition,
     /// A kind that Kakehi does not read (`apiVersion` and kind).
     Unknown(String),
 }
 
-/// Judges one manifest.
-pub fn admit(mut value: Value) -> Admission {
+/// Judges one manifest of `file`.
+pub fn admit(judge: &Judge<'_>, file: &str, mut value: Value) -> Admission {
     let refused = |messages| Admission::Refused { id: None, messages };
+    if is_crd(&value) {
+        return match judge.definitions.complaint(&value) {
+            Some(complaint) => refused(vec![complaint.to_owned()]),
+            None => Admission::Definition,
+        };
+    }
     let row = match find_row(&value) {
         Ok(Lookup::Row(row)) => row,
         Ok(Lookup::Version(row)) => return refused(vec![no_such_version(row, &value)]),
@@ -52,7 +70,7 @@ pub fn admit(mut value: Value) -> Admission {
         Ok(id) => id,
         Err(message) => return refused(vec![message]),
     };
-    match accept(&id, value) {
+    match accept(judge, row, &id, (file, value)) {
         Ok(accepted) => Admission::Accepted(Arc::new(accepted)),
         Err(messages) => Admission::Refused { id: Some(id), messages },
     }
@@ -106,16 +124,28 @@ fn identify(row: &Row, value: &mut Value) -> Result<ObjectId, String> {
 /// Metadata that only an API server writes.
 const SERVER_OWNED: &[&str] = &["uid", "resourceVersion", "generation", "managedFields", "selfLink", "deletionTimestamp"];
 
-fn accept(id: &ObjectId, mut value: Value) -> Result<Accepted, Vec<String>> {
-    if let Some(fields) = value.as_object_mut() {
-        fields.remove("status");
-        if let Some(Value::Object(metadata)) = fields.get_mut("metadata") {
-            SERVER_OWNED.iter().for_each(|field| drop(metadata.remove(*field)));
-            metadata.insert("uid".into(), Value::String(uid(id)));
-            if id.kind == Kind::Namespace {
-                label_name(metadata, &id.name);
-            }
+fn accept(judge: &Judge<'_>, row: &Row, id: &ObjectId, (file, mut value): (&str, Value)) -> Result<Accepted, Vec<String>> {
+    let version = text(&value, "apiVersion").rsplit('/').next().unwrap_or_default().to_owned();
+    let mut violations = row.checks.metadata(&mut value);
+    take_over(id, &mut value);
+    let old = judge.catalog.stored(file, id);
+    let mut warnings = match judge.definitions.of(id.kind) {
+        Some(definition) => {
+            let validator = judge.validator.get_or_init(Validator::new);
+            let judged = definition.apply(&version, &mut value, old.as_ref(), validator).map_err(|message| vec![message])?;
+            violations.extend(judged.violations);
+            judged.unknown.iter().map(|path| format!("unknown field {path:?}")).collect()
         }
+        None => {
+            violations.extend(row.checks.body(&mut value));
+            if violations.is_empty() {
+                violations.extend(old.and_then(|old| row.checks.transition(&old, &value)));
+            }
+            Vec::new()
+        }
+    };
+    if !violations.is_empty() {
+        return Err(violations);
     }
     let content = hash(&value);
     let spec = hash(&without_metadata(&value));
@@ -123,8 +153,21 @@ fn accept(id: &ObjectId, mut value: Value) -> Result<Accepted, Vec<String>> {
     if let Some(malformed) = object.malformed() {
         return Err(vec![malformed.to_string()]);
     }
-    let warnings = object.unknown().iter().map(|path| format!("unknown field \"{path}\"")).collect();
+    warnings.extend(object.unknown().iter().map(|path| format!("unknown field {:?}", field_path(path))));
     Ok(Accepted { id: id.clone(), object, content, spec, warnings })
+}
+
+/// Drops what a manifest cannot decide, and adds what an API server adds.
+fn take_over(id: &ObjectId, value: &mut Value) {
+    let Some(fields) = value.as_object_mut() else { return };
+    fields.remove("status");
+    if let Some(Value::Object(metadata)) = fields.get_mut("metadata") {
+        SERVER_OWNED.iter().for_each(|field| drop(metadata.remove(*field)));
+        metadata.insert("uid".into(), Value::String(uid(id)));
+        if id.kind == Kind::Namespace {
+            label_name(metadata, &id.name);
+        }
+    }
 }
 
 /// Every namespace carries its name as a label, so that selectors can name it.
@@ -136,6 +179,19 @@ fn label_name(metadata: &mut Map<String, Value>, name: &str) {
     if let Value::Object(labels) = labels {
         labels.insert("kubernetes.io/metadata.name".into(), Value::String(name.to_owned()));
     }
+}
+
+/// `a.0.b` as `a[0].b`. Parts of `?` stand for optional values.
+fn field_path(path: &str) -> String {
+    let mut written = String::new();
+    for part in path.split('.').filter(|part| *part != "?") {
+        match part.parse::<usize>() {
+            Ok(index) => written.push_str(&format!("[{index}]")),
+            Err(_) if written.is_empty() => written.push_str(part),
+            Err(_) => written.push_str(&format!(".{part}")),
+        }
+    }
+    written
 }
 
 fn without_metadata(value: &Value) -> Value {
@@ -160,9 +216,34 @@ pub fn uid(id: &ObjectId) -> String {
 
 /// The namespace that exists because something lives in it.
 pub fn implied_namespace(name: &str) -> Option<Arc<Accepted>> {
-    let manifest = serde_json::json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
-    match admit(manifest) {
-        Admission::Accepted(accepted) => Some(accepted),
-        _ => None,
+    let id = ObjectId::new(Kind::Namespace, "", name);
+    let mut value = serde_json::json!({"metadata": {"name": name}});
+    take_over(&id, &mut value);
+    let (content, spec) = (hash(&value), hash(&without_metadata(&value)));
+    let object = Object::from_value(Kind::Namespace, value).ok()?;
+    Some(Arc::new(Accepted { id, object, content, spec, warnings: Vec::new() }))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::{field_path, hash, uid};
+    use crate::model::{Kind, ObjectId};
+
+    #[test]
+    fn equal_objects_have_equal_hashes_whatever_their_order() {
+        assert_eq!(hash(&json!({"a": 1, "b": {"c": 2, "d": 3}})), hash(&json!({"b": {"d": 3, "c": 2}, "a": 1})));
+    }
+
+    #[test]
+    fn uids_look_like_uids_and_tell_objects_apart() {
+        let (one, two) = (uid(&ObjectId::new(Kind::Secret, "a", "b")), uid(&ObjectId::new(Kind::Secret, "ab", "")));
+        assert!(one != two && one.len() == 36 && one.split('-').map(str::len).eq([8, 4, 4, 4, 12]), "{one}");
+    }
+
+    #[test]
+    fn paths_of_unknown_fields_are_field_paths() {
+        assert_eq!(field_path("spec.?.rules.0.?.filters.12.odd"), "spec.rules[0].filters[12].odd");
     }
 }

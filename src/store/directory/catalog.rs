@@ -6,9 +6,12 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::Timestamp;
 use kube::runtime::watcher;
 
 use super::admit::{Accepted, Admission, hash, implied_namespace};
+use super::ages::Ages;
 use crate::api::Object;
 use crate::model::{Kind, ObjectId};
 use crate::store::{Refusal, Severity};
@@ -21,7 +24,16 @@ pub struct Document {
     /// Hash of its text: equal text was judged already.
     pub hash: blake3::Hash,
     /// Its manifests, or why it cannot be read.
-    pub manifests: Result<Vec<Admission>, String>,
+    pub manifests: Result<Vec<Manifest>, String>,
+}
+
+/// One manifest, judged.
+#[derive(Clone, Debug)]
+pub struct Manifest {
+    /// Hash of what it says: equal manifests were judged already.
+    pub hash: blake3::Hash,
+    /// The verdict.
+    pub admission: Admission,
 }
 
 /// What a file says, or why it cannot be read as a whole.
@@ -47,6 +59,8 @@ struct Claim {
 struct Published {
     accepted: Arc<Accepted>,
     generation: i64,
+    /// The time of creation that its file's place stands for.
+    age: Option<i64>,
     object: Object,
 }
 
@@ -69,6 +83,8 @@ pub struct Catalog {
     namespaces: HashMap<String, usize>,
     /// Kinds that Kakehi does not read, with the files that hold them.
     unknown: BTreeMap<String, BTreeSet<String>>,
+    /// Files with objects whose age is that of their file.
+    ages: Ages,
     refusals: BTreeMap<String, Vec<Refusal>>,
     touched: BTreeSet<ObjectId>,
     dirty: BTreeSet<String>,
@@ -81,6 +97,12 @@ impl Catalog {
             Some(Ok(documents)) => documents,
             _ => &[],
         }
+    }
+
+    /// The stored object, where this file is the one that defines it: what a write through the file would replace.
+    pub fn stored(&self, file: &str, id: &ObjectId) -> Option<serde_json::Value> {
+        let (defining, _) = self.claims.get(id)?.first()?;
+        self.published.get(id).filter(|_| defining == file)?.object.to_value().ok()
     }
 
     /// Whether the file could not be read last time.
@@ -105,6 +127,7 @@ impl Catalog {
             self.mark_unknown(kind);
         }
         self.files.insert(path.to_owned(), File { reading: Some(reading), claims });
+        self.settle_age(path);
         self.dirty.insert(path.to_owned());
     }
 
@@ -112,7 +135,22 @@ impl Catalog {
     pub fn remove(&mut self, path: &str) {
         if let Some(old) = self.files.remove(path) {
             self.unclaim(path, &old);
+            self.settle_age(path);
             self.dirty.insert(path.to_owned());
+        }
+    }
+
+    /// A file has an age while it holds an object that goes by it.
+    fn settle_age(&mut self, path: &str) {
+        let goes_by_it = |file: &File| file.claims.values().any(|claim| claim.accepted.goes_by_path());
+        let moved = match (self.files.get(path).is_some_and(goes_by_it), self.ages.contains(path)) {
+            (true, false) => self.ages.insert(path),
+            (false, true) => self.ages.remove(path),
+            _ => return,
+        };
+        for file in moved.iter().filter_map(|path| self.files.get(path)) {
+            let claims = file.claims.values().filter(|claim| claim.accepted.goes_by_path());
+            self.touched.extend(claims.map(|claim| claim.accepted.id.clone()));
         }
     }
 
@@ -168,14 +206,17 @@ impl Catalog {
         self.dirty.extend(self.claims.get(id).into_iter().flatten().map(|(path, _)| path.clone()));
     }
 
-    fn winner(&self, id: &ObjectId) -> Option<&Claim> {
+    /// What defines the object, with the age that its file's place gives it.
+    fn winner(&self, id: &ObjectId) -> Option<(Arc<Accepted>, Option<i64>)> {
         let (path, index) = self.claims.get(id)?.first()?;
-        self.files.get(path)?.claims.get(index)
+        let accepted = Arc::clone(&self.files.get(path)?.claims.get(index)?.accepted);
+        let age = if accepted.goes_by_path() { self.ages.label(path) } else { None };
+        Some((accepted, age))
     }
 
     fn settle_object(&mut self, id: &ObjectId) -> Option<watcher::Event<Object>> {
         self.mark_claimants(id);
-        let winner = self.winner(id).map(|claim| Arc::clone(&claim.accepted));
+        let winner = self.winner(id);
         let existed = self.published.contains_key(id);
         let event = self.publish(id, winner);
         let exists = self.published.contains_key(id);
@@ -193,20 +234,20 @@ impl Catalog {
         }
         let id = ObjectId::new(Kind::Namespace, "", name);
         let used = self.namespaces.get(name).is_some_and(|count| *count > 0);
-        let defined = self.winner(&id).map(|claim| Arc::clone(&claim.accepted));
-        let winner = defined.or_else(|| used.then(|| implied_namespace(name)).flatten());
+        let implied = || Some((implied_namespace(name)?, None));
+        let winner = self.winner(&id).or_else(|| used.then(implied).flatten());
         self.publish(&id, winner)
     }
 
-    fn publish(&mut self, id: &ObjectId, winner: Option<Arc<Accepted>>) -> Option<watcher::Event<Object>> {
-        let Some(accepted) = winner else {
+    fn publish(&mut self, id: &ObjectId, winner: Option<(Arc<Accepted>, Option<i64>)>) -> Option<watcher::Event<Object>> {
+        let Some((accepted, age)) = winner else {
             if self.claims.get(id).is_some_and(BTreeSet::is_empty) {
                 self.claims.remove(id);
             }
             return self.published.remove(id).map(|published| watcher::Event::Delete(published.object));
         };
         let before = self.published.get(id);
-        if before.is_some_and(|published| published.accepted.content == accepted.content) {
+        if before.is_some_and(|published| published.accepted.content == accepted.content && published.age == age) {
             return None;
         }
         let generation = match before {
@@ -214,12 +255,15 @@ impl Catalog {
             Some(published) => published.generation + 1,
             None => 1,
         };
-        let version = hash(&serde_json::json!([accepted.content.to_hex().as_str(), generation]));
+        let version = hash(&serde_json::json!([accepted.content.to_hex().as_str(), generation, age]));
         let object = accepted.object.clone().with_metadata(|metadata| {
             metadata.generation = Some(generation);
             metadata.resource_version = version.to_hex().get(..16).map(str::to_owned);
+            if let Some(created) = age.and_then(|age| Timestamp::from_second(age).ok()) {
+                metadata.creation_timestamp = Some(Time(created));
+            }
         });
-        self.published.insert(id.clone(), Published { accepted, generation, object: object.clone() });
+        self.published.insert(id.clone(), Published { accepted, generation, age, object: object.clone() });
         Some(watcher::Event::Apply(object))
     }
 
@@ -239,7 +283,7 @@ impl Catalog {
             match &document.manifests {
                 Err(message) => refusals.push(refusal(document.line, None, Severity::Error, message.clone())),
                 Ok(manifests) => {
-                    for (severity, object, message) in manifests.iter().flat_map(|manifest| self.said_about(path, manifest)) {
+                    for (severity, object, message) in manifests.iter().flat_map(|manifest| self.said_about(path, &manifest.admission)) {
                         refusals.push(refusal(document.line, object, severity, message));
                     }
                 }
@@ -265,6 +309,7 @@ impl Catalog {
                 accepted.warnings.iter().map(|message| (Severity::Warning, Some(id.clone()), message.clone())).collect()
             }
             Admission::Refused { id, messages } => messages.iter().map(|message| (Severity::Error, id.clone(), message.clone())).collect(),
+            Admission::Definition => Vec::new(),
             Admission::Unknown(kind) => {
                 let first = self.unknown.get(kind).and_then(|files| files.first());
                 let message = format!("{kind} is no kind that Kakehi reads; objects of it are left alone");
@@ -287,7 +332,7 @@ impl Catalog {
 
 fn manifests(reading: &Reading) -> impl Iterator<Item = (usize, &Admission)> {
     let documents = reading.as_deref().unwrap_or_default().iter();
-    documents.flat_map(|document| document.manifests.iter().flatten().map(|manifest| (document.line, manifest)))
+    documents.flat_map(|document| document.manifests.iter().flatten().map(|manifest| (document.line, &manifest.admission)))
 }
 
 fn claims_of(reading: &Reading) -> BTreeMap<usize, Claim> {
@@ -312,7 +357,7 @@ fn keep_last_good(old: &File, new: &Reading, claims: &mut BTreeMap<usize, Claim>
         Err(_) => true,
         Ok(documents) => documents.iter().any(|document| match &document.manifests {
             Err(_) => true,
-            Ok(manifests) => manifests.iter().any(|manifest| matches!(manifest, Admission::Refused { id: None, .. })),
+            Ok(manifests) => manifests.iter().any(|manifest| matches!(manifest.admission, Admission::Refused { id: None, .. })),
         }),
     };
     let said: BTreeSet<ObjectId> = claims.values().map(|claim| claim.accepted.id.clone()).collect();

@@ -90,8 +90,9 @@ fn attach_all(reader: &mut Reader<'_>, id: &ObjectId, facts: &RouteFacts) -> Att
             Err(issue) => all.issues.push((Scope::Parent(parent.clone()), issue)),
             Ok(_) if refused => {}
             Ok(accepted) => {
+                let served = accepted.iter().any(|Accepted { point, .. }| point.serving);
                 for Accepted { point, hostnames } in accepted {
-                    if !point.serving {
+                    if !served {
                         let issue = Issue::ListenerNotServing { listener: point.name.clone() };
                         all.issues.push((Scope::Parent(parent.clone()), issue));
                     }
