@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use kakehi::api::{Change, Object};
 use kakehi::model::EdgeId;
-use kakehi::report::{Acknowledgement, Observed, status};
+use kakehi::report::{status, Acknowledgement, Observed};
 use kakehi::snapshot::{Resource, Snapshot};
 use kakehi::store::directory::{Directory, Settings as Source};
 use kakehi::translate::{Now, Settings, Translator};
@@ -42,7 +42,7 @@ struct Edge {
 }
 
 fn settings() -> Settings {
-    Settings { loopback_endpoints: true, default_address: Some([127, 0, 0, 1].into()), ..Settings::default() }
+    Settings { loopback_endpoints: true, default_address: Some([127, 0, 0, 1].into()), shared_host: true, ..Settings::default() }
 }
 
 fn translate(objects: Vec<Object>) -> Translator {

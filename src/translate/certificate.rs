@@ -39,9 +39,9 @@ pub(super) fn resolve(reader: &mut Reader<'_>, id: &CertificateId) -> Certificat
     let (Some(certificate), Some(key)) = (&secret.certificate, &secret.key) else { return Err(CertificateProblem::Incomplete) };
     let chain: Vec<_> =
         CertificateDer::pem_slice_iter(certificate.as_bytes()).collect::<Result<_, _>>().map_err(|_| CertificateProblem::BadCertificate)?;
-    let key = PrivateKeyDer::from_pem_slice(key.pem().as_bytes()).map_err(|_| CertificateProblem::BadKey)?;
     let leaf = chain.first().ok_or(CertificateProblem::BadCertificate)?;
     let (_, parsed) = X509Certificate::from_der(leaf).map_err(|_| CertificateProblem::BadCertificate)?;
+    let key = PrivateKeyDer::from_pem_slice(key.pem().as_bytes()).map_err(|_| CertificateProblem::BadKey)?;
     check_pair(&chain, &key)?;
     let names = names(&parsed);
     let validity = parsed.validity();
