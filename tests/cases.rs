@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use kakehi::api::{Change, Object};
 use kakehi::model::EdgeId;
-use kakehi::report::{status, Acknowledgement, Observed};
+use kakehi::report::{Acknowledgement, Observed, status};
 use kakehi::snapshot::{Resource, Snapshot};
 use kakehi::store::directory::{Directory, Settings as Source};
 use kakehi::translate::{Now, Settings, Translator};
