@@ -3,8 +3,18 @@
 
 #[path = "sozu/build.rs"]
 mod build;
+#[path = "sozu/headers.rs"]
+mod headers;
+#[path = "sozu/hosts.rs"]
+mod hosts;
+#[path = "sozu/order.rs"]
+mod order;
+#[path = "sozu/paths.rs"]
+mod paths;
 #[path = "sozu/rig.rs"]
 mod rig;
+#[path = "sozu/stages.rs"]
+mod stages;
 #[path = "sozu/supervisor.rs"]
 mod supervisor;
 #[path = "sozu/thin.rs"]

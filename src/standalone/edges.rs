@@ -136,6 +136,8 @@ impl Supervised {
         loop {
             match self.spawn() {
                 Ok(mut child) => {
+                    // Waiting would close it, and the edge ends when its input does.
+                    let _input = child.stdin.take();
                     tokio::select! {
                         () = told(&mut stopped) => {
                             end(&mut child).await;

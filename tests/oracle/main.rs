@@ -8,6 +8,7 @@
 
 mod backend;
 mod client;
+mod differential;
 mod edges;
 mod generate;
 mod generate_tests;

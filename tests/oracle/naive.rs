@@ -183,8 +183,9 @@ fn path_specificity(matched: &Match) -> usize {
 fn holds(matched: &Match, request: &Request) -> bool {
     let (path, query) = path_and_query(&request.target);
     let path_holds = match &matched.path {
-        // The default is the prefix `/`: every path, but not the `*` of `OPTIONS *`, which is none.
-        None => path.starts_with('/'),
+        // The `*` of `OPTIONS *` is no path.
+        _ if !path.starts_with('/') => false,
+        None => true,
         Some((PathKind::Exact, wanted)) => path == *wanted,
         Some((PathKind::Prefix, prefix)) => {
             let prefix = prefix.trim_end_matches('/');

@@ -202,7 +202,7 @@ fn form_encoded(text: &str, random: &mut Random) -> String {
     for character in text.chars() {
         match character {
             ' ' if random.chance(50) => encoded.push('+'),
-            ' ' | '&' => encoded.push_str(&format!("%{:02x}", character as u32)),
+            ' ' | '&' | '+' => encoded.push_str(&format!("%{:02x}", character as u32)),
             _ if random.chance(5) => encoded.push_str(&format!("%{:02X}", character as u32)),
             _ => encoded.push(character),
         }

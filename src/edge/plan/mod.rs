@@ -11,6 +11,8 @@ mod planner;
 mod reason;
 mod regions;
 mod target;
+#[cfg(test)]
+mod tests;
 
 pub use planner::{Options, Planner};
 pub use reason::Reason;

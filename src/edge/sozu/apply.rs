@@ -186,10 +186,15 @@ impl Sozu {
         }
         let reply = self.instance.command(RequestType::QueryClustersHashes(QueryClustersHashes {})).await?;
         let Some(ContentType::WorkerResponses(responses)) = reply.content else { return Ok(false) };
-        let expected: BTreeMap<String, u64> =
-            self.shadow.state().hash_state().into_iter().map(|(cluster, hash)| (cluster.to_string(), hash)).collect();
+        let expected = self.shadow.hashes(touched.iter().map(String::as_str));
+        let agrees = |held: &BTreeMap<String, u64>| {
+            expected.iter().all(|(cluster, possible)| match held.get(cluster) {
+                Some(hash) => possible.contains(hash),
+                None => possible.is_empty(),
+            })
+        };
         Ok(responses.map.values().all(|response| match &response.content_type {
-            Some(ContentType::ClusterHashes(hashes)) => touched.iter().all(|cluster| hashes.map.get(cluster) == expected.get(cluster)),
+            Some(ContentType::ClusterHashes(hashes)) => agrees(&hashes.map),
             _ => false,
         }))
     }

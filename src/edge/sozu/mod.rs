@@ -11,6 +11,8 @@ mod request;
 mod socket;
 mod state;
 mod steps;
+#[cfg(test)]
+mod tests;
 
 pub use apply::Sozu;
 pub use error::Error;

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use sozu_command_lib::proto::command::request::RequestType;
+use sozu_command_lib::response::HttpFrontend;
 use sozu_command_lib::state::{ConfigState, StateError};
 
 use super::{Item, Step, Wire};
@@ -121,6 +122,36 @@ impl Shadow {
     pub(super) fn settle(&mut self, target: Target) {
         self.refused.retain(|item, _| asks(&target, item));
         self.applied = target;
+    }
+
+    /// The hashes that these clusters may have in a worker; none for a cluster that must not be there.
+    ///
+    /// Removed backends leave an empty list behind, which is hashed too, but which a worker that restarted does not get.
+    pub(super) fn hashes<'a>(&self, clusters: impl IntoIterator<Item = &'a str>) -> BTreeMap<String, BTreeSet<u64>> {
+        let mut part = ConfigState::new();
+        let mut hashes = BTreeMap::new();
+        for id in clusters {
+            hashes.insert(id.to_owned(), BTreeSet::new());
+            if let Some((id, cluster)) = self.state.clusters.get_key_value(id) {
+                part.clusters.insert(id.clone(), cluster.clone());
+                part.backends.insert(id.clone(), self.state.backends.get(id).cloned().unwrap_or_default());
+            }
+        }
+        let named = |front: &HttpFrontend| front.cluster_id.as_deref().is_some_and(|cluster| hashes.contains_key(cluster));
+        let pick = |fronts: &BTreeMap<String, HttpFrontend>| {
+            fronts.iter().filter(|(_, front)| named(front)).map(|(key, front)| (key.clone(), front.clone())).collect()
+        };
+        part.http_fronts = pick(&self.state.http_fronts);
+        part.https_fronts = pick(&self.state.https_fronts);
+        let mut note = |part: &ConfigState| {
+            for (cluster, hash) in part.hash_state() {
+                hashes.entry(cluster.to_string()).or_default().insert(hash);
+            }
+        };
+        note(&part);
+        part.backends.retain(|_, backends| !backends.is_empty());
+        note(&part);
+        hashes
     }
 
     /// Everything that is refused now, by item.
