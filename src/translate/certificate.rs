@@ -37,11 +37,12 @@ pub(super) struct Usable {
 pub(super) fn resolve(reader: &mut Reader<'_>, id: &CertificateId) -> CertificateOutcome {
     let secret = reader.secret(&id.namespace, &id.name).ok_or(CertificateProblem::NotFound)?;
     let (Some(certificate), Some(key)) = (&secret.certificate, &secret.key) else { return Err(CertificateProblem::Incomplete) };
-    let chain: Vec<_> =
-        CertificateDer::pem_slice_iter(certificate.as_bytes()).collect::<Result<_, _>>().map_err(|_| CertificateProblem::BadCertificate)?;
-    let key = PrivateKeyDer::from_pem_slice(key.pem().as_bytes()).map_err(|_| CertificateProblem::BadKey)?;
+    let chain: Vec<_> = CertificateDer::pem_slice_iter(certificate.pem().as_bytes())
+        .collect::<Result<_, _>>()
+        .map_err(|_| CertificateProblem::BadCertificate)?;
     let leaf = chain.first().ok_or(CertificateProblem::BadCertificate)?;
     let (_, parsed) = X509Certificate::from_der(leaf).map_err(|_| CertificateProblem::BadCertificate)?;
+    let key = PrivateKeyDer::from_pem_slice(key.pem().as_bytes()).map_err(|_| CertificateProblem::BadKey)?;
     check_pair(&chain, &key)?;
     let names = names(&parsed);
     let validity = parsed.validity();
@@ -114,4 +115,26 @@ fn pem(label: &str, der: &[u8]) -> String {
     let encoded = BASE64_STANDARD.encode(der);
     let lines: Vec<_> = encoded.as_bytes().chunks(64).map(String::from_utf8_lossy).collect();
     format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.join("\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fits;
+    use crate::model::Hostname;
+
+    #[test]
+    fn certificate_wildcards_stand_for_one_label() {
+        for (name, hostname, expected) in [
+            ("a.x.io", "a.x.io", true),
+            ("*.x.io", "a.x.io", true),
+            ("*.x.io", "a.b.x.io", false),
+            ("*.x.io", "x.io", false),
+            ("*.x.io", "*.x.io", true),
+            ("a.x.io", "*.x.io", true),
+            ("a.y.io", "*.x.io", false),
+            ("a.x.io", "", true),
+        ] {
+            assert_eq!(fits(name, &Hostname::parse(hostname).unwrap()), expected, "{name} for {hostname}");
+        }
+    }
 }

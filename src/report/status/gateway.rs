@@ -98,7 +98,8 @@ impl Rendering<'_> {
         let resolved = derive(findings(), ConditionType::ResolvedRefs, Condition::new("ResolvedRefs", true, "ResolvedRefs", ""));
         let programmed = match accepted.status && self.accepted().status {
             true => derive(findings(), ConditionType::Programmed, self.acknowledged("Programmed", self.refused(&listener.name), written)),
-            false => Condition::new("Programmed", false, "Invalid", accepted.message.clone()),
+            false if !accepted.status => Condition::new("Programmed", false, "Invalid", accepted.message.clone()),
+            false => Condition::new("Programmed", false, "Invalid", "the Gateway is not accepted"),
         };
         let wanted = [accepted, conflicted, resolved, programmed];
         json!({
