@@ -11,6 +11,8 @@ mod hosts;
 mod order;
 #[path = "sozu/paths.rs"]
 mod paths;
+#[path = "sozu/replace.rs"]
+mod replace;
 #[path = "sozu/rig.rs"]
 mod rig;
 #[path = "sozu/stages.rs"]
@@ -19,3 +21,7 @@ mod stages;
 mod supervisor;
 #[path = "sozu/thin.rs"]
 mod thin;
+#[path = "sozu/tls.rs"]
+mod tls;
+#[path = "sozu/truth.rs"]
+mod truth;

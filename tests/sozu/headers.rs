@@ -42,7 +42,9 @@ async fn header_edits_set_add_and_remove_on_both_sides() {
     ];
     let resources = [listener("web", 8080, "*"), backend("app", &[serve("app").await]), route("r", "web", &["app.example"], rules)];
     assert!(rig.hold(resources).await.is_empty());
-    let request = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: app.example\r\nX-Set: a\r\nx-set: b\r\nX-Add: 1\r\nx-gone: x\r\nX-Gone: y\r\n\r\n");
+    let request = |path: &str| {
+        format!("GET {path} HTTP/1.1\r\nHost: app.example\r\nX-Set: a\r\nx-set: b\r\nX-Add: 1\r\nx-gone: x\r\nX-Gone: y\r\n\r\n")
+    };
     let answer = send(rig.at(8080), &request("/once")).await;
     assert_eq!(answer.by(), "app");
     assert_eq!(answer.seen("x-set"), ["new"]);

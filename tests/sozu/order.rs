@@ -39,11 +39,37 @@ async fn an_exact_path_beats_the_prefix_of_the_same_text_whichever_came_first() 
         for rules in orders {
             hold(&mut rig, &backends, host, rules).await;
             let has = |rule: &Rule| rules.contains(&rule);
-            let get = |default: &'static str| if has(&root_get) { "get" } else if has(&root) { "root" } else { default };
+            let get = |default: &'static str| {
+                if has(&root_get) {
+                    "get"
+                } else if has(&root) {
+                    "root"
+                } else {
+                    default
+                }
+            };
             let expected = [
-                ("/p/", if has(&exact_rule) { "exact" } else if has(&prefix_rule) { "prefix" } else { get("404") }),
+                (
+                    "/p/",
+                    if has(&exact_rule) {
+                        "exact"
+                    } else if has(&prefix_rule) {
+                        "prefix"
+                    } else {
+                        get("404")
+                    },
+                ),
                 ("/p", if has(&prefix_rule) { "prefix" } else { get("404") }),
-                ("/p/?x", if has(&exact_rule) { "exact" } else if has(&prefix_rule) { "prefix" } else { get("404") }),
+                (
+                    "/p/?x",
+                    if has(&exact_rule) {
+                        "exact"
+                    } else if has(&prefix_rule) {
+                        "prefix"
+                    } else {
+                        get("404")
+                    },
+                ),
                 ("/", if has(&exact_root) { "a" } else { get("404") }),
                 ("/?", if has(&exact_root) { "a" } else { get("404") }),
                 ("/pp", get("404")),
@@ -61,7 +87,8 @@ async fn an_exact_path_beats_the_prefix_of_the_same_text_whichever_came_first() 
 #[tokio::test]
 async fn methods_beat_no_method_whichever_came_first() {
     let (mut rig, backends) = (Rig::start().await, backends().await);
-    let (any, get, post) = (rule(prefix("/p"), "prefix"), rule(method(prefix("/p"), "GET"), "get"), rule(method(prefix("/p"), "POST"), "post"));
+    let (any, get, post) =
+        (rule(prefix("/p"), "prefix"), rule(method(prefix("/p"), "GET"), "get"), rule(method(prefix("/p"), "POST"), "post"));
     let exact_get = rule(method(exact("/p"), "GET"), "exact");
     for host in ["app.example", "*"] {
         let orders: [&[&Rule]; 5] = [&[&get], &[&get, &any], &[&post, &any], &[&any, &get, &post], &[&any, &exact_get, &post]];
@@ -76,7 +103,11 @@ async fn methods_beat_no_method_whichever_came_first() {
                     _ => rest,
                 };
                 assert_eq!(rig.who_takes(8080, "GET", "app.example", target).await, for_get, "{host} GET {target}");
-                assert_eq!(rig.who_takes(8080, "POST", "app.example", target).await, if has(&post) { "post" } else { rest }, "{host} POST {target}");
+                assert_eq!(
+                    rig.who_takes(8080, "POST", "app.example", target).await,
+                    if has(&post) { "post" } else { rest },
+                    "{host} POST {target}"
+                );
                 assert_eq!(rig.who_takes(8080, "get", "app.example", target).await, rest, "{host} get {target}");
             }
         }

@@ -8,7 +8,8 @@ async fn paths_are_compared_raw_and_by_element() {
     let mut rig = Rig::start().await;
     let (a, e) = (serve("prefix").await, serve("exact").await);
     let rules = vec![rule(prefix("/foo"), "prefix"), rule(exact("/bar"), "exact")];
-    let resources = [listener("web", 8080, "*"), backend("prefix", &[a]), backend("exact", &[e]), route("r", "web", &["app.example"], rules)];
+    let resources =
+        [listener("web", 8080, "*"), backend("prefix", &[a]), backend("exact", &[e]), route("r", "web", &["app.example"], rules)];
     assert!(rig.hold(resources).await.is_empty());
     let cases = [
         ("/foo", "prefix"),

@@ -1,6 +1,8 @@
 //! What Sōzu cannot decide right goes to the filter; what it can stays.
 
-use kakehi::model::{Action, Backend, BackendProtocol, BackendTarget, HeaderMatch, InvalidBackend, PathMatch, QueryMatch, Rule, ValueMatch};
+use kakehi::model::{
+    Action, Backend, BackendProtocol, BackendTarget, HeaderMatch, InvalidBackend, PathMatch, QueryMatch, Rule, ValueMatch,
+};
 use kakehi::snapshot::Resource;
 
 use crate::build::{backend, backend_id, exact, listener, prefix, route, rule, to};
