@@ -4,7 +4,15 @@
 //! `snapshot` stand between and know neither. `tests/architecture.rs` holds the import law.
 
 pub mod api;
+pub mod cli;
 pub mod edge;
+pub mod filter;
 pub mod model;
 pub mod observe;
+pub mod report;
+pub mod settings;
 pub mod snapshot;
+pub mod standalone;
+pub mod stop;
+pub mod store;
+pub mod translate;

@@ -1,3 +1,7 @@
 //! The `kakehi` binary.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    kakehi::cli::run()
+}

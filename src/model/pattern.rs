@@ -1,6 +1,7 @@
 //! Regular expressions that users write, compiled in one way by whoever judges or runs them.
 
 use regex::bytes::{Regex, RegexBuilder};
+use serde::Serialize;
 
 /// Most characters of an expression (the limit of `HTTPPathMatch.value`).
 const MAX_LENGTH: usize = 1024;
@@ -12,7 +13,7 @@ const MAX_PROGRAM: usize = 1 << 20;
 pub struct Pattern(Regex);
 
 /// The expression cannot be used.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, thiserror::Error)]
 pub enum PatternError {
     /// Longer than 1,024 characters.
     #[error("longer than {MAX_LENGTH} characters")]

@@ -21,8 +21,8 @@ pub struct Rank {
     pub query: usize,
     /// Older wins.
     pub created: Reverse<i64>,
-    /// Then by namespace and name, then by kind.
-    pub object: Reverse<(String, String, super::Kind)>,
+    /// Then by alphabetical order of `namespace/name`, then by kind.
+    pub object: Reverse<(String, super::Kind)>,
     /// Then the earlier rule.
     pub rule: Reverse<usize>,
     /// Then the earlier match.
@@ -76,7 +76,7 @@ impl PathRank {
 
 impl Rank {
     pub(super) fn new(host: HostRank, path: PathRank) -> Self {
-        let object = Reverse((String::new(), String::new(), super::Kind::HttpRoute));
+        let object = Reverse((String::new(), super::Kind::HttpRoute));
         Self { host, path, method: false, headers: 0, query: 0, created: Reverse(0), object, rule: Reverse(0), index: Reverse(0) }
     }
 
@@ -85,7 +85,24 @@ impl Rank {
     }
 
     pub(super) fn origin(self, created: i64, object: &ObjectId, rule: usize, index: usize) -> Self {
-        let object = Reverse((object.namespace.clone(), object.name.clone(), object.kind));
+        let object = Reverse((format!("{}/{}", object.namespace, object.name), object.kind));
         Self { created: Reverse(created), object, rule: Reverse(rule), index: Reverse(index), ..self }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{HostRank, PathRank, Rank};
+    use crate::model::{Hostname, Kind, ObjectId, PathMatch};
+
+    #[test]
+    fn ties_go_to_the_first_namespace_and_name_as_one_text() {
+        let rank = |namespace: &str, name: &str| {
+            let rank = Rank::new(HostRank::of(&Hostname::Any), PathRank::of(&PathMatch::Prefix("/".into())));
+            rank.origin(0, &ObjectId::new(Kind::HttpRoute, namespace, name), 0, 0)
+        };
+        assert!(rank("a", "a") > rank("a", "b"));
+        // `-` comes before `/`: comparing namespaces first would turn this round.
+        assert!(rank("a-b", "z") > rank("a", "a"));
     }
 }

@@ -46,6 +46,7 @@ pub struct Edges {
 
 struct Running {
     publisher: Publisher,
+    address: IpAddr,
     stop: watch::Sender<bool>,
     task: JoinHandle<()>,
 }
@@ -65,8 +66,13 @@ impl Edges {
     }
 
     /// The publisher of an edge that runs.
-    pub fn publisher(&self, id: &EdgeId) -> Option<&Publisher> {
-        self.running.get(id).map(|running| &running.publisher)
+    pub fn publisher(&self, id: &EdgeId) -> Option<Publisher> {
+        self.running.get(id).map(|running| running.publisher.clone())
+    }
+
+    /// The address of an edge that runs.
+    pub fn address(&self, id: &EdgeId) -> Option<IpAddr> {
+        self.running.get(id).map(|running| running.address)
     }
 
     /// Starts an edge on an address and feeds it from `publisher`.
@@ -85,10 +91,14 @@ impl Edges {
         let task = tokio::spawn(async move {
             tokio::select! {
                 () = supervised.run(stopped) => {}
-                served = server.serve(listener) => tracing::error!(?served, "snapshot listener failed"),
+                served = server.serve(listener) => {
+                    if let Err(error) = served {
+                        tracing::error!(%error, "snapshot listener failed");
+                    }
+                }
             }
         });
-        self.running.insert(id.clone(), Running { publisher, stop, task });
+        self.running.insert(id.clone(), Running { publisher, address, stop, task });
         Ok(())
     }
 
@@ -126,8 +136,10 @@ impl Supervised {
         loop {
             match self.spawn() {
                 Ok(mut child) => {
+                    // Waiting would close it, and the edge ends when its input does.
+                    let _input = child.stdin.take();
                     tokio::select! {
-                        _ = stopped.wait_for(|stop| *stop) => {
+                        () = told(&mut stopped) => {
                             end(&mut child).await;
                             break;
                         }
@@ -138,7 +150,7 @@ impl Supervised {
             }
             self.metrics.edge_restarts.with_label_values(&[self.id.to_string()]).inc();
             tokio::select! {
-                _ = stopped.wait_for(|stop| *stop) => break,
+                () = told(&mut stopped) => break,
                 () = sleep(wait) => wait = (wait * 2).min(RESTART.1),
             }
         }
@@ -160,9 +172,16 @@ impl Supervised {
     }
 }
 
+/// Resolves when the edge is to end, or its owner is gone.
+async fn told(stopped: &mut watch::Receiver<bool>) {
+    drop(stopped.wait_for(|stop| *stop).await);
+}
+
 async fn end(child: &mut Child) {
     if let Some(pid) = child.id().and_then(|id| Pid::from_raw(id.cast_signed())) {
-        drop(kill_process(pid, Signal::TERM));
+        if let Err(error) = kill_process(pid, Signal::TERM) {
+            tracing::debug!(%error, "the edge is gone already");
+        }
     }
     if timeout(GRACE, child.wait()).await.is_err() {
         drop(child.kill().await);

@@ -4,7 +4,6 @@
 //! hop is decided by rules at least as new as Sōzu's. While one update is applied, later ones gather.
 
 mod filter;
-mod parent;
 mod source;
 
 use std::net::IpAddr;
@@ -21,6 +20,7 @@ use super::plan::{Options, Planner};
 use super::sozu::{self, Maker, Sozu, SpawnSettings, Wire};
 use crate::snapshot::publish::Publisher;
 use crate::snapshot::wire::{Ack, Refusal, Stamp};
+use crate::stop::told_to_end;
 use source::{Source, State};
 
 /// What an edge is.
@@ -74,7 +74,8 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration::fro
 /// Requests in flight may take this long once the edge is told to end.
 const DRAIN: Duration = Duration::from_secs(3);
 
-/// Runs an edge until it is told to end (SIGTERM, SIGINT, or the end of a piped standard input: its parent is gone).
+/// Runs an edge until it is told to end (SIGTERM, SIGINT, or the end of a piped standard input: its parent is gone), then
+/// lets requests in flight end.
 ///
 /// # Errors
 /// When it cannot start.
@@ -99,7 +100,7 @@ pub async fn run(settings: EdgeSettings) -> Result<(), EdgeError> {
         applied: None,
         stamp: Stamp::default(),
     };
-    let stop = parent::told_to_end().map_err(EdgeError::Signals)?;
+    let stop = told_to_end().map_err(EdgeError::Signals)?;
     tokio::select! {
         reason = stop => tracing::info!(edge = settings.name, reason, "ending"),
         () = edge.follow(states) => {}

@@ -8,8 +8,12 @@ use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Resolves, with the reason, when this process is told to end.
-pub(super) fn told_to_end() -> io::Result<impl Future<Output = &'static str>> {
+/// Resolves, with the reason, when this process is told to end: SIGTERM, SIGINT, or the end of a piped standard input,
+/// which a parent holds open as long as it lives.
+///
+/// # Errors
+/// When the signal handlers cannot be installed.
+pub fn told_to_end() -> io::Result<impl Future<Output = &'static str>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     Ok(async move {

@@ -1,0 +1,52 @@
+//! `kakehi edge`: the supervisor of one edge's Sōzu and filter proxy.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+
+use crate::edge::{self, EdgeSettings, FilterCommand};
+
+/// Flags of `kakehi edge`.
+#[derive(Args, Debug)]
+pub(super) struct Settings {
+    /// Namespace and name of the Gateway, for logs
+    #[arg(long, env = "KAKEHI_EDGE_NAME")]
+    name: String,
+    /// Address of the listeners
+    #[arg(long, env = "KAKEHI_ADDRESS", value_name = "IP")]
+    address: IpAddr,
+    /// Private directory for sockets and state
+    #[arg(long, env = "KAKEHI_RUNTIME_DIR", value_name = "DIR")]
+    runtime_dir: PathBuf,
+    /// Unix socket on which the control plane publishes this edge's snapshot
+    #[arg(long, env = "KAKEHI_SNAPSHOT", value_name = "SOCKET")]
+    snapshot: PathBuf,
+    /// The sozu binary
+    #[arg(long, env = "KAKEHI_SOZU", default_value = "sozu", value_name = "PATH")]
+    sozu: PathBuf,
+    /// Sōzu's own log level: error, warn, info (access logs come with info)
+    #[arg(long, env = "KAKEHI_SOZU_LOG", default_value = "error", value_name = "LEVEL")]
+    sozu_log: String,
+    /// Serve every route through the filter proxy, none by Sōzu alone
+    #[arg(long, env = "KAKEHI_FORCE_HOP")]
+    force_hop: bool,
+}
+
+#[tokio::main(flavor = "current_thread")]
+pub(super) async fn run(settings: Settings) -> anyhow::Result<ExitCode> {
+    let filter = FilterCommand { program: std::env::current_exe()?, args: vec!["filter".into()] };
+    let settings = EdgeSettings {
+        name: settings.name,
+        address: settings.address,
+        runtime_dir: settings.runtime_dir,
+        snapshot: settings.snapshot,
+        sozu: settings.sozu,
+        sozu_log_level: settings.sozu_log,
+        filter,
+        force_hop: settings.force_hop,
+    };
+    edge::run(settings).await?;
+    Ok(ExitCode::SUCCESS)
+}

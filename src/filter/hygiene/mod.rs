@@ -1,0 +1,52 @@
+//! What makes a message safe to pass on: pure functions on `http` types, relying on nothing that Sōzu did.
+//!
+//! Two parsers in a row that disagree are what request smuggling needs, so everything that frames a message or belongs
+//! to one connection is taken out here and made anew on the other side.
+
+mod connection;
+mod host;
+mod request;
+mod response;
+
+use http::{HeaderName, StatusCode};
+
+pub use request::{Admitted, admit, towards_h1, towards_h2};
+pub use response::{clean, clean_upgraded};
+
+/// The field in which Sōzu tells the port of the listener. It never leaves the proxy.
+pub const HOP: HeaderName = HeaderName::from_static("x-kakehi-hop");
+
+/// Why a request is not passed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// `CONNECT`: this is no forward proxy.
+    #[error("CONNECT is not served")]
+    Connect,
+    /// No `Host`, several, or one that is no host.
+    #[error("missing, repeated or invalid Host")]
+    Host,
+    /// A target that is neither a path, an absolute http(s) URL nor `*`.
+    #[error("invalid request target")]
+    Target,
+    /// `Connection` names a field that must reach the backend.
+    #[error("Connection nominates a protected field")]
+    Nomination,
+    /// An expectation other than `100-continue`.
+    #[error("unknown expectation")]
+    Expectation,
+    /// It did not come over a hop: no port, or none that is a number.
+    #[error("no listener port")]
+    Hop,
+}
+
+impl Refusal {
+    /// The status that the client gets.
+    pub fn status(self) -> StatusCode {
+        match self {
+            Self::Connect => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Host | Self::Target | Self::Nomination => StatusCode::BAD_REQUEST,
+            Self::Expectation => StatusCode::EXPECTATION_FAILED,
+            Self::Hop => StatusCode::NOT_FOUND,
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! Requests: what is admitted, and how it is written to a backend.
+
+use http::request::Parts;
+use http::{HeaderValue, Method, Uri, Version, header, uri};
+
+use super::connection::{has_token, single_length, strip, strip_nominated, tokens};
+use super::{HOP, Refusal, host};
+
+/// A request that may be passed on.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Admitted {
+    /// Port of the listener that it came in by.
+    pub port: u16,
+    /// The protocol that the client wants to change to; only where a tunnel may be offered.
+    pub upgrade: Option<HeaderValue>,
+}
+
+/// Checks a request and takes out everything that belongs to the connection it came by. `body` says whether it has one.
+///
+/// # Errors
+/// [`Refusal`]: the request is answered, not passed on.
+pub fn admit(parts: &mut Parts, body: bool) -> Result<Admitted, Refusal> {
+    if parts.method == Method::CONNECT {
+        return Err(Refusal::Connect);
+    }
+    host::settle(&parts.method, &mut parts.uri, parts.version, &mut parts.headers)?;
+    let headers = &mut parts.headers;
+    if headers.contains_key(header::CONNECTION) {
+        strip_nominated(headers)?;
+    }
+    if let Some(expectation) = headers.remove(header::EXPECT)
+        && !expectation.as_bytes().eq_ignore_ascii_case(b"100-continue")
+    {
+        return Err(Refusal::Expectation);
+    }
+    let upgrade = if body || parts.version != Version::HTTP_11 { None } else { wanted_upgrade(parts) };
+    let headers = &mut parts.headers;
+    if headers.contains_key(header::TRANSFER_ENCODING) {
+        headers.remove(header::CONTENT_LENGTH);
+    } else {
+        single_length(headers);
+    }
+    strip(headers);
+    let mut ports = headers.get_all(HOP).iter();
+    let port = match (ports.next(), ports.next()) {
+        (Some(port), None) => port.to_str().ok().and_then(|text| text.parse().ok()),
+        _ => None,
+    };
+    headers.remove(HOP);
+    Ok(Admitted { port: port.ok_or(Refusal::Hop)?, upgrade })
+}
+
+/// The wanted protocol, unless it is another version of HTTP: a tunnel of those would carry requests past every rule.
+fn wanted_upgrade(parts: &Parts) -> Option<HeaderValue> {
+    let mut lines = parts.headers.get_all(header::UPGRADE).iter();
+    let (value, None) = (lines.next()?, lines.next()) else { return None };
+    let http = |token: &[u8]| {
+        token.get(..3).is_some_and(|start| start.eq_ignore_ascii_case(b"h2c")) || token.to_ascii_lowercase().starts_with(b"http/")
+    };
+    let wanted = has_token(&parts.headers, &header::CONNECTION, "upgrade") && !tokens(value).any(http);
+    wanted.then(|| value.clone())
+}
+
+/// Readies a request for an HTTP/1.1 backend. `streamed` says that it has a body of unknown length, which is framed
+/// explicitly because the client library assumes that `GET` and `HEAD` have none.
+pub fn towards_h1(parts: &mut Parts, streamed: bool, upgrade: Option<&HeaderValue>) {
+    parts.version = Version::HTTP_11;
+    if streamed {
+        parts.headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
+    if let Some(protocol) = upgrade {
+        parts.headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+        parts.headers.insert(header::UPGRADE, protocol.clone());
+    } else if parts.headers.contains_key(header::TE) {
+        parts.headers.insert(header::CONNECTION, HeaderValue::from_static("te"));
+    }
+}
+
+/// Readies a request for an HTTP/2 backend: the host moves into `:authority`.
+///
+/// # Errors
+/// [`Refusal::Host`] when the host is empty, which `:authority` cannot be.
+pub fn towards_h2(parts: &mut Parts) -> Result<(), Refusal> {
+    parts.version = Version::HTTP_2;
+    let host = parts.headers.remove(header::HOST).ok_or(Refusal::Host)?;
+    let mut target = uri::Parts::default();
+    target.scheme = Some(uri::Scheme::HTTP);
+    target.authority = Some(uri::Authority::try_from(host.as_bytes()).map_err(|_| Refusal::Host)?);
+    target.path_and_query = parts.uri.path_and_query().cloned();
+    parts.uri = Uri::from_parts(target).map_err(|_| Refusal::Target)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use http::request::Parts;
+    use http::{Request, Version};
+    use proptest::prelude::*;
+
+    use super::{Admitted, admit, towards_h1, towards_h2};
+    use crate::filter::hygiene::Refusal;
+
+    fn parts(method: &str, lines: &[(&str, &str)]) -> Parts {
+        let mut request = Request::builder().method(method).uri("/p?q");
+        for (name, value) in lines {
+            request = request.header(*name, *value);
+        }
+        request.body(()).unwrap().into_parts().0
+    }
+
+    fn admitted(method: &str, lines: &[(&str, &str)]) -> (Result<Admitted, Refusal>, Parts) {
+        let mut parts = parts(method, lines);
+        (admit(&mut parts, false), parts)
+    }
+
+    const HOST: (&str, &str) = ("host", "h");
+    const HOP: (&str, &str) = ("x-kakehi-hop", "8080");
+
+    #[test]
+    fn the_hop_port_is_read_once_and_taken_out() {
+        let (result, parts) = admitted("GET", &[HOST, HOP]);
+        assert_eq!(result, Ok(Admitted { port: 8080, upgrade: None }));
+        assert!(!parts.headers.contains_key("x-kakehi-hop"));
+        for bad in [&[HOST][..], &[HOST, HOP, HOP], &[HOST, ("x-kakehi-hop", "x")], &[HOST, ("x-kakehi-hop", "70000")]] {
+            assert_eq!(admitted("GET", bad).0, Err(Refusal::Hop));
+        }
+    }
+
+    #[test]
+    fn connect_and_unknown_expectations_are_refused() {
+        assert_eq!(admitted("CONNECT", &[HOST, HOP]).0, Err(Refusal::Connect));
+        assert_eq!(admitted("POST", &[HOST, HOP, ("expect", "tea")]).0, Err(Refusal::Expectation));
+        let (result, parts) = admitted("POST", &[HOST, HOP, ("expect", "100-Continue")]);
+        assert!(result.is_ok() && !parts.headers.contains_key("expect"));
+    }
+
+    #[test]
+    fn transfer_encoding_drops_the_length_and_equal_lengths_become_one() {
+        let (_, parts) = admitted("POST", &[HOST, HOP, ("transfer-encoding", "chunked"), ("content-length", "3")]);
+        assert!(!parts.headers.contains_key("content-length") && !parts.headers.contains_key("transfer-encoding"));
+        let (_, parts) = admitted("POST", &[HOST, HOP, ("content-length", "3"), ("content-length", "3")]);
+        assert_eq!(parts.headers.get_all("content-length").iter().count(), 1);
+    }
+
+    #[test]
+    fn an_upgrade_is_offered_unless_it_is_http_or_has_a_body() {
+        let upgrade = |protocol| admitted("GET", &[HOST, HOP, ("connection", "Upgrade"), ("upgrade", protocol)]).0.unwrap().upgrade;
+        assert_eq!(upgrade("websocket").unwrap(), "websocket");
+        assert_eq!(upgrade("SPDY/3.1").unwrap(), "SPDY/3.1");
+        for http in ["h2c", "H2C", "HTTP/2.0", "websocket, h2c"] {
+            assert_eq!(upgrade(http), None, "{http}");
+        }
+        assert_eq!(admitted("GET", &[HOST, HOP, ("upgrade", "websocket")]).0.unwrap().upgrade, None);
+        let mut with_body = parts("POST", &[HOST, HOP, ("connection", "upgrade"), ("upgrade", "websocket")]);
+        assert_eq!(admit(&mut with_body, true).unwrap().upgrade, None);
+    }
+
+    #[test]
+    fn requests_are_written_for_the_backend_protocol() {
+        let (result, mut parts) = admitted("GET", &[HOST, HOP, ("connection", "upgrade"), ("upgrade", "websocket")]);
+        towards_h1(&mut parts, false, result.unwrap().upgrade.as_ref());
+        assert_eq!((&parts.headers["connection"], &parts.headers["upgrade"]), (&"upgrade".parse().unwrap(), &"websocket".parse().unwrap()));
+
+        let (_, mut parts) = admitted("GET", &[HOST, HOP, ("te", "trailers")]);
+        towards_h1(&mut parts, true, None);
+        assert_eq!((&parts.headers["connection"], &parts.headers["te"]), (&"te".parse().unwrap(), &"trailers".parse().unwrap()));
+        assert_eq!(parts.headers["transfer-encoding"], "chunked");
+
+        let (_, mut parts) = admitted("GET", &[HOST, HOP]);
+        towards_h2(&mut parts).unwrap();
+        assert_eq!((parts.uri.to_string().as_str(), parts.version), ("http://h/p?q", Version::HTTP_2));
+        assert!(!parts.headers.contains_key("host"));
+    }
+
+    /// Fields that a hostile client may combine, each with values that matter.
+    fn any_field() -> impl Strategy<Value = (&'static str, &'static str)> {
+        prop::sample::select(vec![
+            ("host", "h"),
+            ("host", "other:80"),
+            ("x-kakehi-hop", "8080"),
+            ("x-kakehi-hop", "81"),
+            ("content-length", "3"),
+            ("transfer-encoding", "chunked"),
+            ("connection", "close, x-a"),
+            ("connection", "Upgrade"),
+            ("connection", "content-length"),
+            ("connection", "x-real-ip"),
+            ("connection", ",,, ,TE"),
+            ("upgrade", "websocket"),
+            ("upgrade", "h2c"),
+            ("te", "trailers;q=0.5"),
+            ("te", "trailers, gzip"),
+            ("keep-alive", "1"),
+            ("proxy-connection", "keep-alive"),
+            ("http2-settings", "x"),
+            ("expect", "100-continue"),
+            ("x-real-ip", "10.0.0.1"),
+            ("x-a", "1"),
+        ])
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_admitted_frames_nothing_and_names_one_host(fields in prop::collection::vec(any_field(), 0..12), body in any::<bool>()) {
+            let mut parts = parts("POST", &fields);
+            let real = parts.headers.get_all("x-real-ip").iter().count();
+            if let Ok(admitted) = admit(&mut parts, body) {
+                let headers = &parts.headers;
+                for gone in ["connection", "transfer-encoding", "upgrade", "keep-alive", "proxy-connection", "http2-settings", "expect", "x-kakehi-hop"] {
+                    prop_assert!(!headers.contains_key(gone), "{gone}");
+                }
+                prop_assert_eq!(headers.get_all("host").iter().count(), 1);
+                prop_assert!(headers.get_all("content-length").iter().count() <= 1);
+                prop_assert!(headers.get_all("te").iter().all(|te| te == "trailers"));
+                prop_assert_eq!(headers.get_all("x-real-ip").iter().count(), real);
+                prop_assert!(admitted.upgrade.is_none_or(|protocol| !body && protocol == "websocket"));
+                let length = headers.contains_key("content-length");
+                towards_h1(&mut parts, !length, None);
+                prop_assert!(!(length && parts.headers.contains_key("transfer-encoding")));
+            }
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! Responses on their way to the client.
+
+use http::response::Parts;
+use http::{HeaderValue, StatusCode, Version, header};
+
+use super::connection::{single_length, strip, strip_nominated};
+
+/// Takes out what belongs to the connection to the backend.
+///
+/// A length beside `Transfer-Encoding` is dropped: the body was read as chunked, so the length is a lie. A nomination of
+/// a protected field is ignored.
+pub fn clean(parts: &mut Parts) {
+    let headers = &mut parts.headers;
+    if headers.contains_key(header::CONNECTION) {
+        // What a backend nominates beyond its rights stays in place.
+        strip_nominated(headers).unwrap_or_default();
+    }
+    if headers.contains_key(header::TRANSFER_ENCODING) || parts.status == StatusCode::NO_CONTENT {
+        headers.remove(header::CONTENT_LENGTH);
+    } else {
+        single_length(headers);
+    }
+    strip(headers);
+    parts.version = Version::HTTP_11;
+}
+
+/// The same for `101 Switching Protocols`: the protocol stays, so that the client may change to it.
+pub fn clean_upgraded(parts: &mut Parts) {
+    let protocol = parts.headers.remove(header::UPGRADE);
+    clean(parts);
+    if let Some(protocol) = protocol {
+        parts.headers.insert(header::UPGRADE, protocol);
+    }
+    parts.headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+}
+
+#[cfg(test)]
+mod tests {
+    use http::response::Parts;
+    use http::{Response, Version};
+
+    use super::{clean, clean_upgraded};
+
+    fn parts(status: u16, lines: &[(&str, &str)]) -> Parts {
+        let mut response = Response::builder().status(status).version(Version::HTTP_2);
+        for (name, value) in lines {
+            response = response.header(*name, *value);
+        }
+        response.body(()).unwrap().into_parts().0
+    }
+
+    #[test]
+    fn connection_fields_go_and_the_version_is_ours() {
+        let mut some =
+            parts(200, &[("connection", "x-own"), ("x-own", "1"), ("keep-alive", "5"), ("upgrade", "h2c"), ("trailer", "x"), ("x", "1")]);
+        clean(&mut some);
+        assert_eq!(some.headers.keys().map(|name| name.as_str()).collect::<Vec<_>>(), ["trailer", "x"]);
+        assert_eq!(some.version, Version::HTTP_11);
+    }
+
+    #[test]
+    fn lengths_that_lie_go() {
+        for (status, lines) in [(200, &[("transfer-encoding", "chunked"), ("content-length", "3")][..]), (204, &[("content-length", "3")])]
+        {
+            let mut some = parts(status, lines);
+            clean(&mut some);
+            assert!(some.headers.is_empty(), "{status}");
+        }
+        let mut kept = parts(304, &[("content-length", "3"), ("connection", "content-length")]);
+        clean(&mut kept);
+        assert_eq!(kept.headers["content-length"], "3");
+    }
+
+    #[test]
+    fn an_accepted_upgrade_stays() {
+        let mut some = parts(101, &[("connection", "Upgrade"), ("upgrade", "websocket"), ("sec-websocket-accept", "x")]);
+        clean_upgraded(&mut some);
+        assert_eq!((&some.headers["connection"], &some.headers["upgrade"]), (&"upgrade".parse().unwrap(), &"websocket".parse().unwrap()));
+        assert!(some.headers.contains_key("sec-websocket-accept"));
+    }
+}

@@ -1,0 +1,25 @@
+//! The filter proxy: serves, behind Sōzu, what Sōzu cannot say.
+//!
+//! Sōzu sends a request over a unix socket with the port of its listener in `x-kakehi-hop`; the proxy decides anew from
+//! the whole snapshot, so whatever is sent here is decided right. A worker is a thread with a runtime and upstream
+//! connections of its own; workers share the table, which is swapped as a whole and never locked.
+
+mod accept;
+mod body;
+mod counters;
+mod executor;
+pub mod filters;
+pub mod hygiene;
+pub mod router;
+mod run;
+mod serve;
+mod settings;
+mod shared;
+mod tunnel;
+mod upstream;
+
+pub use counters::Counters;
+pub use run::{RunError, run};
+pub use settings::{Limits, Listen, Settings};
+pub use shared::Shared;
+pub use upstream::UpstreamError;

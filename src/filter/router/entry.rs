@@ -1,0 +1,137 @@
+//! Compiled routes: rules with their matches, ready to be placed in the table.
+
+use std::sync::Arc;
+
+use super::conditions::Conditions;
+use crate::filter::filters::{self, Redirect, Steps};
+use crate::model::{self, BackendTarget, Hostname, ListenerName, ObjectId, Rank, Route};
+
+/// One match of one rule on one declared hostname.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) rank: Rank,
+    pub(super) conditions: Arc<Conditions>,
+    pub(super) rule: Arc<Rule>,
+}
+
+/// A compiled rule.
+#[derive(Debug)]
+pub struct Rule {
+    /// The route object.
+    pub route: ObjectId,
+    /// Position in the route.
+    pub index: usize,
+    /// Filters in order.
+    pub filters: Steps,
+    /// What happens.
+    pub action: Action,
+}
+
+/// A compiled action.
+#[derive(Debug)]
+pub enum Action {
+    /// Choose among these.
+    Forward(Candidates),
+    /// Answer with a redirect.
+    Redirect(Redirect),
+    /// Answer with a status.
+    Answer(u16),
+}
+
+/// Backends with their shares. At least one share is greater than zero.
+#[derive(Debug)]
+pub struct Candidates {
+    total: u64,
+    list: Vec<Candidate>,
+}
+
+/// One backend reference with its share.
+#[derive(Debug)]
+pub struct Candidate {
+    /// Share, relative to the sum.
+    pub weight: u32,
+    /// Where it goes.
+    pub target: BackendTarget,
+    /// Filters of this reference only, after the rule's.
+    pub filters: Steps,
+}
+
+impl Candidates {
+    /// The sum of the shares, greater than zero.
+    pub fn total(&self) -> u64 {
+        self.total
+    }
+
+    /// All references in the rule's order.
+    pub fn list(&self) -> &[Candidate] {
+        &self.list
+    }
+
+    /// The reference that owns `point`, a number below [`Candidates::total`], with its position: drawing the point evenly
+    /// at random gives each reference its share.
+    pub fn at(&self, point: u64) -> Option<(usize, &Candidate)> {
+        let mut left = point;
+        self.list.iter().enumerate().find(|(_, candidate)| {
+            let weight = u64::from(candidate.weight);
+            let here = left < weight;
+            left = left.saturating_sub(weight);
+            here
+        })
+    }
+}
+
+/// A route with its entries, each with the places where it stands.
+#[derive(Debug)]
+pub(super) struct Compiled {
+    /// (listener, effective hostname, entry).
+    pub(super) places: Vec<(ListenerName, Hostname, Arc<Entry>)>,
+    /// What could not be compiled; those rules or matches answer 500.
+    pub(super) problems: Vec<String>,
+}
+
+impl Compiled {
+    /// Compiles a route.
+    pub(super) fn new(route: &Route) -> Self {
+        let mut problems = Vec::new();
+        let mut places = Vec::new();
+        for (number, rule) in route.rules.iter().enumerate() {
+            let compiled = Arc::new(compile_rule(route, number, rule, &mut problems));
+            for (index, matched) in rule.matches.iter().enumerate() {
+                let conditions = Arc::new(Conditions::compile(matched, &mut problems));
+                for attachment in &route.attachments {
+                    for (declared, effective) in &attachment.hostnames {
+                        let rank = route.rank(declared, number, index, matched);
+                        let entry = Entry { rank, conditions: conditions.clone(), rule: compiled.clone() };
+                        places.push((attachment.listener.clone(), effective.clone(), Arc::new(entry)));
+                    }
+                }
+            }
+        }
+        Self { places, problems }
+    }
+}
+
+fn compile_rule(route: &Route, index: usize, rule: &model::Rule, problems: &mut Vec<String>) -> Rule {
+    let before = problems.len();
+    let filters = filters::compile(&rule.filters, problems);
+    let action = match &rule.action {
+        model::Action::Answer(status) => Action::Answer(*status),
+        model::Action::Redirect(redirect) => Action::Redirect(Redirect::compile(redirect, problems)),
+        model::Action::Forward(refs) => {
+            let list: Vec<Candidate> = refs
+                .iter()
+                .map(|reference| Candidate {
+                    weight: reference.weight,
+                    target: reference.target.clone(),
+                    filters: filters::compile(&reference.filters, problems),
+                })
+                .collect();
+            match list.iter().map(|candidate| u64::from(candidate.weight)).sum() {
+                0 => Action::Answer(500),
+                total => Action::Forward(Candidates { total, list }),
+            }
+        }
+    };
+    let action = if problems.len() > before { Action::Answer(500) } else { action };
+    Rule { route: route.id.clone(), index, filters, action }
+}

@@ -1,0 +1,221 @@
+//! Which rule takes a request: the table of one edge, compiled from its snapshot.
+//!
+//! Pure: no clock, no network. A [`Table`] is a persistent value, so a change costs what changes and readers keep the
+//! table they began with.
+
+mod conditions;
+mod entry;
+mod hosts;
+mod paths;
+mod query;
+#[cfg(test)]
+mod tests;
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use http::HeaderMap;
+use imbl::HashMap;
+
+pub use entry::{Action, Candidate, Candidates, Rule};
+
+use self::entry::{Compiled, Entry};
+use self::hosts::HostIndex;
+use self::paths::HostRules;
+use crate::model::{Backend, BackendId, Endpoint, Listener, ListenerName, ObjectId};
+use crate::snapshot::wire::Refusal;
+use crate::snapshot::{Delta, Key, Resource, Snapshot};
+
+/// What a decision depends on.
+#[derive(Clone, Copy, Debug)]
+pub struct Head<'a> {
+    /// Port of the listener.
+    pub port: u16,
+    /// Host as [`host_of`] makes it.
+    pub host: &'a str,
+    /// Method.
+    pub method: &'a str,
+    /// Path and query, as the client wrote them.
+    pub target: &'a str,
+    /// Header fields.
+    pub headers: &'a HeaderMap,
+}
+
+/// The host of an authority (the `Host` field or an absolute target's): lower-case, without port, else as it is.
+pub fn host_of(authority: &str) -> Cow<'_, str> {
+    let host = match authority.rfind(':') {
+        Some(colon) if !authority.get(colon..).is_some_and(|port| port.contains(']')) => authority.get(..colon).unwrap_or(authority),
+        _ => authority,
+    };
+    if host.bytes().any(|byte| byte.is_ascii_uppercase()) { Cow::Owned(host.to_ascii_lowercase()) } else { Cow::Borrowed(host) }
+}
+
+impl<'a> Head<'a> {
+    /// The path: the target up to `?`.
+    pub fn path(&self) -> &'a str {
+        self.target.split_once('?').map_or(self.target, |(path, _)| path)
+    }
+
+    /// The query: the target after `?`, empty without one.
+    pub fn query(&self) -> &'a str {
+        self.target.split_once('?').map_or("", |(_, query)| query)
+    }
+}
+
+/// What a request meets.
+#[derive(Debug)]
+pub enum Decision<'t> {
+    /// No rule takes it: 404.
+    NotFound,
+    /// A fixed answer.
+    Answer(Found<'t>, u16),
+    /// A redirect.
+    Redirect(Found<'t>, &'t crate::filter::filters::Redirect),
+    /// One of these backends.
+    Forward(Found<'t>, &'t Candidates),
+}
+
+/// The match that won.
+#[derive(Clone, Copy, Debug)]
+pub struct Found<'t> {
+    /// The listener that the request belongs to.
+    pub listener: &'t Listener,
+    /// The rule.
+    pub rule: &'t Arc<Rule>,
+    /// Bytes of the path that a prefix match took, `/` being 0.
+    pub prefix: Option<usize>,
+}
+
+/// Everything the filter proxy knows about one edge. A clone is cheap.
+#[derive(Clone, Default)]
+pub struct Table {
+    ports: HashMap<u16, HostIndex<Vec<ListenerName>>>,
+    listeners: HashMap<ListenerName, Arc<Listener>>,
+    hosts: HashMap<ListenerName, HostIndex<Arc<HostRules>>>,
+    routes: HashMap<ObjectId, Arc<Compiled>>,
+    backends: HashMap<BackendId, Arc<Backend>>,
+    refused: HashMap<Key, Arc<str>>,
+}
+
+impl Table {
+    /// The table of a whole snapshot.
+    pub fn from_snapshot(snapshot: &Snapshot) -> Self {
+        let mut table = Self::default();
+        table.apply(&snapshot.as_delta());
+        table
+    }
+
+    /// Applies a change and returns the endpoints that it took away from a backend.
+    pub fn apply(&mut self, delta: &Delta) -> Vec<Endpoint> {
+        let mut gone = Vec::new();
+        for resource in &delta.set {
+            self.remove(&resource.key(), &mut gone);
+            match &**resource {
+                Resource::Listener(listener) => self.add_listener(listener),
+                Resource::Route(route) => self.add_route(route),
+                Resource::Backend(backend) => {
+                    gone.retain(|endpoint| backend.endpoints.binary_search(endpoint).is_err());
+                    self.backends.insert(backend.id.clone(), Arc::new(backend.clone()));
+                }
+                Resource::Certificate(_) => {}
+            }
+        }
+        for key in &delta.remove {
+            self.remove(key, &mut gone);
+        }
+        gone
+    }
+
+    /// Which rule takes a request.
+    pub fn decide(&self, head: &Head<'_>) -> Decision<'_> {
+        let Some((listener, entry)) = self.find(head) else { return Decision::NotFound };
+        let found = Found { listener, rule: &entry.rule, prefix: entry.conditions.path.prefix() };
+        match &entry.rule.action {
+            _ if entry.conditions.broken => Decision::Answer(found, 500),
+            Action::Answer(status) => Decision::Answer(found, *status),
+            Action::Redirect(redirect) => Decision::Redirect(found, redirect),
+            Action::Forward(candidates) => Decision::Forward(found, candidates),
+        }
+    }
+
+    /// Whether any listener has this port.
+    pub fn has_port(&self, port: u16) -> bool {
+        self.ports.contains_key(&port)
+    }
+
+    /// A backend.
+    pub fn backend(&self, id: &BackendId) -> Option<&Arc<Backend>> {
+        self.backends.get(id)
+    }
+
+    /// What is held back, with the reason; sorted by key.
+    pub fn refused(&self) -> Vec<Refusal> {
+        let mut refused: Vec<Refusal> =
+            self.refused.iter().map(|(key, reason)| Refusal { key: key.clone(), reason: reason.to_string() }).collect();
+        refused.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+        refused
+    }
+
+    /// The listener is the most specific of the port; a host without a rule there falls through to less specific
+    /// hostnames of the same listener, never to another listener. The `*` of `OPTIONS *` is no path, so nothing takes it,
+    /// as in Sōzu.
+    fn find(&self, head: &Head<'_>) -> Option<(&Arc<Listener>, &Arc<Entry>)> {
+        if !head.target.starts_with('/') {
+            return None;
+        }
+        let name = self.ports.get(&head.port)?.covering(head.host).find_map(|names| names.first())?;
+        let best = self.hosts.get(name)?.covering(head.host).fold(None, |best, rules| rules.find(head, best))?;
+        Some((self.listeners.get(name)?, best))
+    }
+
+    fn add_listener(&mut self, listener: &Listener) {
+        let add = |names: &mut Vec<ListenerName>| {
+            let at = names.partition_point(|name| *name < listener.name);
+            names.insert(at, listener.name.clone());
+        };
+        self.ports.entry(listener.port).or_default().update(&listener.hostname, add, |_| true);
+        self.listeners.insert(listener.name.clone(), Arc::new(listener.clone()));
+    }
+
+    fn add_route(&mut self, route: &crate::model::Route) {
+        let compiled = Compiled::new(route);
+        for (listener, hostname, entry) in &compiled.places {
+            let hosts = self.hosts.entry(listener.clone()).or_default();
+            hosts.update(hostname, |rules| Arc::make_mut(rules).insert(entry), |_| true);
+        }
+        if !compiled.problems.is_empty() {
+            self.refused.insert(Key::Route(route.id.clone()), compiled.problems.join("; ").into());
+        }
+        self.routes.insert(route.id.clone(), Arc::new(compiled));
+    }
+
+    fn remove(&mut self, key: &Key, gone: &mut Vec<Endpoint>) {
+        self.refused.remove(key);
+        match key {
+            Key::Listener(name) => self.remove_listener(name),
+            Key::Route(id) => self.remove_route(id),
+            Key::Backend(id) => gone.extend(self.backends.remove(id).iter().flat_map(|backend| &backend.endpoints)),
+            Key::Certificate(_) => {}
+        }
+    }
+
+    fn remove_listener(&mut self, name: &ListenerName) {
+        let Some(listener) = self.listeners.remove(name) else { return };
+        let Some(index) = self.ports.get_mut(&listener.port) else { return };
+        index.update(&listener.hostname, |names| names.retain(|other| other != name), |names| !names.is_empty());
+        if index.is_empty() {
+            self.ports.remove(&listener.port);
+        }
+    }
+
+    fn remove_route(&mut self, id: &ObjectId) {
+        let Some(compiled) = self.routes.remove(id) else { return };
+        for (listener, hostname, entry) in &compiled.places {
+            let Some(hosts) = self.hosts.get_mut(listener) else { continue };
+            hosts.update(hostname, |rules| Arc::make_mut(rules).remove(entry), |rules| !rules.is_empty());
+            if hosts.is_empty() {
+                self.hosts.remove(listener);
+            }
+        }
+    }
+}

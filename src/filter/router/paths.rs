@@ -1,0 +1,134 @@
+//! The matches of one host, indexed by path so that a thousand prefixes cost a few look-ups.
+
+use std::sync::Arc;
+
+use imbl::HashMap;
+
+use super::Head;
+use super::conditions::PathCondition;
+use super::entry::Entry;
+use crate::model::HostRank;
+
+/// Entries in descending order of rank.
+type Entries = Arc<Vec<Arc<Entry>>>;
+
+/// What one effective hostname holds, by specificity of the declared hostname, greatest first. Two routes may declare
+/// different hostnames and meet on one: `*.com` and `*` both become the listener's `*.example.com`.
+#[derive(Clone, Default)]
+pub(super) struct HostRules(Vec<(HostRank, PathIndex)>);
+
+/// The matches of one effective and one declared hostname.
+#[derive(Clone, Default)]
+struct PathIndex {
+    exact: HashMap<Box<str>, Entries>,
+    regex: Entries,
+    /// Prefixes by length, longest first: the number of lengths bounds the look-ups per request.
+    prefix: Vec<(usize, HashMap<Box<str>, Entries>)>,
+}
+
+impl HostRules {
+    /// The entry of greatest rank that the request satisfies, if it beats `best`.
+    pub(super) fn find<'t>(&'t self, head: &Head<'_>, best: Option<&'t Arc<Entry>>) -> Option<&'t Arc<Entry>> {
+        let mut best = best;
+        for (rank, index) in &self.0 {
+            if best.is_some_and(|best| best.rank.host > *rank) {
+                break;
+            }
+            if let Some(found) = index.find(head)
+                && best.is_none_or(|best| found.rank > best.rank)
+            {
+                best = Some(found);
+            }
+        }
+        best
+    }
+
+    /// Adds an entry; of two with one rank, which are the same match, the later stays.
+    pub(super) fn insert(&mut self, entry: &Arc<Entry>) {
+        let rank = entry.rank.host;
+        let at = self.0.partition_point(|(other, _)| *other > rank);
+        if self.0.get(at).is_none_or(|(other, _)| *other != rank) {
+            self.0.insert(at, (rank, PathIndex::default()));
+        }
+        if let Some((_, index)) = self.0.get_mut(at) {
+            index.update(&entry.conditions.path, |entries| insert(entries, entry));
+        }
+    }
+
+    /// Removes the entry of that rank.
+    pub(super) fn remove(&mut self, entry: &Entry) {
+        let Some((_, index)) = self.0.iter_mut().find(|(rank, _)| *rank == entry.rank.host) else { return };
+        index.update(&entry.conditions.path, |entries| remove(entries, entry));
+        self.0.retain(|(_, index)| !index.is_empty());
+    }
+
+    /// Whether no entry is left.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl PathIndex {
+    /// Exact beats expression beats prefix, longer beats shorter ([`crate::model::PathRank`]); within one path condition
+    /// the lists are sorted by rank, so the first that holds is the greatest.
+    fn find<'t>(&'t self, head: &Head<'_>) -> Option<&'t Arc<Entry>> {
+        let path = head.path();
+        if let Some(found) = self.exact.get(path).and_then(|entries| entries.iter().find(|entry| entry.conditions.hold(head))) {
+            return Some(found);
+        }
+        if let Some(found) = self.regex.iter().find(|entry| entry.conditions.path.holds(path) && entry.conditions.hold(head)) {
+            return Some(found);
+        }
+        self.prefix.iter().find_map(|(length, map)| {
+            let (prefix, rest) = path.split_at_checked(*length)?;
+            if !(rest.is_empty() || rest.starts_with('/')) {
+                return None;
+            }
+            map.get(prefix)?.iter().find(|entry| entry.conditions.hold(head))
+        })
+    }
+
+    fn update(&mut self, path: &PathCondition, change: impl FnOnce(&mut Vec<Arc<Entry>>)) {
+        match path {
+            PathCondition::Exact(path) => update(&mut self.exact, path, change),
+            PathCondition::Regex(_) => change(Arc::make_mut(&mut self.regex)),
+            PathCondition::Prefix(prefix) => {
+                let at = self.prefix.partition_point(|(length, _)| *length > prefix.len());
+                if self.prefix.get(at).is_none_or(|(length, _)| *length != prefix.len()) {
+                    self.prefix.insert(at, (prefix.len(), HashMap::new()));
+                }
+                if let Some((_, map)) = self.prefix.get_mut(at) {
+                    update(map, prefix, change);
+                }
+                self.prefix.retain(|(_, map)| !map.is_empty());
+            }
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.exact.is_empty() && self.regex.is_empty() && self.prefix.is_empty()
+    }
+}
+
+fn update(map: &mut HashMap<Box<str>, Entries>, key: &str, change: impl FnOnce(&mut Vec<Arc<Entry>>)) {
+    let entries = map.entry(key.into()).or_default();
+    change(Arc::make_mut(entries));
+    if entries.is_empty() {
+        map.remove(key);
+    }
+}
+
+fn insert(entries: &mut Vec<Arc<Entry>>, entry: &Arc<Entry>) {
+    let at = entries.partition_point(|other| other.rank > entry.rank);
+    match entries.get_mut(at) {
+        Some(other) if other.rank == entry.rank => *other = entry.clone(),
+        _ => entries.insert(at, entry.clone()),
+    }
+}
+
+fn remove(entries: &mut Vec<Arc<Entry>>, entry: &Entry) {
+    let at = entries.partition_point(|other| other.rank > entry.rank);
+    if entries.get(at).is_some_and(|other| other.rank == entry.rank) {
+        entries.remove(at);
+    }
+}

@@ -1,0 +1,156 @@
+//! The process: one thread that follows the snapshot stream, and workers that serve.
+
+use std::cell::Cell;
+use std::io;
+use std::path::Path;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use tokio::runtime::LocalRuntime;
+use tokio::sync::{broadcast, mpsc, watch};
+use tokio::time::{Duration, interval, sleep};
+
+use super::accept::{self, Socket};
+use super::serve::Worker;
+use super::settings::Settings;
+use super::shared::Shared;
+use super::upstream::Pool;
+use crate::snapshot::wire::Ack;
+use crate::snapshot::{Delta, Snapshot, fetch};
+
+/// First and longest pause before the stream is connected to again.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(250));
+
+/// How often idle connections are looked through.
+const SWEEP: Duration = Duration::from_secs(1);
+
+/// Why the process could not serve.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The listening socket.
+    #[error("listening socket: {0}")]
+    Listen(#[source] io::Error),
+    /// A runtime or a thread could not be made.
+    #[error("worker: {0}")]
+    Worker(#[source] io::Error),
+}
+
+/// Serves until `stop` is ready, then drains. Blocks the calling thread, which follows the snapshot stream; each worker
+/// is a thread of its own, so that compiling a large snapshot delays no request.
+///
+/// Without a publisher it keeps serving what it holds, and keeps trying to connect.
+///
+/// # Errors
+/// [`RunError`] when it cannot start, or when a worker ends by itself: who started the process replaces it.
+pub fn run(settings: &Settings, shared: &Arc<Shared>, stop: impl Future<Output = ()>) -> Result<(), RunError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(RunError::Worker)?;
+    let socket = Socket::open(&settings.listen).map_err(RunError::Listen)?;
+    let stopping = watch::Sender::new(false);
+    let (ends, mut ended) = mpsc::channel(1);
+    let mut workers = Vec::new();
+    for number in 0..settings.workers.max(1) {
+        let (socket, shared, stop) = (socket.try_clone().map_err(RunError::Listen)?, shared.clone(), stopping.subscribe());
+        let (drain, end) = (settings.drain, End(ends.clone()));
+        let thread = std::thread::Builder::new().name(format!("worker-{number}"));
+        let spawned = thread.spawn(move || {
+            let _end = end;
+            work(socket, shared, stop, drain)
+        });
+        workers.push(spawned.map_err(RunError::Worker)?);
+    }
+    drop(socket);
+    runtime.block_on(async {
+        tokio::select! {
+            () = stop => {}
+            _ = ended.recv() => tracing::error!("a worker ended by itself"),
+            never = follow(&settings.snapshot, shared) => match never {},
+        }
+    });
+    stopping.send_replace(true);
+    for worker in workers {
+        let ended = worker.join().map_err(|_| RunError::Worker(io::Error::other("a worker panicked")))?;
+        ended.map_err(RunError::Worker)?;
+    }
+    Ok(())
+}
+
+/// Tells that a worker ended, also when it panicked.
+struct End(mpsc::Sender<()>);
+
+impl Drop for End {
+    fn drop(&mut self) {
+        // A full channel has told it already.
+        self.0.try_send(()).unwrap_or_default();
+    }
+}
+
+fn work(socket: Socket, shared: Arc<Shared>, stop: watch::Receiver<bool>, drain: Duration) -> io::Result<()> {
+    let runtime = LocalRuntime::new()?;
+    runtime.block_on(async move {
+        let pool = Pool::new(shared.limits, shared.counters.clone());
+        let worker = Rc::new(Worker { shared, pool, ready: Cell::new(false) });
+        let upkeep = tokio::task::spawn_local(upkeep(worker.clone()));
+        let ended = accept::run(worker, socket, stop, drain).await;
+        upkeep.abort();
+        ended
+    })
+}
+
+/// Closes connections that idled too long or lead to endpoints that are gone.
+async fn upkeep(worker: Rc<Worker>) {
+    let mut retired = worker.shared.retired();
+    let mut ticks = interval(SWEEP);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => worker.pool.sweep(),
+            gone = retired.recv() => match gone {
+                Ok(endpoints) => worker.pool.retire(&endpoints),
+                Err(broadcast::error::RecvError::Lagged(missed)) => tracing::debug!(missed, "endpoints retired unseen"),
+                Err(broadcast::error::RecvError::Closed) => return,
+            },
+        }
+    }
+}
+
+/// Applies every update and acknowledges it, for ever.
+async fn follow(path: &Path, shared: &Shared) -> std::convert::Infallible {
+    let mut held = Snapshot::default();
+    let mut pause = BACKOFF.0;
+    loop {
+        match stream(path, shared, &mut held).await {
+            Ok(true) => pause = BACKOFF.0,
+            Ok(false) => {}
+            Err(error) => tracing::debug!(%error, "snapshot stream"),
+        }
+        sleep(pause).await;
+        pause = (pause * 2).min(BACKOFF.1);
+    }
+}
+
+/// One connection; whether anything came by it.
+async fn stream(path: &Path, shared: &Shared, held: &mut Snapshot) -> io::Result<bool> {
+    let (mut updates, mut acks) = fetch::connect(path).await?;
+    let mut any = false;
+    while let Some(update) = updates.next().await? {
+        let delta = if update.full { held.diff(&from_nothing(&update.delta)) } else { update.delta };
+        held.apply(&delta);
+        shared.apply(&delta);
+        if update.stamp.seq > 0 {
+            // At 0 the publisher itself has nothing yet.
+            shared.open();
+        }
+        if held.hash() != update.hash {
+            // Everything comes anew with the next connection; until then what is held is served.
+            return Err(io::Error::other("the snapshot differs from the publisher's"));
+        }
+        acks.send(&Ack { stamp: update.stamp, refused: shared.table().refused() }).await?;
+        any = true;
+    }
+    Ok(any)
+}
+
+fn from_nothing(delta: &Delta) -> Snapshot {
+    let mut snapshot = Snapshot::default();
+    snapshot.apply(delta);
+    snapshot
+}

@@ -1,0 +1,86 @@
+//! Settings and limits, all in one place.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// What the process is started with.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Unix socket on which the supervisor publishes this edge's snapshot.
+    pub snapshot: PathBuf,
+    /// Where requests come in.
+    pub listen: Listen,
+    /// Threads that serve; each has its own runtime and its own upstream connections. One was faster than two on the
+    /// machine of the measurements.
+    pub workers: usize,
+    /// How long requests may take to end once a stop is asked for.
+    pub drain: Duration,
+}
+
+/// Where requests come in.
+#[derive(Clone, Debug)]
+pub enum Listen {
+    /// The unix socket that the parent left as file descriptor 3 (`LISTEN_FDS=1`).
+    Inherited,
+    /// A unix socket that is made here; a leftover of that name is replaced.
+    Unix(PathBuf),
+    /// A TCP address, for tests.
+    Tcp(SocketAddr),
+}
+
+/// Limits on both sides. Sizes are bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Time for a request head to arrive, and so for how long a connection may idle. Longer than Sōzu keeps its own idle
+    /// connections (its `back_timeout` is 30 s), so that the closing side is never ours.
+    pub head_timeout: Duration,
+    /// Header fields of one message.
+    pub max_fields: usize,
+    /// Size of a message head, and of the buffer that reads ahead.
+    pub max_head: usize,
+    /// Streams that one HTTP/2 client connection may have open.
+    pub max_streams: u32,
+    /// Streams that a client may reset before they are accepted (rapid reset).
+    pub max_pending_resets: usize,
+    /// Time for a TCP connection to a backend.
+    pub connect_timeout: Duration,
+    /// Time for a response head, counted from the last byte of the request. Sōzu gives up after its own.
+    pub response_timeout: Duration,
+    /// Endpoints of a backend that are tried until one accepts a connection.
+    pub connect_attempts: usize,
+    /// Idle connections kept per endpoint.
+    pub max_idle: usize,
+    /// How long one is kept idle: shorter than the 5 s after which Node.js closes it, because a request that may not be
+    /// repeated is lost when both happen at once.
+    pub idle_timeout: Duration,
+    /// How long one is used at all.
+    pub max_age: Duration,
+    /// Open streams on an HTTP/2 connection from which on another one is made.
+    pub streams_per_connection: usize,
+    /// HTTP/2 connections to one endpoint.
+    pub max_h2_connections: usize,
+    /// How long requests wait for the first snapshot of a process that has just started.
+    pub first_snapshot: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            head_timeout: Duration::from_secs(120),
+            max_fields: 128,
+            max_head: 64 * 1024,
+            max_streams: 256,
+            max_pending_resets: 32,
+            connect_timeout: Duration::from_secs(3),
+            response_timeout: Duration::from_secs(60),
+            connect_attempts: 3,
+            max_idle: 256,
+            idle_timeout: Duration::from_secs(4),
+            max_age: Duration::from_secs(600),
+            streams_per_connection: 100,
+            max_h2_connections: 16,
+            first_snapshot: Duration::from_secs(5),
+        }
+    }
+}

@@ -1,0 +1,344 @@
+//! Connections to backends: one pool per worker, owned by its thread.
+
+mod h1;
+mod h2c;
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use http::{Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::time::{Duration, Instant, sleep_until, timeout};
+
+use super::body::{RequestBody, Upload};
+use super::counters::{Counters, count};
+use super::settings::Limits;
+use crate::model::{Backend, BackendProtocol, Endpoint};
+
+/// How long an endpoint that refused a connection is asked last.
+const COOL_DOWN: Duration = Duration::from_secs(5);
+
+/// How often one request may be sent again.
+const REPLAYS: usize = 3;
+
+/// Why there is no response from a backend.
+#[derive(Debug, thiserror::Error)]
+pub enum UpstreamError {
+    /// The backend has no endpoint.
+    #[error("no endpoint")]
+    NoEndpoint,
+    /// No endpoint that was tried accepted a connection.
+    #[error("no endpoint accepts connections")]
+    Connect,
+    /// The exchange broke before a response head, or what came was no HTTP.
+    #[error("broken exchange: {0}")]
+    Broken(hyper::Error),
+    /// No response head in time.
+    #[error("no response in time")]
+    Timeout,
+    /// The client's own body broke.
+    #[error("broken request body")]
+    RequestBody,
+}
+
+impl UpstreamError {
+    /// The status that the client gets: what Envoy answers, and Sōzu for the same backend (503 when nobody accepts).
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::NoEndpoint | Self::Connect => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Broken(_) => StatusCode::BAD_GATEWAY,
+            Self::Timeout => StatusCode::GATEWAY_TIMEOUT,
+            Self::RequestBody => StatusCode::BAD_REQUEST,
+        }
+    }
+}
+
+/// A connection in use, to be given back when the response has ended. Dropped early it is closed (HTTP/1.1) or its
+/// stream is reset (HTTP/2).
+pub(super) enum Lease {
+    H1(h1::Lease),
+    H2(h2c::Lease),
+}
+
+impl Lease {
+    /// The response has ended: the connection may serve again.
+    pub(super) fn finish(self) {
+        match self {
+            Self::H1(lease) => lease.finish(),
+            Self::H2(lease) => drop(lease),
+        }
+    }
+}
+
+/// All connections of one worker.
+pub(super) struct Pool {
+    limits: Limits,
+    counters: Arc<Counters>,
+    slots: RefCell<HashMap<(Endpoint, BackendProtocol), Rc<Slot>>>,
+}
+
+/// The connections to one endpoint.
+struct Slot {
+    address: SocketAddr,
+    connections: Connections,
+    /// Until when it is asked last, because it refused a connection.
+    down: Cell<Option<Instant>>,
+}
+
+enum Connections {
+    H1(Rc<h1::Idle>),
+    H2(Rc<h2c::Shared>),
+}
+
+/// A failed exchange.
+struct Failure {
+    error: hyper::Error,
+    /// The request, when it was never written.
+    unsent: Option<Request<RequestBody>>,
+    /// The connection ended without a sign of the response.
+    silent: bool,
+}
+
+impl Pool {
+    /// An empty pool.
+    pub(super) fn new(limits: Limits, counters: Arc<Counters>) -> Self {
+        Self { limits, counters, slots: RefCell::default() }
+    }
+
+    /// Sends a request to one endpoint of `backend`, chosen evenly at random, and returns the response with the lease
+    /// of its connection.
+    ///
+    /// An endpoint that does not accept is replaced by another one. A request that a dying connection swallowed is sent
+    /// again when nothing of it was written, or when it is idempotent and has no body: on a fresh connection if the dead
+    /// one had served before, else to another endpoint; never after a response head.
+    ///
+    /// # Errors
+    /// [`UpstreamError`].
+    pub(super) async fn send(
+        &self,
+        backend: &Backend,
+        mut request: Request<RequestBody>,
+    ) -> Result<(Response<Incoming>, Lease), UpstreamError> {
+        if backend.endpoints.is_empty() {
+            return Err(UpstreamError::NoEndpoint);
+        }
+        let upload = request.body().upload();
+        let (mut broken, mut replays) = (None, 0);
+        for slot in Rotation::new(self, backend).take(self.limits.connect_attempts) {
+            let mut reused = true;
+            while reused {
+                let Ok(connection) = self.acquire(&slot, broken.is_some()).await else { break };
+                reused = connection.1;
+                let copy = if replays < REPLAYS { copy_of(&request) } else { None };
+                let failure = match self.exchange(connection.0, request, upload.as_deref()).await? {
+                    Ok(exchanged) => return Ok(exchanged),
+                    Err(failure) => failure,
+                };
+                if upload.as_deref().is_some_and(|upload| upload.failed.get()) {
+                    return Err(UpstreamError::RequestBody);
+                }
+                replays += 1;
+                let again = failure.unsent.filter(|_| replays <= REPLAYS).or(copy.filter(|_| failure.silent));
+                let Some(again) = again else {
+                    count(&self.counters.upstream_errors);
+                    return Err(UpstreamError::Broken(failure.error));
+                };
+                count(&self.counters.replays);
+                (request, broken) = (again, Some(failure.error));
+            }
+        }
+        Err(broken.map_or(UpstreamError::Connect, |error| {
+            count(&self.counters.upstream_errors);
+            UpstreamError::Broken(error)
+        }))
+    }
+
+    /// Closes what idles towards endpoints that are gone.
+    pub(super) fn retire(&self, endpoints: &[Endpoint]) {
+        let mut slots = self.slots.borrow_mut();
+        for endpoint in endpoints {
+            for protocol in [BackendProtocol::Http, BackendProtocol::H2c] {
+                if let Some(slot) = slots.remove(&(*endpoint, protocol)) {
+                    slot.retire();
+                }
+            }
+        }
+    }
+
+    /// Closes what idled too long, and forgets endpoints without connections.
+    pub(super) fn sweep(&self) {
+        let now = Instant::now();
+        self.slots.borrow_mut().retain(|_, slot| {
+            let used = match &slot.connections {
+                Connections::H1(idle) => idle.sweep(now),
+                Connections::H2(shared) => shared.sweep(now),
+            };
+            used || Rc::strong_count(slot) > 1 || slot.down.get().is_some_and(|until| until > now)
+        });
+    }
+
+    fn slot(&self, endpoint: Endpoint, protocol: BackendProtocol) -> Rc<Slot> {
+        let mut slots = self.slots.borrow_mut();
+        let slot = slots.entry((endpoint, protocol)).or_insert_with(|| {
+            let connections = match protocol {
+                BackendProtocol::Http => Connections::H1(h1::Idle::new(self.limits)),
+                BackendProtocol::H2c => Connections::H2(h2c::Shared::new(self.limits)),
+            };
+            Rc::new(Slot { address: SocketAddr::new(endpoint.ip, endpoint.port), connections, down: Cell::new(None) })
+        });
+        slot.clone()
+    }
+
+    /// A connection, and whether it has served before.
+    async fn acquire(&self, slot: &Slot, fresh: bool) -> Result<(Connection, bool), ()> {
+        let acquired = match &slot.connections {
+            Connections::H1(idle) => match if fresh { None } else { idle.take() } {
+                Some(connection) => return Ok((Connection::H1(connection), true)),
+                None => h1::connect(idle, slot.address, &self.counters).await.map(|own| (Connection::H1(own), false)),
+            },
+            Connections::H2(shared) => {
+                let acquired = h2c::acquire(shared, slot.address, &self.counters).await;
+                acquired.map(|(lease, reused)| (Connection::H2(lease), reused))
+            }
+        };
+        slot.down.set(acquired.is_err().then(|| Instant::now() + COOL_DOWN));
+        acquired.map_err(|error| {
+            count(&self.counters.connect_errors);
+            tracing::debug!(address = %slot.address, %error, "no connection");
+        })
+    }
+
+    async fn exchange(
+        &self,
+        connection: Connection,
+        request: Request<RequestBody>,
+        upload: Option<&Upload>,
+    ) -> Result<Result<(Response<Incoming>, Lease), Failure>, UpstreamError> {
+        let exchange = connection.exchange(request);
+        tokio::pin!(exchange);
+        let mut deadline = Instant::now() + self.limits.response_timeout;
+        loop {
+            tokio::select! {
+                biased;
+                exchanged = &mut exchange => return Ok(exchanged),
+                () = sleep_until(deadline) => {
+                    let moved = upload.map_or(deadline, |upload| upload.moved.get() + self.limits.response_timeout);
+                    if moved <= deadline {
+                        count(&self.counters.timeouts);
+                        return Err(UpstreamError::Timeout);
+                    }
+                    deadline = moved;
+                }
+            }
+        }
+    }
+}
+
+/// The endpoints of a backend from a random one on; those that refused a moment ago come last.
+struct Rotation<'a> {
+    pool: &'a Pool,
+    protocol: BackendProtocol,
+    ahead: &'a [Endpoint],
+    behind: &'a [Endpoint],
+    late: Vec<Rc<Slot>>,
+}
+
+impl<'a> Rotation<'a> {
+    fn new(pool: &'a Pool, backend: &'a Backend) -> Self {
+        let all = backend.endpoints.as_slice();
+        let start = if all.len() > 1 { rand::random_range(0..all.len()) } else { 0 };
+        let (behind, ahead) = all.split_at_checked(start).unwrap_or((&[], all));
+        Self { pool, protocol: backend.protocol, ahead, behind, late: Vec::new() }
+    }
+}
+
+impl Iterator for Rotation<'_> {
+    type Item = Rc<Slot>;
+
+    fn next(&mut self) -> Option<Rc<Slot>> {
+        loop {
+            let (endpoint, rest) = match self.ahead.split_first() {
+                Some(split) => split,
+                None if self.behind.is_empty() => return self.late.pop(),
+                None => {
+                    self.ahead = std::mem::take(&mut self.behind);
+                    continue;
+                }
+            };
+            self.ahead = rest;
+            let slot = self.pool.slot(*endpoint, self.protocol);
+            if slot.down.get().is_some_and(|until| until > Instant::now()) {
+                self.late.push(slot);
+                continue;
+            }
+            return Some(slot);
+        }
+    }
+}
+
+impl Slot {
+    fn retire(&self) {
+        match &self.connections {
+            Connections::H1(idle) => idle.retire(),
+            Connections::H2(shared) => shared.retire(),
+        }
+    }
+}
+
+enum Connection {
+    H1(h1::Lease),
+    H2(h2c::Lease),
+}
+
+impl Connection {
+    async fn exchange(self, request: Request<RequestBody>) -> Result<(Response<Incoming>, Lease), Failure> {
+        match self {
+            Self::H1(mut lease) => {
+                let response = lease.exchange(request).await?;
+                Ok((response, Lease::H1(lease)))
+            }
+            Self::H2(mut lease) => {
+                let response = lease.exchange(request).await?;
+                Ok((response, Lease::H2(lease)))
+            }
+        }
+    }
+}
+
+/// The head once more, when sending it twice does no harm.
+fn copy_of(request: &Request<RequestBody>) -> Option<Request<RequestBody>> {
+    let idempotent = [Method::GET, Method::HEAD, Method::OPTIONS, Method::TRACE, Method::PUT, Method::DELETE].contains(request.method());
+    if !idempotent || !matches!(request.body(), RequestBody::Empty) {
+        return None;
+    }
+    let mut copy = Request::new(RequestBody::Empty);
+    *copy.method_mut() = request.method().clone();
+    *copy.uri_mut() = request.uri().clone();
+    *copy.version_mut() = request.version();
+    *copy.headers_mut() = request.headers().clone();
+    Some(copy)
+}
+
+async fn dial(address: SocketAddr, limits: &Limits, counters: &Counters) -> Result<TokioIo<TcpStream>, DialError> {
+    let stream = timeout(limits.connect_timeout, TcpStream::connect(address)).await.map_err(|_| DialError::Timeout)??;
+    stream.set_nodelay(true)?;
+    count(&counters.connected);
+    Ok(TokioIo::new(stream))
+}
+
+#[derive(Debug, thiserror::Error)]
+enum DialError {
+    #[error("connection timed out")]
+    Timeout,
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    #[error("handshake: {0}")]
+    Handshake(#[from] hyper::Error),
+    #[error("another request failed to connect")]
+    Shared,
+}

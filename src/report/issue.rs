@@ -1,0 +1,416 @@
+//! The one list of problems that users can cause, and what each means for conditions.
+
+use std::net::IpAddr;
+
+use serde::Serialize;
+
+use super::{ConditionType, Effect, Severity};
+use crate::model::{BackendId, CertificateId, EdgeId, Hostname, ListenerName, PatternError};
+
+/// One problem, as a value. [`Issue::effect`] says which condition shows it, `Display` says it to people.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, thiserror::Error)]
+pub enum Issue {
+    /// The object's body does not fit its type; nothing of it is used.
+    #[error("cannot be read: {path}: {message}")]
+    Malformed {
+        /// Path of the field.
+        path: String,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// A field that the kind does not have.
+    #[error("unknown field {path}")]
+    UnknownField {
+        /// Path of the field.
+        path: String,
+    },
+    /// A field that Kakehi does not honour yet; the rest of the object is.
+    #[error("{field} is not supported and has no effect")]
+    UnsupportedField {
+        /// Path of the field.
+        field: String,
+    },
+    /// A value outside what the field allows.
+    #[error("{field}: {value:?} is not allowed")]
+    InvalidValue {
+        /// Path of the field.
+        field: String,
+        /// The value.
+        value: String,
+    },
+    /// `parametersRef` names something that is no parameter of ours.
+    #[error("parametersRef {group}/{kind} {name} is not supported")]
+    InvalidParameters {
+        /// API group.
+        group: String,
+        /// Kind.
+        kind: String,
+        /// Name.
+        name: String,
+    },
+    /// The GatewayClass itself is not accepted.
+    #[error("GatewayClass {class} is not accepted")]
+    ClassNotAccepted {
+        /// Name of the class.
+        class: String,
+    },
+    /// An address type other than IPAddress.
+    #[error("addresses of type {kind} are not supported")]
+    UnsupportedAddress {
+        /// The type.
+        kind: String,
+    },
+    /// An address that is no IP address.
+    #[error("{value:?} is no IP address")]
+    InvalidAddress {
+        /// The value.
+        value: String,
+    },
+    /// An older Gateway already listens there.
+    #[error("{address}:{port} belongs to Gateway {holder}")]
+    AddressTaken {
+        /// Address.
+        address: IpAddr,
+        /// Port.
+        port: u16,
+        /// The Gateway that has it.
+        holder: EdgeId,
+    },
+    /// Two listeners of one name; only the first counts.
+    #[error("listener {name} is declared twice")]
+    DuplicateListener {
+        /// The name.
+        name: ListenerName,
+    },
+    /// A listener protocol that is not served.
+    #[error("protocol {protocol} is not supported")]
+    UnsupportedProtocol {
+        /// The protocol.
+        protocol: String,
+    },
+    /// Listeners of one port speak different protocols.
+    #[error("port {port} is also used with another protocol by {}", names(others))]
+    ProtocolConflict {
+        /// The port.
+        port: i32,
+        /// The other listeners.
+        others: Vec<ListenerName>,
+    },
+    /// Listeners of one port have the same hostname.
+    #[error("port {port} and the same hostname are also used by {}", names(others))]
+    HostnameConflict {
+        /// The port.
+        port: i32,
+        /// The other listeners.
+        others: Vec<ListenerName>,
+    },
+    /// A port outside 1 to 65535.
+    #[error("port {port} cannot be used")]
+    PortUnavailable {
+        /// The port.
+        port: i32,
+    },
+    /// A hostname that is no DNS name.
+    #[error("{hostname:?} is no hostname")]
+    InvalidHostname {
+        /// The text.
+        hostname: String,
+    },
+    /// A label selector that cannot be evaluated; it selects nothing.
+    #[error("label selector operator {operator:?} is not known or lacks its values")]
+    InvalidSelector {
+        /// The operator.
+        operator: String,
+    },
+    /// A route kind that the listener's protocol cannot carry.
+    #[error("route kind {group}/{kind} is not supported here")]
+    InvalidRouteKind {
+        /// API group.
+        group: String,
+        /// Kind.
+        kind: String,
+    },
+    /// A TLS mode that the protocol does not have.
+    #[error("TLS mode {mode} is not supported for HTTPS listeners")]
+    UnsupportedTlsMode {
+        /// The mode.
+        mode: String,
+    },
+    /// Client certificates are demanded, which cannot be enforced yet: the listener does not serve.
+    #[error("client certificate validation is not supported, so this listener does not serve")]
+    UnsupportedClientValidation,
+    /// An HTTPS listener names no certificate.
+    #[error("no certificateRefs")]
+    NoCertificateRef,
+    /// None of the listener's certificates can be used.
+    #[error("no usable certificate, so this listener does not serve")]
+    NoCertificate,
+    /// A certificate reference that does not lead to a usable certificate.
+    #[error("certificate {certificate}: {problem}")]
+    InvalidCertificateRef {
+        /// The Secret.
+        certificate: CertificateId,
+        /// Why.
+        problem: CertificateProblem,
+    },
+    /// A certificate in another namespace without a ReferenceGrant.
+    #[error("certificate {certificate}: no ReferenceGrant in its namespace allows it")]
+    CertificateNotPermitted {
+        /// The Secret.
+        certificate: CertificateId,
+    },
+    /// The certificate is past its end; it is served all the same.
+    #[error("certificate {certificate} has expired")]
+    CertificateExpired {
+        /// The Secret.
+        certificate: CertificateId,
+    },
+    /// The certificate is not valid yet; it is served all the same.
+    #[error("certificate {certificate} is not valid yet")]
+    CertificateNotYetValid {
+        /// The Secret.
+        certificate: CertificateId,
+    },
+    /// None of the certificate's names fits the listener's hostname; it is served all the same.
+    #[error("certificate {certificate} does not name {hostname}")]
+    CertificateNameMismatch {
+        /// The Secret.
+        certificate: CertificateId,
+        /// The listener's hostname.
+        hostname: Hostname,
+    },
+    /// No listener of the Gateway has the section name and port of the reference.
+    #[error("no listener of this name and port")]
+    NoMatchingParent,
+    /// Listeners fit the reference, but admit neither the kind nor the namespace of the route.
+    #[error("no listener admits routes of this kind and namespace")]
+    NotAllowedByListeners,
+    /// Listeners admit the route, but share no hostname with it.
+    #[error("no listener has a hostname in common with this route")]
+    NoMatchingListenerHostname,
+    /// The route is attached to a listener that does not serve.
+    #[error("listener {listener} does not serve")]
+    ListenerNotServing {
+        /// The listener.
+        listener: ListenerName,
+    },
+    /// A filter that Kakehi does not have.
+    #[error("filter {filter} is not supported")]
+    UnsupportedFilter {
+        /// Type of the filter.
+        filter: String,
+    },
+    /// Filters, or a filter and matches or backends, that exclude each other.
+    #[error("{first} cannot be combined with {second}")]
+    IncompatibleFilters {
+        /// One of them.
+        first: String,
+        /// The other.
+        second: String,
+    },
+    /// A filter without its settings.
+    #[error("filter {filter} has no settings")]
+    EmptyFilter {
+        /// Type of the filter.
+        filter: String,
+    },
+    /// A header name that is no token.
+    #[error("{name:?} is no header name")]
+    InvalidHeaderName {
+        /// The name.
+        name: String,
+    },
+    /// A header that routes may not touch: Host, connection handling, Kakehi's own.
+    #[error("header {name} may not be used here")]
+    ForbiddenHeader {
+        /// The name.
+        name: String,
+    },
+    /// A header value that is not valid on the wire.
+    #[error("the value of header {name} is not valid on the wire")]
+    InvalidHeaderValue {
+        /// Name of the header.
+        name: String,
+    },
+    /// A header or parameter named twice; the first entry counts (`HTTPHeaderMatch.name`).
+    #[error("{name} is named twice, the first entry counts")]
+    DuplicateName {
+        /// The name.
+        name: String,
+    },
+    /// A regular expression that cannot be used.
+    #[error("regular expression {pattern:?}: {problem}")]
+    InvalidPattern {
+        /// The expression, at most 80 characters of it.
+        pattern: String,
+        /// Why.
+        problem: PatternError,
+    },
+    /// A path that Gateway API does not allow.
+    #[error("{path:?} is no path that can be used here")]
+    InvalidPath {
+        /// The path, at most 80 characters of it.
+        path: String,
+    },
+    /// A Service, or its port, that does not exist.
+    #[error("Service {namespace}/{name}{} does not exist", port_suffix(*port))]
+    BackendNotFound {
+        /// Namespace.
+        namespace: String,
+        /// Name.
+        name: String,
+        /// Port that the Service does not have; none when the Service itself is missing.
+        port: Option<u16>,
+    },
+    /// A backend reference without a port.
+    #[error("Service {namespace}/{name}: a port is required")]
+    BackendPortMissing {
+        /// Namespace.
+        namespace: String,
+        /// Name.
+        name: String,
+    },
+    /// A backend in another namespace without a ReferenceGrant.
+    #[error("Service {namespace}/{name}: no ReferenceGrant in its namespace allows it")]
+    BackendNotPermitted {
+        /// Namespace.
+        namespace: String,
+        /// Name.
+        name: String,
+    },
+    /// A backend of a kind that is not supported.
+    #[error("backends of kind {group}/{kind} are not supported")]
+    InvalidBackendKind {
+        /// API group.
+        group: String,
+        /// Kind.
+        kind: String,
+    },
+    /// A Service port that speaks what Kakehi cannot.
+    #[error("{backend}: protocol {protocol} is not supported")]
+    UnsupportedBackendProtocol {
+        /// The Service port.
+        backend: BackendId,
+        /// Its protocol or appProtocol.
+        protocol: String,
+    },
+    /// A Service of type ExternalName.
+    #[error("Service {namespace}/{name} is of type ExternalName, which is not supported")]
+    ExternalName {
+        /// Namespace.
+        namespace: String,
+        /// Name.
+        name: String,
+    },
+    /// A Service port without an endpoint that may receive requests: 503.
+    #[error("{backend} has no ready endpoint")]
+    NoEndpoints {
+        /// The Service port.
+        backend: BackendId,
+    },
+    /// An endpoint address in a range that is never a backend.
+    #[error("endpoint {address} is not used: {range} addresses are refused")]
+    EndpointRefused {
+        /// The address.
+        address: IpAddr,
+        /// Name of the range.
+        range: &'static str,
+    },
+    /// An EndpointSlice of address type FQDN.
+    #[error("EndpointSlices of address type {address_type} are not supported")]
+    UnsupportedAddressType {
+        /// The address type.
+        address_type: String,
+    },
+    /// An endpoint address that is no IP address.
+    #[error("endpoint {address:?} is no IP address")]
+    InvalidEndpoint {
+        /// The text.
+        address: String,
+    },
+}
+
+/// Why a Secret gives no certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, thiserror::Error)]
+pub enum CertificateProblem {
+    /// There is no such Secret.
+    #[error("there is no such Secret")]
+    NotFound,
+    /// The reference is not to a core Secret.
+    #[error("only core Secrets are supported")]
+    UnknownKind,
+    /// `tls.crt` or `tls.key` is missing.
+    #[error("tls.crt or tls.key is missing")]
+    Incomplete,
+    /// `tls.crt` is no PEM with certificates.
+    #[error("tls.crt holds no readable certificate")]
+    BadCertificate,
+    /// `tls.key` is no PEM with a private key of a supported type.
+    #[error("tls.key holds no readable private key")]
+    BadKey,
+    /// The key belongs to another certificate.
+    #[error("tls.key does not belong to tls.crt")]
+    KeyMismatch,
+}
+
+impl Issue {
+    /// Which condition shows this, with which status and reason. Reasons are those of Gateway API where it has one.
+    pub fn effect(&self) -> Effect {
+        use ConditionType::{Accepted, Conflicted, PartiallyInvalid, Programmed, ResolvedRefs};
+        let (condition, status, reason) = match self {
+            Self::UnknownField { .. } | Self::UnsupportedField { .. } | Self::DuplicateName { .. } => (Accepted, true, "Accepted"),
+            Self::InvalidParameters { .. } | Self::ClassNotAccepted { .. } => (Accepted, false, "InvalidParameters"),
+            Self::UnsupportedAddress { .. } => (Accepted, false, "UnsupportedAddress"),
+            Self::InvalidAddress { .. } | Self::AddressTaken { .. } => (Programmed, false, "AddressNotUsable"),
+            Self::UnsupportedProtocol { .. } => (Accepted, false, "UnsupportedProtocol"),
+            Self::PortUnavailable { .. } => (Accepted, false, "PortUnavailable"),
+            Self::Malformed { .. }
+            | Self::DuplicateListener { .. }
+            | Self::InvalidHostname { .. }
+            | Self::InvalidSelector { .. }
+            | Self::UnsupportedTlsMode { .. }
+            | Self::UnsupportedClientValidation
+            | Self::UnsupportedAddressType { .. } => (Accepted, false, "UnsupportedValue"),
+            Self::ProtocolConflict { .. } => (Conflicted, true, "ProtocolConflict"),
+            Self::HostnameConflict { .. } => (Conflicted, true, "HostnameConflict"),
+            Self::InvalidRouteKind { .. } => (ResolvedRefs, false, "InvalidRouteKinds"),
+            Self::NoCertificateRef | Self::InvalidCertificateRef { .. } => (ResolvedRefs, false, "InvalidCertificateRef"),
+            Self::NoCertificate | Self::ListenerNotServing { .. } => (Programmed, false, "Invalid"),
+            Self::CertificateNotPermitted { .. } | Self::BackendNotPermitted { .. } => (ResolvedRefs, false, "RefNotPermitted"),
+            Self::CertificateExpired { .. } | Self::CertificateNotYetValid { .. } | Self::CertificateNameMismatch { .. } => {
+                (ResolvedRefs, true, "ResolvedRefs")
+            }
+            Self::NoMatchingParent => (Accepted, false, "NoMatchingParent"),
+            Self::NotAllowedByListeners => (Accepted, false, "NotAllowedByListeners"),
+            Self::NoMatchingListenerHostname => (Accepted, false, "NoMatchingListenerHostname"),
+            Self::IncompatibleFilters { .. } => (PartiallyInvalid, true, "IncompatibleFilters"),
+            Self::UnsupportedFilter { .. }
+            | Self::InvalidValue { .. }
+            | Self::EmptyFilter { .. }
+            | Self::InvalidHeaderName { .. }
+            | Self::ForbiddenHeader { .. }
+            | Self::InvalidHeaderValue { .. }
+            | Self::InvalidPattern { .. }
+            | Self::InvalidPath { .. } => (PartiallyInvalid, true, "UnsupportedValue"),
+            Self::BackendNotFound { .. } | Self::BackendPortMissing { .. } => (ResolvedRefs, false, "BackendNotFound"),
+            Self::InvalidBackendKind { .. } => (ResolvedRefs, false, "InvalidKind"),
+            Self::UnsupportedBackendProtocol { .. } => (ResolvedRefs, false, "UnsupportedProtocol"),
+            Self::ExternalName { .. } => (ResolvedRefs, false, "UnsupportedValue"),
+            Self::NoEndpoints { .. } | Self::EndpointRefused { .. } | Self::InvalidEndpoint { .. } => (ResolvedRefs, true, "ResolvedRefs"),
+        };
+        Effect { condition, status, reason }
+    }
+
+    /// How bad it is: an error when a condition turns, else a warning.
+    pub fn severity(&self) -> Severity {
+        if self.effect().is_good() { Severity::Warning } else { Severity::Error }
+    }
+}
+
+fn names(listeners: &[ListenerName]) -> String {
+    listeners.iter().map(|name| name.to_string()).collect::<Vec<_>>().join(", ")
+}
+
+fn port_suffix(port: Option<u16>) -> String {
+    port.map(|port| format!(" port {port}")).unwrap_or_default()
+}

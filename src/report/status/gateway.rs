@@ -1,0 +1,111 @@
+//! Status of a Gateway and its listeners.
+
+use std::net::IpAddr;
+
+use serde_json::{Value, json};
+
+use super::{Acknowledgement, Observed, programmed};
+use crate::model::{EdgeId, ListenerName};
+use crate::report::condition::{Condition, ConditionType, Stamp, derive, merge, turns};
+use crate::report::{Finding, ListenerReport, ObjectReport, Scope};
+use crate::snapshot::Key;
+
+const OURS: &[&str] = &["Accepted", "Programmed", "ResolvedRefs", "Conflicted"];
+
+pub(super) struct Rendering<'a> {
+    pub(super) report: &'a ObjectReport,
+    pub(super) listeners: &'a [ListenerReport],
+    pub(super) addresses: &'a [IpAddr],
+    pub(super) previous: Option<&'a Value>,
+    pub(super) observed: &'a Observed<'a>,
+    pub(super) stamp: Stamp<'a>,
+}
+
+impl Rendering<'_> {
+    pub(super) fn status(&self) -> Value {
+        let addresses: Vec<_> = self.addresses.iter().map(|ip| json!({"type": "IPAddress", "value": ip.to_string()})).collect();
+        let listeners: Vec<_> = self.listeners.iter().map(|listener| self.listener(listener)).collect();
+        let written = self.previous.and_then(|status| status.get("conditions"));
+        let mut status = json!({
+            "conditions": merge(written, &[self.accepted(), self.programmed()], OURS, &self.stamp),
+            "listeners": listeners,
+        });
+        if let (false, Some(fields)) = (addresses.is_empty(), status.as_object_mut()) {
+            fields.insert("addresses".into(), addresses.into());
+        }
+        status
+    }
+
+    fn object(&self) -> impl Iterator<Item = &Finding> {
+        self.report.findings.iter().filter(|finding| finding.scope == Scope::Object)
+    }
+
+    fn findings(&self, listener: &ListenerName) -> impl Iterator<Item = &Finding> {
+        self.report.findings.iter().filter(move |finding| matches!(&finding.scope, Scope::Listener(name) if name == listener))
+    }
+
+    /// Whether nothing but its routes and single references can be wrong with a listener.
+    fn serves(&self, listener: &ListenerName) -> bool {
+        !turns(self.findings(listener), &[ConditionType::Accepted, ConditionType::Conflicted, ConditionType::Programmed])
+    }
+
+    fn accepted(&self) -> Condition {
+        let serving = self.listeners.iter().filter(|listener| self.serves(&listener.name)).count();
+        let healthy = match serving {
+            0 => Condition::new("Accepted", false, "ListenersNotValid", "no listener is valid"),
+            _ if serving < self.listeners.len() => Condition::new("Accepted", true, "ListenersNotValid", "some listeners are not valid"),
+            _ => Condition::new("Accepted", true, "Accepted", ""),
+        };
+        derive(self.object(), ConditionType::Accepted, healthy)
+    }
+
+    fn acknowledgement(&self) -> Option<&Acknowledgement> {
+        let edge = EdgeId { namespace: self.report.id.namespace.clone(), name: self.report.id.name.clone() };
+        self.observed.edges.get(&edge)
+    }
+
+    fn refused(&self, listener: &ListenerName) -> Option<String> {
+        let key = Key::Listener(listener.clone());
+        self.acknowledgement()?.refused.iter().find(|(refused, _)| *refused == key).map(|(_, reason)| reason.clone())
+    }
+
+    fn programmed(&self) -> Condition {
+        let accepted = self.accepted();
+        if !accepted.status {
+            return Condition::new("Programmed", false, "Invalid", accepted.message);
+        }
+        let serving = self.listeners.iter().filter(|listener| self.serves(&listener.name));
+        let refusals: Option<Vec<_>> = serving.map(|listener| self.refused(&listener.name)).collect();
+        let healthy = self.acknowledged("Programmed", refusals.map(|reasons| reasons.join("; ")), self.previous);
+        derive(self.object(), ConditionType::Programmed, healthy)
+    }
+
+    fn acknowledged(&self, name: &'static str, refused: Option<String>, previous: Option<&Value>) -> Condition {
+        let acknowledged = self.acknowledgement().is_some_and(|acknowledgement| acknowledgement.programmed);
+        programmed(name, refused, acknowledged, (previous.and_then(|written| written.get("conditions")), self.stamp.generation))
+    }
+
+    fn listener(&self, listener: &ListenerReport) -> Value {
+        let written = self.previous.and_then(|status| status["listeners"].as_array());
+        let written = written.and_then(|all| all.iter().find(|old| old["name"] == listener.name.0));
+        let kinds: Vec<_> = listener.supported_kinds.iter().map(|kind| json!({"group": kind.group, "kind": kind.kind})).collect();
+        let findings = || self.findings(&listener.name);
+        let conflicted = derive(findings(), ConditionType::Conflicted, Condition::new("Conflicted", false, "NoConflicts", ""));
+        let accepted = match conflicted.status {
+            true => Condition { name: "Accepted", status: false, ..conflicted.clone() },
+            false => derive(findings(), ConditionType::Accepted, Condition::new("Accepted", true, "Accepted", "")),
+        };
+        let resolved = derive(findings(), ConditionType::ResolvedRefs, Condition::new("ResolvedRefs", true, "ResolvedRefs", ""));
+        let programmed = match accepted.status && self.accepted().status {
+            true => derive(findings(), ConditionType::Programmed, self.acknowledged("Programmed", self.refused(&listener.name), written)),
+            false => Condition::new("Programmed", false, "Invalid", accepted.message.clone()),
+        };
+        let wanted = [accepted, conflicted, resolved, programmed];
+        json!({
+            "name": listener.name,
+            "supportedKinds": kinds,
+            "attachedRoutes": listener.attached_routes,
+            "conditions": merge(written.and_then(|old| old.get("conditions")), &wanted, OURS, &self.stamp),
+        })
+    }
+}

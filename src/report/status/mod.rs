@@ -1,0 +1,65 @@
+//! Reports and acknowledgements, rendered as the `status` of Gateway API objects.
+
+mod class;
+mod gateway;
+mod route;
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::jiff::Timestamp;
+use serde_json::Value;
+
+use super::condition::{Condition, Stamp, latched};
+use super::{ObjectReport, Verdict};
+use crate::model::{EdgeId, Kind};
+use crate::snapshot::Key;
+
+/// What the data plane of one edge said.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Acknowledgement {
+    /// It holds everything that concerns the object whose status is rendered.
+    pub programmed: bool,
+    /// Keys that it refused, each with its reason.
+    pub refused: Vec<(Key, String)>,
+}
+
+/// What a status depends on besides the report.
+#[derive(Clone, Copy, Debug)]
+pub struct Observed<'a> {
+    /// Name of this controller, as GatewayClasses carry it.
+    pub controller_name: &'a str,
+    /// What the edges said; an edge that is missing has said nothing.
+    pub edges: &'a BTreeMap<EdgeId, Acknowledgement>,
+    /// Time of the write, in seconds since the Unix epoch.
+    pub now: i64,
+}
+
+/// The whole `status` that an object is to have, or none when it needs none of ours.
+///
+/// `report` is none when nothing of ours concerns the object (any more); `previous` is the status as written now. What
+/// other controllers wrote stays as it is. Rendering twice gives the same value.
+pub fn status(kind: Kind, report: Option<&ObjectReport>, previous: Option<&Value>, observed: &Observed<'_>) -> Option<Value> {
+    let now = Timestamp::from_second(observed.now).unwrap_or(Timestamp::UNIX_EPOCH).to_string();
+    let stamp = Stamp { generation: report.map(|report| report.generation).unwrap_or_default(), now: &now };
+    match (kind, report.map(|report| (report, &report.verdict))) {
+        (_, Some((report, Verdict::Class { features }))) => Some(class::status(report, features, previous, &stamp)),
+        (_, Some((report, Verdict::Gateway { listeners, addresses }))) => {
+            Some(gateway::Rendering { report, listeners, addresses, previous, observed, stamp }.status())
+        }
+        (_, Some((report, Verdict::Route { parents, rules }))) => {
+            route::Rendering { report, parents, rules: *rules, previous, observed, stamp }.status()
+        }
+        (Kind::HttpRoute, None) => route::without_ours(previous, observed.controller_name),
+        (_, _) => None,
+    }
+}
+
+/// The Programmed condition: refused, acknowledged, or as it was until the data plane has spoken.
+fn programmed(name: &'static str, refused: Option<String>, acknowledged: bool, written: (Option<&Value>, i64)) -> Condition {
+    let (previous, generation) = written;
+    match refused {
+        Some(reason) => Condition::new(name, false, "Invalid", format!("the data plane refused it: {reason}")),
+        None if acknowledged || latched(previous, name, generation) => Condition::new(name, true, "Programmed", ""),
+        None => Condition::new(name, false, "Pending", "waiting for the data plane"),
+    }
+}

@@ -1,0 +1,155 @@
+//! Standalone mode: store, translator and statuses in one process, edges as its children. No cluster.
+
+mod edges;
+mod meaning;
+mod pipeline;
+mod status_dir;
+mod statuses;
+mod view;
+mod world;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+
+pub use self::meaning::{Meaning, translate};
+pub use self::view::{plan_view, refusal_view, report_view, snapshot_view};
+
+use self::edges::{EdgeCommand, Edges, private_directory};
+use self::pipeline::Pipeline;
+use self::status_dir::{StatusDir, StatusError};
+use self::statuses::Statuses;
+use self::view::WorldView;
+use self::world::World;
+use crate::edge::plan;
+use crate::observe::admin;
+use crate::observe::metrics::Metrics;
+use crate::settings::{DirectorySettings, StandaloneSettings};
+use crate::store::directory::{self, Directory};
+use crate::translate::{self as translation, Translator};
+
+/// Events of the directory that may wait for the translator.
+const EVENTS: usize = 1024;
+
+/// Standalone mode cannot start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The manifests.
+    #[error(transparent)]
+    Directory(#[from] directory::Error),
+    /// The status directory.
+    #[error("status directory {0}")]
+    Status(#[from] StatusError),
+    /// The status directory lies among the manifests, which would then be read as such.
+    #[error("{0} lies inside the directory of manifests")]
+    StatusAmongManifests(PathBuf),
+    /// The admin port.
+    #[error("admin port {address}: {source}")]
+    Admin {
+        /// Its address.
+        address: std::net::SocketAddr,
+        /// The system's answer.
+        source: std::io::Error,
+    },
+    /// A file or directory of ours.
+    #[error("{}: {source}", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// The system's answer.
+        source: std::io::Error,
+    },
+    /// A status cannot be rendered as JSON.
+    #[error(transparent)]
+    Json(#[from] serde_json::Error),
+    /// The metrics registry.
+    #[error(transparent)]
+    Metrics(#[from] prometheus::Error),
+}
+
+/// Serves a directory of manifests until `stop` resolves.
+///
+/// # Errors
+/// When it cannot start, or the directory cannot be watched any more.
+pub async fn run(settings: StandaloneSettings, stop: impl Future<Output = &'static str>) -> Result<(), Error> {
+    let metrics = Metrics::new()?;
+    let source = Directory::open(source_settings(&settings.config_dir, &settings.directory))?;
+    let statuses = settings.status_dir.as_deref().map(|root| open_statuses(root, &settings.config_dir)).transpose()?;
+    let address = settings.admin;
+    let listener = TcpListener::bind(address).await.map_err(|source| Error::Admin { address, source })?;
+    let runtime = Runtime::make(settings.runtime_dir.as_deref())?;
+    let program = std::env::current_exe().map_err(|source| Error::File { path: "/proc/self/exe".into(), source })?;
+    let force_hop = settings.directory.force_hop;
+    let command = EdgeCommand { program, sozu: settings.sozu, runtime_dir: runtime.path.clone(), force_hop };
+
+    let world = watch::Sender::new(World::default());
+    let (wakes, woken) = mpsc::unbounded_channel();
+    let writer = Statuses::new(world.subscribe(), settings.directory.controller_name.clone(), statuses, metrics.clone());
+    let writing = tokio::spawn(writer.run(woken));
+    let view = WorldView { world: world.subscribe(), metrics: metrics.clone(), options: plan::Options { force_hop } };
+    let serving = tokio::spawn(admin::serve(listener, Arc::new(view), metrics.clone()));
+    let pipeline = Pipeline::new(
+        Translator::new(translation_settings(&settings.directory)),
+        Edges::new(command, metrics.clone()),
+        world,
+        wakes,
+        metrics,
+    );
+    let (events, received) = mpsc::channel(EVENTS);
+    let stopped = async { tracing::info!(reason = stop.await, "ending") };
+    let (watched, ()) = tokio::join!(source.watch(events), pipeline.run(received, stopped));
+    serving.abort();
+    if let Err(error) = writing.await {
+        tracing::error!(%error, "the status task ended badly");
+    }
+    Ok(watched?)
+}
+
+fn source_settings(path: &Path, settings: &DirectorySettings) -> directory::Settings {
+    directory::Settings { crds: settings.crds.clone(), ..directory::Settings::new(path) }
+}
+
+fn translation_settings(settings: &DirectorySettings) -> translation::Settings {
+    translation::Settings {
+        controller_name: settings.controller_name.clone(),
+        loopback_endpoints: true,
+        default_address: Some(settings.address),
+        shared_host: true,
+    }
+}
+
+fn open_statuses(root: &Path, manifests: &Path) -> Result<StatusDir, Error> {
+    let directory = StatusDir::open(root)?;
+    match (root.canonicalize(), manifests.canonicalize()) {
+        (Ok(status), Ok(manifests)) if status.starts_with(&manifests) => Err(Error::StatusAmongManifests(status)),
+        _ => Ok(directory),
+    }
+}
+
+/// The private directory of this run, removed at the end when it was made here.
+struct Runtime {
+    path: PathBuf,
+    made: bool,
+}
+
+impl Runtime {
+    fn make(given: Option<&Path>) -> Result<Self, Error> {
+        let made = given.is_none();
+        let own = || std::env::temp_dir().join(format!("kakehi-{}", std::process::id()));
+        let path = given.map_or_else(own, Path::to_owned);
+        private_directory(&path).map_err(|source| Error::File { path: path.clone(), source })?;
+        Ok(Self { path, made })
+    }
+}
+
+impl Drop for Runtime {
+    fn drop(&mut self) {
+        if self.made
+            && let Err(error) = std::fs::remove_dir_all(&self.path)
+        {
+            tracing::warn!(path = %self.path.display(), %error, "cannot remove the runtime directory");
+        }
+    }
+}

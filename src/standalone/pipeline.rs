@@ -1,0 +1,191 @@
+//! The translator task: changes in, snapshots to edges, wakes to the status writer. It owns all translation state.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+use super::edges::Edges;
+use super::statuses::Wake;
+use super::world::{World, owner};
+use crate::api::Change;
+use crate::model::EdgeId;
+use crate::observe::metrics::Metrics;
+use crate::snapshot::publish::Publisher;
+use crate::snapshot::wire::Stamp;
+use crate::snapshot::{Delta, Key};
+use crate::store::Event;
+use crate::translate::{EdgeChange, Now, Translator};
+
+/// Most events taken in at once: later ones gather while a translation runs, none waits for a timer.
+const BATCH: usize = 4096;
+/// How often certificate expiry is looked at.
+const EXPIRY: std::time::Duration = std::time::Duration::from_secs(3600);
+/// One process, one leader, one epoch.
+const EPOCH: u64 = 1;
+
+/// The translator task.
+pub struct Pipeline {
+    translator: Translator,
+    edges: Edges,
+    world: watch::Sender<World>,
+    wakes: mpsc::UnboundedSender<Wake>,
+    metrics: Metrics,
+    /// Changes that were not translated yet.
+    gathered: Vec<Change>,
+}
+
+impl Pipeline {
+    /// A task that knows nothing yet: `world` is what it tells everybody else, `wakes` leads to the status writer.
+    pub fn new(
+        translator: Translator,
+        edges: Edges,
+        world: watch::Sender<World>,
+        wakes: mpsc::UnboundedSender<Wake>,
+        metrics: Metrics,
+    ) -> Self {
+        Self { translator, edges, world, wakes, metrics, gathered: Vec::new() }
+    }
+
+    /// Runs until the source or `stop` ends it, then stops all edges.
+    pub async fn run(mut self, mut events: mpsc::Receiver<Event>, stop: impl Future<Output = ()>) {
+        let mut batch = Vec::new();
+        let mut expiry = interval(EXPIRY);
+        expiry.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        tokio::pin!(stop);
+        loop {
+            tokio::select! {
+                received = events.recv_many(&mut batch, BATCH) => {
+                    if received == 0 {
+                        break;
+                    }
+                    for event in batch.drain(..) {
+                        self.take(event);
+                    }
+                }
+                _ = expiry.tick() => {}
+                () = &mut stop => break,
+            }
+            if self.world.borrow().synced {
+                self.translate().await;
+            }
+        }
+        self.edges.stop_all().await;
+    }
+
+    fn take(&mut self, event: Event) {
+        match event {
+            Event::Changes(changes) => self.gathered.extend(changes),
+            // Publishing opens when everything that existed at the start is known: a restart withdraws nothing.
+            Event::Synced => drop(self.world.send_if_modified(|world| !std::mem::replace(&mut world.synced, true))),
+            Event::Refusals { file, refusals } => {
+                for refusal in &refusals {
+                    tracing::warn!("{refusal}");
+                }
+                self.world.send_modify(|world| {
+                    if refusals.is_empty() {
+                        world.refusals.remove(&file)
+                    } else {
+                        world.refusals.insert(file, refusals)
+                    };
+                });
+            }
+        }
+    }
+
+    async fn translate(&mut self) {
+        let changes = std::mem::take(&mut self.gathered);
+        let mut dirty: Vec<_> = changes.iter().map(|change| change.id.clone()).collect();
+        self.world.send_modify(|world| {
+            for change in &changes {
+                match &change.new {
+                    Some(object) => world.objects.insert(change.id.clone(), object.clone()),
+                    None => world.objects.remove(&change.id),
+                };
+            }
+        });
+        let started = Instant::now();
+        let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map(|since| since.as_secs()).unwrap_or_default();
+        let decided = self.translator.apply(changes, Now::from_unix(seconds.cast_signed()));
+        self.metrics.translate.observe(started.elapsed().as_secs_f64());
+        for (id, edge) in decided.edges {
+            self.publish(&id, edge).await;
+        }
+        dirty.extend(decided.reports.keys().cloned());
+        self.world.send_modify(|world| {
+            for (id, report) in decided.reports {
+                match report {
+                    Some(report) => world.reports.insert(id, report),
+                    None => world.reports.remove(&id),
+                };
+            }
+        });
+        drop(self.wakes.send(Wake::Objects(dirty)));
+    }
+
+    async fn publish(&mut self, id: &EdgeId, change: EdgeChange) {
+        let EdgeChange::Set { delta, edge } = change else {
+            self.edges.stop(id).await;
+            return self.world.send_modify(|world| {
+                world.edges.remove(id);
+                world.served = world.served.iter().filter(|((_, edge), _)| edge != id).map(|(key, stamp)| (key.clone(), *stamp)).collect();
+            });
+        };
+        let address = edge.data.addresses.first().copied();
+        if self.edges.address(id) != address {
+            // Sōzu's ports move with the edge: it starts anew there.
+            self.edges.stop(id).await;
+        }
+        let (publisher, delta) = match (self.edges.publisher(id), address) {
+            (Some(publisher), _) => (publisher, delta),
+            (None, None) => return,
+            (None, Some(address)) => {
+                let publisher = Publisher::new(EPOCH);
+                if let Err(error) = self.edges.start(id, address, publisher.clone()) {
+                    return tracing::error!(%error);
+                }
+                tokio::spawn(follow_acks(id.clone(), publisher.clone(), self.wakes.clone(), self.metrics.clone()));
+                (publisher, edge.snapshot.as_delta())
+            }
+        };
+        let stamp = publisher.publish(&delta);
+        self.note(id, &publisher, &delta, stamp);
+    }
+
+    /// Remembers from which state on an edge serves what the delta changed.
+    fn note(&self, id: &EdgeId, publisher: &Publisher, delta: &Delta, stamp: Stamp) {
+        let name = id.to_string();
+        self.metrics.published.with_label_values(&[&name]).set(i64::try_from(stamp.seq).unwrap_or(i64::MAX));
+        let resources = i64::try_from(publisher.current().1.len()).unwrap_or(i64::MAX);
+        self.metrics.resources.with_label_values(&[&name]).set(resources);
+        self.world.send_modify(|world| {
+            world.edges.insert(id.clone(), publisher.clone());
+            for object in delta.keys().filter_map(|key| owner(id, &key)) {
+                world.served.insert((object, id.clone()), stamp);
+            }
+            for key in &delta.remove {
+                if let Key::Route(route) = key {
+                    world.served.remove(&(route.clone(), id.clone()));
+                }
+            }
+        });
+    }
+}
+
+/// Tells the status writer what an edge acknowledges, until its publisher is gone.
+async fn follow_acks(id: EdgeId, publisher: Publisher, wakes: mpsc::UnboundedSender<Wake>, metrics: Metrics) {
+    let name = id.to_string();
+    let mut acks = publisher.acks();
+    drop(publisher);
+    while acks.changed().await.is_ok() {
+        let ack = acks.borrow_and_update().clone();
+        if let Some(ack) = &ack {
+            metrics.acked.with_label_values(&[&name]).set(i64::try_from(ack.stamp.seq).unwrap_or(i64::MAX));
+            let refused = i64::try_from(ack.refused.len()).unwrap_or(i64::MAX);
+            metrics.refused_keys.with_label_values(&[&name]).set(refused);
+        }
+        if wakes.send(Wake::Acknowledged(id.clone(), ack)).is_err() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! What people see of the world: the admin port's pages, and the parts of `kakehi translate`.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+use super::world::World;
+use crate::edge::plan::{self, explain};
+use crate::observe::admin::View;
+use crate::observe::metrics::Metrics;
+use crate::report::ObjectReport;
+use crate::snapshot::Snapshot;
+use crate::snapshot::publish::Publisher;
+use crate::store::Refusal;
+
+/// The admin port's view of the world.
+pub struct WorldView {
+    /// The newest world.
+    pub world: watch::Receiver<World>,
+    /// Gauges to bring up to date.
+    pub metrics: Metrics,
+    /// How edges plan.
+    pub options: plan::Options,
+}
+
+impl View for WorldView {
+    fn ready(&self) -> bool {
+        let world = self.world.borrow();
+        world.synced && world.edges.values().all(|publisher| publisher.acks().borrow().is_some())
+    }
+
+    fn report(&self) -> Value {
+        let world = self.world.borrow().clone();
+        let refused: Vec<_> = world.refusals.values().flatten().map(refusal_view).collect();
+        let reports: Vec<_> = world.reports.values().map(|report| report_view(report)).collect();
+        json!({"refused": refused, "objects": reports})
+    }
+
+    fn snapshot(&self) -> Value {
+        let world = self.world.borrow().clone();
+        by_edge(&world, |publisher| {
+            let (stamp, snapshot) = publisher.current();
+            let acked = publisher.acks().borrow().clone();
+            json!({"stamp": stamp, "acknowledged": acked, "snapshot": snapshot_view(&snapshot)})
+        })
+    }
+
+    fn plan(&self) -> Value {
+        let world = self.world.borrow().clone();
+        by_edge(&world, |publisher| plan_view(&publisher.current().1, &self.options))
+    }
+
+    fn refresh(&self) {
+        let world = self.world.borrow().clone();
+        let mut objects: BTreeMap<&str, i64> = BTreeMap::new();
+        for id in world.objects.keys() {
+            *objects.entry(id.kind.name()).or_default() += 1;
+        }
+        self.metrics.objects.reset();
+        for (kind, count) in objects {
+            self.metrics.objects.with_label_values(&[kind]).set(count);
+        }
+        self.metrics.findings.reset();
+        for report in world.reports.values() {
+            for finding in &report.findings {
+                let labels = [report.id.kind.name(), finding.issue.effect().reason];
+                self.metrics.findings.with_label_values(&labels).inc();
+            }
+        }
+        let refused = world.refusals.values().map(Vec::len).sum::<usize>();
+        self.metrics.refused_writes.set(i64::try_from(refused).unwrap_or(i64::MAX));
+    }
+}
+
+fn by_edge(world: &World, view: impl Fn(&Publisher) -> Value) -> Value {
+    Value::Object(world.edges.iter().map(|(id, publisher)| (id.to_string(), view(publisher))).collect())
+}
+
+/// A refused manifest, for people.
+pub fn refusal_view(refusal: &Refusal) -> Value {
+    json!({"file": refusal.file, "line": refusal.line, "object": refusal.object.as_ref().map(ToString::to_string),
+        "severity": refusal.severity, "message": refusal.message})
+}
+
+/// A report, for people.
+pub fn report_view(report: &ObjectReport) -> Value {
+    let findings: Vec<_> = report
+        .findings
+        .iter()
+        .map(|finding| {
+            let effect = finding.issue.effect();
+            json!({"at": finding.scope.to_string(), "severity": finding.issue.severity(), "reason": effect.reason, "message": finding.issue.to_string()})
+        })
+        .collect();
+    json!({"object": report.id.to_string(), "generation": report.generation, "findings": findings, "verdict": report.verdict})
+}
+
+/// A snapshot without private keys.
+pub fn snapshot_view(snapshot: &Snapshot) -> Value {
+    let resources: Vec<_> = snapshot.iter().map(|(_, resource)| resource.redacted()).collect();
+    json!({"hash": snapshot.hash(), "resources": resources})
+}
+
+/// What each stage serves, with reasons.
+pub fn plan_view(snapshot: &Snapshot, options: &plan::Options) -> Value {
+    serde_json::to_value(explain::explain(snapshot, options)).unwrap_or_default()
+}

@@ -1,0 +1,215 @@
+//! Forms: what names and values look like, as predicates with the words to say so.
+
+use std::net::IpAddr;
+
+/// A condition on a text.
+pub struct Form {
+    /// The condition.
+    pub holds: fn(&str) -> bool,
+    /// What to say when it does not hold.
+    pub message: &'static str,
+}
+
+/// No condition.
+pub static ANY: Form = Form { holds: |_| true, message: "" };
+
+/// RFC 1123 label: one part of a DNS name.
+pub static LABEL: Form = Form {
+    holds: is_label,
+    message: "must consist of lower-case letters, digits and '-', and start and end with a letter or digit (at most 63 characters)",
+};
+
+/// RFC 1123 subdomain: labels, of any length, with dots between.
+pub static SUBDOMAIN: Form = Form {
+    holds: is_subdomain,
+    message: "must consist of lower-case letters, digits, '-' and '.', and each part must start and end with a letter or digit",
+};
+
+/// RFC 1035 label: the name of a Service.
+pub static SERVICE_NAME: Form = Form {
+    holds: |text| is_label(text) && text.starts_with(|first: char| first.is_ascii_lowercase()),
+    message: "must consist of lower-case letters, digits and '-', start with a letter and end with a letter or digit (at most 63 characters)",
+};
+
+/// A hostname, possibly with a wildcard as its first label.
+pub static HOSTNAME: Form = Form {
+    holds: |text| is_subdomain(text.strip_prefix("*.").unwrap_or(text)),
+    message: "must be a lower-case DNS name, optionally with \"*.\" in front; no port, no address in brackets, no trailing dot",
+};
+
+/// A hostname without wildcard.
+pub static PRECISE_HOSTNAME: Form =
+    Form { holds: is_subdomain, message: "must be a lower-case DNS name without wildcard, port or trailing dot" };
+
+/// An API group; empty for core.
+pub static GROUP: Form = Form {
+    holds: |text| text.is_empty() || is_subdomain(text),
+    message: "must be empty or an API group such as gateway.networking.k8s.io",
+};
+
+/// The name of a kind.
+pub static KIND: Form = Form {
+    holds: |text| is_word(text, |c| c.is_ascii_alphanumeric(), '-') && text.starts_with(|first: char| first.is_ascii_alphabetic()),
+    message: "must consist of letters, digits and '-', start with a letter and end with a letter or digit",
+};
+
+/// The name of a header or query parameter.
+pub static HEADER_NAME: Form =
+    Form { holds: |text| !text.is_empty() && text.bytes().all(is_token), message: "must consist of letters, digits and !#$%&'*+-.^_`|~" };
+
+/// The value of a header: visible ASCII, with single spaces or tabs only between.
+pub static HEADER_VALUE: Form = Form {
+    holds: |text| {
+        let visible = |byte: u8| (b'!'..=b'~').contains(&byte);
+        let blank = |byte: u8| byte == b' ' || byte == b'\t';
+        let bytes = text.as_bytes();
+        bytes.iter().all(|byte| visible(*byte) || blank(*byte))
+            && bytes.first().is_some_and(|first| visible(*first))
+            && bytes.last().is_some_and(|last| visible(*last))
+            && !bytes.windows(2).any(|pair| pair.iter().all(|byte| blank(*byte)))
+    },
+    message: "must be visible ASCII characters, with single spaces or tabs only between them (no line breaks)",
+};
+
+/// `1h30m`, `500ms`: up to four whole numbers of at most five digits, each with a unit (GEP-2257).
+pub static DURATION: Form = Form {
+    holds: |text| duration(text).is_some(),
+    message: "must be a duration such as 500ms, 30s or 1h30m: up to four whole numbers with h, m, s or ms",
+};
+
+/// A name that belongs to somebody: a domain, a slash, and a path.
+pub static DOMAIN_PREFIXED: Form = Form {
+    holds: |text| {
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~%!$&'()*+,;=:".contains(&byte);
+        text.split_once('/').is_some_and(|(domain, path)| is_subdomain(domain) && !path.is_empty() && path.bytes().all(allowed))
+    },
+    message: "must be a domain-prefixed path such as example.com/controller",
+};
+
+/// A protocol: a plain word, or a word of somebody's own.
+pub static PROTOCOL: Form = Form {
+    holds: |text| match text.rsplit_once('/') {
+        None => is_word(text, |c| c.is_ascii_alphanumeric(), '-'),
+        Some((domain, name)) => is_subdomain(domain) && !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric()),
+    },
+    message: "must be HTTP, HTTPS, TLS, TCP, UDP or domain-prefixed such as example.com/protocol",
+};
+
+/// The key of a label or annotation.
+pub static QUALIFIED_NAME: Form = Form {
+    holds: |text| match text.split_once('/') {
+        None => is_qualified_part(text),
+        Some((prefix, name)) => prefix.len() <= 253 && is_subdomain(prefix) && is_qualified_part(name),
+    },
+    message: "must be a name of at most 63 letters, digits, '-', '_' and '.', starting and ending with a letter or digit, optionally after a DNS name and '/'",
+};
+
+/// The value of a label.
+pub static LABEL_VALUE: Form = Form {
+    holds: |text| text.is_empty() || is_qualified_part(text),
+    message: "must be empty or at most 63 letters, digits, '-', '_' and '.', starting and ending with a letter or digit",
+};
+
+/// A key of a ConfigMap or Secret.
+pub static DATA_KEY: Form = Form {
+    holds: |text| {
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+        !text.is_empty() && text.len() <= 253 && text.bytes().all(allowed) && text != "." && text != ".." && !text.starts_with("..")
+    },
+    message: "must be at most 253 letters, digits, '-', '_' and '.', and not start with \"..\"",
+};
+
+/// The name of a port: a service name (RFC 6335).
+pub static PORT_NAME: Form = Form {
+    holds: |text| text.len() <= 15 && is_label(text) && text.bytes().any(|byte| byte.is_ascii_lowercase()) && !text.contains("--"),
+    message: "must be at most 15 lower-case letters, digits and '-', with a letter, no \"--\", and no '-' at the ends",
+};
+
+/// Characters of a path (RFC 3986), percent-encoded octets included.
+pub fn is_path(text: &str) -> bool {
+    let mut bytes = text.bytes();
+    while let Some(byte) = bytes.next() {
+        let allowed = match byte {
+            b'%' => [bytes.next(), bytes.next()].iter().all(|byte| byte.is_some_and(|byte| byte.is_ascii_hexdigit())),
+            byte => byte.is_ascii_alphanumeric() || b"-/._~!$&'()*+,;=:@".contains(&byte),
+        };
+        if !allowed {
+            return false;
+        }
+    }
+    !text.is_empty()
+}
+
+/// The milliseconds of a GEP-2257 duration.
+pub fn duration(text: &str) -> Option<u64> {
+    let mut rest = text;
+    let mut total = 0;
+    for _ in 0..4 {
+        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+        let number: u64 = rest.get(..digits).filter(|_| (1..=5).contains(&digits))?.parse().ok()?;
+        rest = rest.get(digits..)?;
+        let (unit, factor) =
+            [("ms", 1), ("h", 3_600_000), ("m", 60_000), ("s", 1000)].into_iter().find(|(unit, _)| rest.starts_with(unit))?;
+        total += number * factor;
+        rest = rest.strip_prefix(unit)?;
+        if rest.is_empty() {
+            return Some(total);
+        }
+    }
+    None
+}
+
+/// An IP address in its usual form, without zone.
+pub fn ip(text: &str) -> Option<IpAddr> {
+    text.parse().ok()
+}
+
+fn is_label(text: &str) -> bool {
+    text.len() <= 63 && is_word(text, |c| c.is_ascii_lowercase() || c.is_ascii_digit(), '-')
+}
+
+fn is_subdomain(text: &str) -> bool {
+    text.split('.').all(|part| is_word(part, |c| c.is_ascii_lowercase() || c.is_ascii_digit(), '-'))
+}
+
+fn is_qualified_part(text: &str) -> bool {
+    text.len() <= 63 && is_word(&text.replace(['_', '.'], "-"), |c| c.is_ascii_alphanumeric(), '-')
+}
+
+/// Letters as `letter` says, and `inner` anywhere but at the ends.
+fn is_word(text: &str, letter: impl Fn(char) -> bool, inner: char) -> bool {
+    !text.is_empty() && text.chars().all(|c| letter(c) || c == inner) && !text.starts_with(inner) && !text.ends_with(inner)
+}
+
+fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{DOMAIN_PREFIXED, Form, HEADER_VALUE, HOSTNAME, PORT_NAME, QUALIFIED_NAME, duration, is_path};
+
+    fn check(form: &Form, good: &[&str], bad: &[&str]) {
+        good.iter().for_each(|text| assert!((form.holds)(text), "{text:?}"));
+        bad.iter().for_each(|text| assert!(!(form.holds)(text), "{text:?}"));
+    }
+
+    #[test]
+    fn forms_tell_good_from_bad() {
+        check(&HOSTNAME, &["a", "*.a.b", "a-b.c", "1.2.3.4"], &["", "*", "*.", "A.b", "a.", "a..b", "-a", "a:80", "a.*.b"]);
+        check(&HEADER_VALUE, &["a", "a b\tc", "$"], &["", " a", "a ", "a  b", "a\r\nb", "a\nb", "é", "a\u{7f}"]);
+        check(&DOMAIN_PREFIXED, &["a.b/c", "a/c/d"], &["a", "/a", "a/", "A/b", "a/b c"]);
+        check(&QUALIFIED_NAME, &["a", "A_b.c", "x.y/z"], &["", "/a", "a/", "a/b/c", "-a", "a_"]);
+        check(&PORT_NAME, &["http", "a-1"], &["80", "a--b", "-a", "http-", "HTTP", "averyveryverylong"]);
+    }
+
+    #[test]
+    fn durations_and_paths() {
+        assert_eq!(duration("1h30m5s7ms"), Some(5_405_007));
+        assert_eq!(duration("0s"), Some(0));
+        for bad in ["", "1", "s", "1.5s", "123456s", "1h1h1h1h1h", "-1s", "1 s", "1us"] {
+            assert_eq!(duration(bad), None, "{bad}");
+        }
+        assert!(is_path("/a%2Fb;c=@:") && !is_path("/a%2") && !is_path("/a b") && !is_path("/é") && !is_path("/a?b") && !is_path(""));
+    }
+}

@@ -1,0 +1,249 @@
+//! What an API server would do with one manifest before it stores it: defaults, checks, metadata of its own.
+
+use std::sync::Arc;
+
+use kube::core::cel::Validator;
+use serde_json::{Map, Value};
+
+use super::judge::Judge;
+use crate::api::Object;
+use crate::model::{Kind, ObjectId};
+use crate::store::crds::is_crd;
+use crate::store::kinds::{Lookup, Row, Scope, lookup, row};
+
+/// An object as it would be stored, without what depends on history and neighbours.
+#[derive(Clone, Debug)]
+pub struct Accepted {
+    /// Its identity.
+    pub id: ObjectId,
+    /// The object; `resourceVersion` and `generation` are not set yet.
+    pub object: Object,
+    /// Hash of everything in it.
+    pub content: blake3::Hash,
+    /// Hash of everything but its metadata.
+    pub spec: blake3::Hash,
+    /// What has no effect, as messages.
+    pub warnings: Vec<String>,
+}
+
+impl Accepted {
+    /// Whether its age is that of its file.
+    pub fn goes_by_path(&self) -> bool {
+        row(self.id.kind).aged && self.object.metadata().creation_timestamp.is_none()
+    }
+}
+
+/// What became of one manifest.
+#[derive(Clone, Debug)]
+pub enum Admission {
+    /// It would be stored.
+    Accepted(Arc<Accepted>),
+    /// It would be refused.
+    Refused {
+        /// The object, when the manifest says which.
+        id: Option<ObjectId>,
+        /// Why: one message per violation.
+        messages: Vec<String>,
+    },
+    /// A usable CustomResourceDefinition.
+    Definition,
+    /// A kind that Kakehi does not read (`apiVersion` and kind).
+    Unknown(String),
+}
+
+/// Judges one manifest of `file`.
+pub fn admit(judge: &Judge<'_>, file: &str, mut value: Value) -> Admission {
+    let refused = |messages| Admission::Refused { id: None, messages };
+    if is_crd(&value) {
+        return match judge.definitions.complaint(&value) {
+            Some(complaint) => refused(vec![complaint.to_owned()]),
+            None => Admission::Definition,
+        };
+    }
+    let row = match find_row(&value) {
+        Ok(Lookup::Row(row)) => row,
+        Ok(Lookup::Version(row)) => return refused(vec![no_such_version(row, &value)]),
+        Ok(Lookup::Unknown) => return Admission::Unknown(format!("{} {}", text(&value, "apiVersion"), text(&value, "kind"))),
+        Err(message) => return refused(vec![message]),
+    };
+    let id = match identify(row, &mut value) {
+        Ok(id) => id,
+        Err(message) => return refused(vec![message]),
+    };
+    match accept(judge, row, &id, (file, value)) {
+        Ok(accepted) => Admission::Accepted(Arc::new(accepted)),
+        Err(messages) => Admission::Refused { id: Some(id), messages },
+    }
+}
+
+fn text<'a>(value: &'a Value, field: &str) -> &'a str {
+    value.get(field).and_then(Value::as_str).unwrap_or_default()
+}
+
+fn find_row(value: &Value) -> Result<Lookup, String> {
+    if !value.is_object() {
+        return Err("not an object: a manifest is a mapping with apiVersion, kind and metadata".to_owned());
+    }
+    for field in ["apiVersion", "kind"] {
+        if text(value, field).is_empty() {
+            return Err(format!("{field}: Required value"));
+        }
+    }
+    Ok(lookup(text(value, "apiVersion"), text(value, "kind")))
+}
+
+fn no_such_version(row: &Row, value: &Value) -> String {
+    let served = row.versions.join(", ");
+    format!("no matches for kind \"{}\" in version \"{}\"; versions read: {served}", row.kind, text(value, "apiVersion"))
+}
+
+/// Reads the identity, and makes the namespace explicit.
+fn identify(row: &Row, value: &mut Value) -> Result<ObjectId, String> {
+    let metadata = match value.as_object_mut().map(|fields| fields.entry("metadata").or_insert_with(|| Value::Object(Map::new()))) {
+        Some(Value::Object(metadata)) => metadata,
+        _ => return Err("metadata: Invalid value: must be a mapping".to_owned()),
+    };
+    let name = match metadata.get("name") {
+        Some(Value::String(name)) if !name.is_empty() => name.clone(),
+        Some(Value::String(_) | Value::Null) | None => return Err("metadata.name: Required value".to_owned()),
+        Some(_) => return Err("metadata.name: Invalid value: must be a string; quote it".to_owned()),
+    };
+    if row.scope == Scope::Cluster {
+        metadata.remove("namespace");
+        return Ok(ObjectId::new(row.kind, "", name));
+    }
+    let namespace = match metadata.get("namespace") {
+        Some(Value::String(namespace)) if !namespace.is_empty() => namespace.clone(),
+        Some(Value::String(_) | Value::Null) | None => "default".to_owned(),
+        Some(_) => return Err("metadata.namespace: Invalid value: must be a string; quote it".to_owned()),
+    };
+    metadata.insert("namespace".into(), Value::String(namespace.clone()));
+    Ok(ObjectId::new(row.kind, namespace, name))
+}
+
+/// Metadata that only an API server writes.
+const SERVER_OWNED: &[&str] = &["uid", "resourceVersion", "generation", "managedFields", "selfLink", "deletionTimestamp"];
+
+fn accept(judge: &Judge<'_>, row: &Row, id: &ObjectId, (file, mut value): (&str, Value)) -> Result<Accepted, Vec<String>> {
+    let version = text(&value, "apiVersion").rsplit('/').next().unwrap_or_default().to_owned();
+    let mut violations = row.checks.metadata(&mut value);
+    take_over(id, &mut value);
+    let old = judge.catalog.stored(file, id);
+    let mut warnings = match judge.definitions.of(id.kind) {
+        Some(definition) => {
+            let validator = judge.validator.get_or_init(Validator::new);
+            let judged = definition.apply(&version, &mut value, old.as_ref(), validator).map_err(|message| vec![message])?;
+            violations.extend(judged.violations);
+            judged.unknown.iter().map(|path| format!("unknown field {path:?}")).collect()
+        }
+        None => {
+            violations.extend(row.checks.body(&mut value));
+            if violations.is_empty() {
+                violations.extend(old.and_then(|old| row.checks.transition(&old, &value)));
+            }
+            Vec::new()
+        }
+    };
+    if !violations.is_empty() {
+        return Err(violations);
+    }
+    let content = hash(&value);
+    let spec = hash(&without_metadata(&value));
+    let object = Object::from_value(id.kind, value).map_err(|error| vec![format!("metadata: Invalid value: {error}")])?;
+    if let Some(malformed) = object.malformed() {
+        return Err(vec![malformed.to_string()]);
+    }
+    warnings.extend(object.unknown().iter().map(|path| format!("unknown field {:?}", field_path(path))));
+    Ok(Accepted { id: id.clone(), object, content, spec, warnings })
+}
+
+/// Drops what a manifest cannot decide, and adds what an API server adds.
+fn take_over(id: &ObjectId, value: &mut Value) {
+    let Some(fields) = value.as_object_mut() else { return };
+    fields.remove("status");
+    if let Some(Value::Object(metadata)) = fields.get_mut("metadata") {
+        SERVER_OWNED.iter().for_each(|field| drop(metadata.remove(*field)));
+        metadata.insert("uid".into(), Value::String(uid(id)));
+        if id.kind == Kind::Namespace {
+            label_name(metadata, &id.name);
+        }
+    }
+}
+
+/// Every namespace carries its name as a label, so that selectors can name it.
+fn label_name(metadata: &mut Map<String, Value>, name: &str) {
+    let labels = metadata.entry("labels").or_insert(Value::Null);
+    if labels.is_null() {
+        *labels = Value::Object(Map::new());
+    }
+    if let Value::Object(labels) = labels {
+        labels.insert("kubernetes.io/metadata.name".into(), Value::String(name.to_owned()));
+    }
+}
+
+/// `a.0.b` as `a[0].b`. Parts of `?` stand for optional values.
+fn field_path(path: &str) -> String {
+    let mut written = String::new();
+    for part in path.split('.').filter(|part| *part != "?") {
+        match part.parse::<usize>() {
+            Ok(index) => written.push_str(&format!("[{index}]")),
+            Err(_) if written.is_empty() => written.push_str(part),
+            Err(_) => written.push_str(&format!(".{part}")),
+        }
+    }
+    written
+}
+
+fn without_metadata(value: &Value) -> Value {
+    let mut value = value.clone();
+    if let Some(fields) = value.as_object_mut() {
+        fields.remove("metadata");
+    }
+    value
+}
+
+/// Map keys are sorted by `serde_json`, so equal objects have equal text.
+pub fn hash(value: &Value) -> blake3::Hash {
+    blake3::hash(value.to_string().as_bytes())
+}
+
+/// A stable uid: the same object has the same one on every machine.
+pub fn uid(id: &ObjectId) -> String {
+    let hash = blake3::hash(id.to_string().as_bytes()).to_hex();
+    let part = |from: usize, to: usize| hash.get(from..to).unwrap_or_default().to_owned();
+    [part(0, 8), part(8, 12), part(12, 16), part(16, 20), part(20, 32)].join("-")
+}
+
+/// The namespace that exists because something lives in it.
+pub fn implied_namespace(name: &str) -> Option<Arc<Accepted>> {
+    let id = ObjectId::new(Kind::Namespace, "", name);
+    let mut value = serde_json::json!({"metadata": {"name": name}});
+    take_over(&id, &mut value);
+    let (content, spec) = (hash(&value), hash(&without_metadata(&value)));
+    let object = Object::from_value(Kind::Namespace, value).ok()?;
+    Some(Arc::new(Accepted { id, object, content, spec, warnings: Vec::new() }))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::{field_path, hash, uid};
+    use crate::model::{Kind, ObjectId};
+
+    #[test]
+    fn equal_objects_have_equal_hashes_whatever_their_order() {
+        assert_eq!(hash(&json!({"a": 1, "b": {"c": 2, "d": 3}})), hash(&json!({"b": {"d": 3, "c": 2}, "a": 1})));
+    }
+
+    #[test]
+    fn uids_look_like_uids_and_tell_objects_apart() {
+        let (one, two) = (uid(&ObjectId::new(Kind::Secret, "a", "b")), uid(&ObjectId::new(Kind::Secret, "ab", "")));
+        assert!(one != two && one.len() == 36 && one.split('-').map(str::len).eq([8, 4, 4, 4, 12]), "{one}");
+    }
+
+    #[test]
+    fn paths_of_unknown_fields_are_field_paths() {
+        assert_eq!(field_path("spec.?.rules.0.?.filters.12.odd"), "spec.rules[0].filters[12].odd");
+    }
+}

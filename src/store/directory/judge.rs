@@ -1,0 +1,80 @@
+//! From the text of a file to documents: what was judged before under the same rules keeps its verdict.
+
+use std::cell::OnceCell;
+use std::collections::HashMap;
+
+use kube::core::cel::Validator;
+
+use super::admit::{Admission, admit};
+use super::catalog::{Catalog, Document, Manifest, Reading};
+use super::definitions::Definitions;
+use super::manifest::{self, Chunk, Format};
+
+/// Files judged by one thread at least; starting it pays from there on.
+const SHARE: usize = 32;
+
+/// What a file was found to hold: its text, or why it cannot be read.
+pub type Text = Result<String, String>;
+
+/// What manifests are judged by.
+pub struct Judge<'a> {
+    /// The definitions in force.
+    pub definitions: &'a Definitions,
+    /// What was judged and stored before.
+    pub catalog: &'a Catalog,
+    /// For CEL rules; made when first needed.
+    pub validator: OnceCell<Validator>,
+}
+
+/// Judges files, on all cores when there are many.
+pub fn judge_all(definitions: &Definitions, catalog: &Catalog, files: Vec<(String, Text)>) -> Vec<(String, Reading)> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = cores.min(files.len() / SHARE).max(1);
+    let share = files.len().div_ceil(threads).max(1);
+    let judge_share = |files: &[(String, Text)]| -> Vec<(String, Reading)> {
+        let judge = Judge { definitions, catalog, validator: OnceCell::new() };
+        files.iter().map(|(name, text)| (name.clone(), judge.file(name, text))).collect()
+    };
+    if threads == 1 {
+        return judge_share(&files);
+    }
+    std::thread::scope(|scope| {
+        let shares: Vec<_> = files.chunks(share).map(|files| scope.spawn(move || judge_share(files))).collect();
+        let join = |share: std::thread::ScopedJoinHandle<'_, _>| share.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        shares.into_iter().flat_map(join).collect()
+    })
+}
+
+impl Judge<'_> {
+    fn file(&self, name: &str, text: &Text) -> Reading {
+        let format = name.rsplit('/').next().and_then(Format::of).unwrap_or(Format::Yaml);
+        let text = text.as_ref().map_err(String::clone)?;
+        let before = self.catalog.documents(name);
+        let known: HashMap<blake3::Hash, &Document> = before.iter().map(|document| (document.hash, document)).collect();
+        let chunks = manifest::split(format, text).into_iter();
+        let documents = chunks.map(|chunk| {
+            let hash = self.definitions.hash(chunk.text.as_bytes());
+            match known.get(&hash) {
+                Some(document) => Document { line: chunk.line, ..Document::clone(document) },
+                None => Document { line: chunk.line, hash, manifests: self.document(name, format, chunk, before) },
+            }
+        });
+        Ok(documents.collect())
+    }
+
+    fn document(&self, file: &str, format: Format, chunk: Chunk<'_>, before: &[Document]) -> Result<Vec<Manifest>, String> {
+        let values = manifest::parse(format, chunk)?;
+        let known: HashMap<blake3::Hash, &Admission> = match values.len() {
+            0 | 1 => HashMap::new(),
+            _ => {
+                before.iter().flat_map(|document| document.manifests.iter().flatten()).map(|known| (known.hash, &known.admission)).collect()
+            }
+        };
+        let judged = values.into_iter().map(|value| {
+            let hash = self.definitions.hash(value.to_string().as_bytes());
+            let admission = known.get(&hash).map_or_else(|| admit(self, file, value), |known| Admission::clone(known));
+            Manifest { hash, admission }
+        });
+        Ok(judged.collect())
+    }
+}

@@ -1,0 +1,186 @@
+//! From the bytes of one file to documents, and from a document to values. Bounded: depth, aliases, nodes, size.
+
+use serde::Deserialize;
+use serde_json::Value;
+
+/// Collections within collections, at most. Kubernetes objects stay under 20.
+const DEPTH: usize = 64;
+/// Nodes of one document, aliases expanded, at most.
+const NODES: usize = 1_000_000;
+/// Parser events that aliases may add to one document.
+const REPLAYED: usize = 100_000;
+/// Bytes of all scalars of one document, aliases expanded, at most.
+const SCALAR_BYTES: usize = 32 << 20;
+
+/// How a file is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// YAML 1.1 or 1.2, of which JSON is a part.
+    Yaml,
+    /// JSON values one after the other.
+    Json,
+}
+
+impl Format {
+    /// The format of files of this name; `None` for hidden files and files that are no manifests.
+    pub fn of(name: &str) -> Option<Self> {
+        if name.starts_with('.') {
+            return None;
+        }
+        match name.rsplit_once('.')?.1 {
+            "yaml" | "yml" => Some(Self::Yaml),
+            "json" => Some(Self::Json),
+            _ => None,
+        }
+    }
+}
+
+/// A part of a file that is parsed on its own: a YAML document, or all of a JSON file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Chunk<'a> {
+    /// Line on which it starts, from 1.
+    pub line: usize,
+    /// Its text.
+    pub text: &'a str,
+}
+
+/// Splits a file into chunks, those without content left out.
+///
+/// YAML allows `---` and `...` at the start of a line only as markers, whatever surrounds them, so lines suffice.
+pub fn split(format: Format, text: &str) -> Vec<Chunk<'_>> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    if format == Format::Json {
+        return if text.trim().is_empty() { Vec::new() } else { vec![Chunk { line: 1, text }] };
+    }
+    let mut chunks = Vec::new();
+    let (mut start, mut first_line) = (0, 1);
+    let mut offset = 0;
+    for (line, content) in (1..).zip(text.split_inclusive('\n')) {
+        let ends = marks(content, "...");
+        if ends || marks(content, "---") {
+            push(&mut chunks, first_line, text.get(start..offset));
+            (start, first_line) = if ends { (offset + content.len(), line + 1) } else { (offset, line) };
+        }
+        offset += content.len();
+    }
+    push(&mut chunks, first_line, text.get(start..));
+    chunks
+}
+
+fn marks(line: &str, marker: &str) -> bool {
+    line.strip_prefix(marker).is_some_and(|rest| rest.is_empty() || rest.starts_with(char::is_whitespace))
+}
+
+fn push<'a>(chunks: &mut Vec<Chunk<'a>>, line: usize, text: Option<&'a str>) {
+    let blank = |line: &str| {
+        let line = line.strip_prefix("---").unwrap_or(line).trim();
+        line.is_empty() || line.starts_with('#') || line.starts_with('%')
+    };
+    if let Some(text) = text.filter(|text| !text.lines().all(blank)) {
+        let skipped = text.lines().take_while(|line| blank(line)).count();
+        chunks.push(Chunk { line: line + skipped, text });
+    }
+}
+
+/// The values of a chunk: objects as written, a `List` as its items.
+///
+/// # Errors
+/// What the parser says, with line and column where it knows them. It quotes no content, which may be secret.
+pub fn parse(format: Format, chunk: Chunk<'_>) -> Result<Vec<Value>, String> {
+    let mut values = Vec::new();
+    match format {
+        Format::Yaml => flatten(parse_yaml(chunk.text)?, &mut values),
+        Format::Json => {
+            for value in serde_json::Deserializer::from_str(chunk.text).into_iter::<Value>() {
+                flatten(value.map_err(|error| format!("error parsing JSON: {error}"))?, &mut values);
+            }
+        }
+    }
+    Ok(values)
+}
+
+fn parse_yaml(text: &str) -> Result<Value, String> {
+    let options = serde_saphyr::options! {
+        budget: serde_saphyr::budget! {
+            max_depth: DEPTH,
+            max_nodes: NODES,
+            max_events: 2 * NODES,
+            max_documents: 1,
+            max_total_scalar_bytes: SCALAR_BYTES,
+            max_total_comment_bytes: SCALAR_BYTES,
+        },
+        alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: REPLAYED },
+        with_snippet: false,
+    };
+    serde_saphyr::with_deserializer_from_str_with_options(text, options, |deserializer| Value::deserialize(deserializer))
+        .map_err(|error| format!("error parsing YAML: {error}"))
+}
+
+/// Lists may hold lists; their depth is bounded by the parser's.
+fn flatten(value: Value, into: &mut Vec<Value>) {
+    let is_list = value.get("kind").and_then(Value::as_str).is_some_and(|kind| kind.ends_with("List"));
+    match value {
+        Value::Object(mut fields) if is_list && fields.get("items").is_some_and(Value::is_array) => {
+            if let Some(Value::Array(items)) = fields.remove("items") {
+                items.into_iter().for_each(|item| flatten(item, into));
+            }
+        }
+        Value::Null => {}
+        value => into.push(value),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::{Chunk, Format, parse, split};
+
+    fn chunks(text: &str) -> Vec<(usize, &str)> {
+        split(Format::Yaml, text).into_iter().map(|chunk| (chunk.line, chunk.text.trim())).collect()
+    }
+
+    fn values(text: &str) -> Vec<serde_json::Value> {
+        split(Format::Yaml, text).into_iter().flat_map(|chunk| parse(Format::Yaml, chunk).unwrap()).collect()
+    }
+
+    #[test]
+    fn documents_are_split_at_markers_and_empty_ones_left_out() {
+        assert_eq!(chunks("a: 1\n---\n# nothing\n---\n\nb: 2\n--- # c\nc: 3\n"), [(1, "a: 1"), (6, "---\n\nb: 2"), (8, "--- # c\nc: 3")]);
+        assert_eq!(chunks("a: 1\r\n---\r\nb: 2\r\n").len(), 2);
+        assert_eq!(chunks("a: 1\n...\nb: 2").len(), 2);
+        assert_eq!(values("%YAML 1.2\n---\na: |\n  ---\n  -----BEGIN\n"), [json!({"a": "---\n-----BEGIN\n"})]);
+        assert_eq!(values("--- {a: 1}\n---\nb: 2"), [json!({"a": 1}), json!({"b": 2})]);
+    }
+
+    #[test]
+    fn lists_are_their_items() {
+        let list = "kind: List\nitems: [{kind: A}, {kind: BList, items: [{kind: B}]}]";
+        assert_eq!(values(list), [json!({"kind": "A"}), json!({"kind": "B"})]);
+    }
+
+    #[test]
+    fn json_values_may_follow_each_other() {
+        let found = parse(Format::Json, Chunk { line: 1, text: "{\"a\": 1}\n{\"b\": 2}" }).unwrap();
+        assert_eq!(found, [json!({"a": 1}), json!({"b": 2})]);
+    }
+
+    #[test]
+    fn errors_say_where_and_quote_nothing() {
+        let error = parse(Format::Yaml, Chunk { line: 1, text: "data:\n  key: [c2VjcmV0" }).unwrap_err();
+        assert!(error.starts_with("error parsing YAML: ") && !error.contains("c2VjcmV0"), "{error}");
+    }
+
+    #[test]
+    fn bombs_are_refused() {
+        let laughs = std::iter::once("a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned())
+            .chain((1..12).map(|i| format!("a{i}: &a{i} [{}]\n", vec![format!("*a{}", i - 1); 10].join(", "))))
+            .collect::<String>();
+        assert!(parse(Format::Yaml, Chunk { line: 1, text: &laughs }).is_err());
+        let wide = format!("a: &a {}\nb: [{}]\n", "x".repeat(1 << 20), vec!["*a"; 90].join(", "));
+        assert!(parse(Format::Yaml, Chunk { line: 1, text: &wide }).is_err());
+        let deep = format!("a: {}{}", "[".repeat(5000), "]".repeat(5000));
+        assert!(parse(Format::Yaml, Chunk { line: 1, text: &deep }).is_err());
+        assert!(parse(Format::Json, Chunk { line: 1, text: &deep[3..] }).is_err());
+    }
+}

@@ -1,0 +1,121 @@
+//! Facts: what one object says, parsed once and free of Kubernetes types.
+
+mod cluster;
+mod gateway;
+mod grant;
+mod service;
+
+use std::sync::Arc;
+
+pub(super) use cluster::{NamespaceFacts, SecretFacts};
+pub(super) use gateway::{ClassFacts, GatewayFacts, ListenerFacts, Namespaces, TlsFacts};
+pub(super) use grant::GrantFacts;
+pub(super) use service::{Family, Readiness, ServiceFacts, ServicePort, SliceFacts};
+
+use super::Settings;
+use super::routes::{RouteFacts, http};
+use crate::api::{Obj, Object};
+use crate::model::{Kind, ObjectId};
+use crate::report::{Finding, Issue, Scope};
+
+/// API group of Gateway API.
+pub(super) const GATEWAY_GROUP: &str = "gateway.networking.k8s.io";
+
+/// One object, parsed.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Fact {
+    /// Generation and age.
+    pub(super) meta: Meta,
+    /// What it says.
+    pub(super) body: Body,
+    /// What is wrong with it as text: malformed, unknown fields.
+    pub(super) findings: Vec<Finding>,
+}
+
+/// The metadata that decisions depend on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Meta {
+    pub(super) generation: i64,
+    /// Seconds since the Unix epoch.
+    pub(super) created: i64,
+}
+
+/// What an object says, by kind.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Body {
+    Class(Arc<ClassFacts>),
+    Gateway(Arc<GatewayFacts>),
+    Route(Arc<RouteFacts>),
+    Grant(Arc<GrantFacts>),
+    Namespace(Arc<NamespaceFacts>),
+    Service(Arc<ServiceFacts>),
+    Slice(Arc<SliceFacts>),
+    Secret(Arc<SecretFacts>),
+    /// A kind that nothing refers to yet.
+    Unused,
+    /// The object could not be read.
+    Malformed,
+}
+
+/// A reference to an object as a field declares it, defaults filled in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct ObjectRef {
+    pub(super) group: String,
+    pub(super) kind: String,
+    /// The referrer's own when absent.
+    pub(super) namespace: Option<String>,
+    pub(super) name: String,
+}
+
+impl ObjectRef {
+    /// Whether this is a reference to `kind` of the core group.
+    pub(super) fn is_core(&self, kind: &str) -> bool {
+        self.group.is_empty() && self.kind == kind
+    }
+}
+
+/// Parses one object.
+pub(super) fn read(object: &Object, settings: &Settings) -> Fact {
+    let body = match object {
+        Object::GatewayClass(class) => body(class, |class| Body::Class(Arc::new(ClassFacts::read(class)))),
+        Object::Gateway(gateway) => body(gateway, |gateway| Body::Gateway(Arc::new(GatewayFacts::read(gateway)))),
+        Object::HttpRoute(route) => body(route, |body| Body::Route(Arc::new(http::read(&object.id(), body)))),
+        Object::ReferenceGrant(grant) => body(grant, |grant| Body::Grant(Arc::new(GrantFacts::read(grant)))),
+        Object::Namespace(namespace) => body(namespace, |_| Body::Namespace(Arc::new(NamespaceFacts::read(&namespace.metadata)))),
+        Object::Service(service) => body(service, |service| Body::Service(Arc::new(ServiceFacts::read(service)))),
+        Object::EndpointSlice(slice) => {
+            body(slice, |body| Body::Slice(Arc::new(SliceFacts::read(&slice.metadata, body, settings.loopback_endpoints))))
+        }
+        Object::Secret(secret) => body(secret, |secret| Body::Secret(Arc::new(SecretFacts::read(secret)))),
+        Object::ConfigMap(_) => Body::Unused,
+    };
+    let created = object.metadata().creation_timestamp.as_ref().map(|time| time.0.as_second()).unwrap_or_default();
+    let meta = Meta { generation: object.metadata().generation.unwrap_or_default(), created };
+    Fact { meta, body, findings: text_findings(object) }
+}
+
+fn body<T>(object: &Obj<T>, read: impl FnOnce(&T) -> Body) -> Body {
+    object.ok().map_or(Body::Malformed, read)
+}
+
+/// Malformed bodies of every kind; unknown fields of the kinds whose every field we know.
+fn text_findings(object: &Object) -> Vec<Finding> {
+    let finding = |issue| Finding { object: object.id(), scope: Scope::Object, issue };
+    if let Some(malformed) = object.malformed() {
+        return vec![finding(Issue::Malformed { path: malformed.path.clone(), message: malformed.message.clone() })];
+    }
+    match object.kind() {
+        Kind::GatewayClass | Kind::Gateway | Kind::HttpRoute | Kind::ReferenceGrant => {
+            object.unknown().iter().map(|path| finding(Issue::UnknownField { path: path.clone() })).collect()
+        }
+        Kind::Namespace | Kind::Service | Kind::EndpointSlice | Kind::Secret | Kind::ConfigMap => Vec::new(),
+    }
+}
+
+/// The objects that a change of this fact concerns beyond itself: the Service of an EndpointSlice.
+pub(super) fn service_of(id: &ObjectId, fact: &Fact) -> Option<(String, String)> {
+    match &fact.body {
+        Body::Slice(slice) => slice.service.clone().map(|service| (id.namespace.clone(), service)),
+        _ => None,
+    }
+}

@@ -1,0 +1,346 @@
+//! What is computed from what: remembers every outcome with the reads it came from, and recomputes what a change touches.
+//!
+//! Nodes are ordered by tier, and a node only reads nodes of earlier tiers, so taking the first dirty node again and again
+//! computes each at most once per change.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::hash::Hash;
+use std::sync::Arc;
+
+use super::backend::{self, BackendOutcome};
+use super::certificate::{self, CertificateOutcome};
+use super::groups::{self, Claim, Draft, Group};
+use super::reader::{Read, Reader};
+use super::routes::{self, RouteOutcome};
+use super::world::World;
+use super::{Now, Settings};
+use crate::api::Change;
+use crate::model::{BackendId, CertificateId, EdgeId, Kind, ObjectId};
+
+/// One computation.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Node {
+    /// An object's own text, as far as it needs no other.
+    Text(ObjectId),
+    /// A Secret as a certificate.
+    Certificate(CertificateId),
+    /// A Service port.
+    Backend(BackendId),
+    /// A Gateway as it is for itself.
+    Draft(EdgeId),
+    /// A Gateway's listeners.
+    Group(EdgeId),
+    /// A route.
+    Route(ObjectId),
+}
+
+type Memo<K, V> = HashMap<K, Remembered<V>>;
+
+#[derive(Debug)]
+struct Remembered<V> {
+    outcome: Arc<V>,
+    reads: BTreeSet<Read>,
+}
+
+/// All computations with their outcomes.
+#[derive(Debug)]
+pub(super) struct Graph {
+    settings: Arc<Settings>,
+    today: i64,
+    world: World,
+    certificates: Memo<CertificateId, CertificateOutcome>,
+    backends: Memo<BackendId, BackendOutcome>,
+    drafts: Memo<EdgeId, Option<Arc<Draft>>>,
+    /// Which Gateways want an address and port, the oldest first.
+    claims: BTreeMap<Claim, BTreeSet<(i64, EdgeId)>>,
+    groups: Memo<EdgeId, Option<Group>>,
+    routes: Memo<ObjectId, Option<RouteOutcome>>,
+    dependents: HashMap<Read, BTreeSet<Node>>,
+    dirty: BTreeSet<Node>,
+    /// Nodes whose outcome differs since [`Graph::update`] began.
+    changed: BTreeSet<Node>,
+    /// Nodes that nobody may read any more.
+    orphans: BTreeSet<Node>,
+    /// Number of computations since [`Graph::update`] began.
+    computed: usize,
+}
+
+impl Graph {
+    pub(super) fn new(settings: Settings) -> Self {
+        Self {
+            settings: Arc::new(settings),
+            today: 0,
+            world: World::default(),
+            certificates: HashMap::new(),
+            backends: HashMap::new(),
+            drafts: HashMap::new(),
+            claims: BTreeMap::new(),
+            groups: HashMap::new(),
+            routes: HashMap::new(),
+            dependents: HashMap::new(),
+            dirty: BTreeSet::new(),
+            changed: BTreeSet::new(),
+            orphans: BTreeSet::new(),
+            computed: 0,
+        }
+    }
+
+    /// Number of computations that the last update took.
+    pub(super) fn computed(&self) -> usize {
+        self.computed
+    }
+
+    pub(super) fn settings(&self) -> Arc<Settings> {
+        self.settings.clone()
+    }
+
+    pub(super) fn today(&self) -> i64 {
+        self.today
+    }
+
+    pub(super) fn world(&self) -> &World {
+        &self.world
+    }
+
+    /// Takes changes in and recomputes what they touch. Returns the nodes whose outcome differs, in tier order.
+    pub(super) fn update(&mut self, changes: impl IntoIterator<Item = Change>, now: Now) -> BTreeSet<Node> {
+        self.computed = 0;
+        if self.today != now.start_of_day() {
+            self.today = now.start_of_day();
+            self.touch(&Read::Today);
+        }
+        let settings = self.settings.clone();
+        for change in changes {
+            for read in self.world.apply(change, &settings) {
+                if let Read::Object(id) = &read {
+                    self.dirty.insert(Node::Text(id.clone()));
+                    match id.kind {
+                        Kind::Gateway => self.dirty.insert(Node::Draft(edge_of(id))),
+                        Kind::HttpRoute => self.dirty.insert(Node::Route(id.clone())),
+                        _ => false,
+                    };
+                }
+                self.touch(&read);
+            }
+        }
+        while let Some(node) = self.dirty.pop_first() {
+            self.refresh(node);
+        }
+        self.drop_orphans();
+        std::mem::take(&mut self.changed)
+    }
+
+    /// The certificate of a Secret; computed when nobody asked before.
+    pub(super) fn certificate(&mut self, id: &CertificateId) -> Arc<CertificateOutcome> {
+        if let Some(known) = self.certificates.get(id) {
+            return known.outcome.clone();
+        }
+        let (outcome, reads) = self.compute(|reader| certificate::resolve(reader, id));
+        self.remember(Node::Certificate(id.clone()), |graph| &mut graph.certificates, id, (outcome, reads)).1
+    }
+
+    /// A Service port; computed when nobody asked before.
+    pub(super) fn backend(&mut self, id: &BackendId) -> Arc<BackendOutcome> {
+        if let Some(known) = self.backends.get(id) {
+            return known.outcome.clone();
+        }
+        let (outcome, reads) = self.compute(|reader| backend::resolve(reader, id));
+        self.remember(Node::Backend(id.clone()), |graph| &mut graph.backends, id, (outcome, reads)).1
+    }
+
+    /// A Service port that a route refers to.
+    pub(super) fn known_backend(&self, id: &BackendId) -> Option<&Arc<BackendOutcome>> {
+        self.backends.get(id).map(|known| &known.outcome)
+    }
+
+    /// A Gateway as it is for itself, when it is ours.
+    pub(super) fn draft(&self, edge: &EdgeId) -> Option<Arc<Draft>> {
+        self.drafts.get(edge)?.outcome.as_ref().clone()
+    }
+
+    /// The oldest Gateway that wants to listen there.
+    pub(super) fn holder(&self, claim: &Claim) -> Option<&EdgeId> {
+        self.claims.get(claim)?.first().map(|(_, edge)| edge)
+    }
+
+    /// The listeners of a Gateway, when it is ours.
+    pub(super) fn group(&self, edge: &EdgeId) -> Option<&Group> {
+        self.groups.get(edge)?.outcome.as_ref().as_ref()
+    }
+
+    /// A route, when a parent of it is ours.
+    pub(super) fn route(&self, id: &ObjectId) -> Option<&RouteOutcome> {
+        self.routes.get(id)?.outcome.as_ref().as_ref()
+    }
+
+    fn touch(&mut self, read: &Read) {
+        self.dirty.extend(self.dependents.get(read).into_iter().flatten().cloned());
+    }
+
+    fn refresh(&mut self, node: Node) {
+        match &node {
+            Node::Text(_) => {
+                self.changed.insert(node);
+            }
+            Node::Certificate(id) => {
+                let computed = self.compute(|reader| certificate::resolve(reader, id));
+                let (old, new) = self.remember(node.clone(), |graph| &mut graph.certificates, id, computed);
+                if old.as_ref() != Some(&new) {
+                    self.touch(&Read::Certificate(id.clone()));
+                }
+            }
+            Node::Backend(id) => {
+                let computed = self.compute(|reader| backend::resolve(reader, id));
+                let (old, new) = self.remember(node.clone(), |graph| &mut graph.backends, id, computed);
+                if old.is_none_or(|old| old.state != new.state) {
+                    self.touch(&Read::Backend(id.clone()));
+                }
+            }
+            Node::Draft(edge) => {
+                let computed = self.compute(|reader| groups::draft(reader, edge).map(Arc::new));
+                let (old, new) = self.remember(node.clone(), |graph| &mut graph.drafts, edge, computed);
+                self.claim(edge, old.as_deref().and_then(Option::as_deref), new.as_deref());
+                let gone = self.world.get(&gateway_of(edge)).is_none();
+                if gone || old.is_none() {
+                    self.dirty.insert(Node::Group(edge.clone()));
+                } else if old.as_ref() != Some(&new) {
+                    self.touch(&Read::Draft(edge.clone()));
+                }
+                self.forget(gone, &node);
+            }
+            Node::Group(edge) => {
+                let computed = self.compute(|reader| groups::settle(reader, edge));
+                let (old, new) = self.remember(node.clone(), |graph| &mut graph.groups, edge, computed);
+                let points = |group: &Option<Group>| group.as_ref().map(|group| group.points.clone());
+                if old.as_deref().and_then(points) != points(&new) {
+                    self.touch(&Read::Group(edge.clone()));
+                }
+                let gone = self.world.get(&gateway_of(edge)).is_none();
+                self.forget(gone, &node);
+            }
+            Node::Route(id) => {
+                let computed = self.compute(|reader| routes::translate(reader, id));
+                self.remember(node.clone(), |graph| &mut graph.routes, id, computed);
+                let gone = self.world.get(id).is_none();
+                self.forget(gone, &node);
+            }
+        }
+    }
+
+    /// Takes back what a Gateway wanted before, and notes what it wants now.
+    fn claim(&mut self, edge: &EdgeId, old: Option<&Draft>, new: Option<&Draft>) {
+        let entries = |draft: Option<&Draft>| -> BTreeSet<_> {
+            let entry = |draft: &Draft| (draft.meta.created, edge.clone());
+            draft.into_iter().flat_map(|draft| draft.claims().into_iter().map(move |claim| (claim, entry(draft)))).collect()
+        };
+        let (old, new) = (entries(old), entries(new));
+        for (claim, entry) in old.difference(&new) {
+            let entries = self.claims.entry(*claim).or_default();
+            entries.remove(entry);
+            if entries.is_empty() {
+                self.claims.remove(claim);
+            }
+            self.touch(&Read::Claim(*claim));
+        }
+        for (claim, entry) in new.difference(&old) {
+            self.claims.entry(*claim).or_default().insert(entry.clone());
+            self.touch(&Read::Claim(*claim));
+        }
+    }
+
+    fn compute<V>(&mut self, translate: impl FnOnce(&mut Reader<'_>) -> V) -> (V, BTreeSet<Read>) {
+        self.computed += 1;
+        let mut reader = Reader::new(self);
+        let outcome = translate(&mut reader);
+        (outcome, reader.into_reads())
+    }
+
+    /// Keeps an outcome and indexes its reads. Returns the outcome before, if there was one, and now.
+    fn remember<K: Eq + Hash + Clone, V: PartialEq>(
+        &mut self,
+        node: Node,
+        memo: fn(&mut Self) -> &mut Memo<K, V>,
+        key: &K,
+        (outcome, reads): (V, BTreeSet<Read>),
+    ) -> (Option<Arc<V>>, Arc<V>) {
+        let old = memo(self).remove(key);
+        let before = old.as_ref().map(|old| &old.reads);
+        self.index(&node, before, &reads);
+        let old = old.map(|old| old.outcome);
+        let outcome = match &old {
+            Some(same) if **same == outcome => same.clone(),
+            _ => {
+                self.changed.insert(node);
+                Arc::new(outcome)
+            }
+        };
+        memo(self).insert(key.clone(), Remembered { outcome: outcome.clone(), reads });
+        (old, outcome)
+    }
+
+    fn index(&mut self, node: &Node, before: Option<&BTreeSet<Read>>, after: &BTreeSet<Read>) {
+        for read in before.into_iter().flatten().filter(|read| !after.contains(read)) {
+            let Some(nodes) = self.dependents.get_mut(read) else { continue };
+            nodes.remove(node);
+            if nodes.is_empty() {
+                self.dependents.remove(read);
+                match read {
+                    Read::Certificate(id) => self.orphans.insert(Node::Certificate(id.clone())),
+                    Read::Backend(id) => self.orphans.insert(Node::Backend(id.clone())),
+                    _ => false,
+                };
+            }
+        }
+        for read in after.iter().filter(|read| before.is_none_or(|before| !before.contains(read))) {
+            self.dependents.entry(read.clone()).or_default().insert(node.clone());
+        }
+    }
+
+    fn forget(&mut self, gone: bool, node: &Node) {
+        if !gone {
+            return;
+        }
+        let reads = match node {
+            Node::Text(_) => None,
+            Node::Certificate(id) => self.certificates.remove(id).map(|known| known.reads),
+            Node::Backend(id) => self.backends.remove(id).map(|known| known.reads),
+            Node::Draft(edge) => self.drafts.remove(edge).map(|known| known.reads),
+            Node::Group(edge) => self.groups.remove(edge).map(|known| known.reads),
+            Node::Route(id) => self.routes.remove(id).map(|known| known.reads),
+        };
+        self.index(node, reads.as_ref(), &BTreeSet::new());
+        self.changed.insert(node.clone());
+    }
+
+    fn drop_orphans(&mut self) {
+        while let Some(node) = self.orphans.pop_first() {
+            let read = match &node {
+                Node::Certificate(id) => Read::Certificate(id.clone()),
+                Node::Backend(id) => Read::Backend(id.clone()),
+                Node::Text(_) | Node::Draft(_) | Node::Group(_) | Node::Route(_) => continue,
+            };
+            let unread = !self.dependents.contains_key(&read);
+            self.forget(unread, &node);
+        }
+    }
+
+    /// Whether nothing is known and nothing remembered.
+    pub(super) fn is_empty(&self) -> bool {
+        self.world.is_empty()
+            && self.certificates.is_empty()
+            && self.backends.is_empty()
+            && self.drafts.is_empty()
+            && self.claims.is_empty()
+            && self.groups.is_empty()
+            && self.routes.is_empty()
+            && self.dependents.is_empty()
+    }
+}
+
+fn gateway_of(edge: &EdgeId) -> ObjectId {
+    ObjectId::new(Kind::Gateway, &edge.namespace, &edge.name)
+}
+
+fn edge_of(gateway: &ObjectId) -> EdgeId {
+    EdgeId { namespace: gateway.namespace.clone(), name: gateway.name.clone() }
+}

@@ -1,0 +1,151 @@
+//! Objects become snapshots and reports. Pure: no client, no clock, no I/O.
+//!
+//! Three tiers: [`facts`] (one object, parsed), [`groups`] (what only a Gateway's listeners together decide) with the routes
+//! attached to them, and [`rendering`] (keyed resources and reports). The `graph` between them remembers each outcome with
+//! the reads it came from, so that a change costs what depends on it. From scratch or step by step, in any order, the same
+//! objects give the same snapshots and reports (`tests/properties.rs`).
+
+mod backend;
+mod certificate;
+mod facts;
+mod features;
+mod grant;
+mod graph;
+mod groups;
+mod reader;
+mod rendering;
+mod routes;
+mod selector;
+#[cfg(test)]
+mod tests;
+mod world;
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use self::graph::Graph;
+use self::rendering::Rendering;
+use crate::api::Change;
+use crate::model::{EdgeId, ObjectId};
+use crate::report::ObjectReport;
+use crate::snapshot::{Delta, Snapshot};
+
+const SECONDS_PER_DAY: i64 = 86_400;
+
+/// What translation depends on besides objects.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// GatewayClasses with this `spec.controllerName` are ours.
+    pub controller_name: String,
+    /// Whether endpoints on loopback addresses are accepted: in standalone mode only.
+    pub loopback_endpoints: bool,
+    /// Address of Gateways that request none.
+    pub default_address: Option<IpAddr>,
+    /// Whether all edges are on one host, so that two cannot have one address and port: in standalone mode only.
+    pub shared_host: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            controller_name: "kakehi.dev/gateway-controller".to_owned(),
+            loopback_endpoints: false,
+            default_address: None,
+            shared_host: false,
+        }
+    }
+}
+
+/// The time that validity of certificates is judged by, as coarse as a day: same objects on the same day, same snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Now(i64);
+
+impl Now {
+    /// The day of a time in seconds since the Unix epoch.
+    pub fn from_unix(seconds: i64) -> Self {
+        Self(seconds.div_euclid(SECONDS_PER_DAY))
+    }
+
+    fn start_of_day(self) -> i64 {
+        self.0.saturating_mul(SECONDS_PER_DAY)
+    }
+}
+
+/// An edge as translation knows it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Edge {
+    /// What it must hold.
+    pub snapshot: Snapshot,
+    /// What else concerns it.
+    pub data: EdgeData,
+}
+
+/// What concerns an edge besides its snapshot.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EdgeData {
+    /// Addresses that it is to be reached at, from the Gateway or the default.
+    pub addresses: Vec<IpAddr>,
+}
+
+/// What happened to an edge.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EdgeChange {
+    /// It is new or different.
+    Set {
+        /// From the snapshot before (empty for a new edge) to the one now.
+        delta: Delta,
+        /// The edge now.
+        edge: Edge,
+    },
+    /// Its Gateway is gone or not ours any more.
+    Gone,
+}
+
+/// What differs after objects have changed.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Changes {
+    /// Edges.
+    pub edges: BTreeMap<EdgeId, EdgeChange>,
+    /// Reports; none for an object that has no report any more.
+    pub reports: BTreeMap<ObjectId, Option<Arc<ObjectReport>>>,
+    /// Number of routes, Gateways, Service ports and certificates that were computed anew.
+    pub computed: usize,
+}
+
+/// Translates objects, remembering everything, so that a change costs what depends on it.
+#[derive(Debug)]
+pub struct Translator {
+    graph: Graph,
+    rendering: Rendering,
+}
+
+impl Translator {
+    /// A translator that knows no object yet.
+    pub fn new(settings: Settings) -> Self {
+        Self { graph: Graph::new(settings), rendering: Rendering::default() }
+    }
+
+    /// Takes changes of objects in, all before anything is decided, and says what differs.
+    ///
+    /// Call it without changes once a day for certificates that expire.
+    pub fn apply(&mut self, changes: impl IntoIterator<Item = Change>, now: Now) -> Changes {
+        let changed = self.graph.update(changes, now);
+        self.rendering.update(&self.graph, changed)
+    }
+
+    /// Every edge.
+    pub fn edges(&self) -> impl Iterator<Item = (&EdgeId, &Edge)> {
+        self.rendering.edges()
+    }
+
+    /// Every report.
+    pub fn reports(&self) -> &BTreeMap<ObjectId, Arc<ObjectReport>> {
+        self.rendering.reports()
+    }
+
+    /// Whether no object is known, and nothing is remembered of any.
+    pub fn is_empty(&self) -> bool {
+        self.graph.is_empty() && self.rendering.is_empty()
+    }
+}

@@ -1,0 +1,135 @@
+//! The one way to look something up. What was read, found or not, is recorded: the records are the dependency index.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::Settings;
+use super::backend::BackendState;
+use super::certificate::CertificateOutcome;
+use super::facts::{Body, Fact, GrantFacts, NamespaceFacts, SecretFacts, ServiceFacts, SliceFacts};
+use super::graph::Graph;
+use super::groups::{AttachPoint, Claim, Draft};
+use crate::model::{BackendId, CertificateId, EdgeId, Kind, ObjectId};
+
+/// Something that was looked up, whether it was there or not.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Read {
+    /// One object.
+    Object(ObjectId),
+    /// All ReferenceGrants of a namespace.
+    Grants(String),
+    /// All EndpointSlices of a Service: namespace and name.
+    Slices(String, String),
+    /// The day.
+    Today,
+    /// A certificate made of a Secret.
+    Certificate(CertificateId),
+    /// What a Service port is to a route: not its endpoints, but whether there are any.
+    Backend(BackendId),
+    /// A Gateway as it is for itself.
+    Draft(EdgeId),
+    /// Which Gateways want an address and port.
+    Claim(Claim),
+    /// What a Gateway's listeners are to a route.
+    Group(EdgeId),
+}
+
+/// Looks things up for one computation.
+pub(super) struct Reader<'a> {
+    graph: &'a mut Graph,
+    reads: BTreeSet<Read>,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(graph: &'a mut Graph) -> Self {
+        Self { graph, reads: BTreeSet::new() }
+    }
+
+    /// Everything that was read.
+    pub(super) fn into_reads(self) -> BTreeSet<Read> {
+        self.reads
+    }
+
+    /// Settings do not change while a translator lives, so they are no record.
+    pub(super) fn settings(&self) -> Arc<Settings> {
+        self.graph.settings()
+    }
+
+    /// Start of the day, in seconds since the Unix epoch.
+    pub(super) fn today(&mut self) -> i64 {
+        self.reads.insert(Read::Today);
+        self.graph.today()
+    }
+
+    /// One object.
+    pub(super) fn fact(&mut self, id: &ObjectId) -> Option<&Fact> {
+        self.reads.insert(Read::Object(id.clone()));
+        self.graph.world().get(id)
+    }
+
+    /// A Service.
+    pub(super) fn service(&mut self, namespace: &str, name: &str) -> Option<Arc<ServiceFacts>> {
+        match &self.fact(&ObjectId::new(Kind::Service, namespace, name))?.body {
+            Body::Service(service) => Some(service.clone()),
+            _ => None,
+        }
+    }
+
+    /// A Secret.
+    pub(super) fn secret(&mut self, namespace: &str, name: &str) -> Option<Arc<SecretFacts>> {
+        match &self.fact(&ObjectId::new(Kind::Secret, namespace, name))?.body {
+            Body::Secret(secret) => Some(secret.clone()),
+            _ => None,
+        }
+    }
+
+    /// A Namespace. One that is implied by its objects has the label with its name.
+    pub(super) fn namespace(&mut self, name: &str) -> Arc<NamespaceFacts> {
+        match self.fact(&ObjectId::new(Kind::Namespace, "", name)).map(|fact| &fact.body) {
+            Some(Body::Namespace(namespace)) => namespace.clone(),
+            _ => Arc::new(NamespaceFacts::default().named(name)),
+        }
+    }
+
+    /// The ReferenceGrants of a namespace.
+    pub(super) fn grants(&mut self, namespace: &str) -> Vec<Arc<GrantFacts>> {
+        self.reads.insert(Read::Grants(namespace.to_owned()));
+        self.graph.world().grants(namespace)
+    }
+
+    /// The EndpointSlices of a Service, by name.
+    pub(super) fn slices(&mut self, namespace: &str, service: &str) -> Vec<(ObjectId, Arc<SliceFacts>)> {
+        self.reads.insert(Read::Slices(namespace.to_owned(), service.to_owned()));
+        self.graph.world().slices(namespace, service)
+    }
+
+    /// The certificate of a Secret.
+    pub(super) fn certificate(&mut self, id: &CertificateId) -> Arc<CertificateOutcome> {
+        self.reads.insert(Read::Certificate(id.clone()));
+        self.graph.certificate(id)
+    }
+
+    /// What a Service port is to a route.
+    pub(super) fn backend(&mut self, id: &BackendId) -> BackendState {
+        self.reads.insert(Read::Backend(id.clone()));
+        self.graph.backend(id).state.clone()
+    }
+
+    /// A Gateway of ours as it is for itself.
+    pub(super) fn draft(&mut self, edge: &EdgeId) -> Option<Arc<Draft>> {
+        self.reads.insert(Read::Draft(edge.clone()));
+        self.graph.draft(edge)
+    }
+
+    /// The oldest Gateway of ours that wants to listen there.
+    pub(super) fn holder(&mut self, claim: &Claim) -> Option<EdgeId> {
+        self.reads.insert(Read::Claim(*claim));
+        self.graph.holder(claim).cloned()
+    }
+
+    /// The listeners of a Gateway of ours.
+    pub(super) fn listeners(&mut self, edge: &EdgeId) -> Option<Arc<Vec<AttachPoint>>> {
+        self.reads.insert(Read::Group(edge.clone()));
+        self.graph.group(edge).map(|group| group.points.clone())
+    }
+}

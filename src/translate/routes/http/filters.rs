@@ -1,0 +1,161 @@
+//! Filters of HTTPRoute rules and of their backend references.
+
+use crate::api::httproutes::{
+    HttpRouteRulesBackendRefsFilters as BackendFilter, HttpRouteRulesBackendRefsFiltersType as BackendFilterType,
+    HttpRouteRulesFilters as RuleFilter, HttpRouteRulesFiltersRequestRedirect as RedirectFilter,
+    HttpRouteRulesFiltersRequestRedirectPathType as RedirectPathType, HttpRouteRulesFiltersRequestRedirectScheme as RedirectScheme,
+    HttpRouteRulesFiltersType as RuleFilterType, HttpRouteRulesFiltersUrlRewrite as RewriteFilter,
+    HttpRouteRulesFiltersUrlRewritePathType as RewritePathType,
+};
+use crate::model::{Filter, HeaderEdit, Hostname, Redirect, Rewrite, Scheme};
+use crate::report::Issue;
+use crate::translate::routes::{headers, paths, shorten};
+
+/// Redirect statuses of Gateway API.
+const STATUSES: &[i64] = &[301, 302, 303, 307, 308];
+
+/// What a list of filters comes to.
+#[derive(Default)]
+pub(super) struct Filters {
+    pub(super) filters: Vec<Filter>,
+    pub(super) redirect: Option<Redirect>,
+    pub(super) issues: Vec<Issue>,
+}
+
+/// The pairs of one list of a header modifier. Each place has its own generated types of one shape.
+macro_rules! pairs {
+    ($list:expr) => {
+        $list.iter().flatten().map(|header| (header.name.as_str(), header.value.as_str()))
+    };
+}
+
+/// A header modifier of either place.
+macro_rules! edit {
+    ($modifier:expr) => {
+        $modifier
+            .as_ref()
+            .map(|modifier| headers::edit(pairs!(modifier.set), pairs!(modifier.add), modifier.remove.iter().flatten().map(String::as_str)))
+    };
+}
+
+impl Filters {
+    /// The filters of a rule.
+    pub(super) fn of_rule(declared: &[RuleFilter]) -> Self {
+        let mut all = Self::default();
+        for filter in declared {
+            match filter.r#type {
+                RuleFilterType::RequestHeaderModifier => {
+                    all.edit("RequestHeaderModifier", edit!(filter.request_header_modifier), Filter::RequestHeaders);
+                }
+                RuleFilterType::ResponseHeaderModifier => {
+                    all.edit("ResponseHeaderModifier", edit!(filter.response_header_modifier), Filter::ResponseHeaders);
+                }
+                RuleFilterType::RequestRedirect => all.redirect(filter.request_redirect.as_ref()),
+                RuleFilterType::UrlRewrite => all.rewrite(filter.url_rewrite.as_ref()),
+                RuleFilterType::RequestMirror => all.unsupported("RequestMirror"),
+                RuleFilterType::ExtensionRef => all.unsupported("ExtensionRef"),
+                RuleFilterType::Cors => all.unsupported("CORS"),
+                RuleFilterType::ExternalAuth => all.unsupported("ExternalAuth"),
+            }
+        }
+        all
+    }
+
+    /// The filters of a backend reference: header modifiers only.
+    pub(super) fn of_backend(declared: &[BackendFilter]) -> Self {
+        let mut all = Self::default();
+        for filter in declared {
+            match filter.r#type {
+                BackendFilterType::RequestHeaderModifier => {
+                    all.edit("RequestHeaderModifier", edit!(filter.request_header_modifier), Filter::RequestHeaders);
+                }
+                BackendFilterType::ResponseHeaderModifier => {
+                    all.edit("ResponseHeaderModifier", edit!(filter.response_header_modifier), Filter::ResponseHeaders);
+                }
+                BackendFilterType::RequestRedirect => all.unsupported("RequestRedirect"),
+                BackendFilterType::UrlRewrite => all.unsupported("URLRewrite"),
+                BackendFilterType::RequestMirror => all.unsupported("RequestMirror"),
+                BackendFilterType::ExtensionRef => all.unsupported("ExtensionRef"),
+                BackendFilterType::Cors => all.unsupported("CORS"),
+                BackendFilterType::ExternalAuth => all.unsupported("ExternalAuth"),
+            }
+        }
+        all
+    }
+
+    fn unsupported(&mut self, filter: &str) {
+        self.issues.push(Issue::UnsupportedFilter { filter: filter.to_owned() });
+    }
+
+    fn edit(&mut self, filter: &str, edit: Option<(HeaderEdit, Vec<Issue>)>, wrap: fn(HeaderEdit) -> Filter) {
+        match edit {
+            Some((edit, issues)) => {
+                self.filters.push(wrap(edit));
+                self.issues.extend(issues);
+            }
+            None => self.issues.push(Issue::EmptyFilter { filter: filter.to_owned() }),
+        }
+    }
+
+    fn redirect(&mut self, declared: Option<&RedirectFilter>) {
+        let Some(declared) = declared else { return self.issues.push(Issue::EmptyFilter { filter: "RequestRedirect".into() }) };
+        if self.redirect.is_some() {
+            self.issues.push(Issue::IncompatibleFilters { first: "RequestRedirect".into(), second: "RequestRedirect".into() });
+        }
+        match redirect(declared) {
+            Ok(redirect) => self.redirect = Some(redirect),
+            Err(issue) => self.issues.push(issue),
+        }
+    }
+
+    fn rewrite(&mut self, declared: Option<&RewriteFilter>) {
+        match declared.map(rewrite) {
+            Some(Ok(rewrite)) => self.filters.push(Filter::Rewrite(rewrite)),
+            Some(Err(issue)) => self.issues.push(issue),
+            None => self.issues.push(Issue::EmptyFilter { filter: "URLRewrite".into() }),
+        }
+    }
+}
+
+fn redirect(declared: &RedirectFilter) -> Result<Redirect, Issue> {
+    let status = declared.status_code.unwrap_or(302);
+    let invalid = |field: &str, value: String| Issue::InvalidValue { field: field.to_owned(), value };
+    let port = match declared.port.map(u16::try_from) {
+        Some(Ok(port)) if port > 0 => Some(port),
+        Some(_) => return Err(invalid("requestRedirect.port", declared.port.unwrap_or_default().to_string())),
+        None => None,
+    };
+    let path = declared.path.as_ref().map(|path| match path.r#type {
+        RedirectPathType::ReplaceFullPath => paths::full(path.replace_full_path.as_deref().unwrap_or_default()),
+        RedirectPathType::ReplacePrefixMatch => paths::replaced_prefix(path.replace_prefix_match.as_deref().unwrap_or_default()),
+    });
+    Ok(Redirect {
+        scheme: declared.scheme.as_ref().map(|scheme| match scheme {
+            RedirectScheme::Http => Scheme::Http,
+            RedirectScheme::Https => Scheme::Https,
+        }),
+        hostname: declared.hostname.as_deref().map(hostname).transpose()?,
+        port,
+        path: path.transpose()?,
+        status: u16::try_from(status)
+            .ok()
+            .filter(|_| STATUSES.contains(&status))
+            .ok_or_else(|| invalid("requestRedirect.statusCode", status.to_string()))?,
+    })
+}
+
+fn rewrite(declared: &RewriteFilter) -> Result<Rewrite, Issue> {
+    let path = declared.path.as_ref().map(|path| match path.r#type {
+        RewritePathType::ReplaceFullPath => paths::full(path.replace_full_path.as_deref().unwrap_or_default()),
+        RewritePathType::ReplacePrefixMatch => paths::replaced_prefix(path.replace_prefix_match.as_deref().unwrap_or_default()),
+    });
+    Ok(Rewrite { hostname: declared.hostname.as_deref().map(hostname).transpose()?, path: path.transpose()? })
+}
+
+/// A hostname without wildcard (`PreciseHostname`).
+fn hostname(text: &str) -> Result<String, Issue> {
+    match Hostname::parse(text) {
+        Ok(Hostname::Exact(name)) => Ok(name),
+        _ => Err(Issue::InvalidValue { field: "hostname".into(), value: shorten(text) }),
+    }
+}

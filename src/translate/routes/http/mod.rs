@@ -1,0 +1,154 @@
+//! HTTPRoute: parsed into the common vocabulary. The only place that knows its types.
+
+mod filters;
+mod matches;
+
+use self::filters::Filters;
+use super::{BackendFacts, RouteFacts, RuleAction, RuleFacts, shorten};
+use crate::api::HttpRoute;
+use crate::api::httproutes::{HttpRouteParentRefs, HttpRouteRules, HttpRouteRulesBackendRefs};
+use crate::model::{Filter, Hostname, ListenerName, Match, ObjectId, PathMatch, PathModifier, Redirect, Rewrite};
+use crate::report::{Issue, ParentRef, RouteKind, Scope, Severity};
+use crate::translate::facts::{GATEWAY_GROUP, ObjectRef};
+
+/// Largest weight (`HTTPBackendRef.weight`).
+const MAX_WEIGHT: i32 = 1_000_000;
+
+/// Parses a route.
+pub(crate) fn read(id: &ObjectId, route: &HttpRoute) -> RouteFacts {
+    let spec = &route.spec;
+    let (hostnames, mut issues) = hostnames(spec.hostnames.as_deref().unwrap_or_default());
+    if spec.use_default_gateways.is_some() {
+        issues.push((Scope::Object, Issue::UnsupportedField { field: "spec.useDefaultGateways".into() }));
+    }
+    // The default of `spec.rules`, a rule that takes everything, for objects that no schema defaulted.
+    let default = [HttpRouteRules::default()];
+    let declared = spec.rules.as_deref().filter(|rules| !rules.is_empty()).unwrap_or(&default);
+    let mut rules = Vec::with_capacity(declared.len());
+    for (index, declared) in declared.iter().enumerate() {
+        let (parsed, found) = rule(index, declared);
+        rules.push(parsed);
+        issues.extend(found);
+    }
+    RouteFacts {
+        kind: RouteKind { group: GATEWAY_GROUP.to_owned(), kind: id.kind.name().to_owned() },
+        parents: spec.parent_refs.iter().flatten().map(parent).collect(),
+        hostnames,
+        rules,
+        issues,
+    }
+}
+
+fn parent(parent: &HttpRouteParentRefs) -> ParentRef {
+    ParentRef {
+        group: parent.group.clone(),
+        kind: parent.kind.clone(),
+        namespace: parent.namespace.clone(),
+        name: parent.name.clone(),
+        section_name: parent.section_name.clone().map(ListenerName),
+        port: parent.port,
+    }
+}
+
+/// Declared hostnames, each once. One that cannot be read bars the whole route: without it the route would take more
+/// hosts than it asks for, or none.
+fn hostnames(declared: &[String]) -> (Vec<Hostname>, Vec<(Scope, Issue)>) {
+    let mut hostnames = Vec::new();
+    let mut issues = Vec::new();
+    for text in declared {
+        match Hostname::parse(text) {
+            Ok(hostname) if hostname != Hostname::Any => {
+                if !hostnames.contains(&hostname) {
+                    hostnames.push(hostname);
+                }
+            }
+            _ => issues.push((Scope::Object, Issue::InvalidHostname { hostname: shorten(text) })),
+        }
+    }
+    if declared.is_empty() {
+        hostnames.push(Hostname::Any);
+    }
+    (hostnames, issues)
+}
+
+fn rule(index: usize, declared: &HttpRouteRules) -> (RuleFacts, Vec<(Scope, Issue)>) {
+    let (matches, mut found) = matches::all(declared.matches.as_deref().unwrap_or_default());
+    let Filters { filters, redirect, issues } = Filters::of_rule(declared.filters.as_deref().unwrap_or_default());
+    found.extend(issues);
+    found.extend(exclusions(declared, &matches, &filters, redirect.as_ref()));
+    for (field, used) in [
+        ("timeouts", declared.timeouts.is_some()),
+        ("retry", declared.retry.is_some()),
+        ("sessionPersistence", declared.session_persistence.is_some()),
+    ] {
+        if used {
+            found.push(Issue::UnsupportedField { field: field.to_owned() });
+        }
+    }
+    let mut issues = Vec::new();
+    let mut backends = Vec::new();
+    for (number, reference) in declared.backend_refs.iter().flatten().enumerate() {
+        match backend(reference) {
+            Ok((backend, of_backend)) => {
+                backends.push(backend);
+                issues.extend(of_backend.into_iter().map(|issue| (Scope::Rule { rule: index, backend: Some(number) }, issue)));
+            }
+            Err(issue) => found.push(issue),
+        }
+    }
+    let action = match redirect {
+        _ if is_broken(&found) => RuleAction::Broken,
+        Some(redirect) => RuleAction::Redirect(redirect),
+        None => RuleAction::Forward(backends),
+    };
+    issues.extend(found.into_iter().map(|issue| (Scope::Rule { rule: index, backend: None }, issue)));
+    (RuleFacts { name: declared.name.clone(), matches, filters, action }, issues)
+}
+
+fn is_broken(issues: &[Issue]) -> bool {
+    issues.iter().any(|issue| issue.severity() == Severity::Error)
+}
+
+/// What cannot stand together in one rule.
+fn exclusions(declared: &HttpRouteRules, matches: &[Match], filters: &[Filter], redirect: Option<&Redirect>) -> Vec<Issue> {
+    let mut issues = Vec::new();
+    let mut exclude = |first: &str, second: &str| issues.push(Issue::IncompatibleFilters { first: first.into(), second: second.into() });
+    let rewrites = filters.iter().filter(|filter| matches!(filter, Filter::Rewrite(_))).count();
+    if redirect.is_some() && rewrites > 0 {
+        exclude("RequestRedirect", "URLRewrite");
+    }
+    if rewrites > 1 {
+        exclude("URLRewrite", "URLRewrite");
+    }
+    if redirect.is_some() && declared.backend_refs.as_ref().is_some_and(|backends| !backends.is_empty()) {
+        exclude("RequestRedirect", "backendRefs");
+    }
+    let modifier = redirect.and_then(|redirect| redirect.path.as_ref()).or_else(|| {
+        filters.iter().find_map(|filter| match filter {
+            Filter::Rewrite(Rewrite { path, .. }) => path.as_ref(),
+            _ => None,
+        })
+    });
+    let only_prefixes = matches.iter().all(|matched| matches!(matched.path, PathMatch::Prefix(_)));
+    if matches!(modifier, Some(PathModifier::Prefix(_))) && !only_prefixes {
+        exclude("ReplacePrefixMatch", "matches other than PathPrefix");
+    }
+    issues
+}
+
+/// A backend reference and remarks on it, or what bars the whole rule.
+fn backend(declared: &HttpRouteRulesBackendRefs) -> Result<(BackendFacts, Vec<Issue>), Issue> {
+    let weight = declared.weight.unwrap_or(1);
+    let weight = match u32::try_from(weight) {
+        Ok(valid) if weight <= MAX_WEIGHT => valid,
+        _ => return Err(Issue::InvalidValue { field: "backendRefs.weight".into(), value: weight.to_string() }),
+    };
+    let Filters { filters, issues, .. } = Filters::of_backend(declared.filters.as_deref().unwrap_or_default());
+    let reference = ObjectRef {
+        group: declared.group.clone().unwrap_or_default(),
+        kind: declared.kind.clone().unwrap_or_else(|| "Service".to_owned()),
+        namespace: declared.namespace.clone(),
+        name: declared.name.clone(),
+    };
+    Ok((BackendFacts { reference, port: declared.port, weight, filters, broken: is_broken(&issues) }, issues))
+}

@@ -1,0 +1,155 @@
+//! A route becomes its share of every edge that it is attached to, and its report.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::attach::{self, Accepted};
+use super::{BackendFacts, RouteFacts, RuleAction, RuleFacts, resolve};
+use crate::model::{Action, Attachment, BackendId, BackendTarget, EdgeId, ListenerName, ObjectId, Route, Rule};
+use crate::report::{Finding, Issue, ObjectReport, ParentReport, Scope, Severity, Verdict};
+use crate::snapshot::Resource;
+use crate::translate::facts::{Body, Fact};
+use crate::translate::grant::Referrer;
+use crate::translate::reader::Reader;
+
+/// A route with at least one parent of ours.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct RouteOutcome {
+    pub(crate) report: Arc<ObjectReport>,
+    pub(crate) shares: BTreeMap<EdgeId, Share>,
+}
+
+/// What a route brings to one edge.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Share {
+    /// For the snapshot; none when none of its listeners serves.
+    pub(crate) route: Option<Arc<Resource>>,
+    /// Listeners that count it.
+    pub(crate) attached: BTreeSet<ListenerName>,
+    /// Backends that the route forwards to.
+    pub(crate) backends: BTreeSet<BackendId>,
+}
+
+/// Translates a route; none when it does not exist, cannot be read, or no parent of it is ours.
+pub(crate) fn translate(reader: &mut Reader<'_>, id: &ObjectId) -> Option<RouteOutcome> {
+    let Fact { meta, body, findings } = reader.fact(id)?.clone();
+    let Body::Route(facts) = body else { return None };
+    let attached = attach_all(reader, id, &facts);
+    if attached.parents.is_empty() {
+        return None;
+    }
+    let mut issues: Vec<_> = findings.into_iter().map(|finding| (finding.scope, finding.issue)).collect();
+    issues.extend(facts.issues.iter().cloned());
+    issues.extend(attached.issues);
+    let (rules, of_rules) = rules(reader, id, &facts);
+    issues.extend(of_rules);
+
+    let counts = counts(&facts);
+    let backends: BTreeSet<_> = rules.iter().flat_map(backends_of).cloned().collect();
+    let shares = attached.listeners.into_iter().map(|(edge, listeners)| {
+        let serving = listeners.values().filter(|(serving, _)| *serving).map(|(_, attachment)| attachment.clone());
+        let attachments: Vec<_> = serving.collect();
+        let route = Route { id: id.clone(), created: meta.created, attachments, rules: rules.clone() };
+        let served = !route.attachments.is_empty() && !route.rules.is_empty();
+        let share = Share {
+            attached: if counts { listeners.into_keys().collect() } else { BTreeSet::new() },
+            backends: if served { backends.clone() } else { BTreeSet::new() },
+            route: served.then(|| Arc::new(Resource::Route(route))),
+        };
+        (edge, share)
+    });
+    let shares = shares.collect();
+    let mut findings: Vec<_> = issues.into_iter().map(|(scope, issue)| Finding { object: id.clone(), scope, issue }).collect();
+    findings.sort();
+    findings.dedup();
+    let verdict = Verdict::Route { parents: attached.parents, rules: facts.rules.len() };
+    let report = Arc::new(ObjectReport { id: id.clone(), generation: meta.generation, findings, verdict });
+    Some(RouteOutcome { report, shares })
+}
+
+/// Attachments of one edge: whether the listener serves, and the hostnames.
+type Listeners = BTreeMap<ListenerName, (bool, Attachment)>;
+
+#[derive(Default)]
+struct Attached {
+    parents: Vec<ParentReport>,
+    issues: Vec<(Scope, Issue)>,
+    listeners: BTreeMap<EdgeId, Listeners>,
+}
+
+fn attach_all(reader: &mut Reader<'_>, id: &ObjectId, facts: &RouteFacts) -> Attached {
+    let mut all = Attached::default();
+    // A route that is refused as a whole has parents, and attaches to none.
+    let refused = facts.issues.iter().any(|(scope, issue)| *scope == Scope::Object && issue.severity() == Severity::Error);
+    for parent in &facts.parents {
+        let Some(edge) = attach::gateway(parent, &id.namespace) else { continue };
+        let Some(points) = reader.listeners(&edge) else { continue };
+        let accepted = attach::attach(reader, (id, facts), (parent, &edge), &points);
+        all.parents.push(ParentReport { parent: parent.clone(), edge: edge.clone() });
+        match accepted {
+            Err(issue) => all.issues.push((Scope::Parent(parent.clone()), issue)),
+            Ok(_) if refused => {}
+            Ok(accepted) => {
+                let served = accepted.iter().any(|Accepted { point, .. }| point.serving);
+                for Accepted { point, hostnames } in accepted {
+                    if !served {
+                        let issue = Issue::ListenerNotServing { listener: point.name.clone() };
+                        all.issues.push((Scope::Parent(parent.clone()), issue));
+                    }
+                    let attachment = Attachment { listener: point.name.clone(), hostnames };
+                    all.listeners.entry(edge.clone()).or_default().insert(point.name.clone(), (point.serving, attachment));
+                }
+            }
+        }
+    }
+    all
+}
+
+/// Whether listeners count the route: at least one rule of it can be served (`Accepted` is not False for all of it).
+fn counts(facts: &RouteFacts) -> bool {
+    facts.rules.iter().any(|rule| !matches!(rule.action, RuleAction::Broken))
+}
+
+fn rules(reader: &mut Reader<'_>, id: &ObjectId, facts: &RouteFacts) -> (Vec<Rule>, Vec<(Scope, Issue)>) {
+    let referrer = Referrer { kind: &facts.kind, namespace: &id.namespace };
+    let mut issues = Vec::new();
+    let mut rules = Vec::with_capacity(facts.rules.len());
+    for (index, rule) in facts.rules.iter().enumerate() {
+        let RuleFacts { name, matches, filters, action } = rule;
+        let (filters, action) = match action {
+            RuleAction::Broken => (Vec::new(), Action::Answer(500)),
+            RuleAction::Redirect(redirect) => (filters.clone(), Action::Redirect(redirect.clone())),
+            RuleAction::Forward(backends) => {
+                let (action, of_backends) = forward(reader, &referrer, backends);
+                issues.extend(of_backends.into_iter().map(|(backend, issue)| (Scope::Rule { rule: index, backend: Some(backend) }, issue)));
+                (filters.clone(), action)
+            }
+        };
+        if !matches.is_empty() {
+            rules.push(Rule { name: name.clone(), matches: matches.clone(), filters, action });
+        }
+    }
+    (rules, issues)
+}
+
+fn forward(reader: &mut Reader<'_>, referrer: &Referrer<'_>, backends: &[BackendFacts]) -> (Action, Vec<(usize, Issue)>) {
+    let mut issues = Vec::new();
+    let mut references = Vec::with_capacity(backends.len());
+    for (number, backend) in backends.iter().enumerate() {
+        let (reference, issue) = resolve::resolve(reader, referrer, backend);
+        references.push(reference);
+        issues.extend(issue.map(|issue| (number, issue)));
+    }
+    (Action::Forward(references), issues)
+}
+
+fn backends_of(rule: &Rule) -> impl Iterator<Item = &BackendId> {
+    let references = match &rule.action {
+        Action::Forward(references) => references.as_slice(),
+        Action::Redirect(_) | Action::Answer(_) => &[],
+    };
+    references.iter().filter_map(|reference| match &reference.target {
+        BackendTarget::Service(id) => Some(id),
+        BackendTarget::Invalid(_) => None,
+    })
+}

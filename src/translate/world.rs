@@ -1,0 +1,105 @@
+//! Every object that is known, as facts.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::Settings;
+use super::facts::{self, Body, Fact, GrantFacts, SliceFacts};
+use super::reader::Read;
+use crate::api::{Change, Object};
+use crate::model::{Kind, ObjectId};
+
+/// The facts of all objects, with the ranges that are read.
+#[derive(Debug, Default)]
+pub(super) struct World {
+    facts: BTreeMap<ObjectId, Known>,
+    /// Names of EndpointSlices by (namespace, Service).
+    slices: BTreeMap<(String, String), BTreeSet<ObjectId>>,
+}
+
+#[derive(Debug)]
+struct Known {
+    /// uid and resourceVersion that were parsed.
+    version: Option<(String, String)>,
+    fact: Fact,
+}
+
+impl World {
+    /// One object.
+    pub(super) fn get(&self, id: &ObjectId) -> Option<&Fact> {
+        self.facts.get(id).map(|known| &known.fact)
+    }
+
+    /// Whether there is no object.
+    pub(super) fn is_empty(&self) -> bool {
+        self.facts.is_empty()
+    }
+
+    /// The ReferenceGrants of a namespace.
+    pub(super) fn grants(&self, namespace: &str) -> Vec<Arc<GrantFacts>> {
+        let first = ObjectId::new(Kind::ReferenceGrant, namespace, "");
+        let in_namespace = |id: &&ObjectId| id.kind == Kind::ReferenceGrant && id.namespace == namespace;
+        let range = self.facts.range(first..).map(|(id, known)| (id, &known.fact.body)).take_while(|(id, _)| in_namespace(id));
+        range
+            .filter_map(|(_, body)| match body {
+                Body::Grant(grant) => Some(grant.clone()),
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// The EndpointSlices of a Service, by name.
+    pub(super) fn slices(&self, namespace: &str, service: &str) -> Vec<(ObjectId, Arc<SliceFacts>)> {
+        let ids = self.slices.get(&(namespace.to_owned(), service.to_owned()));
+        ids.into_iter()
+            .flatten()
+            .filter_map(|id| match &self.get(id)?.body {
+                Body::Slice(slice) => Some((id.clone(), slice.clone())),
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// Takes one change in. Returns what reads differently now; nothing when the object says what it said before.
+    pub(super) fn apply(&mut self, change: Change, settings: &Settings) -> Vec<Read> {
+        let id = change.id;
+        let version = change.new.as_ref().and_then(version);
+        if version.is_some() && self.facts.get(&id).is_some_and(|known| known.version == version) {
+            return Vec::new();
+        }
+        let new = change.new.map(|object| facts::read(&object, settings));
+        let old = match new.clone() {
+            Some(fact) => self.facts.insert(id.clone(), Known { version, fact }),
+            None => self.facts.remove(&id),
+        };
+        let old = old.map(|known| known.fact);
+        if old == new {
+            return Vec::new();
+        }
+        let service = |fact: &Option<Fact>| fact.as_ref().and_then(|fact| facts::service_of(&id, fact));
+        let (before, after) = (service(&old), service(&new));
+        if let Some(of) = &before
+            && let Some(names) = self.slices.get_mut(of)
+        {
+            names.remove(&id);
+            if names.is_empty() {
+                self.slices.remove(of);
+            }
+        }
+        if let Some(of) = &after {
+            self.slices.entry(of.clone()).or_default().insert(id.clone());
+        }
+        let mut reads: BTreeSet<_> = [before, after].into_iter().flatten().map(|(namespace, name)| Read::Slices(namespace, name)).collect();
+        if id.kind == Kind::ReferenceGrant {
+            reads.insert(Read::Grants(id.namespace.clone()));
+        }
+        reads.insert(Read::Object(id));
+        reads.into_iter().collect()
+    }
+}
+
+fn version(object: &Object) -> Option<(String, String)> {
+    let metadata = object.metadata();
+    let both = (metadata.uid.clone()?, metadata.resource_version.clone()?);
+    (!both.0.is_empty() && !both.1.is_empty()).then_some(both)
+}

@@ -1,0 +1,149 @@
+//! Kakehi in standalone mode as a user runs it, and the processes' CPU time.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::process::{Child, Command};
+use tokio::time::Instant;
+
+use super::http;
+
+/// The binary of this build.
+pub const KAKEHI: &str = env!("CARGO_BIN_EXE_kakehi");
+
+/// The sozu binary: `KAKEHI_SOZU`, else the cached build with LTO, else the cached plain one.
+pub fn sozu() -> PathBuf {
+    if let Ok(path) = std::env::var("KAKEHI_SOZU") {
+        return path.into();
+    }
+    let cache = std::env::var("XDG_CACHE_HOME").unwrap_or_else(|_| format!("{}/.cache", std::env::var("HOME").unwrap_or_default()));
+    let built = |profile: &str| PathBuf::from(format!("{cache}/kakehi/sozu-2.3.3-{profile}/bin/sozu"));
+    let found = [built("lto"), built("release")].into_iter().find(|path| path.exists());
+    found.expect("no sozu binary: run `make sozu-lto`, or set KAKEHI_SOZU")
+}
+
+/// A running standalone mode with its manifests.
+pub struct Rig {
+    child: Child,
+    directory: tempfile::TempDir,
+    /// Plain HTTP.
+    pub http: SocketAddr,
+    /// HTTPS.
+    pub https: SocketAddr,
+}
+
+impl Rig {
+    /// Starts it on manifests that `write` puts into a directory, given the two ports.
+    pub async fn start(write: impl FnOnce(&Path, u16, u16)) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let config = directory.path().join("config");
+        std::fs::create_dir(&config).unwrap();
+        std::fs::create_dir(directory.path().join("spool")).unwrap();
+        let (http, https, admin) = (free_port().await, free_port().await, free_port().await);
+        write(&config, http.port(), https.port());
+        let log = std::fs::File::create(directory.path().join("log")).unwrap();
+        let child = Command::new(KAKEHI)
+            .args(["--log", "warn", "standalone", "--address", "127.0.0.1", "--admin", &admin.to_string()])
+            .arg("--config-dir")
+            .arg(&config)
+            .arg("--status-dir")
+            .arg(directory.path().join("status"))
+            .arg("--sozu")
+            .arg(sozu())
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        Self { child, directory, http, https }
+    }
+
+    /// Writes a manifest the way careful tools do: beside the directory, then renamed into it.
+    pub fn write(&self, name: &str, text: &str) {
+        let spool = self.directory.path().join("spool").join(name);
+        std::fs::write(&spool, text).unwrap();
+        std::fs::rename(spool, self.directory.path().join("config").join(name)).unwrap();
+    }
+
+    /// Polls with fresh connections until an answer satisfies `right`.
+    pub async fn wait(&self, request: &[u8], limit: Duration, right: impl Fn(&http::Answer) -> bool) {
+        let end = Instant::now() + limit;
+        let mut received = Vec::new();
+        while Instant::now() < end {
+            if let Ok(mut stream) = TcpStream::connect(self.http).await {
+                match http::exchange(&mut stream, request, &mut received).await {
+                    Ok(answer) if right(&answer) => return,
+                    _ => tokio::task::yield_now().await,
+                }
+            } else {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        }
+        let log = std::fs::read_to_string(self.directory.path().join("log")).unwrap_or_default();
+        panic!("no right answer within {limit:?}; the log says:\n{log}");
+    }
+
+    /// CPU time that all its processes have used, dead ones not counted.
+    pub fn cpu(&self) -> Duration {
+        cpu_of_tree(self.child.id().unwrap())
+    }
+
+    /// Resident memory of its processes by name, MB.
+    pub fn memory(&self) -> BTreeMap<String, u64> {
+        let mut memory = BTreeMap::new();
+        for pid in tree(self.child.id().unwrap()) {
+            let name = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            let words: Vec<_> = name.split('\0').filter(|word| !word.starts_with('-')).collect();
+            let program = words.first().and_then(|program| program.rsplit('/').next()).unwrap_or_default();
+            let statm = std::fs::read_to_string(format!("/proc/{pid}/statm")).unwrap_or_default();
+            let pages: u64 = statm.split(' ').nth(1).and_then(|pages| pages.parse().ok()).unwrap_or(0);
+            *memory.entry(format!("{program} {}", words.get(1).unwrap_or(&""))).or_default() += pages * 4 / 1024;
+        }
+        memory
+    }
+
+    /// Ends it, so that its children end in good order.
+    pub async fn stop(mut self) {
+        if let Some(pid) = self.child.id().and_then(|id| rustix::process::Pid::from_raw(id as i32)) {
+            let _gone = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+        }
+        let _status = tokio::time::timeout(Duration::from_secs(10), self.child.wait()).await;
+    }
+}
+
+/// A loopback address that nobody listens on right now.
+pub async fn free_port() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap()
+}
+
+/// CPU time of a process and all its descendants.
+pub fn cpu_of_tree(root: u32) -> Duration {
+    // Clock ticks of /proc are 1/100 s on every Linux that Rust supports.
+    tree(root).into_iter().filter_map(stat).map(|(_, ticks)| Duration::from_millis(ticks * 10)).sum()
+}
+
+fn tree(root: u32) -> Vec<u32> {
+    let entries = std::fs::read_dir("/proc").unwrap().filter_map(Result::ok);
+    let pids: Vec<u32> = entries.filter_map(|entry| entry.file_name().to_str().and_then(|name| name.parse().ok())).collect();
+    let parents: BTreeMap<u32, u32> = pids.iter().filter_map(|pid| stat(*pid).map(|(parent, _)| (*pid, parent))).collect();
+    let mut found = vec![root];
+    let mut at = 0;
+    while at < found.len() {
+        let parent = found[at];
+        found.extend(parents.iter().filter(|(_, known)| **known == parent).map(|(pid, _)| *pid));
+        at += 1;
+    }
+    found
+}
+
+/// Parent and user plus system ticks of a process.
+fn stat(pid: u32) -> Option<(u32, u64)> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let fields: Vec<_> = text.rsplit_once(')')?.1.split_whitespace().collect();
+    Some((fields.get(1)?.parse().ok()?, fields.get(11)?.parse::<u64>().ok()? + fields.get(12)?.parse::<u64>().ok()?))
+}

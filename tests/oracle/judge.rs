@@ -1,0 +1,128 @@
+//! Compares what came over the wire with what the oracle permits.
+
+use super::client::Answer;
+use super::generate::HEADERS;
+use super::naive::{self, Verdict};
+use super::world::{Edit, Request};
+
+/// A request as it arrived at a test backend.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Arrived {
+    pub backend: usize,
+    pub method: String,
+    pub target: String,
+    pub headers: Vec<(String, String)>,
+}
+
+/// The request that reached a backend, if one did.
+pub fn arrived(answer: &Answer) -> Option<Arrived> {
+    let backend = answer.header("x-oracle-backend")?.parse().ok()?;
+    let hex = answer.header("x-oracle-head")?.as_bytes();
+    let bytes: Option<Vec<u8>> =
+        hex.chunks(2).map(|pair| std::str::from_utf8(pair).ok().and_then(|pair| u8::from_str_radix(pair, 16).ok())).collect();
+    let text = String::from_utf8_lossy(&bytes?).into_owned();
+    let mut lines = text.split("\r\n").filter(|line| !line.is_empty());
+    let mut words = lines.next()?.split(' ');
+    let (method, target) = (words.next()?.to_owned(), words.next()?.to_owned());
+    let headers = lines.filter_map(|line| line.split_once(':'));
+    let headers = headers.map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned())).collect();
+    Some(Arrived { backend, method, target, headers })
+}
+
+/// Answers that Sōzu gives by itself before any route counts, whatever stage serves the host: (status, reason).
+pub fn documented(request: &Request) -> Option<(u16, &'static str)> {
+    let host = request.host.as_deref().unwrap_or_default();
+    let table: [(bool, u16, &str); 3] = [
+        (request.host.is_none(), 400, "a request without Host is malformed (RFC 9112, 3.2)"),
+        (host.contains('_'), 400, "Sōzu takes no underscore in Host (sozu.md 1)"),
+        (host.starts_with('['), 400, "Sōzu takes no IPv6 literal in Host (sozu.md 1)"),
+    ];
+    table.into_iter().find(|(applies, _, _)| *applies).map(|(_, status, reason)| (status, reason))
+}
+
+/// Whether `answer` is one of the permitted outcomes; if not, what is wrong with it compared with each.
+pub fn check(permitted: &[Verdict], request: &Request, answer: &Answer) -> Result<(), String> {
+    if let Some((status, reason)) = documented(request) {
+        return if answer.status == status { Ok(()) } else { Err(format!("expected {status}: {reason}")) };
+    }
+    let complaints: Vec<_> = permitted.iter().map(|verdict| compare(verdict, request, answer)).collect();
+    if complaints.iter().any(Option::is_none) {
+        return Ok(());
+    }
+    Err(complaints.into_iter().flatten().collect::<Vec<_>>().join("; or "))
+}
+
+fn compare(verdict: &Verdict, request: &Request, answer: &Answer) -> Option<String> {
+    let arrived = arrived(answer);
+    match verdict {
+        Verdict::Answer(status) => differs("status", *status, if arrived.is_some() { 0 } else { answer.status }),
+        Verdict::Redirect { status, location } => differs("status", *status, answer.status)
+            .or_else(|| differs("location", lower_authority(location), lower_authority(answer.header("location").unwrap_or_default()))),
+        Verdict::Forward { backend, target, host, headers, response } => {
+            let Some(arrived) = arrived else { return Some(format!("expected backend {backend}, got {} by the proxy", answer.status)) };
+            differs("status", 200, answer.status)
+                .or_else(|| differs("backend", *backend, arrived.backend))
+                .or_else(|| differs("method", &request.method, &arrived.method))
+                .or_else(|| differs("target", target, &origin_form(&arrived.target)))
+                .or_else(|| differs("host", host, &arrived_host(&arrived)))
+                .or_else(|| differs("request headers", selected(headers), selected(&joined(&arrived.headers))))
+                .or_else(|| differs("response headers", edited(response), selected(&joined(&answer.headers))))
+        }
+    }
+}
+
+fn differs<T: PartialEq + std::fmt::Debug>(what: &str, expected: T, found: T) -> Option<String> {
+    if expected == found { None } else { Some(format!("expected {what} {expected:?}, got {found:?}")) }
+}
+
+/// An absolute target that Sōzu forwards as it came names the same resource.
+fn origin_form(target: &str) -> String {
+    if target.starts_with('/') || !target.contains("://") {
+        return target.to_owned();
+    }
+    let (path, query) = naive::path_and_query(target);
+    path + &query
+}
+
+/// Every `Host` line of the request, lower-case and without port: two of them are an error that shows.
+fn arrived_host(arrived: &Arrived) -> String {
+    let lines = arrived.headers.iter().filter(|(name, _)| name == "host");
+    let lines = lines.map(|(_, host)| host.split(':').next().unwrap_or_default().to_ascii_lowercase());
+    lines.collect::<Vec<_>>().join(" and ")
+}
+
+fn lower_authority(location: &str) -> String {
+    let start = location.find("://").map_or(0, |at| at + 3);
+    let end = location[start..].find(['/', '?']).map_or(location.len(), |at| start + at);
+    format!("{}{}", location[..end].to_ascii_lowercase(), &location[end..])
+}
+
+/// Lines of one name joined; white space after a comma carries no meaning.
+fn joined(lines: &[(String, String)]) -> Vec<(String, String)> {
+    let mut headers: Vec<(String, String)> = Vec::new();
+    for (name, value) in lines {
+        match headers.iter_mut().find(|(known, _)| known == name) {
+            Some((_, old)) => *old = format!("{old},{value}"),
+            None => headers.push((name.clone(), value.clone())),
+        }
+    }
+    headers
+}
+
+/// The headers that worlds match and edit, in one order.
+fn selected(headers: &[(String, String)]) -> Vec<(String, String)> {
+    let mut chosen: Vec<(String, String)> =
+        headers.iter().filter(|(name, _)| HEADERS.iter().any(|header| header.eq_ignore_ascii_case(name))).cloned().collect();
+    for (_, value) in &mut chosen {
+        *value = value.replace(", ", ",");
+    }
+    chosen.sort();
+    chosen
+}
+
+/// What the test backend sends, after a rule's edit.
+fn edited(edit: &Edit) -> Vec<(String, String)> {
+    let mut headers = vec![("x-one".to_owned(), "upstream".to_owned()), ("x-two".to_owned(), "upstream".to_owned())];
+    naive::apply(edit, &mut headers);
+    selected(&headers)
+}
