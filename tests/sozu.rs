@@ -15,6 +15,8 @@ mod paths;
 mod replace;
 #[path = "sozu/rig.rs"]
 mod rig;
+#[path = "sozu/scale.rs"]
+mod scale;
 #[path = "sozu/stages.rs"]
 mod stages;
 #[path = "sozu/supervisor.rs"]

@@ -82,7 +82,11 @@ impl Rig {
         let target = Snapshot::from_resources(resources);
         let delta = self.planner.snapshot().diff(&target);
         self.planner.apply(&delta);
-        self.sozu.apply(self.planner.target()).await.unwrap()
+        let refusals = self.sozu.apply(self.planner.target()).await.unwrap();
+        let pid = self.sozu.pid();
+        self.sozu.audit(self.planner.target()).await.unwrap();
+        assert_eq!(self.sozu.pid(), pid, "Sōzu holds something else than was applied");
+        refusals
     }
 }
 

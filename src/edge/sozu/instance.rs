@@ -53,6 +53,8 @@ pub(super) enum Health {
     Gone,
 }
 
+/// Name of the command socket of a process that we start.
+const COMMAND_SOCKET: &str = "command.sock";
 /// A process is up within this, or it is not.
 const START: Duration = Duration::from_secs(10);
 /// A single command is answered within this; Sōzu itself gives a worker 10 s.
@@ -160,7 +162,12 @@ impl Instance {
         if self.child.is_none() {
             return;
         }
-        let asked = self.socket.request(RequestType::SoftStop(SoftStop {}), within).await;
+        let mut asked = self.socket.request(RequestType::SoftStop(SoftStop {}), within).await;
+        if asked.is_err()
+            && let Ok(mut fresh) = Socket::connect(&self.dir().join(COMMAND_SOCKET)).await
+        {
+            asked = fresh.request(RequestType::SoftStop(SoftStop {}), within).await;
+        }
         tracing::debug!(?asked, "soft stop");
         self.reap(within).await;
     }
@@ -230,7 +237,7 @@ async fn is_empty(socket: &mut Socket) -> Result<bool, SocketError> {
 }
 
 async fn spawn(settings: &SpawnSettings) -> Result<(Child, Socket), Error> {
-    let socket_path = settings.dir.join("command.sock");
+    let socket_path = settings.dir.join(COMMAND_SOCKET);
     evict(&socket_path).await;
     let config_path = settings.dir.join("sozu.toml");
     let file = |source| Error::File { path: config_path.clone(), source };
