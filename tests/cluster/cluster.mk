@@ -1,0 +1,23 @@
+# Kubernetes to test on; see tests/cluster/README.md.
+# DIR=folder keeps the state of an API server elsewhere, so that several run.
+
+cluster_home := $(dir $(lastword $(MAKEFILE_LIST)))
+cluster_dir  = $(if $(DIR),--dir $(DIR))
+
+.PHONY: cluster cluster-down apiserver apiserver-down cluster-test
+
+# The last line of each is the path of a kubeconfig.
+cluster:
+	@bin=$$($(cluster_home)build.sh node) && $$bin/cluster up $(cluster_dir)
+
+cluster-down:
+	@bin=$$($(cluster_home)build.sh apiserver) && $$bin/cluster down $(cluster_dir)
+
+apiserver:
+	@bin=$$($(cluster_home)build.sh apiserver) && $$bin/cluster apiserver up $(cluster_dir)
+
+apiserver-down:
+	@bin=$$($(cluster_home)build.sh apiserver) && $$bin/cluster apiserver down $(cluster_dir)
+
+cluster-test:
+	@$(cluster_home)test.sh

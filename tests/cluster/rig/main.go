@@ -1,0 +1,81 @@
+// Command cluster brings up and takes down what the tests run on: an API
+// server by itself, or a whole one-node Kubernetes.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// commands is every subcommand, by the words that call it. Those without a
+// usage text are for the program itself.
+var commands = map[string]struct {
+	usage string
+	run   func(arguments []string) error
+}{
+	"apiserver up":    {"start an API server of its own; prints its kubeconfig", apiserverUp},
+	"apiserver down":  {"stop it and remove its folder", apiserverDown},
+	"apiserver serve": {"", apiserverServe},
+}
+
+func main() {
+	words := min(2, len(os.Args)-1)
+	for ; words > 0; words-- {
+		command, found := commands[strings.Join(os.Args[1:1+words], " ")]
+		if !found {
+			continue
+		}
+		if err := command.run(os.Args[1+words:]); err != nil {
+			fmt.Fprintf(os.Stderr, "cluster: %v\n", err)
+			os.Exit(1)
+		}
+		return
+	}
+	usage()
+	os.Exit(2)
+}
+
+func usage() {
+	lines := make([]string, 0, len(commands))
+	for words, command := range commands {
+		if command.usage != "" {
+			lines = append(lines, fmt.Sprintf("  %-16s %s", words, command.usage))
+		}
+	}
+	slices.Sort(lines)
+	fmt.Fprintf(os.Stderr, "usage: cluster COMMAND [--dir DIR] [--bin DIR]\n%s\n", strings.Join(lines, "\n"))
+}
+
+// place is where a cluster lives and its programs are.
+type place struct{ dir, bin string }
+
+// parse reads the flags that all commands share. The state lives under the
+// user's runtime folder unless told otherwise, the programs beside this one.
+func parse(name string, arguments []string) (place, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return place{}, err
+	}
+	runtime := os.Getenv("XDG_RUNTIME_DIR")
+	if runtime == "" {
+		runtime = filepath.Join(os.TempDir(), fmt.Sprintf("kakehi-%d", os.Getuid()))
+	}
+	var at place
+	flags := flag.NewFlagSet(name, flag.ContinueOnError)
+	flags.StringVar(&at.dir, "dir", filepath.Join(runtime, "kakehi", strings.Fields(name)[0]), "folder of the state")
+	flags.StringVar(&at.bin, "bin", filepath.Dir(self), "folder of the programs")
+	if err := flags.Parse(arguments); err != nil {
+		return place{}, err
+	}
+	if flags.NArg() > 0 {
+		return place{}, fmt.Errorf("%s takes no further arguments, not %q", name, flags.Args())
+	}
+	at.dir, err = filepath.Abs(at.dir)
+	return at, err
+}
+
+func (p place) pidFile() string { return filepath.Join(p.dir, "pids", "cluster.pid") }
