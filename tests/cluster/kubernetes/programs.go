@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 
+	"example.com/kakehi/tests/cluster/kubernetes/loadbalancer"
 	"github.com/spf13/cobra"
 	"go.etcd.io/etcd/server/v3/etcdmain"
 	"k8s.io/component-base/cli"
@@ -29,9 +30,11 @@ var programs = map[string]func() int{
 	"kube-controller-manager": component(controllermanager.NewControllerManagerCommand),
 	"kube-proxy":              component(proxy.NewProxyCommand),
 	"kube-scheduler":          component(func() *cobra.Command { return scheduler.NewSchedulerCommand() }),
+	"load-balancer":           component(loadbalancer.NewCommand),
 	"kubelet":                 component(func() *cobra.Command { return kubelet.NewKubeletCommand(context.Background()) }),
 }
 
+// component wraps a command; its constructor is called late, as said above.
 func component(command func() *cobra.Command) func() int {
 	return func() int { return cli.Run(command()) }
 }

@@ -20,6 +20,12 @@ var commands = map[string]struct {
 	"apiserver up":    {"start an API server of its own; prints its kubeconfig", apiserverUp},
 	"apiserver down":  {"stop it and remove its folder", apiserverDown},
 	"apiserver serve": {"", apiserverServe},
+	"up":              {"start a one-node Kubernetes; prints its kubeconfig", clusterUp},
+	"down":            {"stop it and remove all of it", clusterDown},
+	"load":            {"load image archives into it: load [--dir DIR] ARCHIVE...", clusterLoad},
+	"init":            {"", clusterInit},
+	"run":             {"", clusterRun},
+	"image":           {"write an image of given files as an OCI archive", makeImage},
 }
 
 func main() {
@@ -56,9 +62,18 @@ type place struct{ dir, bin string }
 // parse reads the flags that all commands share. The state lives under the
 // user's runtime folder unless told otherwise, the programs beside this one.
 func parse(name string, arguments []string) (place, error) {
+	at, rest, err := parseRest(name, arguments)
+	if err == nil && len(rest) > 0 {
+		err = fmt.Errorf("%s takes no further arguments, not %q", name, rest)
+	}
+	return at, err
+}
+
+// parseRest also returns the arguments that follow the flags.
+func parseRest(name string, arguments []string) (place, []string, error) {
 	self, err := os.Executable()
 	if err != nil {
-		return place{}, err
+		return place{}, nil, err
 	}
 	runtime := os.Getenv("XDG_RUNTIME_DIR")
 	if runtime == "" {
@@ -69,13 +84,10 @@ func parse(name string, arguments []string) (place, error) {
 	flags.StringVar(&at.dir, "dir", filepath.Join(runtime, "kakehi", strings.Fields(name)[0]), "folder of the state")
 	flags.StringVar(&at.bin, "bin", filepath.Dir(self), "folder of the programs")
 	if err := flags.Parse(arguments); err != nil {
-		return place{}, err
-	}
-	if flags.NArg() > 0 {
-		return place{}, fmt.Errorf("%s takes no further arguments, not %q", name, flags.Args())
+		return place{}, nil, err
 	}
 	at.dir, err = filepath.Abs(at.dir)
-	return at, err
+	return at, flags.Args(), err
 }
 
 func (p place) pidFile() string { return filepath.Join(p.dir, "pids", "cluster.pid") }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -89,9 +90,8 @@ func startContainerd(ctx context.Context, group *process.Group) error {
 	}
 }
 
-// Import brings the image archives of a folder into the node; it runs inside
-// the node's namespaces.
-func Import(ctx context.Context, archives ...string) error {
+// importAll brings the image archives into the node, from inside of it.
+func importAll(ctx context.Context, archives []string) error {
 	for _, archive := range archives {
 		if err := ctr(ctx, "images", "import", archive); err != nil {
 			return err
@@ -100,11 +100,31 @@ func Import(ctx context.Context, archives ...string) error {
 	return nil
 }
 
+// Load brings one image archive into the node whose first process is given,
+// from outside.
+func Load(pid int, archive string) error {
+	file, err := os.Open(archive)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	arguments := append([]string{"--target", strconv.Itoa(pid), "--all", "--", "ctr"}, ctrArguments("images", "import", "-")...)
+	command := exec.Command("nsenter", arguments...)
+	command.Stdin = file
+	if output, err := command.CombinedOutput(); err != nil {
+		return fmt.Errorf("cannot load %s: %w: %s", archive, err, strings.TrimSpace(string(output)))
+	}
+	return nil
+}
+
 func ctr(ctx context.Context, arguments ...string) error {
-	arguments = append([]string{"--address", containerdSocket, "--namespace", imageNamespace}, arguments...)
-	output, err := exec.CommandContext(ctx, "ctr", arguments...).CombinedOutput()
+	output, err := exec.CommandContext(ctx, "ctr", ctrArguments(arguments...)...).CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("ctr %s: %w: %s", strings.Join(arguments, " "), err, strings.TrimSpace(string(output)))
 	}
 	return nil
+}
+
+func ctrArguments(arguments ...string) []string {
+	return append([]string{"--address", containerdSocket, "--namespace", imageNamespace}, arguments...)
 }

@@ -7,7 +7,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"syscall"
@@ -77,7 +76,7 @@ func Run(plane *control.Plane) error {
 	if err != nil {
 		return err
 	}
-	if err := Import(ctx, archives...); err != nil {
+	if err := importAll(ctx, archives); err != nil {
 		return err
 	}
 	if err := startKubelet(group, plane); err != nil {
@@ -85,10 +84,4 @@ func Run(plane *control.Plane) error {
 	}
 	exit := <-group.Exited
 	return fmt.Errorf("%s ended by itself: %v", exit.Name, exit.Err)
-}
-
-// Enter returns the command that runs another one inside the node.
-func Enter(pid int, command ...string) *exec.Cmd {
-	arguments := append([]string{"--target", fmt.Sprint(pid), "--all", "--"}, command...)
-	return exec.Command("nsenter", arguments...)
 }

@@ -2,18 +2,25 @@ package oci
 
 import (
 	"debug/elf"
+	"errors"
 	"fmt"
+	"io"
 	"os/exec"
 	"path/filepath"
 	"strings"
 )
+
+// ErrNotProgram is for files that are no programs, such as configuration.
+var ErrNotProgram = errors.New("not a program")
 
 // Libraries returns the shared libraries a dynamically linked program needs,
 // its loader among them, at the paths where it looks for them; none for a
 // static one.
 func Libraries(program string) ([]string, error) {
 	file, err := elf.Open(program)
-	if err != nil {
+	if format := new(elf.FormatError); errors.As(err, &format) || errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("%s: %w", program, ErrNotProgram)
+	} else if err != nil {
 		return nil, fmt.Errorf("%s: %w", program, err)
 	}
 	defer file.Close()

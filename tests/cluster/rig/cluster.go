@@ -1,0 +1,141 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"example.com/kakehi/tests/cluster/rig/internal/addons"
+	"example.com/kakehi/tests/cluster/rig/internal/control"
+	"example.com/kakehi/tests/cluster/rig/internal/node"
+	"example.com/kakehi/tests/cluster/rig/internal/process"
+)
+
+// whole is the control plane of a cluster with a node, on the node's address.
+func whole(at place) *control.Plane {
+	return &control.Plane{
+		Dir: at.dir, Bin: at.bin, Address: node.Address, Port: 6443,
+		Services: node.Services, First: node.APIService, Node: true,
+	}
+}
+
+func clusterUp(arguments []string) error {
+	at, err := parse("cluster up", arguments)
+	if err != nil {
+		return err
+	}
+	if err := node.Require(); err != nil {
+		return err
+	}
+	plane := whole(at)
+	if pid, err := process.Recorded(at.pidFile()); err != nil {
+		return err
+	} else if pid == 0 {
+		if err := start(at, plane); err != nil {
+			return err
+		}
+	}
+	if err := await(at, plane); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if err := addons.Install(ctx, filepath.Join(at.bin, "kubectl"), plane.Admin()); err != nil {
+		return fmt.Errorf("%w; see the logs in %s", err, filepath.Join(at.dir, "logs"))
+	}
+	fmt.Println(plane.Admin())
+	return nil
+}
+
+// start removes what an earlier run left behind and starts the node anew.
+func start(at place, plane *control.Plane) error {
+	if err := remove(at); err != nil {
+		return err
+	}
+	authority, err := plane.Secrets()
+	if err != nil {
+		return err
+	}
+	if err := node.Secrets(authority, plane); err != nil {
+		return err
+	}
+	if err := spawn(at, node.Namespaces, "init"); err != nil {
+		return err
+	}
+	pid, err := process.Recorded(at.pidFile())
+	if err != nil {
+		return err
+	}
+	return node.Connect(pid)
+}
+
+func clusterDown(arguments []string) error {
+	at, err := parse("cluster down", arguments)
+	if err != nil {
+		return err
+	}
+	if _, err := os.Stat(at.dir); err == nil && os.Geteuid() != 0 {
+		return errors.New("only root can take a node down")
+	}
+	return remove(at)
+}
+
+// remove ends the node's first process, and with it the kernel ends all the
+// others and removes mounts, networks and rules; the rest is removed by hand.
+func remove(at place) error {
+	if err := process.Kill(at.pidFile()); err != nil {
+		return err
+	}
+	if err := node.Disconnect(); err != nil {
+		return err
+	}
+	if err := node.RemoveCgroups(); err != nil {
+		return err
+	}
+	return os.RemoveAll(at.dir)
+}
+
+func clusterInit(arguments []string) error {
+	at, err := parse("cluster init", arguments)
+	if err != nil {
+		return err
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	return node.Init(whole(at), []string{self, "run", "--dir", at.dir, "--bin", at.bin})
+}
+
+func clusterRun(arguments []string) error {
+	at, err := parse("cluster run", arguments)
+	if err != nil {
+		return err
+	}
+	return node.Run(whole(at))
+}
+
+// clusterLoad imports archives of images into the running node.
+func clusterLoad(arguments []string) error {
+	at, archives, err := parseRest("cluster load", arguments)
+	if err != nil {
+		return err
+	}
+	if len(archives) == 0 {
+		return errors.New("load: name the archives to load")
+	}
+	pid, err := process.Recorded(at.pidFile())
+	if err != nil {
+		return err
+	} else if pid == 0 {
+		return fmt.Errorf("no cluster runs in %s: start one with `make cluster`", at.dir)
+	}
+	for _, archive := range archives {
+		if err := node.Load(pid, archive); err != nil {
+			return err
+		}
+	}
+	return nil
+}
