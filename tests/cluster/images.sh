@@ -35,7 +35,7 @@ program "$here/echo" sigs.k8s.io/gateway-api/conformance/echo-basic
 rm -f "$bin"/images/*.tar
 image pause "$work/pause" kakehi.test/pause:1
 image probe "$work/probe" kakehi.test/probe:1
-image coredns "$bin/coredns" kakehi.test/coredns:1
-# The names that the manifests of the Gateway API conformance suite use.
+# The long names are those in the manifests of the Gateway API conformance suite.
+image coredns "$bin/coredns" kakehi.test/coredns:1 registry.k8s.io/coredns/coredns:v1.12.2
 echo=registry.k8s.io/gateway-api/echo-basic
 image echo-basic "$work/echo-basic" $echo:v1.5.1 $echo:v1.6.0-dev.2 $echo:v1.6.0-dev.3

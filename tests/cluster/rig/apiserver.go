@@ -33,13 +33,18 @@ func apiserverUp(arguments []string) error {
 	if err != nil {
 		return err
 	}
+	unlock, err := lock(at.dir)
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	if pid, err := process.Recorded(at.pidFile()); err != nil {
 		return err
 	} else if pid != 0 {
 		fmt.Println(standalone(at, 0).Admin())
 		return nil
 	}
-	if err := clear(at); err != nil {
+	if err := end(at); err != nil {
 		return err
 	}
 	port, err := freePort()
@@ -89,11 +94,19 @@ func apiserverDown(arguments []string) error {
 	if err != nil {
 		return err
 	}
-	return clear(at)
+	unlock, err := lock(at.dir)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if err := end(at); err != nil {
+		return err
+	}
+	return at.vanish()
 }
 
-// clear ends what runs in the folder, the holder first, and removes it.
-func clear(at place) error {
+// end stops what runs in the folder, the holder first, and empties it.
+func end(at place) error {
 	if err := process.Kill(at.pidFile()); err != nil {
 		return err
 	}
@@ -106,7 +119,21 @@ func clear(at place) error {
 			return err
 		}
 	}
-	return os.RemoveAll(at.dir)
+	return empty(at.dir)
+}
+
+// empty removes what is in the folder.
+func empty(folder string) error {
+	entries, err := os.ReadDir(folder)
+	if err != nil {
+		return err
+	}
+	for _, entry := range entries {
+		if err := os.RemoveAll(filepath.Join(folder, entry.Name())); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // spawn starts this program again in a session of its own, to outlive us,

@@ -29,6 +29,11 @@ func clusterUp(arguments []string) error {
 	if err := node.Require(); err != nil {
 		return err
 	}
+	unlock, err := lock(at.dir)
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	plane := whole(at)
 	if pid, err := process.Recorded(at.pidFile()); err != nil {
 		return err
@@ -76,10 +81,15 @@ func clusterDown(arguments []string) error {
 	if err != nil {
 		return err
 	}
-	if _, err := os.Stat(at.dir); err == nil && os.Geteuid() != 0 {
-		return errors.New("only root can take a node down")
+	unlock, err := lock(at.dir)
+	if err != nil {
+		return err
 	}
-	return remove(at)
+	defer unlock()
+	if err := remove(at); err != nil {
+		return err
+	}
+	return at.vanish()
 }
 
 // remove ends the node's first process, and with it the kernel ends all the
@@ -94,7 +104,7 @@ func remove(at place) error {
 	if err := node.RemoveCgroups(); err != nil {
 		return err
 	}
-	return os.RemoveAll(at.dir)
+	return empty(at.dir)
 }
 
 func clusterInit(arguments []string) error {
@@ -117,6 +127,28 @@ func clusterRun(arguments []string) error {
 	return node.Run(whole(at))
 }
 
+// clusterKubeconfig fails when no cluster runs.
+func clusterKubeconfig(arguments []string) error {
+	at, err := parse("cluster kubeconfig", arguments)
+	if err != nil {
+		return err
+	}
+	if _, err := running(at); err != nil {
+		return err
+	}
+	fmt.Println(whole(at).Admin())
+	return nil
+}
+
+// running is the pid of the node's first process.
+func running(at place) (int, error) {
+	pid, err := process.Recorded(at.pidFile())
+	if err == nil && pid == 0 {
+		err = fmt.Errorf("no cluster runs in %s: start one with `make cluster`", at.dir)
+	}
+	return pid, err
+}
+
 // clusterLoad imports archives of images into the running node.
 func clusterLoad(arguments []string) error {
 	at, archives, err := parseRest("cluster load", arguments)
@@ -126,11 +158,9 @@ func clusterLoad(arguments []string) error {
 	if len(archives) == 0 {
 		return errors.New("load: name the archives to load")
 	}
-	pid, err := process.Recorded(at.pidFile())
+	pid, err := running(at)
 	if err != nil {
 		return err
-	} else if pid == 0 {
-		return fmt.Errorf("no cluster runs in %s: start one with `make cluster`", at.dir)
 	}
 	for _, archive := range archives {
 		if err := node.Load(pid, archive); err != nil {

@@ -1,3 +1,3 @@
 module example.com/kakehi/tests/cluster/rig
 
-go 1.24.0
+go 1.26.0

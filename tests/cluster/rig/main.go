@@ -22,6 +22,7 @@ var commands = map[string]struct {
 	"apiserver serve": {"", apiserverServe},
 	"up":              {"start a one-node Kubernetes; prints its kubeconfig", clusterUp},
 	"down":            {"stop it and remove all of it", clusterDown},
+	"kubeconfig":      {"print the kubeconfig of the one that runs", clusterKubeconfig},
 	"load":            {"load image archives into it: load [--dir DIR] ARCHIVE...", clusterLoad},
 	"init":            {"", clusterInit},
 	"run":             {"", clusterRun},
@@ -59,7 +60,7 @@ func usage() {
 // place is where a cluster lives and its programs are.
 type place struct{ dir, bin string }
 
-// parse reads the flags that all commands share. The state lives under the
+// parse reads the flags that all commands share. The state lives in the
 // user's runtime folder unless told otherwise, the programs beside this one.
 func parse(name string, arguments []string) (place, error) {
 	at, rest, err := parseRest(name, arguments)
@@ -75,19 +76,37 @@ func parseRest(name string, arguments []string) (place, []string, error) {
 	if err != nil {
 		return place{}, nil, err
 	}
-	runtime := os.Getenv("XDG_RUNTIME_DIR")
-	if runtime == "" {
-		runtime = filepath.Join(os.TempDir(), fmt.Sprintf("kakehi-%d", os.Getuid()))
-	}
 	var at place
 	flags := flag.NewFlagSet(name, flag.ContinueOnError)
-	flags.StringVar(&at.dir, "dir", filepath.Join(runtime, "kakehi", strings.Fields(name)[0]), "folder of the state")
+	flags.StringVar(&at.dir, "dir", filepath.Join(runtimeFolder(), strings.Fields(name)[0]), "folder of the state")
 	flags.StringVar(&at.bin, "bin", filepath.Dir(self), "folder of the programs")
 	if err := flags.Parse(arguments); err != nil {
 		return place{}, nil, err
 	}
 	at.dir, err = filepath.Abs(at.dir)
 	return at, flags.Args(), err
+}
+
+func runtimeFolder() string {
+	if os.Geteuid() == 0 {
+		return "/run/kakehi"
+	}
+	if runtime := os.Getenv("XDG_RUNTIME_DIR"); runtime != "" {
+		return filepath.Join(runtime, "kakehi")
+	}
+	return filepath.Join(os.TempDir(), fmt.Sprintf("kakehi-%d", os.Getuid()))
+}
+
+// vanish removes the folder of the state, and the one around it if it is
+// ours and nothing else is in it.
+func (p place) vanish() error {
+	if err := os.RemoveAll(p.dir); err != nil {
+		return err
+	}
+	if parent := filepath.Dir(p.dir); parent == runtimeFolder() {
+		_ = os.Remove(parent) // not empty: another one lives there
+	}
+	return nil
 }
 
 func (p place) pidFile() string { return filepath.Join(p.dir, "pids", "cluster.pid") }

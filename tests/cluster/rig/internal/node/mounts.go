@@ -24,7 +24,7 @@ var tunables = map[string]string{
 }
 
 // scratch is where the node keeps what only it needs to see, in memory.
-const scratch = "/run/kakehi"
+const scratch = "/run/kakehi-node"
 
 // arrange gives the node a view of the file system of its own. The folders
 // to keep stay visible even where they are covered.
