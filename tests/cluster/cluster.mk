@@ -1,5 +1,5 @@
 # Kubernetes to test on; see tests/cluster/README.md.
-# DIR=folder keeps the state of an API server elsewhere, so that several run.
+# DIR=folder is where an API server keeps its state; several run in several.
 
 cluster_home := $(dir $(lastword $(MAKEFILE_LIST)))
 cluster_dir  = $(if $(DIR),--dir $(DIR))
@@ -8,10 +8,10 @@ cluster_dir  = $(if $(DIR),--dir $(DIR))
 
 # The last line of each is the path of a kubeconfig.
 cluster:
-	@bin=$$($(cluster_home)build.sh node) && $$bin/cluster up $(cluster_dir)
+	@bin=$$($(cluster_home)build.sh node) && $$bin/cluster up
 
 cluster-down:
-	@bin=$$($(cluster_home)build.sh apiserver) && $$bin/cluster down $(cluster_dir)
+	@bin=$$($(cluster_home)build.sh apiserver) && $$bin/cluster down
 
 apiserver:
 	@bin=$$($(cluster_home)build.sh apiserver) && $$bin/cluster apiserver up $(cluster_dir)

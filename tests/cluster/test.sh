@@ -11,13 +11,16 @@ trap 'rm -rf "$work"' EXIT
 
 # traces: all that a cluster could leave behind on this machine.
 traces() {
-	cut -d' ' -f2,3 /proc/self/mounts
+	grep -e kakehi -e kubelet -e containerd -e netns -e /proc/sys /proc/self/mounts || true
 	ip -o link | cut -d: -f2
 	ip -o route
 	nft list ruleset
 	lsns --noheadings --type net --output NS
 	find /sys/fs/cgroup -name 'kube*' -o -name 'kakehi*'
-	find /run /var/lib /var/log -maxdepth 1
+	find /run /var/lib /var/log /opt -maxdepth 1 \
+		'(' -name '*kube*' -o -name '*containerd*' -o -name '*cni*' -o -name '*kakehi*' -o -name pods -o -name containers ')'
+	tail /proc/sys/vm/overcommit_memory /proc/sys/vm/panic_on_oom /proc/sys/kernel/panic /proc/sys/kernel/panic_on_oops \
+		/proc/sys/kernel/keys/root_maxkeys /proc/sys/kernel/keys/root_maxbytes /proc/sys/net/ipv4/ip_forward
 	for exe in /proc/[0-9]*/exe; do
 		readlink "$exe" || true
 	done | grep -e "^$bin/" -e containerd -e runc || true
@@ -27,6 +30,10 @@ prove() {
 	cd "$here/rig"
 	KUBECONFIG=$1 CLUSTER_BIN=$bin go test -count=1 -tags cluster ./clustertest
 }
+
+# The parts by themselves first.
+(cd "$here/rig" && go test ./internal/oci ./internal/pki ./internal/process)
+(cd "$here/kubernetes" && CGO_ENABLED=0 go test -p 1 -trimpath -tags grpcnotrace,providerless ./loadbalancer)
 
 if [ -n "${KUBECONFIG:-}" ]; then
 	prove "$KUBECONFIG"
@@ -39,7 +46,7 @@ fi
 
 traces >"$work/before"
 trap '"$bin/cluster" down; rm -rf "$work"' EXIT
-"$bin/cluster" up
+"$bin/cluster" up >"$work/up"
 kubeconfig=$("$bin/cluster" up) # once more changes nothing
 prove "$kubeconfig"
 "$bin/cluster" down

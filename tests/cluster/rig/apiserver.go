@@ -29,7 +29,7 @@ func standalone(at place, port int) *control.Plane {
 }
 
 func apiserverUp(arguments []string) error {
-	at, err := parse("apiserver up", arguments)
+	at, err := apiserverPlace(arguments)
 	if err != nil {
 		return err
 	}
@@ -55,7 +55,7 @@ func apiserverUp(arguments []string) error {
 	if _, err := plane.Secrets(); err != nil {
 		return err
 	}
-	if err := spawn(at, nil, "apiserver", "serve", strconv.Itoa(port)); err != nil {
+	if err := spawn(at, nil, "apiserver", "serve", strconv.Itoa(port), "--dir", at.dir); err != nil {
 		return err
 	}
 	if err := await(at, plane); err != nil {
@@ -73,11 +73,11 @@ func apiserverServe(arguments []string) error {
 	if err != nil {
 		return err
 	}
-	at, err := parse("apiserver serve", arguments[1:])
+	at, err := apiserverPlace(arguments[1:])
 	if err != nil {
 		return err
 	}
-	group, err := process.NewGroup(filepath.Join(at.dir, "logs"))
+	group, err := process.NewGroup(at.logs())
 	if err != nil {
 		return err
 	}
@@ -90,7 +90,7 @@ func apiserverServe(arguments []string) error {
 }
 
 func apiserverDown(arguments []string) error {
-	at, err := parse("apiserver down", arguments)
+	at, err := apiserverPlace(arguments)
 	if err != nil {
 		return err
 	}
@@ -119,21 +119,7 @@ func end(at place) error {
 			return err
 		}
 	}
-	return empty(at.dir)
-}
-
-// empty removes what is in the folder.
-func empty(folder string) error {
-	entries, err := os.ReadDir(folder)
-	if err != nil {
-		return err
-	}
-	for _, entry := range entries {
-		if err := os.RemoveAll(filepath.Join(folder, entry.Name())); err != nil {
-			return err
-		}
-	}
-	return nil
+	return at.empty()
 }
 
 // spawn starts this program again in a session of its own, to outlive us,
@@ -144,7 +130,7 @@ func spawn(at place, attributes *syscall.SysProcAttr, arguments ...string) error
 			return err
 		}
 	}
-	log, err := os.Create(filepath.Join(at.dir, "logs", "cluster.log"))
+	log, err := os.Create(filepath.Join(at.logs(), "cluster.log"))
 	if err != nil {
 		return err
 	}
@@ -153,7 +139,7 @@ func spawn(at place, attributes *syscall.SysProcAttr, arguments ...string) error
 	if err != nil {
 		return err
 	}
-	cmd := exec.Command(self, append(arguments, "--dir", at.dir, "--bin", at.bin)...)
+	cmd := exec.Command(self, arguments...)
 	cmd.Stdout, cmd.Stderr = log, log
 	if attributes == nil {
 		attributes = &syscall.SysProcAttr{}
@@ -172,15 +158,15 @@ func spawn(at place, attributes *syscall.SysProcAttr, arguments ...string) error
 // await waits for the control plane, and no longer than its holder lives.
 func await(at place, plane *control.Plane) error {
 	ctx, cancel := context.WithTimeoutCause(context.Background(), patience,
-		fmt.Errorf("not ready after %s, see the logs in %s", patience, filepath.Join(at.dir, "logs")))
+		fmt.Errorf("not ready after %s, see the logs in %s", patience, at.logs()))
 	defer cancel()
 	ctx, end := context.WithCancelCause(ctx)
 	defer end(nil)
 	go func() {
 		for ctx.Err() == nil {
 			if pid, _ := process.Recorded(at.pidFile()); pid == 0 {
-				log, _ := os.ReadFile(filepath.Join(at.dir, "logs", "cluster.log"))
-				end(fmt.Errorf("ended while starting, see the logs in %s\n%s", filepath.Join(at.dir, "logs"), log))
+				log, _ := os.ReadFile(filepath.Join(at.logs(), "cluster.log"))
+				end(fmt.Errorf("ended while starting, see the logs in %s\n%s", at.logs(), log))
 			}
 			time.Sleep(100 * time.Millisecond)
 		}

@@ -22,7 +22,7 @@ func whole(at place) *control.Plane {
 }
 
 func clusterUp(arguments []string) error {
-	at, err := parse("cluster up", arguments)
+	at, err := nodePlace(arguments)
 	if err != nil {
 		return err
 	}
@@ -48,7 +48,7 @@ func clusterUp(arguments []string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	if err := addons.Install(ctx, filepath.Join(at.bin, "kubectl"), plane.Admin()); err != nil {
-		return fmt.Errorf("%w; see the logs in %s", err, filepath.Join(at.dir, "logs"))
+		return fmt.Errorf("%w; see the logs in %s", err, at.logs())
 	}
 	fmt.Println(plane.Admin())
 	return nil
@@ -77,7 +77,7 @@ func start(at place, plane *control.Plane) error {
 }
 
 func clusterDown(arguments []string) error {
-	at, err := parse("cluster down", arguments)
+	at, err := nodePlace(arguments)
 	if err != nil {
 		return err
 	}
@@ -104,11 +104,11 @@ func remove(at place) error {
 	if err := node.RemoveCgroups(); err != nil {
 		return err
 	}
-	return empty(at.dir)
+	return at.empty()
 }
 
 func clusterInit(arguments []string) error {
-	at, err := parse("cluster init", arguments)
+	at, err := nodePlace(arguments)
 	if err != nil {
 		return err
 	}
@@ -116,11 +116,11 @@ func clusterInit(arguments []string) error {
 	if err != nil {
 		return err
 	}
-	return node.Init(whole(at), []string{self, "run", "--dir", at.dir, "--bin", at.bin})
+	return node.Init(whole(at), []string{self, "run"})
 }
 
 func clusterRun(arguments []string) error {
-	at, err := parse("cluster run", arguments)
+	at, err := nodePlace(arguments)
 	if err != nil {
 		return err
 	}
@@ -129,7 +129,7 @@ func clusterRun(arguments []string) error {
 
 // clusterKubeconfig fails when no cluster runs.
 func clusterKubeconfig(arguments []string) error {
-	at, err := parse("cluster kubeconfig", arguments)
+	at, err := nodePlace(arguments)
 	if err != nil {
 		return err
 	}
@@ -150,8 +150,8 @@ func running(at place) (int, error) {
 }
 
 // clusterLoad imports archives of images into the running node.
-func clusterLoad(arguments []string) error {
-	at, archives, err := parseRest("cluster load", arguments)
+func clusterLoad(archives []string) error {
+	at, err := nodePlace(nil)
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -14,7 +15,7 @@ import (
 )
 
 const usage = `usage: probe COMMAND
-  serve           serve MESSAGE and the pod's name on port 8080, from READY_AFTER on
+  serve           serve MESSAGE and the pod's name on PORT (8080), from READY_AFTER on
   get URL         print the body of an answer
   resolve NAME    print the addresses of a name
   cat FILE        print a file
@@ -66,7 +67,7 @@ func serve() error {
 		}
 	})
 	fmt.Println("serving")
-	return http.ListenAndServe(":8080", nil)
+	return http.ListenAndServe(":"+cmp.Or(os.Getenv("PORT"), "8080"), nil)
 }
 
 func get(url string) error {

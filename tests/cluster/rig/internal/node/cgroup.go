@@ -48,6 +48,14 @@ func makeCgroups() error {
 	if err != nil {
 		return err
 	}
+	if isVersion2() {
+		// Without this the group has no controllers. Those that stay enabled
+		// at the root when the group is gone cost nothing.
+		enable := []byte("+" + strings.Join(controllers, " +"))
+		if err := os.WriteFile(filepath.Join(cgroups, "cgroup.subtree_control"), enable, 0o644); err != nil {
+			return err
+		}
+	}
 	for _, hierarchy := range all {
 		group := filepath.Join(hierarchy, cgroup)
 		if err := os.Mkdir(group, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {

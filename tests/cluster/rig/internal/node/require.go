@@ -20,11 +20,16 @@ var packages = []struct{ program, name string }{
 	{filepath.Join(cniPlugins, "bridge"), "containernetworking-plugins"},
 }
 
+// RequireRoot tells that only root can have a node.
+func RequireRoot() error {
+	if os.Geteuid() != 0 {
+		return fmt.Errorf("a node needs root (namespaces, mounts, a network link); an API server alone does not: make apiserver")
+	}
+	return nil
+}
+
 // Require tells in one error all that this machine lacks to be a node.
 func Require() error {
-	if os.Geteuid() != 0 {
-		return fmt.Errorf("a node needs root (namespaces, mounts, a network link); `make apiserver` does not")
-	}
 	var lacking []string
 	install := map[string]bool{}
 	for _, needed := range packages {
@@ -49,7 +54,7 @@ func probeKernel() error {
 		{"bridges", "ip link add probe0 type bridge"},
 		{"virtual links", "ip link add probe0 type veth peer name probe1"},
 		{"filtering of bridged packets (module br_netfilter)", "test -e /proc/sys/net/bridge/bridge-nf-call-iptables"},
-		{"nftables with address translation", "nft 'add table ip t; add chain ip t c { type nat hook prerouting priority dstnat; }; add rule ip t c masquerade' || nft 'add table ip t; add chain ip t c { type nat hook postrouting priority srcnat; }; add rule ip t c masquerade'"},
+		{"nftables with address translation", "nft 'add table ip t; add chain ip t c { type nat hook postrouting priority srcnat; }; add rule ip t c masquerade'"},
 	} {
 		output, err := exec.Command("unshare", "--net", "sh", "-c", probe.command).CombinedOutput()
 		if err != nil {
