@@ -47,7 +47,7 @@ built() { echo "$new" >"$bin/stamps/$name"; }
 
 # compile OUTPUT FOLDER PACKAGE [LDFLAGS]: the package of the module there.
 compile() {
-	echo "building $3" >&2
+	echo "building $(basename "$1")" >&2
 	(cd "$2" && nice -n 19 go build -p "$jobs" -buildvcs=false -trimpath -tags grpcnotrace,providerless \
 		-ldflags "-s -w ${4:-}" -o "$1" "$3")
 }

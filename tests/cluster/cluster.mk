@@ -4,7 +4,7 @@
 cluster_home := $(dir $(lastword $(MAKEFILE_LIST)))
 cluster_dir  = $(if $(DIR),--dir $(DIR))
 
-.PHONY: cluster cluster-down apiserver apiserver-down cluster-test
+.PHONY: cluster cluster-down cluster-packages cluster-test apiserver apiserver-down
 
 # The last line of each is the path of a kubeconfig.
 cluster:
@@ -12,6 +12,11 @@ cluster:
 
 cluster-down:
 	@bin=$$($(cluster_home)build.sh apiserver) && $$bin/cluster down
+
+# What a node needs of the distribution, with apt-get, as root.
+cluster-packages:
+	@bin=$$($(cluster_home)build.sh apiserver) && lacking=$$($$bin/cluster packages | tr '\n' ' ') && \
+	if [ -n "$$lacking" ]; then apt-get update -qq && apt-get install -y --no-install-recommends $$lacking; fi
 
 apiserver:
 	@bin=$$($(cluster_home)build.sh apiserver) && $$bin/cluster apiserver up $(cluster_dir)

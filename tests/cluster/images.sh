@@ -11,7 +11,7 @@ export CGO_ENABLED=0
 
 # program FOLDER PACKAGE: builds it into the work folder.
 program() {
-	echo "building $2" >&2
+	echo "building $(basename "$2")" >&2
 	(cd "$1" && nice -n 19 go build -p "${KAKEHI_BUILD_JOBS:-2}" -buildvcs=false -trimpath -ldflags '-s -w' -o "$work/" "$2")
 }
 

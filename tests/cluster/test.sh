@@ -28,7 +28,7 @@ traces() {
 
 prove() {
 	cd "$here/rig"
-	KUBECONFIG=$1 CLUSTER_BIN=$bin go test -count=1 -tags cluster ./clustertest
+	KUBECONFIG=$1 CLUSTER_BIN=$bin go test -count=1 -parallel 4 -tags cluster ./clustertest
 }
 
 # The parts by themselves first.

@@ -1,4 +1,4 @@
-module example.com/kakehi/tests/cluster/echo
+module kakehi.test/cluster/echo
 
 go 1.26.0
 

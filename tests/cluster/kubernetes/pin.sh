@@ -7,7 +7,7 @@ set -eu
 release=${1:?usage: pin.sh RELEASE (such as 1.34.4)}
 upstream=$(cd / && go mod download -json "k8s.io/kubernetes@v$release" | sed -n 's/^\t"GoMod": "\(.*\)",$/\1/p')
 cat <<END
-module example.com/kakehi/tests/cluster/kubernetes
+module kakehi.test/cluster/kubernetes
 
 $(grep '^go ' "$upstream")
 

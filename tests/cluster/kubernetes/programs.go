@@ -4,7 +4,6 @@ import (
 	"context"
 	"os"
 
-	"example.com/kakehi/tests/cluster/kubernetes/loadbalancer"
 	"github.com/spf13/cobra"
 	"go.etcd.io/etcd/server/v3/etcdmain"
 	"k8s.io/component-base/cli"
@@ -18,6 +17,7 @@ import (
 	proxy "k8s.io/kubernetes/cmd/kube-proxy/app"
 	scheduler "k8s.io/kubernetes/cmd/kube-scheduler/app"
 	kubelet "k8s.io/kubernetes/cmd/kubelet/app"
+	"kakehi.test/cluster/kubernetes/loadbalancer"
 )
 
 // programs maps the name of each program to what runs it and returns its

@@ -7,10 +7,10 @@ import (
 	"os"
 	"path/filepath"
 
-	"example.com/kakehi/tests/cluster/rig/internal/addons"
-	"example.com/kakehi/tests/cluster/rig/internal/control"
-	"example.com/kakehi/tests/cluster/rig/internal/node"
-	"example.com/kakehi/tests/cluster/rig/internal/process"
+	"kakehi.test/cluster/rig/internal/addons"
+	"kakehi.test/cluster/rig/internal/control"
+	"kakehi.test/cluster/rig/internal/node"
+	"kakehi.test/cluster/rig/internal/process"
 )
 
 // whole is the control plane of a cluster with a node, on the node's address.
@@ -125,6 +125,13 @@ func clusterRun(arguments []string) error {
 		return err
 	}
 	return node.Run(whole(at))
+}
+
+func clusterPackages([]string) error {
+	for _, name := range node.Lacking() {
+		fmt.Println(name)
+	}
+	return nil
 }
 
 // clusterKubeconfig fails when no cluster runs.

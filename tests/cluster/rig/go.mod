@@ -1,3 +1,3 @@
-module example.com/kakehi/tests/cluster/rig
+module kakehi.test/cluster/rig
 
 go 1.26.0

@@ -7,7 +7,7 @@ import (
 	"path"
 	"strings"
 
-	"example.com/kakehi/tests/cluster/rig/internal/oci"
+	"kakehi.test/cluster/rig/internal/oci"
 )
 
 // list is a flag that may be given several times.

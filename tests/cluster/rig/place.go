@@ -6,7 +6,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"example.com/kakehi/tests/cluster/rig/internal/node"
+	"kakehi.test/cluster/rig/internal/node"
 )
 
 // systemFolder holds the state of the one node that a machine can have.
@@ -32,6 +32,10 @@ func nodePlace(arguments []string) (place, error) {
 		return place{}, fmt.Errorf("unexpected arguments %q: there is one node on a machine, and nothing to choose", arguments)
 	}
 	if err := node.RequireRoot(); err != nil {
+		return place{}, err
+	}
+	// Where the tools of an administrator are, even if root's path lacks them.
+	if err := os.Setenv("PATH", os.Getenv("PATH")+":/usr/sbin:/sbin"); err != nil {
 		return place{}, err
 	}
 	return newPlace(filepath.Join(systemFolder, "cluster"))

@@ -39,8 +39,10 @@ type space struct {
 	name string
 }
 
-// newSpace makes the namespace and removes it when the test ends.
+// newSpace makes the namespace and removes it when the test ends. Tests wait
+// more than they work, so they do it together.
 func newSpace(t *testing.T) space {
+	t.Parallel()
 	s := space{t, fmt.Sprintf("%s-%d", strings.ToLower(t.Name()), time.Now().UnixNano()%1e9)}
 	s.kubectl("", "create", "namespace", s.name)
 	t.Cleanup(func() { s.kubectl("", "delete", "namespace", s.name, "--wait=false") })
@@ -157,7 +159,7 @@ func (s space) address(service string) string {
 
 // fetch gets a URL from the host, on a connection of its own.
 func fetch(url string) (string, error) {
-	client := http.Client{Timeout: 2 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	client := http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 	response, err := client.Get(url)
 	if err != nil {
 		return "", err

@@ -7,8 +7,8 @@ import (
 	"path/filepath"
 	"strconv"
 
-	"example.com/kakehi/tests/cluster/rig/internal/pki"
-	"example.com/kakehi/tests/cluster/rig/internal/process"
+	"kakehi.test/cluster/rig/internal/pki"
+	"kakehi.test/cluster/rig/internal/process"
 )
 
 // Plane is one control plane. Its folder holds everything it keeps.

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"example.com/kakehi/tests/cluster/rig/internal/process"
+	"kakehi.test/cluster/rig/internal/process"
 )
 
 const (

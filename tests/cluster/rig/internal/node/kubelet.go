@@ -5,9 +5,9 @@ import (
 	"os"
 	"path/filepath"
 
-	"example.com/kakehi/tests/cluster/rig/internal/control"
-	"example.com/kakehi/tests/cluster/rig/internal/pki"
-	"example.com/kakehi/tests/cluster/rig/internal/process"
+	"kakehi.test/cluster/rig/internal/control"
+	"kakehi.test/cluster/rig/internal/pki"
+	"kakehi.test/cluster/rig/internal/process"
 )
 
 // Name of the one node.

@@ -12,8 +12,8 @@ import (
 	"syscall"
 	"time"
 
-	"example.com/kakehi/tests/cluster/rig/internal/control"
-	"example.com/kakehi/tests/cluster/rig/internal/process"
+	"kakehi.test/cluster/rig/internal/control"
+	"kakehi.test/cluster/rig/internal/process"
 )
 
 // Namespaces in which the node's first process is to be started.

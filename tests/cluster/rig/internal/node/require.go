@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -28,18 +29,21 @@ func RequireRoot() error {
 	return nil
 }
 
-// Require tells in one error all that this machine lacks to be a node.
-func Require() error {
+// Lacking names the packages of the distribution that are not installed.
+func Lacking() []string {
 	var lacking []string
-	install := map[string]bool{}
 	for _, needed := range packages {
-		if _, err := exec.LookPath(needed.program); err != nil && !install[needed.name] {
-			install[needed.name] = true
+		if _, err := exec.LookPath(needed.program); err != nil && !slices.Contains(lacking, needed.name) {
 			lacking = append(lacking, needed.name)
 		}
 	}
-	if len(lacking) > 0 {
-		return fmt.Errorf("missing packages, install them with: apt-get install --no-install-recommends %s", strings.Join(lacking, " "))
+	return lacking
+}
+
+// Require tells all that this machine lacks to be a node.
+func Require() error {
+	if lacking := Lacking(); len(lacking) > 0 {
+		return fmt.Errorf("missing packages: run `make cluster-packages`, or: apt-get install --no-install-recommends %s", strings.Join(lacking, " "))
 	}
 	if missing := missingControllers(); len(missing) > 0 {
 		return fmt.Errorf("the kernel offers no control groups for: %s", strings.Join(missing, " "))
