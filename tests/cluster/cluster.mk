@@ -4,7 +4,7 @@
 cluster_home := $(dir $(lastword $(MAKEFILE_LIST)))
 cluster_dir  = $(if $(DIR),--dir $(DIR))
 
-.PHONY: cluster cluster-down cluster-packages cluster-test apiserver apiserver-down
+.PHONY: cluster cluster-down cluster-packages cluster-check cluster-test apiserver apiserver-down
 
 # The last line of each is the path of a kubeconfig.
 cluster:
@@ -26,3 +26,7 @@ apiserver-down:
 
 cluster-test:
 	@$(cluster_home)test.sh
+
+# The sources only: format, vet, tests of the parts.
+cluster-check:
+	@$(cluster_home)check.sh

@@ -6,6 +6,7 @@ set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
 bin=$("$here/build.sh" node)
+"$here/check.sh"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
@@ -30,10 +31,6 @@ prove() {
 	cd "$here/rig"
 	KUBECONFIG=$1 CLUSTER_BIN=$bin go test -count=1 -parallel 4 -tags cluster ./clustertest
 }
-
-# The parts by themselves first.
-(cd "$here/rig" && go test ./internal/oci ./internal/pki ./internal/process)
-(cd "$here/kubernetes" && CGO_ENABLED=0 go test -p 1 -trimpath -tags grpcnotrace,providerless ./loadbalancer)
 
 if [ -n "${KUBECONFIG:-}" ]; then
 	prove "$KUBECONFIG"

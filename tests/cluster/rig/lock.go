@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"syscall"
@@ -10,10 +11,12 @@ import (
 // lock makes the folder and keeps other runs of this program out of it until
 // the returned function is called. It leaves no file behind: what is locked
 // is the folder itself, and looked at again, as its last holder may have
-// removed it.
+// removed it (which is the last thing a holder may do).
 func lock(folder string) (unlock func(), err error) {
-	for {
-		if err := os.MkdirAll(folder, 0o700); err != nil {
+	for range 1000 {
+		if err := os.MkdirAll(folder, 0o700); errors.Is(err, fs.ErrExist) {
+			continue // it was there, and is gone again
+		} else if err != nil {
 			return nil, err
 		}
 		held, err := os.Open(folder)
@@ -36,4 +39,5 @@ func lock(folder string) (unlock func(), err error) {
 		}
 		held.Close()
 	}
+	return nil, fmt.Errorf("cannot hold the folder %s: it never stays", folder)
 }
