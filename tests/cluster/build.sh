@@ -25,12 +25,14 @@ flock 9
 export CGO_ENABLED=0
 jobs=${KAKEHI_BUILD_JOBS:-2}
 
-# digest FOLDER...: of the sources in the folders and of the compiler.
+# digest FOLDER...: of the sources in the folders, wherever the checkout is,
+# and of the compiler.
 digest() {
 	{
 		go version
-		sha256sum "$here/build.sh"
-		find "$@" -type f | LC_ALL=C sort | xargs sha256sum
+		cd "$here"
+		find build.sh images.sh "$@" -type f ! -path '*/clustertest/*' ! -name '*_test.go' |
+			LC_ALL=C sort | xargs sha256sum
 	} | sha256sum
 }
 
@@ -60,22 +62,22 @@ version_flags() {
 	done | tr '\n' ' '
 }
 
-if ! fresh rig "$here/rig"; then
+if ! fresh rig rig; then
 	compile "$bin/cluster" "$here/rig" .
 	built
 fi
-if ! fresh kubernetes "$here/kubernetes"; then
+if ! fresh kubernetes kubernetes; then
 	compile "$bin/kube" "$here/kubernetes" . "$(version_flags)"
 	ln -sf kube "$bin/kubectl"
 	built
 fi
 if [ "$want" = node ]; then
-	if ! fresh tools "$here/kubernetes"; then
+	if ! fresh tools kubernetes; then
 		compile "$bin/helm" "$here/kubernetes" helm.sh/helm/v3/cmd/helm
 		compile "$bin/coredns" "$here/kubernetes" ./coredns
 		built
 	fi
-	if ! fresh images "$here/rig" "$here/echo" "$here/kubernetes"; then
+	if ! fresh images rig echo kubernetes; then
 		"$here/images.sh" "$bin"
 		built
 	fi
