@@ -85,8 +85,7 @@ func apiserverServe(arguments []string) error {
 	if err := standalone(at, port).Start(group); err != nil {
 		return err
 	}
-	exit := <-group.Exited
-	return fmt.Errorf("%s ended by itself: %v", exit.Name, exit.Err)
+	return group.Wait()
 }
 
 func apiserverDown(arguments []string) error {

@@ -5,6 +5,7 @@ package clustertest
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -52,6 +53,19 @@ func TestAPIServers(t *testing.T) {
 	with(t, kubeconfigs[0], "get", "namespace", "only-0")
 	// The controllers work: a namespace goes away, with all that is in it.
 	with(t, kubeconfigs[0], "delete", "namespace", "only-0", "--timeout=60s")
+}
+
+// A machine without any network but loopback will do.
+func TestAPIServerOffline(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root can make a network without a route")
+	}
+	folder := filepath.Join(t.TempDir(), "state")
+	t.Cleanup(func() { takeDown(t, folder) })
+	up := fmt.Sprintf("ip link set lo up && %s apiserver up --dir %s", filepath.Join(os.Getenv("CLUSTER_BIN"), "cluster"), folder)
+	if output, err := exec.Command("unshare", "--net", "sh", "-c", up).CombinedOutput(); err != nil {
+		t.Errorf("%v: %s", err, output)
+	}
 }
 
 // takeDown stops a server twice and looks for what it left behind.

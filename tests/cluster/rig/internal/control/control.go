@@ -101,6 +101,7 @@ func (p *Plane) apiserver() process.Spec {
 	args := []string{
 		"--etcd-servers=" + etcdClient,
 		"--bind-address=" + p.Address,
+		"--advertise-address=" + p.Address, // or it looks for a default route
 		"--secure-port=" + strconv.Itoa(p.Port),
 		"--service-cluster-ip-range=" + p.Services,
 		"--authorization-mode=Node,RBAC",
@@ -118,9 +119,7 @@ func (p *Plane) apiserver() process.Spec {
 		"--kubelet-client-key=" + p.pki("kubelet-client.key"),
 		"--kubelet-preferred-address-types=InternalIP",
 	}
-	if p.Node {
-		args = append(args, "--advertise-address="+p.Address)
-	} else {
+	if !p.Node {
 		// A loopback address may not be published as an endpoint.
 		args = append(args, "--endpoint-reconciler-type=none")
 	}

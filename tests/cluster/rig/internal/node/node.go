@@ -82,6 +82,5 @@ func Run(plane *control.Plane) error {
 	if err := startKubelet(group, plane); err != nil {
 		return err
 	}
-	exit := <-group.Exited
-	return fmt.Errorf("%s ended by itself: %v", exit.Name, exit.Err)
+	return group.Wait()
 }

@@ -66,6 +66,18 @@ func (g *Group) Start(spec Spec) error {
 	return Record(filepath.Join(g.Pids, spec.Name+".pid"), cmd.Process.Pid)
 }
 
+// Wait returns when a child ended, with the end of its log.
+func (g *Group) Wait() error {
+	exit := <-g.Exited
+	log, err := os.ReadFile(filepath.Join(g.Logs, exit.Name+".log"))
+	if err != nil {
+		return err
+	}
+	lines := strings.Split(strings.TrimSpace(string(log)), "\n")
+	last := strings.Join(lines[max(0, len(lines)-3):], "\n")
+	return fmt.Errorf("%s ended by itself: %v; its log ends with\n%s", exit.Name, exit.Err, last)
+}
+
 // Record writes the pid file of the process: its pid and the time it started,
 // by which a later process of the same pid is told apart.
 func Record(path string, pid int) error {

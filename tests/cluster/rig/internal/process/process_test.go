@@ -31,6 +31,21 @@ func TestKill(t *testing.T) {
 	}
 }
 
+func TestWait(t *testing.T) {
+	group, err := NewGroup(filepath.Join(t.TempDir(), "logs"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = group.Start(Spec{Name: "speaker", Path: "/bin/sh", Args: []string{"-c", "seq 5; echo $MOOD; exit 3"}, Env: []string{"MOOD=sad"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := "speaker ended by itself: exit status 3; its log ends with\n4\n5\nsad"
+	if err := group.Wait(); err == nil || err.Error() != want {
+		t.Errorf("%v", err)
+	}
+}
+
 // A pid may be somebody else's by now, as the start time shows.
 func TestRecordedIsOfAnother(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "other.pid")
