@@ -110,6 +110,6 @@ fn both_stages_answer_errors_alike() {
         [of("/late", "demo.localhost"), of("/missing", "demo.localhost"), of("/", "nobody.localhost")]
     };
     let native = answers(&[]);
-    assert_eq!(native[0], (503, Some("text/plain; charset=utf-8".to_owned()), "503 Service Unavailable\n".to_owned()));
+    assert_eq!(native[0], (503, Some("text/plain; charset=utf-8".to_owned()), "503 Service Unavailable".to_owned()));
     assert_eq!(native, answers(&["--force-hop"]));
 }

@@ -20,7 +20,7 @@ pub(super) fn templates() -> BTreeMap<String, String> {
 }
 
 fn template(status: u16, reason: &str) -> String {
-    let body = format!("{status} {reason}\n");
+    let body = format!("{status} {reason}");
     format!(
         "HTTP/1.1 {status} {reason}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {}\r\nConnection: close\r\nSozu-Id: %REQUEST_ID\r\n\r\n{body}",
         body.len()
