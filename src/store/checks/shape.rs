@@ -191,7 +191,7 @@ impl Walk {
             return self.report("", "Invalid value: must be a string; quote it if it looks like a number or a truth value");
         };
         // Bytes bound characters, so that a very long text is not walked.
-        let length = if text.len() > 4 * max { text.len() } else { text.chars().count() };
+        let length = if text.len() > max.saturating_mul(4) { text.len() } else { text.chars().count() };
         if length > max {
             self.report("", &format!("Too long: may not be more than {max} characters"));
         } else if length < min {
