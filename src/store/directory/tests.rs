@@ -38,7 +38,7 @@ pub(super) fn ids(loaded: &Loaded) -> Vec<String> {
 }
 
 /// What the key of a ConfigMap says.
-fn value(object: &Object) -> Option<String> {
+pub(super) fn value(object: &Object) -> Option<String> {
     match object {
         Object::ConfigMap(map) => map.ok()?.data.as_ref()?.get("key").cloned(),
         _ => None,
