@@ -27,8 +27,8 @@ check: tools ## format, lints, dependency rules, advisories
 bless: tools $(SOZU_TEST) ## rewrites the expected side of the golden cases
 	KAKEHI_BLESS=1 $(CARGO) test --test cases
 
-generate: tools ## regenerates what is generated from the code
-	@echo "nothing is generated yet: our CRDs come with EdgeProfile"
+generate: tools ## rewrites what is generated from the code: config/settings.md
+	KAKEHI_BLESS=1 $(CARGO) test --test generated
 
 tools: ## protoc, which the Sōzu command library's build needs
 	@config/install-tools

@@ -15,6 +15,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::model::EdgeId;
 use crate::observe::metrics::Metrics;
+use crate::settings::LogSettings;
 use crate::snapshot::publish::Publisher;
 
 /// Grace that an edge has between the request to end and the kill.
@@ -33,6 +34,8 @@ pub struct EdgeCommand {
     pub runtime_dir: PathBuf,
     /// Serve everything through the filter proxy.
     pub force_hop: bool,
+    /// How the edges log.
+    pub log: LogSettings,
 }
 
 /// All running edges.
@@ -159,7 +162,7 @@ impl Supervised {
 
     fn spawn(&self) -> std::io::Result<Child> {
         let mut command = Command::new(&self.command.program);
-        command.arg("edge").arg("--name").arg(self.id.to_string());
+        command.arg("edge").args(self.command.log.flags()).arg("--name").arg(self.id.to_string());
         command.arg("--address").arg(self.address.to_string());
         command.arg("--runtime-dir").arg(&self.directory);
         command.arg("--snapshot").arg(self.directory.join("snapshot.sock"));
