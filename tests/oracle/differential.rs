@@ -118,7 +118,7 @@ async fn explained(seed: u64, world: &World, request: &Request, first: String) -
         let Some(next) = found else { break };
         (world, wrong) = next;
     }
-    let report = run::report(seed, &world, pair.place(), request, &decide(&world, &pair.ports, request), &wrong);
+    let report = run::report(seed, &world, pair.place(), request, &wrong);
     pair.stop().await;
     report
 }

@@ -138,32 +138,36 @@ fn matching() -> Vec<Trap> {
                 "xn--bcher-kva.example",
             ]),
         },
-        Trap {
-            name: "raw paths",
-            world: rules(vec![rule(prefix("/foo"), 0), rule(exact("/eq"), 1)]),
-            requests: targets(&[
-                "/foo",
-                "/foobar",
-                "/foo/bar",
-                "/foo?x",
-                "/foo/?x",
-                "/foo%2fbar",
-                "//foo",
-                "/foo//x",
-                "/x/../foo",
-                "/foo/../eq",
-                "/./foo",
-                "/%66oo",
-                "/eq",
-                "/eq?x=1",
-                "/eq?",
-                "/eq/",
-                "/Foo",
-                "/foo;x",
-                "/?/foo",
-            ]),
-        },
+        raw_paths(),
     ]
+}
+
+fn raw_paths() -> Trap {
+    Trap {
+        name: "raw paths",
+        world: rules(vec![rule(prefix("/foo"), 0), rule(exact("/eq"), 1)]),
+        requests: targets(&[
+            "/foo",
+            "/foobar",
+            "/foo/bar",
+            "/foo?x",
+            "/foo/?x",
+            "/foo%2fbar",
+            "//foo",
+            "/foo//x",
+            "/x/../foo",
+            "/foo/../eq",
+            "/./foo",
+            "/%66oo",
+            "/eq",
+            "/eq?x=1",
+            "/eq?",
+            "/eq/",
+            "/Foo",
+            "/foo;x",
+            "/?/foo",
+        ]),
+    }
 }
 
 /// What is sent on, and what is answered.
