@@ -1,5 +1,7 @@
 //! What is generated from the code is current. `make generate` rewrites it.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
 use std::fmt::Write;
 use std::path::Path;
 
