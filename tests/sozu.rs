@@ -11,11 +11,19 @@ mod hosts;
 mod order;
 #[path = "sozu/paths.rs"]
 mod paths;
+#[path = "sozu/replace.rs"]
+mod replace;
 #[path = "sozu/rig.rs"]
 mod rig;
+#[path = "sozu/scale.rs"]
+mod scale;
 #[path = "sozu/stages.rs"]
 mod stages;
 #[path = "sozu/supervisor.rs"]
 mod supervisor;
 #[path = "sozu/thin.rs"]
 mod thin;
+#[path = "sozu/tls.rs"]
+mod tls;
+#[path = "sozu/truth.rs"]
+mod truth;

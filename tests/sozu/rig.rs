@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
-use kakehi::edge::plan::{Options, Planner};
+use kakehi::edge::plan::{Options, Planner, Target};
 use kakehi::edge::sozu::{Maker, Sozu, SpawnSettings, Wire};
 use kakehi::snapshot::wire::Refusal;
 use kakehi::snapshot::{Resource, Snapshot};
@@ -82,8 +82,19 @@ impl Rig {
         let target = Snapshot::from_resources(resources);
         let delta = self.planner.snapshot().diff(&target);
         self.planner.apply(&delta);
-        self.sozu.apply(self.planner.target()).await.unwrap()
+        let refusals = self.sozu.apply(self.planner.target()).await.unwrap();
+        let pid = self.sozu.pid();
+        self.sozu.audit(self.planner.target()).await.unwrap();
+        assert_eq!(self.sozu.pid(), pid, "Sōzu holds something else than was applied");
+        refusals
     }
+}
+
+/// What Sōzu must hold for these resources.
+pub fn plan(resources: impl IntoIterator<Item = Resource>) -> Target {
+    let mut planner = Planner::new(Options::default());
+    planner.apply(&Snapshot::from_resources(resources).as_delta());
+    planner.target().clone()
 }
 
 /// Answers every request with 200, its name, and the request's head as body; keeps connections.

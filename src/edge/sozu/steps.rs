@@ -237,56 +237,67 @@ impl Steps<'_> {
 
     /// Within one text, and within the list for every host, Sōzu gives the order of insertion a meaning; elsewhere not.
     fn vhost(&mut self, id: &VhostId, old: &Vhost, new: &Vhost, order: Order) {
-        let mut chains: BTreeMap<Option<&str>, (Vec<&Frontend>, Vec<&Frontend>)> = BTreeMap::new();
-        let chain_of = |frontend: &'_ Frontend| match frontend.host {
-            HostRule::Exact(_) | HostRule::Label(_) => true,
-            HostRule::Labels(_) | HostRule::Any => false,
-        };
+        let mut chains: BTreeMap<Option<&str>, Chain> = BTreeMap::new();
+        let any_refused = !self.shadow.refused().is_empty();
         for frontend in &old.frontends {
-            let chain = chain_of(frontend).then_some(frontend.path.text.as_str());
-            if !self.shadow.is_refused(&item(id.port, frontend)) {
-                chains.entry(chain).or_default().0.push(frontend);
+            if !(any_refused && self.shadow.is_refused(&item(id.port, frontend))) {
+                chains.entry(chain_of(frontend)).or_default().before.push(frontend);
             }
         }
         for frontend in &new.frontends {
-            let chain = chain_of(frontend).then_some(frontend.path.text.as_str());
-            chains.entry(chain).or_default().1.push(frontend);
+            let request = |front| self.shadow.wire().add_frontend(id.port, front);
+            if !(any_refused && self.shadow.refuses(&item(id.port, frontend), &request(frontend))) {
+                chains.entry(chain_of(frontend)).or_default().after.push(frontend);
+            }
         }
-        for (before, after) in chains.into_values() {
-            self.chain(id, &before, &after, new, order);
+        let owners = Arc::new(new.owners.clone());
+        for chain in chains.into_values() {
+            self.chain(id.port, chain, &owners, order);
         }
     }
 
     /// What can stay is the longest start of the new chain that the old one holds in the same order; the rest is inserted
     /// anew behind it.
-    fn chain(&mut self, id: &VhostId, before: &[&Frontend], after: &[&Frontend], vhost: &Vhost, order: Order) {
+    fn chain(&mut self, port: PortId, chain: Chain, owners: &Arc<BTreeSet<Key>>, order: Order) {
         let wire = self.shadow.wire();
-        let after: Vec<&Frontend> = after
-            .iter()
-            .copied()
-            .filter(|frontend| !self.shadow.refuses(&item(id.port, frontend), &wire.add_frontend(id.port, frontend)))
-            .collect();
-        let mut rest = before.iter();
+        let Chain { before, after } = chain;
         let in_place = order == Order::Kept || before.len() < 2;
+        let mut rest = before.iter();
         let kept = if in_place { after.iter().take_while(|new| rest.any(|old| old.same(new))).count() } else { 0 };
-        let all = Arc::new(vhost.owners.clone());
-        for frontend in after.iter().skip(kept) {
-            let item = item(id.port, frontend);
-            let old = before.iter().find(|old| old.path == frontend.path && old.method == frontend.method && old.host == frontend.host);
-            if let Some(old) = old {
-                self.first.extend(self.removal(item.clone(), wire.remove_frontend(id.port, old)));
+        for frontend in &before {
+            if !after.iter().any(|new| is_successor(frontend, new)) {
+                self.remove(item(port, frontend), wire.remove_frontend(port, frontend));
             }
-            let keys = frontend.owner.as_ref().map_or_else(|| all.clone(), |owner| Arc::new(BTreeSet::from([owner.clone()])));
-            let request = wire.add_frontend(id.port, frontend);
-            self.first.push(Step { item, request, adds: true, glued: old.is_some(), keys });
         }
-        for frontend in before {
-            let stays = after.iter().any(|new| new.path == frontend.path && new.method == frontend.method && new.host == frontend.host);
-            if !stays {
-                self.remove(item(id.port, frontend), wire.remove_frontend(id.port, frontend));
+        for frontend in after.into_iter().skip(kept) {
+            let old = before.iter().find(|old| is_successor(old, frontend));
+            if let Some(old) = old {
+                self.first.extend(self.removal(item(port, old), wire.remove_frontend(port, old)));
             }
+            let keys = frontend.owner.as_ref().map_or_else(|| owners.clone(), |owner| Arc::new(BTreeSet::from([owner.clone()])));
+            let request = wire.add_frontend(port, frontend);
+            self.first.push(Step { item: item(port, frontend), request, adds: true, glued: old.is_some(), keys });
         }
     }
+}
+
+/// Frontends among which the order of insertion matters, as they are and as they should be.
+#[derive(Default)]
+struct Chain<'a> {
+    before: Vec<&'a Frontend>,
+    after: Vec<&'a Frontend>,
+}
+
+fn chain_of(frontend: &Frontend) -> Option<&str> {
+    match frontend.host {
+        HostRule::Exact(_) | HostRule::Label(_) => Some(&frontend.path.text),
+        HostRule::Labels(_) | HostRule::Any => None,
+    }
+}
+
+/// Whether both are one entry to Sōzu, which the first must leave before the second can come.
+fn is_successor(old: &Frontend, new: &Frontend) -> bool {
+    old.path == new.path && old.method == new.method && old.host == new.host
 }
 
 fn item(port: PortId, frontend: &Frontend) -> Item {
