@@ -42,7 +42,7 @@ struct Edge {
 }
 
 fn settings() -> Settings {
-    Settings { loopback_endpoints: true, default_address: Some([127, 0, 0, 1].into()), ..Settings::default() }
+    Settings { loopback_endpoints: true, default_address: Some([127, 0, 0, 1].into()), shared_host: true, ..Settings::default() }
 }
 
 fn translate(objects: Vec<Object>) -> Translator {

@@ -19,7 +19,7 @@ pub(super) struct Rendering {
     /// How many routes of each edge forward to a backend.
     backends: HashMap<BackendId, BTreeMap<EdgeId, usize>>,
     /// What each route brought last.
-    shares: HashMap<ObjectId, BTreeMap<EdgeId, Share>>,
+    shares: HashMap<ObjectId, Arc<BTreeMap<EdgeId, Share>>>,
     /// Findings of objects that are looked at through backends.
     notes: BTreeMap<ObjectId, BTreeMap<BackendId, Vec<Finding>>>,
     noted: HashMap<BackendId, BTreeSet<ObjectId>>,
@@ -198,7 +198,9 @@ impl Rendering {
                 continue;
             }
             let Some(rendered) = self.edges.get(&id) else { continue };
-            if before.as_ref() != Some(&rendered.edge) {
+            // By hash: comparing the resources would cost what the edge holds.
+            let same = |before: &Edge| before.snapshot.hash() == rendered.edge.snapshot.hash() && before.data == rendered.edge.data;
+            if !before.as_ref().is_some_and(same) {
                 let delta = before.map(|edge| edge.snapshot).unwrap_or_else(Snapshot::default).diff(&rendered.edge.snapshot);
                 changes.insert(id, EdgeChange::Set { delta, edge: rendered.edge.clone() });
             }

@@ -155,7 +155,7 @@ async fn explained(seed: u64, history: &[World], request: &Request, first: Strin
     });
     let before: String = before.collect();
     let last = &worlds[worlds.len() - 1];
-    run::report(seed, last, place, request, &decide(last, place.ports, request), &format!("{wrong}\n{}{before}", stage.plan()))
+    run::report(seed, last, place, request, &format!("{wrong}\n{}{before}", stage.plan()))
 }
 
 /// The sequences with one world one step smaller. The last one keeps a listener for the request.

@@ -129,7 +129,8 @@ fn path(matched: &Match, random: &mut Random) -> String {
         _ => (*random.pick(&PATHS)).to_owned(),
     };
     if random.chance(45) {
-        path.push_str(*random.pick(&TAILS));
+        let tail: &&str = random.pick(&TAILS);
+        path.push_str(tail);
     }
     match random.below(40) {
         0 => path.insert(0, '/'),

@@ -1,17 +1,17 @@
 //! Translation: step by step equals from scratch, in any order.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use kakehi::api::{Change, Object};
-use kakehi::model::{EdgeId, Kind, ObjectId};
-use kakehi::report::ObjectReport;
-use kakehi::snapshot::Snapshot;
+use kakehi::model::{Action, BackendTarget, EdgeId, Kind, ObjectId};
+use kakehi::report::{ObjectReport, Verdict};
+use kakehi::snapshot::{Key, Resource, Snapshot};
 use kakehi::translate::{Changes, EdgeChange, Now, Settings, Translator};
 use proptest::prelude::*;
 use serde_json::json;
 
-use super::universe::{Write, first, write};
+use super::universe::{Write, first, route, write};
 
 /// 2026-12-01.
 const TODAY: i64 = 1_796_083_200;
@@ -71,12 +71,48 @@ fn apply(world: &mut BTreeMap<ObjectId, Object>, Write { id, body, created }: Wr
     Change { id, old, new }
 }
 
+/// What proxies rely on: every reference within a snapshot leads somewhere, and nothing is there that nothing refers to.
+fn well_formed(snapshot: &Snapshot) {
+    let (mut backends, mut certificates, mut ports) = (BTreeSet::new(), BTreeSet::new(), BTreeMap::new());
+    for (key, resource) in snapshot.iter() {
+        match resource.as_ref() {
+            Resource::Listener(listener) => {
+                certificates.extend(listener.certificates.iter().cloned().map(Key::Certificate));
+                let hostnames = ports.entry(listener.port).or_insert((listener.protocol, BTreeSet::new()));
+                assert_eq!(hostnames.0, listener.protocol, "two protocols on one port");
+                assert!(hostnames.1.insert(listener.hostname.clone()), "a hostname twice on one port");
+            }
+            Resource::Route(route) => {
+                assert!(!route.attachments.is_empty() && !route.rules.is_empty(), "{key} has nothing to say");
+                for attachment in &route.attachments {
+                    assert!(!attachment.hostnames.is_empty() && snapshot.get(&Key::Listener(attachment.listener.clone())).is_some());
+                }
+                for rule in &route.rules {
+                    assert!(!rule.matches.is_empty());
+                    let Action::Forward(references) = &rule.action else { continue };
+                    backends.extend(references.iter().filter_map(|reference| match &reference.target {
+                        BackendTarget::Service(id) => Some(Key::Backend(id.clone())),
+                        BackendTarget::Invalid(_) => None,
+                    }));
+                }
+            }
+            Resource::Backend(_) | Resource::Certificate(_) => {}
+        }
+    }
+    let there = |certificate: bool| {
+        let keys = snapshot.iter().map(|(key, _)| key.clone());
+        keys.filter(|key| if certificate { matches!(key, Key::Certificate(_)) } else { matches!(key, Key::Backend(_)) }).collect()
+    };
+    assert_eq!((backends, certificates), (there(false), there(true)));
+}
+
 fn check(translator: &Translator, world: &BTreeMap<ObjectId, Object>, follower: &Follower, given: (&Settings, Now)) {
     for backwards in [false, true] {
         let scratch = scratch(world, backwards, given);
         assert_eq!(translator.edges().collect::<Vec<_>>(), scratch.edges().collect::<Vec<_>>());
         assert_eq!(translator.reports(), scratch.reports());
     }
+    translator.edges().for_each(|(_, edge)| well_formed(&edge.snapshot));
     assert!(translator.edges().map(|(id, edge)| (id, &edge.snapshot)).eq(&follower.snapshots));
     assert_eq!(translator.reports(), &follower.reports);
 }
@@ -108,13 +144,49 @@ proptest! {
     }
 }
 
+/// The same without what other routes may move: the number of attached routes.
+fn uncounted(report: &ObjectReport) -> ObjectReport {
+    let mut report = report.clone();
+    if let Verdict::Gateway { listeners, .. } = &mut report.verdict {
+        listeners.iter_mut().for_each(|listener| listener.attached_routes = 0);
+    }
+    report
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever is written as a route: nothing of other routes, listeners and certificates changes.
+    #[test]
+    fn a_route_changes_nothing_of_its_neighbours(world in prop::collection::vec(write(), 10..40), (id, body) in route()) {
+        let mut objects = BTreeMap::new();
+        let mut translator = Translator::new(Settings::default());
+        let writes = std::iter::once(first()).chain(world);
+        let changes: Vec<_> = writes.map(|write| apply(&mut objects, write, 1)).collect();
+        translator.apply(changes, day(0));
+        let before = translator.reports().clone();
+        let write = Write { id: id.clone(), body: Some((body, json!({}))), created: 1 };
+        let changes = translator.apply([apply(&mut objects, write, 2)], day(0));
+        for change in changes.edges.values() {
+            let EdgeChange::Set { delta, .. } = change else { panic!("an edge is gone") };
+            for key in delta.keys() {
+                assert!(matches!(key, Key::Backend(_)) || key == Key::Route(id.clone()), "{key} changed");
+            }
+        }
+        for (of, report) in changes.reports.into_iter().filter(|(of, _)| of.kind != Kind::EndpointSlice && *of != id) {
+            assert_eq!(of.kind, Kind::Gateway, "{of} changed");
+            assert_eq!(uncounted(&report.unwrap()), uncounted(&before[&of]));
+        }
+    }
+}
+
 fn change(kind: Kind, namespace: &str, name: &str, body: serde_json::Value) -> Change {
     let id = ObjectId::new(kind, namespace, name);
     let labels = json!({"kubernetes.io/service-name": "shop"});
     apply(&mut BTreeMap::new(), Write { id, body: Some((body, labels)), created: 1 }, 1)
 }
 
-fn route(number: usize, path: &str) -> Change {
+fn numbered(number: usize, path: &str) -> Change {
     let rule = json!({"matches": [{"path": {"value": path}}], "backendRefs": [{"name": "shop", "port": 80}]});
     let spec = json!({"parentRefs": [{"name": "web"}], "hostnames": [format!("h{number}.x.io")], "rules": [rule]});
     change(Kind::HttpRoute, "a", &format!("r{number}"), json!({"spec": spec}))
@@ -136,7 +208,7 @@ fn cost_grows_with_the_change() {
         change(Kind::Service, "a", "shop", json!({"spec": {"ports": [{"port": 80}]}})),
         slice(&["10.0.0.1"]),
     ];
-    objects.extend((0..ROUTES).map(|number| route(number, "/")));
+    objects.extend((0..ROUTES).map(|number| numbered(number, "/")));
     let mut translator = Translator::new(Settings::default());
     assert_eq!(translator.apply(objects, day(0)).computed, ROUTES + 3);
 
@@ -153,9 +225,9 @@ fn cost_grows_with_the_change() {
         (changes.computed, keys.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "), changes.reports.len())
     };
     // An edit of a route: itself. Its report stays the same, since generations are equal here.
-    assert_eq!(step(route(7, "/x")), (1, "route HTTPRoute/a/r7".to_owned(), 0));
+    assert_eq!(step(numbered(7, "/x")), (1, "route HTTPRoute/a/r7".to_owned(), 0));
     // A new route: itself, and the count of its Gateway.
-    assert_eq!(step(route(ROUTES, "/")), (1, format!("route HTTPRoute/a/r{ROUTES}"), 2));
+    assert_eq!(step(numbered(ROUTES, "/")), (1, format!("route HTTPRoute/a/r{ROUTES}"), 2));
     // An endpoint: one backend.
     assert_eq!(step(slice(&["10.0.0.2"])), (1, "backend a/shop:80".to_owned(), 0));
     // The same again: nothing.

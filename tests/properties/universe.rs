@@ -123,7 +123,8 @@ fn rule() -> impl Strategy<Value = Value> {
     })
 }
 
-fn route() -> impl Strategy<Value = (ObjectId, Value)> {
+/// Any route.
+pub(crate) fn route() -> impl Strategy<Value = (ObjectId, Value)> {
     let hostnames = prop::collection::vec(hostname().prop_filter("a hostname", |hostname| !hostname.is_null()), 0..3);
     let parents = prop::collection::vec(parent(), 0..3);
     (namespace(), select(vec!["r1", "r2", "r3"]), parents, hostnames, prop::collection::vec(rule(), 1..3)).prop_map(

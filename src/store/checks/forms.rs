@@ -80,19 +80,32 @@ pub static DURATION: Form = Form {
 /// A name that belongs to somebody: a domain, a slash, and a path.
 pub static DOMAIN_PREFIXED: Form = Form {
     holds: |text| {
-        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~%!$&'()*+,;=:".contains(&byte);
-        text.split_once('/').is_some_and(|(domain, path)| is_subdomain(domain) && !path.is_empty() && path.bytes().all(allowed))
+        text.split_once('/').is_some_and(|(domain, path)| is_subdomain(domain) && !path.is_empty() && path.bytes().all(is_domain_path))
     },
     message: "must be a domain-prefixed path such as example.com/controller",
 };
 
-/// A protocol: a plain word, or a word of somebody's own.
+/// A protocol: a plain word, or a word of somebody's own. Before the slash only the last character is looked at: the
+/// released pattern is not anchored, and nothing is refused here that a cluster accepts.
 pub static PROTOCOL: Form = Form {
     holds: |text| match text.rsplit_once('/') {
         None => is_word(text, |c| c.is_ascii_alphanumeric(), '-'),
-        Some((domain, name)) => is_subdomain(domain) && !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric()),
+        Some((domain, name)) => ends_like_domain(domain) && !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric()),
     },
     message: "must be HTTP, HTTPS, TLS, TCP, UDP or domain-prefixed such as example.com/protocol",
+};
+
+/// The type of an address. As loose as the released pattern, see [`PROTOCOL`].
+pub static ADDRESS_TYPE: Form = Form {
+    holds: |text| {
+        let names_one = text.starts_with("Hostname") || text.contains("IPAddress") || text.contains("NamedAddress");
+        let prefixed = |(at, _)| {
+            let (domain, path) = (text.get(..at).unwrap_or_default(), text.get(at + 1..).unwrap_or_default());
+            ends_like_domain(domain) && !path.is_empty() && path.bytes().all(is_domain_path)
+        };
+        names_one || text.match_indices('/').any(prefixed)
+    },
+    message: "must be IPAddress, Hostname, NamedAddress or domain-prefixed such as example.com/pool",
 };
 
 /// The key of a label or annotation.
@@ -179,6 +192,14 @@ fn is_qualified_part(text: &str) -> bool {
 /// Letters as `letter` says, and `inner` anywhere but at the ends.
 fn is_word(text: &str, letter: impl Fn(char) -> bool, inner: char) -> bool {
     !text.is_empty() && text.chars().all(|c| letter(c) || c == inner) && !text.starts_with(inner) && !text.ends_with(inner)
+}
+
+fn ends_like_domain(text: &str) -> bool {
+    text.ends_with(|last: char| last.is_ascii_lowercase() || last.is_ascii_digit())
+}
+
+fn is_domain_path(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"/-._~%!$&'()*+,;=:".contains(&byte)
 }
 
 fn is_token(byte: u8) -> bool {

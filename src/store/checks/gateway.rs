@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::Checks;
-use super::forms::{ANY, DOMAIN_PREFIXED, Form, HOSTNAME, LABEL_VALUE, PROTOCOL, QUALIFIED_NAME, ip};
+use super::forms::{ADDRESS_TYPE, ANY, HOSTNAME, LABEL_VALUE, PROTOCOL, QUALIFIED_NAME, ip};
 use super::shape::{Absent, Shape, Unique, Violation};
 use super::shared::{GROUP_NAME, KIND_NAME, LOCAL_REFERENCE, OBJECT_NAME, PORT, REFERENCE, SECRET_REFERENCE, SECTION_NAME, text};
 
@@ -16,11 +16,6 @@ static INFRASTRUCTURE: Shape = Shape::Object {
         ("parametersRef", &LOCAL_REFERENCE, Absent::Fine),
     ],
     rules: &[],
-};
-
-static ADDRESS_TYPE: Form = Form {
-    holds: |text| ["IPAddress", "Hostname", "NamedAddress"].contains(&text) || (DOMAIN_PREFIXED.holds)(text),
-    message: "must be IPAddress, Hostname, NamedAddress or domain-prefixed such as example.com/pool",
 };
 
 fn address_fits_its_type(address: &Value) -> Option<Violation> {

@@ -147,6 +147,8 @@ fn accept(judge: &Judge<'_>, row: &Row, id: &ObjectId, (file, mut value): (&str,
     if !violations.is_empty() {
         return Err(violations);
     }
+    // A definition may have a default for it.
+    drop_status(&mut value);
     let content = hash(&value);
     let spec = hash(&without_metadata(&value));
     let object = Object::from_value(id.kind, value).map_err(|error| vec![format!("metadata: Invalid value: {error}")])?;
@@ -157,10 +159,17 @@ fn accept(judge: &Judge<'_>, row: &Row, id: &ObjectId, (file, mut value): (&str,
     Ok(Accepted { id: id.clone(), object, content, spec, warnings })
 }
 
+/// Status is written by controllers, not by manifests.
+fn drop_status(value: &mut Value) {
+    if let Some(fields) = value.as_object_mut() {
+        fields.remove("status");
+    }
+}
+
 /// Drops what a manifest cannot decide, and adds what an API server adds.
 fn take_over(id: &ObjectId, value: &mut Value) {
+    drop_status(value);
     let Some(fields) = value.as_object_mut() else { return };
-    fields.remove("status");
     if let Some(Value::Object(metadata)) = fields.get_mut("metadata") {
         SERVER_OWNED.iter().for_each(|field| drop(metadata.remove(*field)));
         metadata.insert("uid".into(), Value::String(uid(id)));
