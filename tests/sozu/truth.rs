@@ -81,6 +81,39 @@ async fn a_killed_sozu_comes_back_with_everything() {
     }
 }
 
+/// What somebody else does to Sōzu behind the edge's back is found, and put right.
+#[tokio::test]
+async fn an_audit_finds_what_was_not_applied() {
+    use kakehi::edge::sozu::Socket;
+    let mut rig = Rig::start().await;
+    let resources = [
+        listener("web", 8080, "*"),
+        backend("app", &[serve("app").await]),
+        route("r", "web", &["app.example"], vec![rule(prefix("/"), "app")]),
+    ];
+    assert!(rig.hold(resources.clone()).await.is_empty());
+    let pid = rig.sozu.pid();
+    let mut socket = Socket::connect(&rig.dir.path().join("command.sock")).await.unwrap();
+    let removal = RequestType::RemoveCluster("test/app:80".to_owned());
+    assert!(socket.request(removal, std::time::Duration::from_secs(5)).await.unwrap().ok);
+    assert_eq!(rig.who(8080, "app.example", "/").await, "404");
+    // Nothing was applied to that cluster since: nothing to compare. Then something is.
+    assert!(!rig.sozu.audit(rig.planner.target()).await.unwrap());
+    let delta = rig.planner.snapshot().diff(&kakehi::snapshot::Snapshot::from_resources(resources.into_iter().chain([route(
+        "s",
+        "web",
+        &["other.example"],
+        vec![rule(prefix("/"), "app")],
+    )])));
+    rig.planner.apply(&delta);
+    assert!(rig.sozu.apply(rig.planner.target()).await.unwrap().is_empty());
+    assert!(rig.sozu.audit(rig.planner.target()).await.unwrap());
+    assert_ne!(rig.sozu.pid(), pid);
+    for host in ["app.example", "other.example"] {
+        until(rig.at(8080), host, "/", "app").await;
+    }
+}
+
 /// A state file holds private keys: nobody else can read it, and it is gone afterwards.
 #[tokio::test]
 async fn nothing_is_left_in_the_runtime_directory() {

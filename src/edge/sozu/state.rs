@@ -9,7 +9,7 @@ use sozu_command_lib::response::HttpFrontend;
 use sozu_command_lib::state::{ConfigState, StateError};
 
 use super::{Item, Step, Wire};
-use crate::edge::plan::{Frontend, HostRule, Target, Upstream, VhostId};
+use crate::edge::plan::{ChainId, Frontend, HostRule, Target, Upstream, VhostId};
 use crate::model::Hostname;
 use crate::snapshot::Key;
 use crate::snapshot::wire::Refusal;
@@ -181,14 +181,14 @@ fn asks(target: &Target, item: &Item) -> bool {
             (upstream, _) => upstream.is_some(),
         },
         Item::Frontend(port, host, path, method) => {
-            let pattern = match host {
-                HostRule::Exact(name) => Hostname::Exact(name.clone()),
-                HostRule::Label(suffix) => Hostname::Wildcard(suffix.clone()),
-                HostRule::Labels(_) | HostRule::Any => Hostname::Any,
+            let (host_pattern, text) = match host {
+                HostRule::Exact(name) => (Hostname::Exact(name.clone()), Some(path.text.clone())),
+                HostRule::Label(suffix) => (Hostname::Wildcard(suffix.clone()), Some(path.text.clone())),
+                HostRule::Labels(_) | HostRule::Any => (Hostname::Any, None),
             };
-            let vhost = target.vhosts.get(&VhostId { port: *port, host: pattern });
+            let chain = target.chains.get(&ChainId { vhost: VhostId { port: *port, host: host_pattern }, text });
             let asked = |front: &Frontend| front.host == *host && front.path == *path && front.method == *method;
-            vhost.is_some_and(|vhost| vhost.frontends.iter().any(asked))
+            chain.is_some_and(|chain| chain.frontends.iter().any(asked))
         }
     }
 }
