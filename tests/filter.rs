@@ -1,6 +1,17 @@
 //! The filter proxy as a whole: real sockets, real backends, snapshots from a publisher.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 #[path = "filter/harness.rs"]
 mod harness;
+#[path = "filter/logger.rs"]
+mod logger;
 #[path = "filter/paths.rs"]
 mod paths;
+#[path = "filter/pool.rs"]
+mod pool;
+#[path = "filter/probes.rs"]
+mod probes;
+#[path = "filter/process.rs"]
+mod process;
+#[path = "filter/streams.rs"]
+mod streams;

@@ -3,9 +3,27 @@
 
 #[path = "sozu/build.rs"]
 mod build;
+#[path = "sozu/headers.rs"]
+mod headers;
+#[path = "sozu/hosts.rs"]
+mod hosts;
+#[path = "sozu/order.rs"]
+mod order;
+#[path = "sozu/paths.rs"]
+mod paths;
+#[path = "sozu/replace.rs"]
+mod replace;
 #[path = "sozu/rig.rs"]
 mod rig;
+#[path = "sozu/scale.rs"]
+mod scale;
+#[path = "sozu/stages.rs"]
+mod stages;
 #[path = "sozu/supervisor.rs"]
 mod supervisor;
 #[path = "sozu/thin.rs"]
 mod thin;
+#[path = "sozu/tls.rs"]
+mod tls;
+#[path = "sozu/truth.rs"]
+mod truth;

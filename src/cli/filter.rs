@@ -32,9 +32,8 @@ pub(super) fn run(settings: Settings) -> anyhow::Result<ExitCode> {
         listen: settings.listen.map_or(Listen::Inherited, Listen::Unix),
         workers: settings.workers,
         drain: DRAIN,
-        limits: Limits::default(),
     };
-    let shared = Shared::new(settings.limits);
+    let shared = Shared::new(Limits::default());
     let stop = async {
         match told_to_end() {
             Ok(told) => drop(told.await),

@@ -6,5 +6,7 @@
 pub mod plan;
 pub mod sozu;
 mod supervisor;
+#[cfg(test)]
+mod testing;
 
 pub use supervisor::{EdgeError, EdgeSettings, FilterCommand, run};

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use tokio::runtime::LocalRuntime;
-use tokio::sync::{broadcast, watch};
+use tokio::sync::{broadcast, mpsc, watch};
 use tokio::time::{Duration, interval, sleep};
 
 use super::accept::{self, Socket};
@@ -19,7 +19,7 @@ use crate::snapshot::wire::Ack;
 use crate::snapshot::{Delta, Snapshot, fetch};
 
 /// First and longest pause before the stream is connected to again.
-const BACKOFF: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(2));
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(250));
 
 /// How often idle connections are looked through.
 const SWEEP: Duration = Duration::from_secs(1);
@@ -41,22 +41,28 @@ pub enum RunError {
 /// Without a publisher it keeps serving what it holds, and keeps trying to connect.
 ///
 /// # Errors
-/// [`RunError`] when it cannot start.
+/// [`RunError`] when it cannot start, or when a worker ends by itself: who started the process replaces it.
 pub fn run(settings: &Settings, shared: &Arc<Shared>, stop: impl Future<Output = ()>) -> Result<(), RunError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(RunError::Worker)?;
     let socket = Socket::open(&settings.listen).map_err(RunError::Listen)?;
     let stopping = watch::Sender::new(false);
+    let (ends, mut ended) = mpsc::channel(1);
     let mut workers = Vec::new();
     for number in 0..settings.workers.max(1) {
         let (socket, shared, stop) = (socket.try_clone().map_err(RunError::Listen)?, shared.clone(), stopping.subscribe());
-        let drain = settings.drain;
+        let (drain, end) = (settings.drain, End(ends.clone()));
         let thread = std::thread::Builder::new().name(format!("worker-{number}"));
-        workers.push(thread.spawn(move || work(socket, shared, stop, drain)).map_err(RunError::Worker)?);
+        let spawned = thread.spawn(move || {
+            let _end = end;
+            work(socket, shared, stop, drain)
+        });
+        workers.push(spawned.map_err(RunError::Worker)?);
     }
     drop(socket);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(RunError::Worker)?;
     runtime.block_on(async {
         tokio::select! {
             () = stop => {}
+            _ = ended.recv() => tracing::error!("a worker ended by itself"),
             never = follow(&settings.snapshot, shared) => match never {},
         }
     });
@@ -66,6 +72,16 @@ pub fn run(settings: &Settings, shared: &Arc<Shared>, stop: impl Future<Output =
         ended.map_err(RunError::Worker)?;
     }
     Ok(())
+}
+
+/// Tells that a worker ended, also when it panicked.
+struct End(mpsc::Sender<()>);
+
+impl Drop for End {
+    fn drop(&mut self) {
+        // A full channel has told it already.
+        self.0.try_send(()).unwrap_or_default();
+    }
 }
 
 fn work(socket: Socket, shared: Arc<Shared>, stop: watch::Receiver<bool>, drain: Duration) -> io::Result<()> {
@@ -119,10 +135,15 @@ async fn stream(path: &Path, shared: &Shared, held: &mut Snapshot) -> io::Result
         let delta = if update.full { held.diff(&from_nothing(&update.delta)) } else { update.delta };
         held.apply(&delta);
         shared.apply(&delta);
+        if update.stamp.seq > 0 {
+            // At 0 the publisher itself has nothing yet.
+            shared.open();
+        }
         if held.hash() != update.hash {
             // Everything comes anew with the next connection; until then what is held is served.
             return Err(io::Error::other("the snapshot differs from the publisher's"));
         }
+        tracing::debug!(seq = update.stamp.seq, resources = held.len(), "took an update");
         acks.send(&Ack { stamp: update.stamp, refused: shared.table().refused() }).await?;
         any = true;
     }

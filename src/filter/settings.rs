@@ -16,8 +16,6 @@ pub struct Settings {
     pub workers: usize,
     /// How long requests may take to end once a stop is asked for.
     pub drain: Duration,
-    /// Limits on both sides.
-    pub limits: Limits,
 }
 
 /// Where requests come in.

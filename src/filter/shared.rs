@@ -42,11 +42,15 @@ impl Shared {
         let mut table = Table::clone(&self.table.load());
         let gone = table.apply(delta);
         self.table.store(Arc::new(table));
-        self.ready.send_replace(true);
         if !gone.is_empty() {
             // Nobody listens before the first worker runs.
             self.retired.send(gone.into()).unwrap_or_default();
         }
+    }
+
+    /// Lets requests in: the table is that of a snapshot. Until then they wait.
+    pub fn open(&self) {
+        self.ready.send_if_modified(|ready| !std::mem::replace(ready, true));
     }
 
     /// Whether the first snapshot is there.

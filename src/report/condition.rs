@@ -77,7 +77,8 @@ pub(super) fn derive<'a>(findings: impl Iterator<Item = &'a Finding>, kind: Cond
             Condition { status: effect.status, reason: effect.reason.to_owned(), message: message(&bad), ..healthy }
         }
         None if relevant.is_empty() => healthy,
-        None => Condition { message: message(&relevant), ..healthy },
+        None if healthy.message.is_empty() => Condition { message: message(&relevant), ..healthy },
+        None => Condition { message: format!("{}; {}", healthy.message, message(&relevant)), ..healthy },
     }
 }
 

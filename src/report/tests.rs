@@ -1,1 +1,198 @@
+use std::collections::BTreeMap;
 
+use serde_json::{Value, json};
+
+use super::{
+    Acknowledgement, Finding, Issue, ListenerReport, ObjectReport, Observed, ParentRef, ParentReport, Scope, Severity, Verdict, status,
+};
+use crate::model::{EdgeId, Kind, ListenerName, ObjectId};
+use crate::snapshot::Key;
+
+const CONTROLLER: &str = "kakehi.dev/gateway-controller";
+
+fn edge() -> EdgeId {
+    EdgeId { namespace: "a".into(), name: "web".into() }
+}
+
+fn parent() -> ParentRef {
+    ParentRef { group: None, kind: None, namespace: None, name: "web".into(), section_name: None, port: None }
+}
+
+fn route_id() -> ObjectId {
+    ObjectId::new(Kind::HttpRoute, "a", "r")
+}
+
+fn route(generation: i64, rules: usize, issues: Vec<(Scope, Issue)>) -> ObjectReport {
+    let parents = vec![ParentReport { parent: parent(), edge: edge() }];
+    let findings = issues.into_iter().map(|(scope, issue)| Finding { object: route_id(), scope, issue }).collect();
+    ObjectReport { id: route_id(), generation, findings, verdict: Verdict::Route { parents, rules } }
+}
+
+fn gateway(issues: Vec<(Scope, Issue)>, listeners: &[&str]) -> ObjectReport {
+    let id = ObjectId::new(Kind::Gateway, "a", "web");
+    let listener = |name: &&str| ListenerReport { name: ListenerName((*name).into()), supported_kinds: Vec::new(), attached_routes: 0 };
+    let verdict = Verdict::Gateway { listeners: listeners.iter().map(listener).collect(), addresses: Vec::new() };
+    let findings = issues.into_iter().map(|(scope, issue)| Finding { object: id.clone(), scope, issue }).collect();
+    ObjectReport { id, generation: 1, findings, verdict }
+}
+
+fn render(report: &ObjectReport, previous: Option<&Value>, said: Option<Acknowledgement>, now: i64) -> Value {
+    let edges: BTreeMap<_, _> = said.into_iter().map(|said| (edge(), said)).collect();
+    let observed = Observed { controller_name: CONTROLLER, edges: &edges, now };
+    let rendered = status(report.id.kind, Some(report), previous, &observed).unwrap();
+    let again = status(report.id.kind, Some(report), Some(&rendered), &Observed { now: now + 60, ..observed });
+    assert_eq!(again.as_ref(), Some(&rendered), "rendering is no fixed point");
+    rendered
+}
+
+fn programmed() -> Option<Acknowledgement> {
+    Some(Acknowledgement { programmed: true, refused: Vec::new() })
+}
+
+fn condition(list: &Value, name: &str) -> (String, String) {
+    let found = list["conditions"].as_array().unwrap().iter().find(|condition| condition["type"] == name);
+    let Some(found) = found else { return Default::default() };
+    (found["status"].as_str().unwrap().to_owned(), found["reason"].as_str().unwrap().to_owned())
+}
+
+fn is(list: &Value, name: &str, expected: (&str, &str)) {
+    let (status, reason) = condition(list, name);
+    assert_eq!((status.as_str(), reason.as_str()), expected, "{name} in {list:#}");
+}
+
+fn rule(rule: usize) -> Scope {
+    Scope::Rule { rule, backend: None }
+}
+
+fn mirror() -> Issue {
+    Issue::UnsupportedFilter { filter: "RequestMirror".into() }
+}
+
+#[test]
+fn a_refused_route_has_both_conditions() {
+    let report = route(3, 1, vec![(Scope::Parent(parent()), Issue::NotAllowedByListeners)]);
+    let entry = render(&report, None, programmed(), 0)["parents"][0].clone();
+    is(&entry, "Accepted", ("False", "NotAllowedByListeners"));
+    is(&entry, "ResolvedRefs", ("True", "ResolvedRefs"));
+    is(&entry, "kakehi.dev/Programmed", ("False", "Invalid"));
+    assert!(entry["conditions"].as_array().unwrap().iter().all(|condition| condition["observedGeneration"] == 3));
+}
+
+#[test]
+fn some_broken_rules_are_dropped_all_broken_rules_refuse_the_route() {
+    let entry = render(&route(1, 2, vec![(rule(1), mirror())]), None, programmed(), 0)["parents"][0].clone();
+    is(&entry, "Accepted", ("True", "Accepted"));
+    is(&entry, "PartiallyInvalid", ("True", "UnsupportedValue"));
+    let message = entry["conditions"][2]["message"].as_str().unwrap();
+    assert!(message.starts_with("Dropped Rule") && message.contains("rules[1]"), "{message}");
+
+    let entry = render(&route(1, 2, vec![(rule(0), mirror()), (rule(1), mirror())]), None, programmed(), 0)["parents"][0].clone();
+    is(&entry, "Accepted", ("False", "UnsupportedValue"));
+    is(&entry, "PartiallyInvalid", ("", ""));
+}
+
+#[test]
+fn remarks_leave_conditions_true_and_say_so() {
+    let timeouts = (rule(0), Issue::UnsupportedField { field: "timeouts".into() });
+    let entry = render(&route(1, 1, vec![timeouts]), None, programmed(), 0)["parents"][0].clone();
+    is(&entry, "Accepted", ("True", "Accepted"));
+    assert_eq!(entry["conditions"][0]["message"], "rules[0]: timeouts is not supported and has no effect");
+}
+
+#[test]
+fn transition_times_move_with_the_status_only() {
+    let first = render(&route(1, 1, Vec::new()), None, programmed(), 1_000);
+    let since = |status: &Value, index: usize| status["parents"][0]["conditions"][index]["lastTransitionTime"].clone();
+    assert_eq!(since(&first, 0), "1970-01-01T00:16:40Z");
+    let missing = Issue::BackendPortMissing { namespace: "a".into(), name: "s".into() };
+    let bad = route(2, 1, vec![(Scope::Rule { rule: 0, backend: Some(0) }, missing)]);
+    let second = render(&bad, Some(&first), programmed(), 2_000);
+    assert_eq!(since(&second, 0), since(&first, 0), "Accepted stayed True");
+    assert_eq!(since(&second, 1), "1970-01-01T00:33:20Z", "ResolvedRefs turned");
+}
+
+#[test]
+fn what_others_wrote_stays() {
+    let foreign = json!({"controllerName": "example.com/x", "parentRef": {"name": "web"}, "conditions": [{"type": "Odd", "extra": 1}]});
+    let stale = json!({"controllerName": CONTROLLER, "parentRef": {"name": "gone"}, "conditions": []});
+    let previous = json!({"parents": [foreign, stale]});
+    let rendered = render(&route(1, 1, Vec::new()), Some(&previous), programmed(), 0);
+    assert_eq!(rendered["parents"][0], foreign);
+    assert_eq!(rendered["parents"].as_array().unwrap().len(), 2, "our stale entry is gone");
+
+    let observed = Observed { controller_name: CONTROLLER, edges: &BTreeMap::new(), now: 0 };
+    let left = status(Kind::HttpRoute, None, Some(&rendered), &observed).unwrap();
+    assert_eq!(left, json!({"parents": [foreign]}));
+    assert_eq!(status(Kind::HttpRoute, None, Some(&left), &observed), None);
+}
+
+#[test]
+fn programmed_is_latched_for_a_generation() {
+    let pending = render(&route(1, 1, Vec::new()), None, None, 0);
+    is(&pending["parents"][0], "kakehi.dev/Programmed", ("False", "Pending"));
+    let acknowledged = render(&route(1, 1, Vec::new()), Some(&pending), programmed(), 0);
+    is(&acknowledged["parents"][0], "kakehi.dev/Programmed", ("True", "Programmed"));
+    let joining = render(&route(1, 1, Vec::new()), Some(&acknowledged), None, 0);
+    is(&joining["parents"][0], "kakehi.dev/Programmed", ("True", "Programmed"));
+    let edited = render(&route(2, 1, Vec::new()), Some(&joining), None, 0);
+    is(&edited["parents"][0], "kakehi.dev/Programmed", ("False", "Pending"));
+    let refusal = Acknowledgement { programmed: true, refused: vec![(Key::Route(route_id()), "too long".into())] };
+    let refused = render(&route(2, 1, Vec::new()), Some(&joining), Some(refusal), 0);
+    is(&refused["parents"][0], "kakehi.dev/Programmed", ("False", "Invalid"));
+}
+
+#[test]
+fn a_gateway_is_as_good_as_its_listeners() {
+    let unsupported = |name: &str| (Scope::Listener(ListenerName(name.into())), Issue::UnsupportedProtocol { protocol: "SCTP".into() });
+    let healthy = render(&gateway(Vec::new(), &["x", "y"]), None, programmed(), 0);
+    is(&healthy, "Accepted", ("True", "Accepted"));
+    is(&healthy, "Programmed", ("True", "Programmed"));
+
+    let partly = render(&gateway(vec![unsupported("x")], &["x", "y"]), None, programmed(), 0);
+    is(&partly, "Accepted", ("True", "ListenersNotValid"));
+    is(&partly, "Programmed", ("True", "Programmed"));
+    is(&partly["listeners"][0], "Accepted", ("False", "UnsupportedProtocol"));
+    is(&partly["listeners"][0], "Programmed", ("False", "Invalid"));
+    is(&partly["listeners"][1], "Programmed", ("True", "Programmed"));
+
+    let not_at_all = render(&gateway(vec![unsupported("x"), unsupported("y")], &["x", "y"]), None, programmed(), 0);
+    is(&not_at_all, "Accepted", ("False", "ListenersNotValid"));
+    is(&not_at_all, "Programmed", ("False", "Invalid"));
+}
+
+#[test]
+fn a_conflict_is_no_acceptance() {
+    let conflict = Issue::HostnameConflict { port: 80, others: vec![ListenerName("y".into())] };
+    let rendered = render(&gateway(vec![(Scope::Listener(ListenerName("x".into())), conflict)], &["x", "y"]), None, programmed(), 0);
+    is(&rendered["listeners"][0], "Conflicted", ("True", "HostnameConflict"));
+    is(&rendered["listeners"][0], "Accepted", ("False", "HostnameConflict"));
+    is(&rendered["listeners"][1], "Conflicted", ("False", "NoConflicts"));
+}
+
+#[test]
+fn a_refused_listener_is_not_programmed() {
+    let refused = |names: &[&str]| {
+        let keys = names.iter().map(|name| (Key::Listener(ListenerName((*name).into())), "port in use".into())).collect();
+        render(&gateway(Vec::new(), &["x", "y"]), None, Some(Acknowledgement { programmed: true, refused: keys }), 0)
+    };
+    let one = refused(&["x"]);
+    is(&one["listeners"][0], "Programmed", ("False", "Invalid"));
+    is(&one, "Programmed", ("True", "Programmed"));
+    is(&refused(&["x", "y"]), "Programmed", ("False", "Invalid"));
+}
+
+#[test]
+fn severity_follows_from_the_effect() {
+    assert_eq!(mirror().severity(), Severity::Error);
+    assert_eq!(Issue::UnknownField { path: "spec.x".into() }.severity(), Severity::Warning);
+    assert_eq!(route(1, 1, vec![(rule(0), mirror())]).severity(), Some(Severity::Error));
+    assert_eq!(route(1, 1, Vec::new()).severity(), None);
+}
+
+#[test]
+fn long_messages_are_cut() {
+    let issues = (0..2_000).map(|number| (rule(number), Issue::UnsupportedField { field: "ä".repeat(20) })).collect();
+    let entry = render(&route(1, 2_000, issues), None, programmed(), 0)["parents"][0].clone();
+    let message = entry["conditions"][0]["message"].as_str().unwrap();
+    assert!(message.len() <= 32_768 && message.ends_with(" ..."));
+}

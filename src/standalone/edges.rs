@@ -15,6 +15,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::model::EdgeId;
 use crate::observe::metrics::Metrics;
+use crate::settings::LogSettings;
 use crate::snapshot::publish::Publisher;
 
 /// Grace that an edge has between the request to end and the kill.
@@ -33,6 +34,8 @@ pub struct EdgeCommand {
     pub runtime_dir: PathBuf,
     /// Serve everything through the filter proxy.
     pub force_hop: bool,
+    /// How the edges log.
+    pub log: LogSettings,
 }
 
 /// All running edges.
@@ -136,6 +139,8 @@ impl Supervised {
         loop {
             match self.spawn() {
                 Ok(mut child) => {
+                    // Waiting would close it, and the edge ends when its input does.
+                    let _input = child.stdin.take();
                     tokio::select! {
                         () = told(&mut stopped) => {
                             end(&mut child).await;
@@ -157,7 +162,7 @@ impl Supervised {
 
     fn spawn(&self) -> std::io::Result<Child> {
         let mut command = Command::new(&self.command.program);
-        command.arg("edge").arg("--name").arg(self.id.to_string());
+        command.arg("edge").args(self.command.log.flags()).arg("--name").arg(self.id.to_string());
         command.arg("--address").arg(self.address.to_string());
         command.arg("--runtime-dir").arg(&self.directory);
         command.arg("--snapshot").arg(self.directory.join("snapshot.sock"));
@@ -176,10 +181,10 @@ async fn told(stopped: &mut watch::Receiver<bool>) {
 }
 
 async fn end(child: &mut Child) {
-    if let Some(pid) = child.id().and_then(|id| Pid::from_raw(id.cast_signed())) {
-        if let Err(error) = kill_process(pid, Signal::TERM) {
-            tracing::debug!(%error, "the edge is gone already");
-        }
+    if let Some(pid) = child.id().and_then(|id| Pid::from_raw(id.cast_signed()))
+        && let Err(error) = kill_process(pid, Signal::TERM)
+    {
+        tracing::debug!(%error, "the edge is gone already");
     }
     if timeout(GRACE, child.wait()).await.is_err() {
         drop(child.kill().await);

@@ -26,7 +26,7 @@ use self::world::World;
 use crate::edge::plan;
 use crate::observe::admin;
 use crate::observe::metrics::Metrics;
-use crate::settings::{DirectorySettings, StandaloneSettings};
+use crate::settings::{DirectorySettings, LogSettings, StandaloneSettings};
 use crate::store::directory::{self, Directory};
 use crate::translate::{self as translation, Translator};
 
@@ -69,11 +69,11 @@ pub enum Error {
     Metrics(#[from] prometheus::Error),
 }
 
-/// Serves a directory of manifests until `stop` resolves.
+/// Serves a directory of manifests until `stop` resolves. Edges log as `log` says.
 ///
 /// # Errors
 /// When it cannot start, or the directory cannot be watched any more.
-pub async fn run(settings: StandaloneSettings, stop: impl Future<Output = &'static str>) -> Result<(), Error> {
+pub async fn run(settings: StandaloneSettings, log: LogSettings, stop: impl Future<Output = &'static str>) -> Result<(), Error> {
     let metrics = Metrics::new()?;
     let source = Directory::open(source_settings(&settings.config_dir, &settings.directory))?;
     let statuses = settings.status_dir.as_deref().map(|root| open_statuses(root, &settings.config_dir)).transpose()?;
@@ -82,7 +82,7 @@ pub async fn run(settings: StandaloneSettings, stop: impl Future<Output = &'stat
     let runtime = Runtime::make(settings.runtime_dir.as_deref())?;
     let program = std::env::current_exe().map_err(|source| Error::File { path: "/proc/self/exe".into(), source })?;
     let force_hop = settings.directory.force_hop;
-    let command = EdgeCommand { program, sozu: settings.sozu, runtime_dir: runtime.path.clone(), force_hop };
+    let command = EdgeCommand { program, sozu: settings.sozu, runtime_dir: runtime.path.clone(), force_hop, log };
 
     let world = watch::Sender::new(World::default());
     let (wakes, woken) = mpsc::unbounded_channel();
@@ -116,6 +116,7 @@ fn translation_settings(settings: &DirectorySettings) -> translation::Settings {
         controller_name: settings.controller_name.clone(),
         loopback_endpoints: true,
         default_address: Some(settings.address),
+        shared_host: true,
     }
 }
 

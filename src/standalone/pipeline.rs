@@ -33,6 +33,8 @@ pub struct Pipeline {
     metrics: Metrics,
     /// Changes that were not translated yet.
     gathered: Vec<Change>,
+    /// Everything that existed at the start is known. Publishing opens then: a restart withdraws nothing.
+    open: bool,
 }
 
 impl Pipeline {
@@ -44,7 +46,7 @@ impl Pipeline {
         wakes: mpsc::UnboundedSender<Wake>,
         metrics: Metrics,
     ) -> Self {
-        Self { translator, edges, world, wakes, metrics, gathered: Vec::new() }
+        Self { translator, edges, world, wakes, metrics, gathered: Vec::new(), open: false }
     }
 
     /// Runs until the source or `stop` ends it, then stops all edges.
@@ -66,18 +68,19 @@ impl Pipeline {
                 _ = expiry.tick() => {}
                 () = &mut stop => break,
             }
-            if self.world.borrow().synced {
+            if self.open {
                 self.translate().await;
             }
         }
         self.edges.stop_all().await;
+        // Whoever follows an edge's acks ends with its publisher.
+        self.world.send_modify(|world| world.edges = imbl::OrdMap::new());
     }
 
     fn take(&mut self, event: Event) {
         match event {
             Event::Changes(changes) => self.gathered.extend(changes),
-            // Publishing opens when everything that existed at the start is known: a restart withdraws nothing.
-            Event::Synced => drop(self.world.send_if_modified(|world| !std::mem::replace(&mut world.synced, true))),
+            Event::Synced => self.open = true,
             Event::Refusals { file, refusals } => {
                 for refusal in &refusals {
                     tracing::warn!("{refusal}");
@@ -113,6 +116,7 @@ impl Pipeline {
         }
         dirty.extend(decided.reports.keys().cloned());
         self.world.send_modify(|world| {
+            world.published = true;
             for (id, report) in decided.reports {
                 match report {
                     Some(report) => world.reports.insert(id, report),

@@ -27,7 +27,7 @@ pub struct WorldView {
 impl View for WorldView {
     fn ready(&self) -> bool {
         let world = self.world.borrow();
-        world.synced && world.edges.values().all(|publisher| publisher.acks().borrow().is_some())
+        world.published && world.edges.values().all(|publisher| publisher.acks().borrow().is_some())
     }
 
     fn report(&self) -> Value {

@@ -26,7 +26,7 @@ pub struct World {
     /// Refused manifests by file.
     pub refusals: OrdMap<String, Vec<Refusal>>,
     /// Everything that existed at the start is translated and published.
-    pub synced: bool,
+    pub published: bool,
 }
 
 impl World {

@@ -5,9 +5,7 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use ring::digest::{SHA256, digest};
-use rustls::InconsistentKeys;
 use rustls::crypto::ring::sign::any_supported_type;
-use rustls::sign::CertifiedKey;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
@@ -37,12 +35,13 @@ pub(super) struct Usable {
 pub(super) fn resolve(reader: &mut Reader<'_>, id: &CertificateId) -> CertificateOutcome {
     let secret = reader.secret(&id.namespace, &id.name).ok_or(CertificateProblem::NotFound)?;
     let (Some(certificate), Some(key)) = (&secret.certificate, &secret.key) else { return Err(CertificateProblem::Incomplete) };
-    let chain: Vec<_> =
-        CertificateDer::pem_slice_iter(certificate.as_bytes()).collect::<Result<_, _>>().map_err(|_| CertificateProblem::BadCertificate)?;
-    let key = PrivateKeyDer::from_pem_slice(key.pem().as_bytes()).map_err(|_| CertificateProblem::BadKey)?;
+    let chain: Vec<_> = CertificateDer::pem_slice_iter(certificate.pem().as_bytes())
+        .collect::<Result<_, _>>()
+        .map_err(|_| CertificateProblem::BadCertificate)?;
     let leaf = chain.first().ok_or(CertificateProblem::BadCertificate)?;
     let (_, parsed) = X509Certificate::from_der(leaf).map_err(|_| CertificateProblem::BadCertificate)?;
-    check_pair(&chain, &key)?;
+    let key = PrivateKeyDer::from_pem_slice(key.pem().as_bytes()).map_err(|_| CertificateProblem::BadKey)?;
+    check_pair(&parsed, &key)?;
     let names = names(&parsed);
     let validity = parsed.validity();
     let today = reader.today();
@@ -62,13 +61,11 @@ pub(super) fn resolve(reader: &mut Reader<'_>, id: &CertificateId) -> Certificat
     })
 }
 
-fn check_pair(chain: &[CertificateDer<'static>], key: &PrivateKeyDer<'static>) -> Result<(), CertificateProblem> {
+/// Compares the public keys, as rustls does, but also for certificates of version 1, which webpki does not read.
+fn check_pair(leaf: &X509Certificate<'_>, key: &PrivateKeyDer<'_>) -> Result<(), CertificateProblem> {
     let key = any_supported_type(key).map_err(|_| CertificateProblem::BadKey)?;
-    match CertifiedKey::new(chain.to_vec(), key).keys_match() {
-        Ok(()) | Err(rustls::Error::InconsistentKeys(InconsistentKeys::Unknown)) => Ok(()),
-        Err(rustls::Error::InconsistentKeys(_)) => Err(CertificateProblem::KeyMismatch),
-        Err(_) => Err(CertificateProblem::BadCertificate),
-    }
+    let public = key.public_key().ok_or(CertificateProblem::BadKey)?;
+    if public.as_ref() == leaf.public_key().raw { Ok(()) } else { Err(CertificateProblem::KeyMismatch) }
 }
 
 /// DNS names of the leaf, lower-case; the common name when there is no such name at all.
@@ -114,4 +111,26 @@ fn pem(label: &str, der: &[u8]) -> String {
     let encoded = BASE64_STANDARD.encode(der);
     let lines: Vec<_> = encoded.as_bytes().chunks(64).map(String::from_utf8_lossy).collect();
     format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.join("\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fits;
+    use crate::model::Hostname;
+
+    #[test]
+    fn certificate_wildcards_stand_for_one_label() {
+        for (name, hostname, expected) in [
+            ("a.x.io", "a.x.io", true),
+            ("*.x.io", "a.x.io", true),
+            ("*.x.io", "a.b.x.io", false),
+            ("*.x.io", "x.io", false),
+            ("*.x.io", "*.x.io", true),
+            ("a.x.io", "*.x.io", true),
+            ("a.y.io", "*.x.io", false),
+            ("a.x.io", "", true),
+        ] {
+            assert_eq!(fits(name, &Hostname::parse(hostname).unwrap()), expected, "{name} for {hostname}");
+        }
+    }
 }

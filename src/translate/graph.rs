@@ -3,13 +3,13 @@
 //! Nodes are ordered by tier, and a node only reads nodes of earlier tiers, so taking the first dirty node again and again
 //! computes each at most once per change.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::Hash;
 use std::sync::Arc;
 
 use super::backend::{self, BackendOutcome};
 use super::certificate::{self, CertificateOutcome};
-use super::groups::{self, Group};
+use super::groups::{self, Claim, Draft, Group};
 use super::reader::{Read, Reader};
 use super::routes::{self, RouteOutcome};
 use super::world::World;
@@ -26,6 +26,8 @@ pub(super) enum Node {
     Certificate(CertificateId),
     /// A Service port.
     Backend(BackendId),
+    /// A Gateway as it is for itself.
+    Draft(EdgeId),
     /// A Gateway's listeners.
     Group(EdgeId),
     /// A route.
@@ -48,6 +50,9 @@ pub(super) struct Graph {
     world: World,
     certificates: Memo<CertificateId, CertificateOutcome>,
     backends: Memo<BackendId, BackendOutcome>,
+    drafts: Memo<EdgeId, Option<Arc<Draft>>>,
+    /// Which Gateways want an address and port, the oldest first.
+    claims: BTreeMap<Claim, BTreeSet<(i64, EdgeId)>>,
     groups: Memo<EdgeId, Option<Group>>,
     routes: Memo<ObjectId, Option<RouteOutcome>>,
     dependents: HashMap<Read, BTreeSet<Node>>,
@@ -56,6 +61,8 @@ pub(super) struct Graph {
     changed: BTreeSet<Node>,
     /// Nodes that nobody may read any more.
     orphans: BTreeSet<Node>,
+    /// Number of computations since [`Graph::update`] began.
+    computed: usize,
 }
 
 impl Graph {
@@ -66,13 +73,21 @@ impl Graph {
             world: World::default(),
             certificates: HashMap::new(),
             backends: HashMap::new(),
+            drafts: HashMap::new(),
+            claims: BTreeMap::new(),
             groups: HashMap::new(),
             routes: HashMap::new(),
             dependents: HashMap::new(),
             dirty: BTreeSet::new(),
             changed: BTreeSet::new(),
             orphans: BTreeSet::new(),
+            computed: 0,
         }
+    }
+
+    /// Number of computations that the last update took.
+    pub(super) fn computed(&self) -> usize {
+        self.computed
     }
 
     pub(super) fn settings(&self) -> Arc<Settings> {
@@ -89,6 +104,7 @@ impl Graph {
 
     /// Takes changes in and recomputes what they touch. Returns the nodes whose outcome differs, in tier order.
     pub(super) fn update(&mut self, changes: impl IntoIterator<Item = Change>, now: Now) -> BTreeSet<Node> {
+        self.computed = 0;
         if self.today != now.start_of_day() {
             self.today = now.start_of_day();
             self.touch(&Read::Today);
@@ -99,7 +115,7 @@ impl Graph {
                 if let Read::Object(id) = &read {
                     self.dirty.insert(Node::Text(id.clone()));
                     match id.kind {
-                        Kind::Gateway => self.dirty.insert(Node::Group(edge_of(id))),
+                        Kind::Gateway => self.dirty.insert(Node::Draft(edge_of(id))),
                         Kind::HttpRoute => self.dirty.insert(Node::Route(id.clone())),
                         _ => false,
                     };
@@ -137,6 +153,16 @@ impl Graph {
         self.backends.get(id).map(|known| &known.outcome)
     }
 
+    /// A Gateway as it is for itself, when it is ours.
+    pub(super) fn draft(&self, edge: &EdgeId) -> Option<Arc<Draft>> {
+        self.drafts.get(edge)?.outcome.as_ref().clone()
+    }
+
+    /// The oldest Gateway that wants to listen there.
+    pub(super) fn holder(&self, claim: &Claim) -> Option<&EdgeId> {
+        self.claims.get(claim)?.first().map(|(_, edge)| edge)
+    }
+
     /// The listeners of a Gateway, when it is ours.
     pub(super) fn group(&self, edge: &EdgeId) -> Option<&Group> {
         self.groups.get(edge)?.outcome.as_ref().as_ref()
@@ -170,14 +196,26 @@ impl Graph {
                     self.touch(&Read::Backend(id.clone()));
                 }
             }
+            Node::Draft(edge) => {
+                let computed = self.compute(|reader| groups::draft(reader, edge).map(Arc::new));
+                let (old, new) = self.remember(node.clone(), |graph| &mut graph.drafts, edge, computed);
+                self.claim(edge, old.as_deref().and_then(Option::as_deref), new.as_deref());
+                let gone = self.world.get(&gateway_of(edge)).is_none();
+                if gone || old.is_none() {
+                    self.dirty.insert(Node::Group(edge.clone()));
+                } else if old.as_ref() != Some(&new) {
+                    self.touch(&Read::Draft(edge.clone()));
+                }
+                self.forget(gone, &node);
+            }
             Node::Group(edge) => {
-                let computed = self.compute(|reader| groups::translate(reader, edge));
+                let computed = self.compute(|reader| groups::settle(reader, edge));
                 let (old, new) = self.remember(node.clone(), |graph| &mut graph.groups, edge, computed);
                 let points = |group: &Option<Group>| group.as_ref().map(|group| group.points.clone());
                 if old.as_deref().and_then(points) != points(&new) {
                     self.touch(&Read::Group(edge.clone()));
                 }
-                let gone = self.world.get(&ObjectId::new(Kind::Gateway, &edge.namespace, &edge.name)).is_none();
+                let gone = self.world.get(&gateway_of(edge)).is_none();
                 self.forget(gone, &node);
             }
             Node::Route(id) => {
@@ -189,7 +227,29 @@ impl Graph {
         }
     }
 
+    /// Takes back what a Gateway wanted before, and notes what it wants now.
+    fn claim(&mut self, edge: &EdgeId, old: Option<&Draft>, new: Option<&Draft>) {
+        let entries = |draft: Option<&Draft>| -> BTreeSet<_> {
+            let entry = |draft: &Draft| (draft.meta.created, edge.clone());
+            draft.into_iter().flat_map(|draft| draft.claims().into_iter().map(move |claim| (claim, entry(draft)))).collect()
+        };
+        let (old, new) = (entries(old), entries(new));
+        for (claim, entry) in old.difference(&new) {
+            let entries = self.claims.entry(*claim).or_default();
+            entries.remove(entry);
+            if entries.is_empty() {
+                self.claims.remove(claim);
+            }
+            self.touch(&Read::Claim(*claim));
+        }
+        for (claim, entry) in new.difference(&old) {
+            self.claims.entry(*claim).or_default().insert(entry.clone());
+            self.touch(&Read::Claim(*claim));
+        }
+    }
+
     fn compute<V>(&mut self, translate: impl FnOnce(&mut Reader<'_>) -> V) -> (V, BTreeSet<Read>) {
+        self.computed += 1;
         let mut reader = Reader::new(self);
         let outcome = translate(&mut reader);
         (outcome, reader.into_reads())
@@ -244,6 +304,7 @@ impl Graph {
             Node::Text(_) => None,
             Node::Certificate(id) => self.certificates.remove(id).map(|known| known.reads),
             Node::Backend(id) => self.backends.remove(id).map(|known| known.reads),
+            Node::Draft(edge) => self.drafts.remove(edge).map(|known| known.reads),
             Node::Group(edge) => self.groups.remove(edge).map(|known| known.reads),
             Node::Route(id) => self.routes.remove(id).map(|known| known.reads),
         };
@@ -256,19 +317,28 @@ impl Graph {
             let read = match &node {
                 Node::Certificate(id) => Read::Certificate(id.clone()),
                 Node::Backend(id) => Read::Backend(id.clone()),
-                Node::Text(_) | Node::Group(_) | Node::Route(_) => continue,
+                Node::Text(_) | Node::Draft(_) | Node::Group(_) | Node::Route(_) => continue,
             };
             let unread = !self.dependents.contains_key(&read);
             self.forget(unread, &node);
         }
     }
 
-    /// Number of remembered outcomes and of records in the dependency index, for tests of leaks.
-    #[cfg(test)]
-    pub(super) fn size(&self) -> (usize, usize) {
-        let outcomes = self.certificates.len() + self.backends.len() + self.groups.len() + self.routes.len();
-        (outcomes, self.dependents.values().map(BTreeSet::len).sum())
+    /// Whether nothing is known and nothing remembered.
+    pub(super) fn is_empty(&self) -> bool {
+        self.world.is_empty()
+            && self.certificates.is_empty()
+            && self.backends.is_empty()
+            && self.drafts.is_empty()
+            && self.claims.is_empty()
+            && self.groups.is_empty()
+            && self.routes.is_empty()
+            && self.dependents.is_empty()
     }
+}
+
+fn gateway_of(edge: &EdgeId) -> ObjectId {
+    ObjectId::new(Kind::Gateway, &edge.namespace, &edge.name)
 }
 
 fn edge_of(gateway: &ObjectId) -> EdgeId {

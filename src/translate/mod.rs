@@ -42,11 +42,18 @@ pub struct Settings {
     pub loopback_endpoints: bool,
     /// Address of Gateways that request none.
     pub default_address: Option<IpAddr>,
+    /// Whether all edges are on one host, so that two cannot have one address and port: in standalone mode only.
+    pub shared_host: bool,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { controller_name: "kakehi.dev/gateway-controller".to_owned(), loopback_endpoints: false, default_address: None }
+        Self {
+            controller_name: "kakehi.dev/gateway-controller".to_owned(),
+            loopback_endpoints: false,
+            default_address: None,
+            shared_host: false,
+        }
     }
 }
 
@@ -102,6 +109,8 @@ pub struct Changes {
     pub edges: BTreeMap<EdgeId, EdgeChange>,
     /// Reports; none for an object that has no report any more.
     pub reports: BTreeMap<ObjectId, Option<Arc<ObjectReport>>>,
+    /// Number of routes, Gateways, Service ports and certificates that were computed anew.
+    pub computed: usize,
 }
 
 /// Translates objects, remembering everything, so that a change costs what depends on it.
@@ -135,8 +144,8 @@ impl Translator {
         self.rendering.reports()
     }
 
-    /// Whether no object is known.
+    /// Whether no object is known, and nothing is remembered of any.
     pub fn is_empty(&self) -> bool {
-        self.graph.world().is_empty()
+        self.graph.is_empty() && self.rendering.is_empty()
     }
 }

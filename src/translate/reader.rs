@@ -8,7 +8,7 @@ use super::backend::BackendState;
 use super::certificate::CertificateOutcome;
 use super::facts::{Body, Fact, GrantFacts, NamespaceFacts, SecretFacts, ServiceFacts, SliceFacts};
 use super::graph::Graph;
-use super::groups::AttachPoint;
+use super::groups::{AttachPoint, Claim, Draft};
 use crate::model::{BackendId, CertificateId, EdgeId, Kind, ObjectId};
 
 /// Something that was looked up, whether it was there or not.
@@ -26,6 +26,10 @@ pub(super) enum Read {
     Certificate(CertificateId),
     /// What a Service port is to a route: not its endpoints, but whether there are any.
     Backend(BackendId),
+    /// A Gateway as it is for itself.
+    Draft(EdgeId),
+    /// Which Gateways want an address and port.
+    Claim(Claim),
     /// What a Gateway's listeners are to a route.
     Group(EdgeId),
 }
@@ -109,6 +113,18 @@ impl<'a> Reader<'a> {
     pub(super) fn backend(&mut self, id: &BackendId) -> BackendState {
         self.reads.insert(Read::Backend(id.clone()));
         self.graph.backend(id).state.clone()
+    }
+
+    /// A Gateway of ours as it is for itself.
+    pub(super) fn draft(&mut self, edge: &EdgeId) -> Option<Arc<Draft>> {
+        self.reads.insert(Read::Draft(edge.clone()));
+        self.graph.draft(edge)
+    }
+
+    /// The oldest Gateway of ours that wants to listen there.
+    pub(super) fn holder(&mut self, claim: &Claim) -> Option<EdgeId> {
+        self.reads.insert(Read::Claim(*claim));
+        self.graph.holder(claim).cloned()
     }
 
     /// The listeners of a Gateway of ours.

@@ -19,7 +19,7 @@ pub(super) struct Rendering {
     /// How many routes of each edge forward to a backend.
     backends: HashMap<BackendId, BTreeMap<EdgeId, usize>>,
     /// What each route brought last.
-    shares: HashMap<ObjectId, BTreeMap<EdgeId, Share>>,
+    shares: HashMap<ObjectId, Arc<BTreeMap<EdgeId, Share>>>,
     /// Findings of objects that are looked at through backends.
     notes: BTreeMap<ObjectId, BTreeMap<BackendId, Vec<Finding>>>,
     noted: HashMap<BackendId, BTreeSet<ObjectId>>,
@@ -53,6 +53,12 @@ impl Rendering {
         &self.reports
     }
 
+    /// Whether nothing is rendered.
+    pub(super) fn is_empty(&self) -> bool {
+        let counts = self.backends.is_empty() && self.shares.is_empty() && self.notes.is_empty() && self.noted.is_empty();
+        counts && self.edges.is_empty() && self.reports.is_empty()
+    }
+
     /// Renders what changed in the graph.
     pub(super) fn update(&mut self, graph: &Graph, changed: BTreeSet<Node>) -> Changes {
         let mut touched = Touched::default();
@@ -61,7 +67,7 @@ impl Rendering {
                 Node::Text(id) => {
                     touched.reports.insert(id);
                 }
-                Node::Certificate(_) => {}
+                Node::Certificate(_) | Node::Draft(_) => {}
                 Node::Backend(id) => self.backend(graph, &id, &mut touched),
                 Node::Group(edge) => self.group(graph, &edge, &mut touched),
                 Node::Route(id) => self.route(graph, id, &mut touched),
@@ -69,7 +75,7 @@ impl Rendering {
         }
         let edges = self.edge_changes(graph, touched.edges);
         let reports = touched.reports.into_iter().filter_map(|id| self.report(graph, id)).collect();
-        Changes { edges, reports }
+        Changes { edges, reports, computed: graph.computed() }
     }
 
     fn touch<'a>(&'a mut self, edge: &EdgeId, touched: &mut Touched) -> &'a mut Rendered {
@@ -192,7 +198,9 @@ impl Rendering {
                 continue;
             }
             let Some(rendered) = self.edges.get(&id) else { continue };
-            if before.as_ref() != Some(&rendered.edge) {
+            // By hash: comparing the resources would cost what the edge holds.
+            let same = |before: &Edge| before.snapshot.hash() == rendered.edge.snapshot.hash() && before.data == rendered.edge.data;
+            if !before.as_ref().is_some_and(same) {
                 let delta = before.map(|edge| edge.snapshot).unwrap_or_else(Snapshot::default).diff(&rendered.edge.snapshot);
                 changes.insert(id, EdgeChange::Set { delta, edge: rendered.edge.clone() });
             }

@@ -1,1 +1,117 @@
+use serde_json::{Value, json};
 
+use super::{Edge, Now, Settings, Translator};
+use crate::api::{Change, Object};
+use crate::model::{BackendId, EdgeId, Kind, ObjectId};
+use crate::report::ObjectReport;
+use crate::snapshot::{Key, Resource};
+
+const TODAY: i64 = 1_796_083_200;
+
+/// A Gateway with a route to one Service, and whatever a test adds.
+struct World(Translator);
+
+impl World {
+    fn new(settings: Settings) -> Self {
+        let mut world = Self(Translator::new(settings));
+        let rule = json!({"backendRefs": [{"name": "shop", "port": 80}]});
+        let listeners = json!([{"name": "http", "port": 80, "protocol": "HTTP"}]);
+        world.set(Kind::GatewayClass, "ours", json!({"spec": {"controllerName": "kakehi.dev/gateway-controller"}}));
+        world.set(Kind::Gateway, "web", json!({"spec": {"gatewayClassName": "ours", "listeners": listeners}}));
+        world.set(Kind::HttpRoute, "r", json!({"spec": {"parentRefs": [{"name": "web"}], "rules": [rule]}}));
+        world.set(Kind::Service, "shop", json!({"spec": {"ports": [{"port": 80}]}}));
+        world
+    }
+
+    fn set(&mut self, kind: Kind, name: &str, mut body: Value) {
+        body["metadata"]["name"] = json!(name);
+        if kind != Kind::GatewayClass {
+            body["metadata"]["namespace"] = json!("a");
+        }
+        let object = Object::from_value(kind, body).unwrap();
+        self.0.apply([Change { id: object.id(), old: None, new: Some(object) }], Now::from_unix(TODAY));
+    }
+
+    fn slice(&mut self, endpoints: Value) {
+        let labels = json!({"kubernetes.io/service-name": "shop"});
+        let body = json!({"addressType": "IPv4", "ports": [{"port": 8080}], "endpoints": endpoints, "metadata": {"labels": labels}});
+        self.set(Kind::EndpointSlice, "shop-1", body);
+    }
+
+    fn edge(&self) -> &Edge {
+        self.0.edges().find(|(id, _)| **id == EdgeId { namespace: "a".into(), name: "web".into() }).unwrap().1
+    }
+
+    fn endpoints(&self) -> Vec<String> {
+        let key = Key::Backend(BackendId { namespace: "a".into(), service: "shop".into(), port: 80 });
+        match self.edge().snapshot.get(&key).unwrap().as_ref() {
+            Resource::Backend(backend) => backend.endpoints.iter().map(|endpoint| endpoint.ip.to_string()).collect(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn report(&self, kind: Kind, name: &str) -> Option<&ObjectReport> {
+        self.0.reports().get(&ObjectId::new(kind, "a", name)).map(AsRef::as_ref)
+    }
+}
+
+fn endpoint(address: &str, conditions: Value) -> Value {
+    json!({"addresses": [address], "conditions": conditions})
+}
+
+#[test]
+fn ready_unset_is_ready_and_those_that_leave_are_the_last_resort() {
+    let mut world = World::new(Settings::default());
+    let leaving = endpoint("10.0.0.3", json!({"ready": false, "serving": true, "terminating": true}));
+    let gone = endpoint("10.0.0.4", json!({"ready": false, "serving": false, "terminating": true}));
+    let unready = endpoint("10.0.0.5", json!({"ready": false}));
+    world.slice(json!([endpoint("10.0.0.2", json!({"ready": true})), {"addresses": ["10.0.0.1"]}, leaving, gone, unready]));
+    assert_eq!(world.endpoints(), ["10.0.0.1", "10.0.0.2"]);
+    world.slice(json!([leaving, gone, unready]));
+    assert_eq!(world.endpoints(), ["10.0.0.3"]);
+    world.slice(json!([gone, unready]));
+    assert!(world.endpoints().is_empty());
+    // publishNotReadyAddresses: the slice says ready, although the pod terminates.
+    world.slice(json!([endpoint("10.0.0.6", json!({"ready": true, "serving": false, "terminating": true}))]));
+    assert_eq!(world.endpoints(), ["10.0.0.6"]);
+}
+
+#[test]
+fn addresses_of_the_proxys_own_machine_and_link_are_no_backend() {
+    let hostile =
+        ["127.0.0.1", "169.254.169.254", "224.0.0.1", "0.0.0.0", "255.255.255.255", "::1", "fe80::1", "ff02::1", "::ffff:127.0.0.1", "x"];
+    let endpoints = || json!(hostile.iter().chain(&["10.0.0.1"]).map(|address| endpoint(address, Value::Null)).collect::<Vec<_>>());
+    let mut world = World::new(Settings::default());
+    world.slice(endpoints());
+    assert_eq!(world.endpoints(), ["10.0.0.1"]);
+    assert_eq!(world.report(Kind::EndpointSlice, "shop-1").unwrap().findings.len(), hostile.len());
+
+    let mut standalone = World::new(Settings { loopback_endpoints: true, ..Settings::default() });
+    standalone.slice(endpoints());
+    assert_eq!(standalone.endpoints(), ["10.0.0.1", "127.0.0.1"]);
+}
+
+#[test]
+fn a_malformed_object_has_a_report_and_no_rules() {
+    let mut world = World::new(Settings::default());
+    let key = Key::Route(ObjectId::new(Kind::HttpRoute, "a", "r"));
+    assert!(world.edge().snapshot.get(&key).is_some());
+    world.set(Kind::HttpRoute, "r", json!({"metadata": {"generation": 7}, "spec": {"rules": [{"filters": [{"type": "New"}]}]}}));
+    assert!(world.edge().snapshot.get(&key).is_none());
+    let report = world.report(Kind::HttpRoute, "r").unwrap();
+    assert_eq!(report.generation, 7);
+    assert!(report.findings[0].to_string().starts_with("HTTPRoute/a/r: cannot be read: spec.rules[0].filters[0]"));
+}
+
+#[test]
+fn a_status_write_of_an_object_changes_nothing() {
+    let mut world = World::new(Settings::default());
+    let before = world.edge().clone();
+    let rule = json!({"backendRefs": [{"name": "shop", "port": 80}]});
+    let route = json!({"spec": {"parentRefs": [{"name": "web"}], "rules": [rule]}, "status": {"parents": []},
+        "metadata": {"name": "r", "namespace": "a", "resourceVersion": "9", "labels": {"x": "y"}}});
+    let object = Object::from_value(Kind::HttpRoute, route).unwrap();
+    let changes = world.0.apply([Change { id: object.id(), old: None, new: Some(object) }], Now::from_unix(TODAY));
+    assert!(changes.edges.is_empty() && changes.reports.is_empty() && changes.computed == 0, "{changes:?}");
+    assert_eq!(world.edge(), &before);
+}

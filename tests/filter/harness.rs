@@ -29,7 +29,10 @@ pub const PORT: u16 = 8080;
 pub struct Proxy {
     pub socket: PathBuf,
     pub shared: Arc<Shared>,
+    /// Where it looks for a publisher.
+    pub snapshot: PathBuf,
     publisher: Publisher,
+    serving: tokio::task::JoinHandle<()>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
     _dir: tempfile::TempDir,
@@ -43,25 +46,49 @@ impl Proxy {
 
     /// The same with limits.
     pub async fn start_with(limits: Limits, resources: impl IntoIterator<Item = Resource>) -> Self {
+        let mut proxy = Self::start_unfed(limits, Publisher::new(1));
+        proxy.feed();
+        proxy.publish(resources).await;
+        proxy
+    }
+
+    /// Starts without anybody listening at the publisher's place.
+    pub fn start_unfed(limits: Limits, publisher: Publisher) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let (socket, snapshot) = (dir.path().join("hop"), dir.path().join("snapshot"));
-        let publisher = Publisher::new(1);
-        let listener = tokio::net::UnixListener::bind(&snapshot).unwrap();
-        let server = publisher.clone();
-        tokio::spawn(async move { server.serve(listener).await });
-        let settings = Settings { snapshot, listen: Listen::Unix(socket.clone()), workers: 1, drain: Duration::from_secs(2), limits };
+        let listen = Listen::Unix(socket.clone());
+        let settings = Settings { snapshot: snapshot.clone(), listen, workers: 1, drain: Duration::from_secs(2) };
         let shared = Shared::new(limits);
         let (stop, stopped) = oneshot::channel::<()>();
         let own = shared.clone();
         let thread = std::thread::spawn(move || {
-            filter::run(&settings, &own, async {
+            let stop = async {
                 let _ = stopped.await;
-            })
-            .unwrap();
+            };
+            filter::run(&settings, &own, stop).unwrap();
         });
-        let proxy = Self { socket, shared, publisher, stop: Some(stop), thread: Some(thread), _dir: dir };
-        proxy.publish(resources).await;
-        proxy
+        let serving = tokio::spawn(async {});
+        Self { socket, shared, snapshot, publisher, serving, stop: Some(stop), thread: Some(thread), _dir: dir }
+    }
+
+    /// Ends the publisher, with its connection, and starts another one of a later epoch with these resources.
+    pub async fn replace_publisher(&mut self, resources: impl IntoIterator<Item = Resource>) {
+        self.serving.abort();
+        let _ = (&mut self.serving).await;
+        std::fs::remove_file(&self.snapshot).unwrap();
+        self.publisher = Publisher::new(2);
+        self.publisher.publish(&Snapshot::from_resources(resources).as_delta());
+        self.serving = serve_snapshots(&self.publisher, &self.snapshot);
+    }
+
+    /// Starts what [`Proxy::start_unfed`] left out.
+    pub fn feed(&mut self) {
+        self.serving = serve_snapshots(&self.publisher, &self.snapshot);
+    }
+
+    /// Asks the proxy to stop, without waiting for it.
+    pub fn stop(&mut self) {
+        drop(self.stop.take());
     }
 
     /// Makes these resources the whole snapshot; returns when the proxy has acknowledged it.
@@ -116,12 +143,17 @@ impl Proxy {
 
 impl Drop for Proxy {
     fn drop(&mut self) {
-        drop(self.stop.take());
+        self.stop();
         if let Some(thread) = self.thread.take() {
             let ended = thread.join();
             assert!(ended.is_ok() || std::thread::panicking(), "the proxy panicked");
         }
     }
+}
+
+fn serve_snapshots(publisher: &Publisher, path: &std::path::Path) -> tokio::task::JoinHandle<()> {
+    let (server, listener) = (publisher.clone(), tokio::net::UnixListener::bind(path).unwrap());
+    tokio::spawn(async move { server.serve(listener).await.unwrap() })
 }
 
 /// A collected answer.

@@ -4,7 +4,7 @@ use kakehi::model::{
     Action, BackendRef, BackendTarget, Filter, HeaderEdit, InvalidBackend, PathModifier, Protocol, Redirect, Rewrite, Scheme,
 };
 
-use crate::harness::{Proxy, backend, echo, get, listener, listener_on, request, route, route_on, rule, to};
+use crate::harness::{Proxy, backend, backend_id, echo, get, listener, listener_on, request, route, route_on, rule, to};
 
 #[tokio::test]
 async fn a_request_reaches_its_backend_and_the_answer_comes_back() {
@@ -110,4 +110,33 @@ async fn redirects_keep_the_connection_and_name_the_place() {
         assert_eq!(answer.header("content-length"), "0");
         assert_eq!(answer.header("x-why"), if status == 303 { "moved" } else { "" });
     }
+}
+
+#[tokio::test]
+async fn filters_of_a_reference_concern_its_share_alone() {
+    let (one, two) = (echo("one").await, echo("two").await);
+    let marked = |name: &str| {
+        let edit = |field: &str| HeaderEdit { set: vec![(field.into(), name.into())], ..HeaderEdit::default() };
+        let filters = vec![Filter::RequestHeaders(edit("x-to")), Filter::ResponseHeaders(edit("x-from"))];
+        BackendRef { weight: 1, target: BackendTarget::Service(backend_id(name)), filters }
+    };
+    let broken = HeaderEdit { set: vec![("transfer-encoding".into(), "x".into())], ..HeaderEdit::default() };
+    let broken = BackendRef { filters: vec![Filter::RequestHeaders(broken)], ..marked("one") };
+    let rules = vec![
+        rule("/", Vec::new(), Action::Forward(vec![marked("one"), marked("two")])),
+        rule("/half", Vec::new(), Action::Forward(vec![broken, marked("two")])),
+    ];
+    let proxy = Proxy::start([listener(), backend("one", &[one]), backend("two", &[two]), route(rules)]).await;
+    let mut seen = std::collections::BTreeSet::new();
+    for _ in 0..60 {
+        let answer = proxy.get("/").await;
+        let name = answer.header("x-backend").to_owned();
+        assert_eq!(answer.header("x-from"), name);
+        assert!(answer.text().contains(&format!("x-to: {name}\n")), "{}", answer.text());
+        seen.insert(name);
+        let half = proxy.get("/half").await;
+        assert!(half.status == 500 || half.header("x-backend") == "two", "{half:?}");
+        seen.insert(half.status.to_string());
+    }
+    assert_eq!(seen.len(), 4, "{seen:?}");
 }

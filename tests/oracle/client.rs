@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::world::Request;
+use super::world::{Request, World};
 
 /// Longest wait for an answer.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -41,11 +41,6 @@ impl Client {
     /// Sends a request and reads the whole answer. A connection that the server had closed meanwhile is replaced.
     pub async fn send(&mut self, request: &Request) -> io::Result<Answer> {
         timeout(PATIENCE, self.exchange(request)).await.unwrap_or_else(|_| Err(io::Error::other("no answer")))
-    }
-
-    /// Forgets the connection: the next request opens a new one.
-    pub fn close(&mut self) {
-        self.connection = None;
     }
 
     async fn exchange(&mut self, request: &Request) -> io::Result<Answer> {
@@ -144,4 +139,14 @@ fn parse(head: &[u8]) -> io::Result<Answer> {
     let status = status.ok_or_else(|| io::Error::other(format!("no status line in {text:?}")))?;
     let headers = lines.filter_map(|line| line.split_once(':'));
     Ok(Answer { status, headers: headers.map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned())).collect() })
+}
+
+/// Closes the connections to ports that a world does not have. Sōzu keeps serving such a connection from the tables of the
+/// listener that is gone, so it would get one more 404, with `Connection: close`, after the port has come back.
+pub fn close_gone(clients: &mut [Client], world: &World) {
+    for (port, client) in clients.iter_mut().enumerate() {
+        if world.listeners.iter().all(|listener| listener.port != port) {
+            client.connection = None;
+        }
+    }
 }

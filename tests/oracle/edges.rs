@@ -1,6 +1,7 @@
 //! A real edge: `kakehi edge` with its Sōzu and its filter proxy, fed by the snapshot stream as in production.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
@@ -11,8 +12,8 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
-use super::client::{Answer, Client};
-use super::world::Request;
+use super::client::{Answer, Client, close_gone};
+use super::world::{Request, World};
 
 /// Longest wait for an ack.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -40,7 +41,8 @@ pub struct Edge {
 impl Edge {
     /// Starts it on an address; the ports are those that snapshots will name.
     pub async fn start(name: &'static str, address: Ipv4Addr, ports: &[u16], force_hop: bool) -> Self {
-        let directory = tempfile::tempdir().unwrap();
+        let private = std::fs::Permissions::from_mode(0o700);
+        let directory = tempfile::Builder::new().permissions(private).tempdir().unwrap();
         let socket = directory.path().join("snapshot.sock");
         let listener = UnixListener::bind(&socket).unwrap();
         let publisher = Publisher::new(1);
@@ -60,7 +62,8 @@ impl Edge {
     }
 
     /// Moves the edge to a snapshot and waits until it says that everything is applied.
-    pub async fn apply(&mut self, snapshot: &Snapshot) -> Result<(), String> {
+    pub async fn apply(&mut self, snapshot: &Snapshot, world: &World) -> Result<(), String> {
+        close_gone(&mut self.clients, world);
         let delta = self.publisher.current().1.diff(snapshot);
         let stamp = self.publisher.publish(&delta);
         let mut acks = self.publisher.acks();
@@ -76,11 +79,6 @@ impl Edge {
     pub async fn ask(&mut self, request: &Request) -> Result<Answer, String> {
         let client = &mut self.clients[request.port];
         client.send(request).await.map_err(|error| format!("{}: {error}; still running: {:?}", self.name, self.child.try_wait()))
-    }
-
-    /// Forgets kept connections.
-    pub fn close_connections(&mut self) {
-        self.clients.iter_mut().for_each(Client::close);
     }
 
     /// The end of what it logged.

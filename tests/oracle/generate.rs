@@ -11,7 +11,7 @@ pub const BACKENDS: usize = 96;
 /// Header names that matches and edits use; the test backend sends the first two.
 pub const HEADERS: [&str; 4] = ["X-One", "X-Two", "X-Three", "x-four"];
 pub const HEADER_VALUES: [&str; 5] = ["a", "b", "a,b", "long value", "A"];
-pub const PARAMETERS: [&str; 3] = ["q", "r", "a b"];
+pub const PARAMETERS: [&str; 3] = ["q", "r", "a+b"];
 pub const PARAMETER_VALUES: [&str; 5] = ["1", "2", "x y", "1&2", ""];
 pub const METHODS: [&str; 7] = ["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"];
 
@@ -123,9 +123,9 @@ fn parents(random: &mut Random, listeners: &[Listener]) -> Vec<Parent> {
 fn rule(random: &mut Random, taste: Taste, next_backend: &mut usize) -> Rule {
     let count = if random.chance(8) { 0 } else { random.between(1, 3) };
     let matches: Vec<_> = (0..count).map(|_| matched(random, taste)).collect();
-    let prefixes = matches.iter().all(|matched| matched.path.as_ref().is_none_or(|(kind, _)| *kind == PathKind::Prefix));
-    // A missing path gets the default prefix only from the API server; the rules on replacing prefixes want it written.
-    let prefixes = prefixes && matches.iter().all(|matched| matched.path.is_some()) && !matches.is_empty();
+    // A prefix can be replaced only in a rule with exactly one match, by prefix (a rule of the CRD).
+    let prefixes =
+        matches.len() == 1 && matches.iter().all(|matched| matched.path.as_ref().is_some_and(|(kind, _)| *kind == PathKind::Prefix));
     let mut rule = Rule { matches, ..Rule::default() };
     if random.chance(25) {
         rule.request_headers = Some(edit(random));

@@ -8,6 +8,7 @@
 
 mod backend;
 mod client;
+mod differential;
 mod edges;
 mod generate;
 mod generate_tests;
@@ -22,4 +23,5 @@ mod requests;
 mod router;
 mod run;
 mod shrink;
+mod traps;
 mod world;

@@ -111,10 +111,10 @@ pub fn request_host(request: &Request) -> String {
         authority = rest.split(['/', '?']).next().unwrap_or_default().to_owned();
     }
     let mut host = authority.as_str();
-    if let Some((name, port)) = authority.rsplit_once(':') {
-        if port.chars().all(|c| c.is_ascii_digit()) {
-            host = name;
-        }
+    if let Some((name, port)) = authority.rsplit_once(':')
+        && port.chars().all(|c| c.is_ascii_digit())
+    {
+        host = name;
     }
     host.to_ascii_lowercase()
 }
@@ -122,10 +122,8 @@ pub fn request_host(request: &Request) -> String {
 /// Path and, with its `?`, query of the target.
 pub fn path_and_query(target: &str) -> (String, String) {
     let mut rest = target;
-    if !target.starts_with('/') {
-        if let Some((_, after)) = target.split_once("://") {
-            rest = after.find(['/', '?']).map_or("", |at| &after[at..]);
-        }
+    if let Some((_, after)) = target.split_once("://").filter(|_| !target.starts_with('/')) {
+        rest = after.find(['/', '?']).map_or("", |at| &after[at..]);
     }
     let (path, query) = match rest.find('?') {
         Some(at) => (&rest[..at], &rest[at..]),
@@ -183,8 +181,9 @@ fn path_specificity(matched: &Match) -> usize {
 fn holds(matched: &Match, request: &Request) -> bool {
     let (path, query) = path_and_query(&request.target);
     let path_holds = match &matched.path {
-        // The default is the prefix `/`: every path, but not the `*` of `OPTIONS *`, which is none.
-        None => path.starts_with('/'),
+        // The `*` of `OPTIONS *` is no path.
+        _ if !path.starts_with('/') => false,
+        None => true,
         Some((PathKind::Exact, wanted)) => path == *wanted,
         Some((PathKind::Prefix, prefix)) => {
             let prefix = prefix.trim_end_matches('/');

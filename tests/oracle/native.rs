@@ -4,11 +4,14 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
+use kakehi::edge::plan::explain::Explanation;
 use kakehi::edge::plan::{Options, Planner};
 use kakehi::edge::sozu::{Maker, Sozu, SpawnSettings, Wire};
 
+use tokio::time::Instant;
+
 use super::backend::{self, Backends, HOP};
-use super::client::{Answer, Client};
+use super::client::{Answer, Client, close_gone};
 use super::edges::{common_ports, sozu};
 use super::generate;
 use super::judge::{arrived, check};
@@ -16,7 +19,7 @@ use super::manifest::Place;
 use super::naive::decide;
 use super::pipeline;
 use super::requests::requests;
-use super::run::{self, ENOUGH, Plan, SHRINK_STEPS};
+use super::run::{self, ENOUGH, Plan, SHRINK_TIME};
 use super::shrink::smaller;
 use super::world::{Request, World};
 
@@ -53,10 +56,23 @@ impl Stage {
         self.planner.apply(&delta);
         let refused = self.sozu.apply(self.planner.target()).await.unwrap();
         assert!(refused.is_empty(), "{refused:?} for {world:?}");
+        close_gone(&mut self.clients, world);
     }
 
     async fn ask(&mut self, request: &Request) -> Result<Answer, String> {
         self.clients[request.port].send(request).await.map_err(|error| error.to_string())
+    }
+
+    /// The plan, one region in a line.
+    fn plan(&self) -> String {
+        let mut text = String::new();
+        for (vhost, regions) in Explanation::of(self.planner.target()).vhosts {
+            text.push_str(&format!("{vhost}\n"));
+            for region in regions {
+                text.push_str(&format!("    {}\n", serde_json::to_string(&region).unwrap()));
+            }
+        }
+        text
     }
 
     /// What is wrong with the answer; `Ok` also says whether the request took the hop.
@@ -77,15 +93,17 @@ async fn what_sozu_decides_alone_is_what_the_oracle_says() {
     let plan = Plan::from_environment();
     let mut stage = Stage::start().await;
     let (mut asked, mut native, mut reports) = (0, 0, Vec::new());
+    let mut history = Vec::new();
     for seed in plan.seeds() {
         let world = generate::world(seed);
+        history.push(world.clone());
         stage.hold(&world).await;
         for request in requests(&world, seed, plan.requests) {
             asked += 1;
             match stage.judged(&world, &request).await {
                 Ok(hop) => native += usize::from(!hop),
                 Err(wrong) => {
-                    reports.push(explained(&mut stage, seed, world, &request, wrong).await);
+                    reports.push(explained(seed, &history, &request, wrong).await);
                     break;
                 }
             }
@@ -99,25 +117,71 @@ async fn what_sozu_decides_alone_is_what_the_oracle_says() {
     assert!(native * 5 > asked, "only {native} of {asked} requests were decided by Sōzu alone");
 }
 
-async fn explained(stage: &mut Stage, seed: u64, mut world: World, request: &Request, first: String) -> String {
-    let (mut steps, mut wrong, mut again) = (0, first, true);
-    while again {
-        again = false;
-        for next in smaller(&world) {
-            steps += 1;
-            if steps > SHRINK_STEPS {
+/// Shrinks on a Sōzu that starts afresh: the world alone if that shows the failure, else with as many of the worlds before
+/// it as it takes.
+async fn explained(seed: u64, history: &[World], request: &Request, first: String) -> String {
+    let mut wrong = format!("{first}; not seen again on a fresh Sōzu after the same worlds");
+    let mut worlds = history.to_vec();
+    for length in [1, 2, 4, 8, history.len()] {
+        let last = &history[history.len().saturating_sub(length)..];
+        if let Err(again) = afresh(last, request).await.0 {
+            (worlds, wrong) = (last.to_vec(), again);
+            break;
+        }
+    }
+    let end = Instant::now() + SHRINK_TIME;
+    while Instant::now() < end {
+        let mut found = None;
+        for next in smaller_steps(&worlds, request) {
+            if Instant::now() > end {
                 break;
             }
-            stage.hold(&next).await;
-            if let Err(still) = stage.judged(&next, request).await {
-                (world, wrong, again) = (next, still, true);
+            if let (Err(still), _) = afresh(&next, request).await {
+                found = Some((next, still));
                 break;
             }
         }
+        let Some(next) = found else { break };
+        (worlds, wrong) = next;
     }
-    stage.hold(&world).await;
-    let plan = format!("{:#?}", kakehi::edge::plan::explain::Explanation::of(stage.planner.target()).vhosts);
+    let (_, stage) = afresh(&worlds, request).await;
     let place = Place { ports: &stage.ports, backend_port: stage.backends.port };
-    let permitted = decide(&world, place.ports, request);
-    run::report(seed, &world, place, request, &permitted, &format!("{wrong}\nplan: {plan}"))
+    let before = worlds[..worlds.len() - 1].iter().map(|world| {
+        format!(
+            "before:
+{}",
+            run::brief(world, place)
+        )
+    });
+    let before: String = before.collect();
+    let last = &worlds[worlds.len() - 1];
+    run::report(seed, last, place, request, &format!("{wrong}\n{}{before}", stage.plan()))
+}
+
+/// The sequences with one world one step smaller. The last one keeps a listener for the request.
+fn smaller_steps(worlds: &[World], request: &Request) -> Vec<Vec<World>> {
+    let mut sequences = Vec::new();
+    for at in 0..worlds.len() - 1 {
+        let mut sequence = worlds.to_vec();
+        sequence.remove(at);
+        sequences.push(sequence);
+    }
+    for (at, world) in worlds.iter().enumerate() {
+        for next in smaller(world) {
+            if at + 1 < worlds.len() || next.listeners.iter().any(|listener| listener.port == request.port) {
+                let mut sequence = worlds.to_vec();
+                sequence[at] = next;
+                sequences.push(sequence);
+            }
+        }
+    }
+    sequences
+}
+
+async fn afresh(worlds: &[World], request: &Request) -> (Result<bool, String>, Stage) {
+    let mut stage = Stage::start().await;
+    for world in worlds {
+        stage.hold(world).await;
+    }
+    (stage.judged(&worlds[worlds.len() - 1], request).await, stage)
 }

@@ -129,7 +129,8 @@ fn path(matched: &Match, random: &mut Random) -> String {
         _ => (*random.pick(&PATHS)).to_owned(),
     };
     if random.chance(45) {
-        path.push_str(*random.pick(&TAILS));
+        let tail: &&str = random.pick(&TAILS);
+        path.push_str(tail);
     }
     match random.below(40) {
         0 => path.insert(0, '/'),
@@ -202,7 +203,7 @@ fn form_encoded(text: &str, random: &mut Random) -> String {
     for character in text.chars() {
         match character {
             ' ' if random.chance(50) => encoded.push('+'),
-            ' ' | '&' => encoded.push_str(&format!("%{:02x}", character as u32)),
+            ' ' | '&' | '+' => encoded.push_str(&format!("%{:02x}", character as u32)),
             _ if random.chance(5) => encoded.push_str(&format!("%{:02X}", character as u32)),
             _ => encoded.push(character),
         }

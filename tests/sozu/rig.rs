@@ -1,10 +1,11 @@
 //! A real Sōzu with backends, a hop and a client, all on loopback.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
-use kakehi::edge::plan::{Options, Planner};
+use kakehi::edge::plan::{Options, Planner, Target};
 use kakehi::edge::sozu::{Maker, Sozu, SpawnSettings, Wire};
 use kakehi::snapshot::wire::Refusal;
 use kakehi::snapshot::{Resource, Snapshot};
@@ -23,15 +24,18 @@ pub fn program() -> PathBuf {
     path
 }
 
-/// A port that nobody holds now.
-pub fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+/// A loopback address of its own for every caller: no port of it is anybody's.
+pub fn address() -> IpAddr {
+    static NEXT: AtomicU8 = AtomicU8::new(1);
+    let [_, _, high, low] = std::process::id().to_be_bytes();
+    IpAddr::from([127, 64 | high & 63, low, NEXT.fetch_add(1, Ordering::Relaxed)])
 }
 
 pub struct Rig {
     pub sozu: Sozu,
     pub planner: Planner,
     pub dir: tempfile::TempDir,
+    address: IpAddr,
 }
 
 impl Rig {
@@ -46,10 +50,31 @@ impl Rig {
         let dir = tempfile::tempdir().unwrap();
         let hop = dir.path().join("hop.sock");
         serve_unix(&hop, "hop");
-        let wire = Wire { address: IpAddr::from([127, 0, 0, 1]), hop };
+        let address = address();
+        let wire = Wire { address, hop };
         let settings = SpawnSettings { program: program(), dir: dir.path().to_owned(), log_level: "error".to_owned() };
         let sozu = Sozu::start(Maker::Spawn(settings), wire).await.unwrap();
-        Self { sozu, planner: Planner::new(options), dir }
+        Self { sozu, planner: Planner::new(options), dir, address }
+    }
+
+    /// Where its listeners of a port are.
+    pub fn at(&self, port: u16) -> SocketAddr {
+        SocketAddr::new(self.address, port)
+    }
+
+    /// One GET on a connection of its own.
+    pub async fn get(&self, port: u16, host: &str, target: &str) -> Answer {
+        get(self.at(port), host, target).await
+    }
+
+    /// Who answers a GET, or the status of Sōzu's own answer.
+    pub async fn who(&self, port: u16, host: &str, target: &str) -> String {
+        self.get(port, host, target).await.who()
+    }
+
+    /// Who answers a request without headers but Host.
+    pub async fn who_takes(&self, port: u16, method: &str, host: &str, target: &str) -> String {
+        send(self.at(port), &format!("{method} {target} HTTP/1.1\r\nHost: {host}\r\n\r\n")).await.who()
     }
 
     /// Makes these the whole snapshot.
@@ -57,8 +82,19 @@ impl Rig {
         let target = Snapshot::from_resources(resources);
         let delta = self.planner.snapshot().diff(&target);
         self.planner.apply(&delta);
-        self.sozu.apply(self.planner.target()).await.unwrap()
+        let refusals = self.sozu.apply(self.planner.target()).await.unwrap();
+        let pid = self.sozu.pid();
+        self.sozu.audit(self.planner.target()).await.unwrap();
+        assert_eq!(self.sozu.pid(), pid, "Sōzu holds something else than was applied");
+        refusals
     }
+}
+
+/// What Sōzu must hold for these resources.
+pub fn plan(resources: impl IntoIterator<Item = Resource>) -> Target {
+    let mut planner = Planner::new(Options::default());
+    planner.apply(&Snapshot::from_resources(resources).as_delta());
+    planner.target().clone()
 }
 
 /// Answers every request with 200, its name, and the request's head as body; keeps connections.
@@ -76,7 +112,7 @@ async fn answer<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, name: &str) {
             }
         };
         let head: Vec<u8> = held.drain(..end).collect();
-        let text = format!("HTTP/1.1 200 OK\r\nx-served-by: {name}\r\ncontent-length: {}\r\n\r\n", head.len());
+        let text = format!("HTTP/1.1 200 OK\r\nx-served-by: {name}\r\nx-old: one\r\nx-old: two\r\ncontent-length: {}\r\n\r\n", head.len());
         if stream.write_all(&[text.as_bytes(), &head].concat()).await.is_err() {
             return;
         }
@@ -123,6 +159,16 @@ impl Answer {
         values(&self.head, "x-served-by").first().copied().unwrap_or_default()
     }
 
+    /// Who answered, or the status of Sōzu's own answer.
+    pub fn who(&self) -> String {
+        if self.by().is_empty() { self.status.to_string() } else { self.by().to_owned() }
+    }
+
+    /// The values of a response header.
+    pub fn header(&self, name: &str) -> Vec<&str> {
+        values(&self.head, name)
+    }
+
     /// The values of a request header as the backend saw them.
     pub fn seen(&self, name: &str) -> Vec<&str> {
         values(&self.body, name)
@@ -140,15 +186,15 @@ fn values<'a>(head: &'a str, name: &str) -> Vec<&'a str> {
 }
 
 /// One GET on a connection of its own.
-pub async fn get(port: u16, host: &str, target: &str) -> Answer {
-    send(port, &format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n")).await
+pub async fn get(at: SocketAddr, host: &str, target: &str) -> Answer {
+    send(at, &format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n")).await
 }
 
 /// Waits until this backend answers, through whatever is in its way.
-pub async fn until(port: u16, host: &str, target: &str, by: &str) {
+pub async fn until(at: SocketAddr, host: &str, target: &str, by: &str) {
     let request = format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n");
     let answered = async {
-        while !try_send(port, &request).await.is_ok_and(|answer| answer.by() == by) {
+        while !try_send(at, &request).await.is_ok_and(|answer| answer.by() == by) {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
@@ -156,14 +202,14 @@ pub async fn until(port: u16, host: &str, target: &str, by: &str) {
 }
 
 /// One request on a connection of its own.
-pub async fn send(port: u16, request: &str) -> Answer {
-    try_send(port, request).await.unwrap_or_else(|error| panic!("{request:?}: {error}"))
+pub async fn send(at: SocketAddr, request: &str) -> Answer {
+    try_send(at, request).await.unwrap_or_else(|error| panic!("{request:?}: {error}"))
 }
 
 /// One request on a connection of its own, whatever becomes of it.
-pub async fn try_send(port: u16, request: &str) -> std::io::Result<Answer> {
+pub async fn try_send(at: SocketAddr, request: &str) -> std::io::Result<Answer> {
     let exchange = async {
-        let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
+        let mut stream = TcpStream::connect(at).await?;
         stream.write_all(request.as_bytes()).await?;
         Ok(receive(&mut stream).await)
     };

@@ -1,6 +1,6 @@
 //! The edge as a whole: control plane, filter child and Sōzu.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use kakehi::snapshot::{Key, Resource, Snapshot, fetch};
 use tokio::net::UnixListener;
 
 use crate::build::{backend, listener, prefix, redirect, route, route_id, rule};
-use crate::rig::{free_port, get, program, serve, serve_hop, until};
+use crate::rig::{address, get, program, serve, serve_hop, until};
 
 /// Plays the filter proxy in a process of its own; started by the edge, not by the test runner.
 #[tokio::test]
@@ -33,6 +33,7 @@ async fn child() {
 struct Edge {
     dir: tempfile::TempDir,
     publisher: Publisher,
+    address: IpAddr,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -45,9 +46,10 @@ impl Edge {
         tokio::spawn(async move { server.serve(socket).await });
         let own = std::env::current_exe().unwrap().to_string_lossy().into_owned();
         let script = "KAKEHI_TEST_SNAPSHOT=\"$2\" exec \"$0\" --exact supervisor::child --ignored --nocapture".to_owned();
+        let address = address();
         let settings = EdgeSettings {
             name: "test/edge".to_owned(),
-            address: IpAddr::from([127, 0, 0, 1]),
+            address,
             runtime_dir: dir.path().join("edge"),
             snapshot: dir.path().join("snapshot.sock"),
             sozu: program(),
@@ -56,7 +58,11 @@ impl Edge {
             force_hop: false,
         };
         let task = tokio::spawn(async move { kakehi::edge::run(settings).await.unwrap() });
-        Self { dir, publisher, task }
+        Self { dir, publisher, address, task }
+    }
+
+    fn at(&self, port: u16) -> SocketAddr {
+        SocketAddr::new(self.address, port)
     }
 
     /// Publishes these as the whole snapshot and waits for the ack.
@@ -97,27 +103,27 @@ fn kill(pid: i32) {
 #[tokio::test]
 async fn updates_reach_both_stages_and_survive_the_death_of_either() {
     let edge = Edge::start().await;
-    let (port, app) = (free_port(), serve("app").await);
+    let (port, app) = (8080, serve("app").await);
     let rules = || vec![rule(prefix("/"), "app"), redirect(prefix("/moved"))];
     let routes = || [listener("web", port, "*"), backend("app", &[app]), route("r", "web", &["app.example"], rules())];
 
     let ack = edge.hold(routes()).await;
     assert_eq!(ack, Ack { stamp: Stamp { epoch: 9, seq: 1 }, refused: Vec::new() });
-    assert_eq!(get(port, "app.example", "/").await.by(), "app");
-    assert_eq!(get(port, "app.example", "/moved").await.by(), "child");
+    assert_eq!(get(edge.at(port), "app.example", "/").await.by(), "app");
+    assert_eq!(get(edge.at(port), "app.example", "/moved").await.by(), "child");
 
     // Connections queue while the filter proxy is replaced.
     let pids = edge.pids("supervisor::child");
     assert_eq!(pids.len(), 1);
     kill(pids[0]);
-    assert_eq!(get(port, "app.example", "/moved").await.by(), "child");
+    assert_eq!(get(edge.at(port), "app.example", "/moved").await.by(), "child");
     edge.acked(|ack| ack.stamp.seq == 1).await;
 
     // Sōzu comes back with everything.
     for pid in edge.pids("sozu.toml") {
         kill(pid);
     }
-    until(port, "app.example", "/", "app").await;
+    until(edge.at(port), "app.example", "/", "app").await;
 
     // A refusal of the filter travels with Sōzu's.
     let unloved = route("unloved", "web", &["other.example"], vec![redirect(prefix("/"))]);
@@ -129,8 +135,8 @@ async fn updates_reach_both_stages_and_survive_the_death_of_either() {
 #[tokio::test]
 async fn a_port_that_somebody_else_holds_is_refused_and_taken_when_it_is_free() {
     let edge = Edge::start().await;
-    let held = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let (busy, port, app) = (held.local_addr().unwrap().port(), free_port(), serve("app").await);
+    let (busy, port, app) = (8079, 8080, serve("app").await);
+    let held = std::net::TcpListener::bind(edge.at(busy)).unwrap();
     let resources = [
         listener("busy", busy, "*"),
         listener("web", port, "*"),
@@ -141,10 +147,10 @@ async fn a_port_that_somebody_else_holds_is_refused_and_taken_when_it_is_free() 
     let ack = edge.hold(resources).await;
     let refused: Vec<String> = ack.refused.iter().map(|refusal| refusal.key.to_string()).collect();
     assert_eq!(refused, ["listener busy"], "{ack:?}");
-    assert_eq!(get(port, "any.example", "/").await.by(), "app");
+    assert_eq!(get(edge.at(port), "any.example", "/").await.by(), "app");
     drop(held);
     edge.acked(|ack| ack.refused.is_empty()).await;
-    assert_eq!(get(busy, "any.example", "/").await.by(), "app");
+    assert_eq!(get(edge.at(busy), "any.example", "/").await.by(), "app");
     edge.task.abort();
 }
 

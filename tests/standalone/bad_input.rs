@@ -89,7 +89,8 @@ fn thousands_of_conflicting_objects_change_nothing_for_the_oldest() {
             "---\napiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: {{name: zz-{number:04}, namespace: demo}}\nspec:\n  parentRefs: [{{name: web, sectionName: http}}]\n  hostnames: [demo.localhost]\n  rules:\n  - backendRefs: [{{name: green, port: 80}}]\n"
         ));
     }
-    rig.write("conflicts.yaml", &routes);
+    // Without creation times the earlier path is the older: these are the younger ones.
+    rig.write("zz-conflicts.yaml", &routes);
     let last = rig.status("HTTPRoute/demo/zz-1999.yaml", |text| text.contains("kakehi.dev/Programmed"));
     assert!(last.contains("zz-1999"));
     untouched(&rig);

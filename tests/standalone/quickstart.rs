@@ -98,3 +98,18 @@ fn condition<'a>(of: &'a serde_json::Value, name: &str) -> &'a serde_json::Value
     let conditions = of["conditions"].as_array().unwrap_or_else(|| panic!("no conditions: {of}"));
     conditions.iter().find(|condition| condition["type"] == name).unwrap_or_else(|| panic!("no {name}: {of}"))
 }
+
+#[test]
+fn both_stages_answer_errors_alike() {
+    let answers = |arguments: &[&str]| {
+        let rig = Rig::start(arguments, |_, _| ());
+        let of = |target: &str, host: &str| {
+            let answer = client::get(rig.http(), host, target, &[]).unwrap();
+            (answer.status, answer.header("content-type").map(str::to_owned), answer.body)
+        };
+        [of("/late", "demo.localhost"), of("/missing", "demo.localhost"), of("/", "nobody.localhost")]
+    };
+    let native = answers(&[]);
+    assert_eq!(native[0], (503, Some("text/plain; charset=utf-8".to_owned()), "503 Service Unavailable".to_owned()));
+    assert_eq!(native, answers(&["--force-hop"]));
+}

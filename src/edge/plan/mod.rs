@@ -4,16 +4,21 @@
 //! goes to the filter proxy ("hop"), which decides the whole request anew. So sending more to the hop than needed is
 //! always right, and every hop says its [`Reason`].
 
+mod certificates;
 pub mod explain;
 mod hosts;
+mod index;
 mod native;
 mod planner;
 mod reason;
 mod regions;
 mod target;
+#[cfg(test)]
+mod tests;
 
 pub use planner::{Options, Planner};
 pub use reason::Reason;
 pub use target::{
-    ClusterId, Edit, Frontend, HostRule, PathKind, PathRule, PortCertificate, PortId, Side, Stage, Target, Upstream, Vhost, VhostId,
+    Chain, ChainId, ClusterId, Edit, Frontend, HostRule, PathKind, PathRule, PortCertificate, PortId, Side, Stage, Target, Upstream,
+    VhostId,
 };

@@ -21,6 +21,8 @@ pub struct Sozu {
     maker: Maker,
     order: Order,
     file: u64,
+    /// Clusters that were touched since the last audit.
+    unaudited: BTreeSet<String>,
 }
 
 /// Fewer steps than this are cheaper as single commands, if none is half of a replacement.
@@ -33,7 +35,7 @@ impl Sozu {
     /// When it does not come up.
     pub async fn start(maker: Maker, wire: Wire) -> Result<Self, Error> {
         let instance = Instance::make(maker.clone()).await?;
-        Ok(Self { instance, shadow: Shadow::new(wire), maker, order: Order::Kept, file: 0 })
+        Ok(Self { instance, shadow: Shadow::new(wire), maker, order: Order::Kept, file: 0, unaudited: BTreeSet::new() })
     }
 
     /// What it holds, as far as we know.
@@ -103,6 +105,7 @@ impl Sozu {
         self.instance = Instance::make(self.maker.clone()).await?;
         self.shadow = Shadow::new(wire);
         self.order = Order::Kept;
+        self.unaudited.clear();
         Ok(())
     }
 
@@ -130,6 +133,7 @@ impl Sozu {
                 self.load(file).await?;
             }
         }
+        self.unaudited.extend(accepted.iter().filter_map(cluster_of));
         self.order = Order::Kept;
         self.shadow.settle(target.clone());
         Ok(())
@@ -170,26 +174,46 @@ impl Sozu {
         let file = StateFile::write(path, steps).await?;
         let reply = self.instance.load(file.path()).await?;
         drop(file);
-        if is_complete(&reply, steps.len()) && self.agrees(steps).await? {
+        if is_complete(&reply, steps.len()) {
             return Ok(());
         }
         tracing::warn!(message = reply.message, notes = ?reply.notes, records = steps.len(), "state file not taken whole");
-        self.isolate(steps).await?;
-        if self.agrees(steps).await? { Ok(()) } else { Err(Error::Diverged("hashes differ after every record was tried".to_owned())) }
+        self.isolate(steps).await
     }
 
-    /// Whether the hashes of the clusters that `steps` touch are the shadow's, in every worker.
-    async fn agrees(&mut self, steps: &[Step]) -> Result<bool, Error> {
-        let touched: BTreeSet<String> = steps.iter().filter_map(cluster_of).collect();
+    /// Compares what was applied since the last audit with what every worker says it holds; a Sōzu that holds something else
+    /// starts over with `target`. Whether there was anything to compare.
+    ///
+    /// A worker hashes all that it holds for this, so it is no part of an apply, whose cost must not grow with the edge.
+    ///
+    /// # Errors
+    /// The world's failures.
+    pub async fn audit(&mut self, target: &Target) -> Result<bool, Error> {
+        let touched = std::mem::take(&mut self.unaudited);
         if touched.is_empty() {
-            return Ok(true);
+            return Ok(false);
         }
+        if !self.agrees(&touched).await? {
+            tracing::error!(?touched, "Sōzu holds something else than was applied; starting over");
+            self.restart().await?;
+            self.advance(target).await?;
+        }
+        Ok(true)
+    }
+
+    /// Whether the hashes of these clusters are the shadow's, in every worker.
+    async fn agrees(&mut self, touched: &BTreeSet<String>) -> Result<bool, Error> {
         let reply = self.instance.command(RequestType::QueryClustersHashes(QueryClustersHashes {})).await?;
         let Some(ContentType::WorkerResponses(responses)) = reply.content else { return Ok(false) };
-        let expected: BTreeMap<String, u64> =
-            self.shadow.state().hash_state().into_iter().map(|(cluster, hash)| (cluster.to_string(), hash)).collect();
+        let expected = self.shadow.hashes(touched.iter().map(String::as_str));
+        let agrees = |held: &BTreeMap<String, u64>| {
+            expected.iter().all(|(cluster, possible)| match held.get(cluster) {
+                Some(hash) => possible.contains(hash),
+                None => possible.is_empty(),
+            })
+        };
         Ok(responses.map.values().all(|response| match &response.content_type {
-            Some(ContentType::ClusterHashes(hashes)) => touched.iter().all(|cluster| hashes.map.get(cluster) == expected.get(cluster)),
+            Some(ContentType::ClusterHashes(hashes)) => agrees(&hashes.map),
             _ => false,
         }))
     }

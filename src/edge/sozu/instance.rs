@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
 use sozu_command_lib::proto::command::request::RequestType;
 use sozu_command_lib::proto::command::response_content::ContentType;
 use sozu_command_lib::proto::command::{HardStop, ListListeners, ListWorkers, RunState, SoftStop};
@@ -52,10 +53,14 @@ pub(super) enum Health {
     Gone,
 }
 
+/// Name of the command socket of a process that we start.
+const COMMAND_SOCKET: &str = "command.sock";
 /// A process is up within this, or it is not.
 const START: Duration = Duration::from_secs(10);
 /// A single command is answered within this; Sōzu itself gives a worker 10 s.
 const COMMAND: Duration = Duration::from_secs(12);
+/// Workers notice within this that their main process is gone.
+const WORKER_END: Duration = Duration::from_secs(1);
 /// A state file is answered within this.
 const LOAD: Duration = Duration::from_secs(60);
 
@@ -157,7 +162,12 @@ impl Instance {
         if self.child.is_none() {
             return;
         }
-        let asked = self.socket.request(RequestType::SoftStop(SoftStop {}), within).await;
+        let mut asked = self.socket.request(RequestType::SoftStop(SoftStop {}), within).await;
+        if asked.is_err()
+            && let Ok(mut fresh) = Socket::connect(&self.dir().join(COMMAND_SOCKET)).await
+        {
+            asked = fresh.request(RequestType::SoftStop(SoftStop {}), within).await;
+        }
         tracing::debug!(?asked, "soft stop");
         self.reap(within).await;
     }
@@ -174,7 +184,27 @@ impl Instance {
         {
             tracing::warn!(%error, "Sōzu cannot be killed");
         }
+        // Workers end with their main process, but for one that was still starting; it would share our ports for ever.
+        let since = Instant::now();
+        for pid in std::mem::take(&mut self.workers) {
+            while is_worker(pid) {
+                if since.elapsed() > WORKER_END
+                    && let Some(pid) = Pid::from_raw(pid)
+                {
+                    let killed = kill_process(pid, Signal::KILL);
+                    tracing::warn!(?pid, ?killed, "a worker outlived Sōzu's main process");
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        }
     }
+}
+
+/// Whether a process is a worker of some Sōzu.
+fn is_worker(pid: i32) -> bool {
+    let words = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    words.split(|byte| *byte == 0).any(|word| word == b"worker")
 }
 
 /// The process behind a socket, once it holds nothing: what it held before we came is not known well enough to build on, so
@@ -207,7 +237,7 @@ async fn is_empty(socket: &mut Socket) -> Result<bool, SocketError> {
 }
 
 async fn spawn(settings: &SpawnSettings) -> Result<(Child, Socket), Error> {
-    let socket_path = settings.dir.join("command.sock");
+    let socket_path = settings.dir.join(COMMAND_SOCKET);
     evict(&socket_path).await;
     let config_path = settings.dir.join("sozu.toml");
     let file = |source| Error::File { path: config_path.clone(), source };

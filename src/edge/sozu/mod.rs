@@ -3,6 +3,7 @@
 //! [`Sozu`] holds a process, a shadow of its state, and what it refused. The facts about Sōzu that the code relies on are
 //! measured by `tests/sozu`.
 
+mod answers;
 mod apply;
 mod error;
 mod instance;
@@ -11,6 +12,8 @@ mod request;
 mod socket;
 mod state;
 mod steps;
+#[cfg(test)]
+mod tests;
 
 pub use apply::Sozu;
 pub use error::Error;

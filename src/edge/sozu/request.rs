@@ -6,12 +6,12 @@ use std::path::PathBuf;
 use sozu_command_lib::config::ListenerBuilder;
 use sozu_command_lib::proto::command::request::RequestType;
 use sozu_command_lib::proto::command::{
-    ActivateListener, AddBackend, AddCertificate, CertificateAndKey, Cluster, DeactivateListener, Header, HeaderPosition, ListenerType,
-    LoadBalancingAlgorithms, PathRule as SozuPathRule, PathRuleKind, RemoveBackend, RemoveCertificate, RemoveListener, ReplaceCertificate,
-    RequestHttpFrontend, RulePosition,
+    ActivateListener, AddBackend, AddCertificate, CertificateAndKey, Cluster, DeactivateListener, Header, HeaderPosition,
+    HttpListenerConfig, HttpsListenerConfig, ListenerType, LoadBalancingAlgorithms, PathRule as SozuPathRule, PathRuleKind, RemoveBackend,
+    RemoveCertificate, RemoveListener, ReplaceCertificate, RequestHttpFrontend, RulePosition,
 };
 
-use super::Error;
+use super::{Error, answers};
 use crate::edge::plan::{ClusterId, Frontend, HostRule, PathKind, PortCertificate, PortId, Side, Stage};
 use crate::model::Protocol;
 
@@ -55,8 +55,14 @@ impl Wire {
         builder.send_x_real_ip = Some(true);
         let refused = |error: sozu_command_lib::config::ConfigError| Error::Listener(error.to_string());
         Ok(match port.protocol {
-            Protocol::Http => RequestType::AddHttpListener(builder.to_http(None).map_err(refused)?),
-            Protocol::Https => RequestType::AddHttpsListener(builder.to_tls(None).map_err(refused)?),
+            Protocol::Http => {
+                let listener = builder.to_http(None).map_err(refused)?;
+                RequestType::AddHttpListener(HttpListenerConfig { answers: answers::templates(), ..listener })
+            }
+            Protocol::Https => {
+                let listener = builder.to_tls(None).map_err(refused)?;
+                RequestType::AddHttpsListener(HttpsListenerConfig { answers: answers::templates(), ..listener })
+            }
         })
     }
 
@@ -193,13 +199,17 @@ fn headers(port: PortId, stage: &Stage) -> Vec<Header> {
     set("x-forwarded-port", &number);
     match stage {
         Stage::Hop(_) => set(HOP_HEADER, &number),
-        Stage::Native { edits, .. } => headers.extend(edits.iter().map(|edit| {
-            let side = match edit.side {
-                Side::Request => HeaderPosition::Request,
-                Side::Response => HeaderPosition::Response,
-            };
-            header(side, &edit.name, edit.value.as_deref().unwrap_or_default())
-        })),
+        Stage::Native { edits, .. } => {
+            // No backend sees what only the hop may carry, whichever stage serves it.
+            headers.push(header(HeaderPosition::Request, HOP_HEADER, ""));
+            headers.extend(edits.iter().map(|edit| {
+                let side = match edit.side {
+                    Side::Request => HeaderPosition::Request,
+                    Side::Response => HeaderPosition::Response,
+                };
+                header(side, &edit.name, edit.value.as_deref().unwrap_or_default())
+            }));
+        }
     }
     headers
 }

@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use sozu_command_lib::proto::command::request::RequestType;
+use sozu_command_lib::response::HttpFrontend;
 use sozu_command_lib::state::{ConfigState, StateError};
 
 use super::{Item, Step, Wire};
-use crate::edge::plan::{Frontend, HostRule, Target, Upstream, VhostId};
+use crate::edge::plan::{ChainId, Frontend, HostRule, Target, Upstream, VhostId};
 use crate::model::Hostname;
 use crate::snapshot::Key;
 use crate::snapshot::wire::Refusal;
@@ -123,6 +124,36 @@ impl Shadow {
         self.applied = target;
     }
 
+    /// The hashes that these clusters may have in a worker; none for a cluster that must not be there.
+    ///
+    /// Removed backends leave an empty list behind, which is hashed too, but which a worker that restarted does not get.
+    pub(super) fn hashes<'a>(&self, clusters: impl IntoIterator<Item = &'a str>) -> BTreeMap<String, BTreeSet<u64>> {
+        let mut part = ConfigState::new();
+        let mut hashes = BTreeMap::new();
+        for id in clusters {
+            hashes.insert(id.to_owned(), BTreeSet::new());
+            if let Some((id, cluster)) = self.state.clusters.get_key_value(id) {
+                part.clusters.insert(id.clone(), cluster.clone());
+                part.backends.insert(id.clone(), self.state.backends.get(id).cloned().unwrap_or_default());
+            }
+        }
+        let named = |front: &HttpFrontend| front.cluster_id.as_deref().is_some_and(|cluster| hashes.contains_key(cluster));
+        let pick = |fronts: &BTreeMap<String, HttpFrontend>| {
+            fronts.iter().filter(|(_, front)| named(front)).map(|(key, front)| (key.clone(), front.clone())).collect()
+        };
+        part.http_fronts = pick(&self.state.http_fronts);
+        part.https_fronts = pick(&self.state.https_fronts);
+        let mut note = |part: &ConfigState| {
+            for (cluster, hash) in part.hash_state() {
+                hashes.entry(cluster.to_string()).or_default().insert(hash);
+            }
+        };
+        note(&part);
+        part.backends.retain(|_, backends| !backends.is_empty());
+        note(&part);
+        hashes
+    }
+
     /// Everything that is refused now, by item.
     pub fn refused(&self) -> &BTreeMap<Item, Refused> {
         &self.refused
@@ -150,14 +181,14 @@ fn asks(target: &Target, item: &Item) -> bool {
             (upstream, _) => upstream.is_some(),
         },
         Item::Frontend(port, host, path, method) => {
-            let pattern = match host {
-                HostRule::Exact(name) => Hostname::Exact(name.clone()),
-                HostRule::Label(suffix) => Hostname::Wildcard(suffix.clone()),
-                HostRule::Labels(_) | HostRule::Any => Hostname::Any,
+            let (host_pattern, text) = match host {
+                HostRule::Exact(name) => (Hostname::Exact(name.clone()), Some(path.text.clone())),
+                HostRule::Label(suffix) => (Hostname::Wildcard(suffix.clone()), Some(path.text.clone())),
+                HostRule::Labels(_) | HostRule::Any => (Hostname::Any, None),
             };
-            let vhost = target.vhosts.get(&VhostId { port: *port, host: pattern });
+            let chain = target.chains.get(&ChainId { vhost: VhostId { port: *port, host: host_pattern }, text });
             let asked = |front: &Frontend| front.host == *host && front.path == *path && front.method == *method;
-            vhost.is_some_and(|vhost| vhost.frontends.iter().any(asked))
+            chain.is_some_and(|chain| chain.frontends.iter().any(asked))
         }
     }
 }

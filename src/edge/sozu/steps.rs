@@ -4,7 +4,7 @@
 //! replaced one goes directly before its successor comes; binding last. Then what is no longer needed goes, frontends
 //! first.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use imbl::ordmap::DiffItem;
 use sozu_command_lib::proto::command::request::RequestType;
 
 use super::{Error, Shadow};
-use crate::edge::plan::{ClusterId, Frontend, HostRule, PathRule, PortCertificate, PortId, Target, Upstream, Vhost, VhostId};
+use crate::edge::plan::{Chain, ChainId, ClusterId, Frontend, HostRule, PathRule, PortCertificate, PortId, Target, Upstream};
 use crate::snapshot::Key;
 
 /// What a step is about: the unit that Sōzu can refuse.
@@ -65,7 +65,7 @@ pub fn steps(shadow: &Shadow, target: &Target, order: Order) -> Result<Vec<Step>
     plan.add_listeners(target)?;
     plan.certificates(target);
     plan.clusters(target);
-    plan.vhosts(target, order);
+    plan.chains(target, order);
     plan.bind(target);
     plan.remove_clusters(target);
     plan.last.append(&mut plan.certificates_gone);
@@ -215,78 +215,58 @@ impl Steps<'_> {
         }
     }
 
-    fn vhosts(&mut self, target: &Target, order: Order) {
-        let nothing = Vhost::default();
+    fn chains(&mut self, target: &Target, order: Order) {
+        let nothing = Chain::default();
         // Frontends that go, go before the backends that the steps so far let go.
         let backends = std::mem::take(&mut self.last);
         if order == Order::Lost {
-            for (id, vhost) in &self.shadow.applied().vhosts {
-                self.vhost(id, vhost, target.vhosts.get(id).map_or(&nothing, |vhost| vhost), order);
+            for (id, chain) in &self.shadow.applied().chains {
+                self.chain(id, chain, target.chains.get(id).map_or(&nothing, |chain| chain), order);
             }
         }
-        for item in self.shadow.applied().vhosts.diff(&target.vhosts) {
+        for item in self.shadow.applied().chains.diff(&target.chains) {
             match item {
-                DiffItem::Add(id, new) => self.vhost(id, &nothing, new, order),
-                DiffItem::Update { old: (id, old), new: (_, new) } if order == Order::Kept => self.vhost(id, old, new, order),
-                DiffItem::Remove(id, old) if order == Order::Kept => self.vhost(id, old, &nothing, order),
+                DiffItem::Add(id, new) => self.chain(id, &nothing, new, order),
+                DiffItem::Update { old: (id, old), new: (_, new) } if order == Order::Kept => self.chain(id, old, new, order),
+                DiffItem::Remove(id, old) if order == Order::Kept => self.chain(id, old, &nothing, order),
                 DiffItem::Update { .. } | DiffItem::Remove(..) => {}
             }
         }
         self.last.extend(backends);
     }
 
-    /// Within one text, and within the list for every host, Sōzu gives the order of insertion a meaning; elsewhere not.
-    fn vhost(&mut self, id: &VhostId, old: &Vhost, new: &Vhost, order: Order) {
-        let mut chains: BTreeMap<Option<&str>, (Vec<&Frontend>, Vec<&Frontend>)> = BTreeMap::new();
-        let chain_of = |frontend: &'_ Frontend| match frontend.host {
-            HostRule::Exact(_) | HostRule::Label(_) => true,
-            HostRule::Labels(_) | HostRule::Any => false,
-        };
-        for frontend in &old.frontends {
-            let chain = chain_of(frontend).then_some(frontend.path.text.as_str());
-            if !self.shadow.is_refused(&item(id.port, frontend)) {
-                chains.entry(chain).or_default().0.push(frontend);
-            }
-        }
-        for frontend in &new.frontends {
-            let chain = chain_of(frontend).then_some(frontend.path.text.as_str());
-            chains.entry(chain).or_default().1.push(frontend);
-        }
-        for (before, after) in chains.into_values() {
-            self.chain(id, &before, &after, new, order);
-        }
-    }
-
     /// What can stay is the longest start of the new chain that the old one holds in the same order; the rest is inserted
     /// anew behind it.
-    fn chain(&mut self, id: &VhostId, before: &[&Frontend], after: &[&Frontend], vhost: &Vhost, order: Order) {
-        let wire = self.shadow.wire();
-        let after: Vec<&Frontend> = after
-            .iter()
-            .copied()
-            .filter(|frontend| !self.shadow.refuses(&item(id.port, frontend), &wire.add_frontend(id.port, frontend)))
-            .collect();
-        let mut rest = before.iter();
+    fn chain(&mut self, id: &ChainId, old: &Chain, new: &Chain, order: Order) {
+        let (shadow, port) = (self.shadow, id.vhost.port);
+        let wire = shadow.wire();
+        let before: Vec<&Frontend> = old.frontends.iter().filter(|front| !shadow.is_refused(&item(port, front))).collect();
+        let is_wanted = |front: &&Frontend| !shadow.refuses(&item(port, front), &wire.add_frontend(port, front));
+        let after: Vec<&Frontend> = new.frontends.iter().filter(is_wanted).collect();
         let in_place = order == Order::Kept || before.len() < 2;
+        let mut rest = before.iter();
         let kept = if in_place { after.iter().take_while(|new| rest.any(|old| old.same(new))).count() } else { 0 };
-        let all = Arc::new(vhost.owners.clone());
-        for frontend in after.iter().skip(kept) {
-            let item = item(id.port, frontend);
-            let old = before.iter().find(|old| old.path == frontend.path && old.method == frontend.method && old.host == frontend.host);
-            if let Some(old) = old {
-                self.first.extend(self.removal(item.clone(), wire.remove_frontend(id.port, old)));
+        for frontend in &before {
+            if !after.iter().any(|new| is_successor(frontend, new)) {
+                self.remove(item(port, frontend), wire.remove_frontend(port, frontend));
             }
-            let keys = frontend.owner.as_ref().map_or_else(|| all.clone(), |owner| Arc::new(BTreeSet::from([owner.clone()])));
-            let request = wire.add_frontend(id.port, frontend);
-            self.first.push(Step { item, request, adds: true, glued: old.is_some(), keys });
         }
-        for frontend in before {
-            let stays = after.iter().any(|new| new.path == frontend.path && new.method == frontend.method && new.host == frontend.host);
-            if !stays {
-                self.remove(item(id.port, frontend), wire.remove_frontend(id.port, frontend));
+        let owners: Arc<BTreeSet<Key>> = Arc::new(new.owners.iter().cloned().collect());
+        for frontend in after.into_iter().skip(kept) {
+            let old = before.iter().find(|old| is_successor(old, frontend));
+            if let Some(old) = old {
+                self.first.extend(self.removal(item(port, old), wire.remove_frontend(port, old)));
             }
+            let keys = frontend.owner.as_ref().map_or_else(|| owners.clone(), |owner| Arc::new(BTreeSet::from([owner.clone()])));
+            let request = wire.add_frontend(port, frontend);
+            self.first.push(Step { item: item(port, frontend), request, adds: true, glued: old.is_some(), keys });
         }
     }
+}
+
+/// Whether both are one entry to Sōzu, which the first must leave before the second can come.
+fn is_successor(old: &Frontend, new: &Frontend) -> bool {
+    old.path == new.path && old.method == new.method && old.host == new.host
 }
 
 fn item(port: PortId, frontend: &Frontend) -> Item {

@@ -61,6 +61,8 @@ async fn run(command: FilterCommand, hop: UnixListener, snapshot: PathBuf, mut s
         let since = Instant::now();
         match start(&command, &hop, &snapshot) {
             Ok(mut child) => {
+                // Waiting would close it, and the child ends when its input does.
+                let _input = child.stdin.take();
                 tokio::select! {
                     _ = &mut stopped => return end(child).await,
                     status = child.wait() => tracing::error!(?status, "the filter proxy ended by itself"),

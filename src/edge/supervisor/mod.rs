@@ -67,6 +67,8 @@ pub enum EdgeError {
 const FILTER_FIRST: Duration = Duration::from_secs(1);
 /// How often the process is looked at, so that a worker that restarted gets its order back.
 const LOOK: Duration = Duration::from_secs(1);
+/// Under unceasing changes Sōzu is asked this often what it holds.
+const AUDIT: Duration = Duration::from_secs(30);
 /// How often a port that somebody else holds is tried again.
 const RETRY: Duration = Duration::from_secs(3);
 /// First and longest wait after a failed apply.
@@ -99,6 +101,8 @@ pub async fn run(settings: EdgeSettings) -> Result<(), EdgeError> {
         acks: source.acks(),
         applied: None,
         stamp: Stamp::default(),
+        changed: Instant::now(),
+        audited: Instant::now(),
     };
     let stop = told_to_end().map_err(EdgeError::Signals)?;
     tokio::select! {
@@ -121,6 +125,10 @@ struct Edge {
     applied: Option<(Stamp, Vec<Refusal>)>,
     /// The control plane's stamp of what Sōzu holds.
     stamp: Stamp,
+    /// When it last got something new.
+    changed: Instant,
+    /// When it was last asked what it holds.
+    audited: Instant,
 }
 
 impl Edge {
@@ -145,7 +153,10 @@ impl Edge {
                 }
                 () = self.sozu.ended() => true,
                 () = sleep_until(again), if failed.is_some() => true,
-                _ = look.tick(), if failed.is_none() => true,
+                _ = look.tick(), if failed.is_none() => {
+                    self.audit().await;
+                    true
+                }
                 _ = retry.tick() => {
                     self.retry().await;
                     false
@@ -181,6 +192,9 @@ impl Edge {
             }
             self.planner.apply(&delta);
         }
+        if news {
+            self.changed = Instant::now();
+        }
         let refused = self.sozu.apply(self.planner.target()).await?;
         let before = self.applied.replace((filter_stamp, refused));
         self.stamp = stamp;
@@ -188,6 +202,17 @@ impl Edge {
             self.acknowledge();
         }
         Ok(())
+    }
+
+    /// Has Sōzu say what it holds, once changes have ceased, or have gone on for long.
+    async fn audit(&mut self) {
+        if self.changed.elapsed() < LOOK && self.audited.elapsed() < AUDIT {
+            return;
+        }
+        self.audited = Instant::now();
+        if let Err(error) = self.sozu.audit(self.planner.target()).await {
+            tracing::warn!(%error, "Sōzu cannot be audited");
+        }
     }
 
     async fn retry(&mut self) {

@@ -7,8 +7,8 @@ use http::{HeaderValue, Method, Response, StatusCode, header};
 ///
 pub fn answer(status: StatusCode, method: &Method) -> Response<Bytes> {
     let text = match status.canonical_reason() {
-        Some(reason) => format!("{} {reason}\n", status.as_u16()),
-        None => format!("{}\n", status.as_u16()),
+        Some(reason) => format!("{} {reason}", status.as_u16()),
+        None => status.as_u16().to_string(),
     };
     let length = text.len();
     let mut response = Response::new(if *method == Method::HEAD { Bytes::new() } else { Bytes::from(text) });
@@ -28,7 +28,7 @@ mod tests {
     fn a_head_request_gets_the_length_without_the_body() {
         let get = answer(StatusCode::NOT_FOUND, &Method::GET);
         let head = answer(StatusCode::NOT_FOUND, &Method::HEAD);
-        assert_eq!(get.body(), "404 Not Found\n");
+        assert_eq!(get.body(), "404 Not Found");
         assert!(head.body().is_empty());
         assert_eq!(get.headers()[header::CONTENT_LENGTH], head.headers()[header::CONTENT_LENGTH]);
     }

@@ -23,7 +23,8 @@ pub(super) fn settle(method: &Method, uri: &mut Uri, version: Version, headers: 
         parts.path_and_query = uri.path_and_query().cloned();
         *uri = Uri::from_parts(parts).map_err(|_| Refusal::Target)?;
     }
-    if !uri.path().starts_with('/') && !(uri.path() == "*" && *method == Method::OPTIONS) {
+    let whole_server = uri.path() == "*" && *method == Method::OPTIONS;
+    if !whole_server && !uri.path().starts_with('/') {
         return Err(Refusal::Target);
     }
     match headers.get(header::HOST) {

@@ -95,6 +95,7 @@ pub fn towards_h2(parts: &mut Parts) -> Result<(), Refusal> {
 mod tests {
     use http::request::Parts;
     use http::{Request, Version};
+    use proptest::prelude::*;
 
     use super::{Admitted, admit, towards_h1, towards_h2};
     use crate::filter::hygiene::Refusal;
@@ -169,5 +170,54 @@ mod tests {
         towards_h2(&mut parts).unwrap();
         assert_eq!((parts.uri.to_string().as_str(), parts.version), ("http://h/p?q", Version::HTTP_2));
         assert!(!parts.headers.contains_key("host"));
+    }
+
+    /// Fields that a hostile client may combine, each with values that matter.
+    fn any_field() -> impl Strategy<Value = (&'static str, &'static str)> {
+        prop::sample::select(vec![
+            ("host", "h"),
+            ("host", "other:80"),
+            ("x-kakehi-hop", "8080"),
+            ("x-kakehi-hop", "81"),
+            ("content-length", "3"),
+            ("transfer-encoding", "chunked"),
+            ("connection", "close, x-a"),
+            ("connection", "Upgrade"),
+            ("connection", "content-length"),
+            ("connection", "x-real-ip"),
+            ("connection", ",,, ,TE"),
+            ("upgrade", "websocket"),
+            ("upgrade", "h2c"),
+            ("te", "trailers;q=0.5"),
+            ("te", "trailers, gzip"),
+            ("keep-alive", "1"),
+            ("proxy-connection", "keep-alive"),
+            ("http2-settings", "x"),
+            ("expect", "100-continue"),
+            ("x-real-ip", "10.0.0.1"),
+            ("x-a", "1"),
+        ])
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_admitted_frames_nothing_and_names_one_host(fields in prop::collection::vec(any_field(), 0..12), body in any::<bool>()) {
+            let mut parts = parts("POST", &fields);
+            let real = parts.headers.get_all("x-real-ip").iter().count();
+            if let Ok(admitted) = admit(&mut parts, body) {
+                let headers = &parts.headers;
+                for gone in ["connection", "transfer-encoding", "upgrade", "keep-alive", "proxy-connection", "http2-settings", "expect", "x-kakehi-hop"] {
+                    prop_assert!(!headers.contains_key(gone), "{gone}");
+                }
+                prop_assert_eq!(headers.get_all("host").iter().count(), 1);
+                prop_assert!(headers.get_all("content-length").iter().count() <= 1);
+                prop_assert!(headers.get_all("te").iter().all(|te| te == "trailers"));
+                prop_assert_eq!(headers.get_all("x-real-ip").iter().count(), real);
+                prop_assert!(admitted.upgrade.is_none_or(|protocol| !body && protocol == "websocket"));
+                let length = headers.contains_key("content-length");
+                towards_h1(&mut parts, !length, None);
+                prop_assert!(!(length && parts.headers.contains_key("transfer-encoding")));
+            }
+        }
     }
 }

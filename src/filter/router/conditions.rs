@@ -2,9 +2,8 @@
 
 use http::{HeaderMap, HeaderName};
 
-use super::pattern::Pattern;
 use super::{Head, query};
-use crate::model::{Match, PathMatch, ValueMatch};
+use crate::model::{Match, PathMatch, Pattern, ValueMatch};
 
 /// One compiled match. `problems` of its compilation make every request that satisfies the rest answer 500.
 #[derive(Debug)]
@@ -25,14 +24,14 @@ pub(super) enum PathCondition {
     Exact(Box<str>),
     /// By element, without trailing slashes: `/` is the empty text.
     Prefix(Box<str>),
-    /// The whole path matches.
-    Regex(Pattern),
+    /// The whole path matches; nothing when it could not be compiled.
+    Regex(Option<Pattern>),
 }
 
 #[derive(Debug)]
 enum ValueCondition {
     Exact(Box<[u8]>),
-    Regex(Pattern),
+    Regex(Option<Pattern>),
 }
 
 impl Conditions {
@@ -42,7 +41,7 @@ impl Conditions {
         let path = match &matched.path {
             PathMatch::Exact(path) => PathCondition::Exact(path.as_str().into()),
             PathMatch::Prefix(prefix) => PathCondition::Prefix(prefix.trim_end_matches('/').into()),
-            PathMatch::Regex(expression) => PathCondition::Regex(Pattern::new(expression, problems)),
+            PathMatch::Regex(expression) => PathCondition::Regex(pattern(expression, problems)),
         };
         let mut headers = Vec::with_capacity(matched.headers.len());
         for header in &matched.headers {
@@ -77,7 +76,7 @@ impl PathCondition {
         match self {
             Self::Exact(exact) => **exact == *path,
             Self::Prefix(prefix) => path.strip_prefix(&**prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')),
-            Self::Regex(pattern) => pattern.matches(path.as_bytes()),
+            Self::Regex(pattern) => pattern.as_ref().is_none_or(|pattern| pattern.matches(path.as_bytes())),
         }
     }
 
@@ -94,14 +93,14 @@ impl ValueCondition {
     fn compile(value: &ValueMatch, problems: &mut Vec<String>) -> Self {
         match value {
             ValueMatch::Exact(text) => Self::Exact(text.as_bytes().into()),
-            ValueMatch::Regex(expression) => Self::Regex(Pattern::new(expression, problems)),
+            ValueMatch::Regex(expression) => Self::Regex(pattern(expression, problems)),
         }
     }
 
     fn holds(&self, value: &[u8]) -> bool {
         match self {
             Self::Exact(exact) => **exact == *value,
-            Self::Regex(pattern) => pattern.matches(value),
+            Self::Regex(pattern) => pattern.as_ref().is_none_or(|pattern| pattern.matches(value)),
         }
     }
 
@@ -121,4 +120,11 @@ impl ValueCondition {
             }
         }
     }
+}
+
+/// A compiled expression. One that cannot be compiled counts as satisfied, and its match answers 500: rules that restrict
+/// access fail closed.
+fn pattern(expression: &str, problems: &mut Vec<String>) -> Option<Pattern> {
+    let compiled = Pattern::compile(expression);
+    compiled.map_err(|problem| problems.push(format!("regular expression {expression:?}: {problem}"))).ok()
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::conditions::Conditions;
 use crate::filter::filters::{self, Redirect, Steps};
-use crate::model::{self, BackendTarget, Hostname, ListenerName, ObjectId, Rank, Route};
+use crate::model::{self, BackendTarget, Hostname, InvalidBackend, ListenerName, ObjectId, Rank, Route};
 
 /// One match of one rule on one declared hostname.
 #[derive(Debug)]
@@ -117,21 +117,23 @@ fn compile_rule(route: &Route, index: usize, rule: &model::Rule, problems: &mut 
     let action = match &rule.action {
         model::Action::Answer(status) => Action::Answer(*status),
         model::Action::Redirect(redirect) => Action::Redirect(Redirect::compile(redirect, problems)),
+        model::Action::Forward(_) if problems.len() > before => Action::Answer(500),
         model::Action::Forward(refs) => {
-            let list: Vec<Candidate> = refs
-                .iter()
-                .map(|reference| Candidate {
-                    weight: reference.weight,
-                    target: reference.target.clone(),
-                    filters: filters::compile(&reference.filters, problems),
-                })
-                .collect();
-            match list.iter().map(|candidate| u64::from(candidate.weight)).sum() {
-                0 => Action::Answer(500),
-                total => Action::Forward(Candidates { total, list }),
-            }
+            let list: Vec<Candidate> = refs.iter().map(|reference| compile_candidate(reference, problems)).collect();
+            let total = list.iter().map(|candidate| u64::from(candidate.weight)).sum();
+            let action = if total == 0 { Action::Answer(500) } else { Action::Forward(Candidates { total, list }) };
+            return Rule { route: route.id.clone(), index, filters, action };
         }
     };
     let action = if problems.len() > before { Action::Answer(500) } else { action };
     Rule { route: route.id.clone(), index, filters, action }
+}
+
+/// A reference whose own filters cannot be compiled answers 500 for its share; its siblings keep serving.
+fn compile_candidate(reference: &model::BackendRef, problems: &mut Vec<String>) -> Candidate {
+    let before = problems.len();
+    let filters = filters::compile(&reference.filters, problems);
+    let broken = problems.len() > before;
+    let target = if broken { BackendTarget::Invalid(InvalidBackend::UnsupportedFilter) } else { reference.target.clone() };
+    Candidate { weight: reference.weight, target, filters }
 }

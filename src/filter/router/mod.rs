@@ -7,7 +7,6 @@ mod conditions;
 mod entry;
 mod hosts;
 mod paths;
-mod pattern;
 mod query;
 #[cfg(test)]
 mod tests;
@@ -19,7 +18,6 @@ use http::HeaderMap;
 use imbl::HashMap;
 
 pub use entry::{Action, Candidate, Candidates, Rule};
-pub use pattern::compile as compile_pattern;
 
 use self::entry::{Compiled, Entry};
 use self::hosts::HostIndex;
@@ -159,8 +157,12 @@ impl Table {
     }
 
     /// The listener is the most specific of the port; a host without a rule there falls through to less specific
-    /// hostnames of the same listener, never to another listener.
+    /// hostnames of the same listener, never to another listener. The `*` of `OPTIONS *` is no path, so nothing takes it,
+    /// as in Sōzu.
     fn find(&self, head: &Head<'_>) -> Option<(&Arc<Listener>, &Arc<Entry>)> {
+        if !head.target.starts_with('/') {
+            return None;
+        }
         let name = self.ports.get(&head.port)?.covering(head.host).find_map(|names| names.first())?;
         let best = self.hosts.get(name)?.covering(head.host).fold(None, |best, rules| rules.find(head, best))?;
         Some((self.listeners.get(name)?, best))

@@ -69,6 +69,15 @@ fn prefix(text: &str) -> Match {
 }
 
 #[test]
+fn a_target_that_is_no_path_meets_no_rule() {
+    let any = listener("l", 80, "");
+    let everything = route("r", &[&any], &[""], vec![rule(vec![path(PathMatch::Regex(".*".into())), path(PathMatch::Prefix("/".into()))])]);
+    let table = table(&[any], &[everything]);
+    assert_eq!(decide(&table, 80, "h", "*"), None);
+    assert!(decide(&table, 80, "h", "/").is_some());
+}
+
+#[test]
 fn a_host_is_lower_case_without_its_port() {
     let table = [("A.Example:80", "a.example"), ("a.", "a."), ("[::1]:80", "[::1]"), ("[::1]", "[::1]"), ("a:", "a"), ("", "")];
     for (authority, host) in table {
@@ -190,6 +199,21 @@ fn removed_endpoints_are_named() {
     assert_eq!(gone, [vec![], vec![endpoint(1)], vec![endpoint(2), endpoint(3)]]);
 }
 
+#[test]
+fn every_point_belongs_to_one_reference() {
+    let shares = [("a", 2), ("b", 0), ("c", 3)];
+    let refs = shares.map(|(name, weight)| BackendRef { weight, target: BackendTarget::Service(backend_id(name)), filters: Vec::new() });
+    let rules = vec![Rule { action: Action::Forward(refs.to_vec()), ..rule(vec![prefix("/")]) }];
+    let listeners = [listener("l", 80, "*")];
+    let table = table(&listeners, &[route("r", &[&listeners[0]], &["*"], rules)]);
+    let head = Head { port: 80, host: "h", method: "GET", target: "/", headers: &HeaderMap::new() };
+    let Decision::Forward(_, candidates) = table.decide(&head) else { panic!("no forward") };
+    assert_eq!(candidates.total(), 5);
+    let owners: Vec<usize> = (0..5).map(|point| candidates.at(point).unwrap().0).collect();
+    assert_eq!(owners, [0, 0, 2, 2, 2]);
+    assert!(candidates.at(5).is_none());
+}
+
 /// Every match of every route with the hostnames that it declares: (listener, effective, rank, conditions, name).
 type Flat<'a> = Vec<(&'a ListenerName, &'a Hostname, Rank, Arc<Conditions>, String)>;
 
@@ -249,11 +273,13 @@ fn any_routes(listeners: Vec<Listener>) -> impl Strategy<Value = Vec<Route>> {
     let hostnames = prop::collection::vec(prop::sample::select(HOSTS.to_vec()), 1..3);
     let one = (rules, hostnames, 0..2_i64, prop::collection::vec(any::<bool>(), listeners.len()));
     prop::collection::vec(one, 1..6).prop_map(move |routes| {
-        let build = |(index, (rules, hostnames, created, chosen)): (usize, (Vec<Rule>, Vec<&str>, i64, Vec<bool>))| {
+        let mut built = Vec::new();
+        for (index, (rules, hostnames, created, chosen)) in routes.into_iter().enumerate() {
             let own: Vec<&Listener> = listeners.iter().zip(chosen).filter(|(_, chosen)| *chosen).map(|(listener, _)| listener).collect();
-            Route { created, ..route(&format!("r{index}"), &own, &hostnames, rules) }
-        };
-        routes.into_iter().enumerate().map(build).filter(|route| !route.attachments.is_empty()).collect()
+            let route = Route { created, ..route(&format!("r{index}"), &own, &hostnames, rules) };
+            built.extend((!route.attachments.is_empty()).then_some(route));
+        }
+        built
     })
 }
 

@@ -16,8 +16,8 @@ use super::{Counters, DialError, Failure, Limits, RequestBody, dial};
 const SETTLE: Duration = Duration::from_secs(1);
 
 /// Connections to one endpoint that are not in use; the one used last is taken first.
-#[derive(Default)]
 pub(super) struct Idle {
+    limits: Limits,
     parked: RefCell<Vec<Parked>>,
     retired: Cell<bool>,
 }
@@ -33,18 +33,22 @@ pub(in crate::filter) struct Lease {
     home: Rc<Idle>,
     sender: SendRequest<RequestBody>,
     born: Instant,
-    limits: Limits,
 }
 
 impl Idle {
+    /// None yet.
+    pub(super) fn new(limits: Limits) -> Rc<Self> {
+        Rc::new(Self { limits, parked: RefCell::default(), retired: Cell::new(false) })
+    }
+
     /// A connection that can serve now.
-    pub(super) fn take(self: &Rc<Self>, limits: &Limits) -> Option<Lease> {
+    pub(super) fn take(self: &Rc<Self>) -> Option<Lease> {
         let now = Instant::now();
         let mut parked = self.parked.borrow_mut();
         while let Some(connection) = parked.pop() {
-            if connection.sender.is_ready() && connection.is_young(now, limits) {
+            if connection.sender.is_ready() && connection.is_young(now, &self.limits) {
                 let Parked { sender, born, .. } = connection;
-                return Some(Lease { home: self.clone(), sender, born, limits: *limits });
+                return Some(Lease { home: self.clone(), sender, born });
             }
         }
         None
@@ -57,15 +61,15 @@ impl Idle {
     }
 
     /// Closes what is dead or too old; whether anything is left.
-    pub(super) fn sweep(&self, now: Instant, limits: &Limits) -> bool {
+    pub(super) fn sweep(&self, now: Instant) -> bool {
         let mut parked = self.parked.borrow_mut();
-        parked.retain(|connection| !connection.sender.is_closed() && connection.is_young(now, limits));
+        parked.retain(|connection| !connection.sender.is_closed() && connection.is_young(now, &self.limits));
         !parked.is_empty()
     }
 
-    fn park(&self, connection: Parked, limits: &Limits) {
+    fn park(&self, connection: Parked) {
         let mut parked = self.parked.borrow_mut();
-        if !self.retired.get() && parked.len() < limits.max_idle {
+        if !self.retired.get() && parked.len() < self.limits.max_idle {
             parked.push(connection);
         }
     }
@@ -80,25 +84,28 @@ impl Parked {
 impl Lease {
     /// Sends a request and waits for the head of the response.
     pub(super) async fn exchange(&mut self, request: Request<RequestBody>) -> Result<Response<Incoming>, Failure> {
-        self.sender
-            .try_send_request(request)
-            .await
-            .map_err(|mut failure| Failure { unsent: failure.take_message(), error: failure.into_error() })
+        self.sender.try_send_request(request).await.map_err(|mut failure| {
+            let unsent = failure.take_message();
+            let error = failure.into_error();
+            // What came and could not be read is an answer, if a bad one.
+            let silent = !error.is_parse();
+            Failure { error, unsent, silent }
+        })
     }
 
     /// Gives the connection back as soon as it can serve again.
     pub(super) fn finish(self) {
-        let Self { home, mut sender, born, limits } = self;
+        let Self { home, mut sender, born } = self;
         if sender.is_closed() {
             return;
         }
         if sender.is_ready() {
-            home.park(Parked { sender, born, since: Instant::now() }, &limits);
+            home.park(Parked { sender, born, since: Instant::now() });
             return;
         }
         tokio::task::spawn_local(async move {
             if let Ok(Ok(())) = timeout(SETTLE, sender.ready()).await {
-                home.park(Parked { sender, born, since: Instant::now() }, &limits);
+                home.park(Parked { sender, born, since: Instant::now() });
             }
         });
     }
@@ -108,7 +115,8 @@ impl Lease {
 ///
 /// # Errors
 /// [`DialError`].
-pub(super) async fn connect(home: &Rc<Idle>, address: SocketAddr, limits: Limits, counters: &Counters) -> Result<Lease, DialError> {
+pub(super) async fn connect(home: &Rc<Idle>, address: SocketAddr, counters: &Counters) -> Result<Lease, DialError> {
+    let limits = &home.limits;
     let io = dial(address, limits, counters).await?;
     let (sender, connection) = Builder::new().max_buf_size(limits.max_head).max_headers(limits.max_fields).handshake(io).await?;
     tokio::task::spawn_local(async move {
@@ -116,5 +124,5 @@ pub(super) async fn connect(home: &Rc<Idle>, address: SocketAddr, limits: Limits
             tracing::debug!(%address, %error, "connection ended");
         }
     });
-    Ok(Lease { home: home.clone(), sender, born: Instant::now(), limits })
+    Ok(Lease { home: home.clone(), sender, born: Instant::now() })
 }

@@ -23,12 +23,14 @@ const PING_EVERY: Duration = Duration::from_secs(20);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The connections to one endpoint.
-#[derive(Default)]
 pub(super) struct Shared {
+    limits: Limits,
     connections: RefCell<Vec<Member>>,
     /// A connection is being made.
     dialing: Cell<bool>,
     dialed: Notify,
+    /// The last attempt to make one failed, rather than being given up by who asked for it.
+    refused: Cell<bool>,
     retired: Cell<bool>,
 }
 
@@ -54,10 +56,11 @@ impl Lease {
 
     /// Sends a request and waits for the head of the response.
     pub(super) async fn exchange(&mut self, request: Request<RequestBody>) -> Result<Response<Incoming>, Failure> {
-        self.sender
-            .try_send_request(request)
-            .await
-            .map_err(|mut failure| Failure { unsent: failure.take_message(), error: failure.into_error() })
+        self.sender.try_send_request(request).await.map_err(|mut failure| {
+            let unsent = failure.take_message();
+            // A backend that resets one stream has answered; a connection that is gone has not.
+            Failure { error: failure.into_error(), unsent, silent: self.sender.is_closed() }
+        })
     }
 }
 
@@ -68,12 +71,18 @@ impl Drop for Lease {
 }
 
 impl Shared {
+    /// None yet.
+    pub(super) fn new(limits: Limits) -> Rc<Self> {
+        let (connections, dialed) = (RefCell::default(), Notify::new());
+        Rc::new(Self { limits, connections, dialing: Cell::new(false), dialed, refused: Cell::new(false), retired: Cell::new(false) })
+    }
+
     /// The least used connection, with its number of open streams.
-    fn least_used(&self, limits: &Limits) -> Option<(Lease, usize)> {
+    fn least_used(&self) -> Option<(Lease, usize)> {
         let now = Instant::now();
         let mut connections = self.connections.borrow_mut();
         connections.retain(|member| !member.sender.is_closed());
-        let young = connections.iter().filter(|member| now.duration_since(member.born) < limits.max_age);
+        let young = connections.iter().filter(|member| now.duration_since(member.born) < self.limits.max_age);
         let member = young.min_by_key(|member| member.open.get())?;
         let open = member.open.get();
         Some((Lease::new(member), open))
@@ -86,11 +95,11 @@ impl Shared {
     }
 
     /// Closes what is dead or idled too long; whether anything is left.
-    pub(super) fn sweep(&self, now: Instant, limits: &Limits) -> bool {
+    pub(super) fn sweep(&self, now: Instant) -> bool {
         let mut connections = self.connections.borrow_mut();
         connections.retain(|member| {
-            let idle = member.open.get() == 0 && now.duration_since(member.since.get()) >= limits.idle_timeout;
-            let old = member.open.get() == 0 && now.duration_since(member.born) >= limits.max_age;
+            let idle = member.open.get() == 0 && now.duration_since(member.since.get()) >= self.limits.idle_timeout;
+            let old = member.open.get() == 0 && now.duration_since(member.born) >= self.limits.max_age;
             !member.sender.is_closed() && !idle && !old
         });
         !connections.is_empty()
@@ -112,23 +121,23 @@ impl Drop for Dialing<'_> {
 ///
 /// # Errors
 /// [`DialError`].
-pub(super) async fn acquire(
-    shared: &Rc<Shared>,
-    address: SocketAddr,
-    limits: Limits,
-    counters: &Counters,
-) -> Result<(Lease, bool), DialError> {
+pub(super) async fn acquire(shared: &Rc<Shared>, address: SocketAddr, counters: &Counters) -> Result<(Lease, bool), DialError> {
+    let limits = &shared.limits;
     loop {
-        let full = match shared.least_used(&limits) {
-            Some((lease, open)) if open < limits.streams_per_connection || shared.dialing.get() => return Ok((lease, true)),
-            Some((lease, _)) if shared.connections.borrow().len() >= limits.max_h2_connections => return Ok((lease, true)),
-            Some(_) => true,
-            None => false,
-        };
+        if let Some((lease, open)) = shared.least_used() {
+            let full = open >= limits.streams_per_connection;
+            let more = !shared.dialing.get() && shared.connections.borrow().len() < limits.max_h2_connections;
+            if !full || !more {
+                return Ok((lease, true));
+            }
+        }
         if !shared.dialing.get() {
             shared.dialing.set(true);
             let dialing = Dialing(shared);
-            let member = connect(address, limits, counters).await?;
+            shared.refused.set(false);
+            let connected = connect(address, limits, counters).await;
+            shared.refused.set(connected.is_err());
+            let member = connected?;
             let lease = Lease::new(&member);
             if !shared.retired.get() {
                 shared.connections.borrow_mut().push(member);
@@ -136,15 +145,14 @@ pub(super) async fn acquire(
             drop(dialing);
             return Ok((lease, false));
         }
-        debug_assert!(!full, "a full connection is used while another one is being made");
         shared.dialed.notified().await;
-        if shared.connections.borrow().is_empty() {
+        if shared.refused.get() {
             return Err(DialError::Shared);
         }
     }
 }
 
-async fn connect(address: SocketAddr, limits: Limits, counters: &Counters) -> Result<Member, DialError> {
+async fn connect(address: SocketAddr, limits: &Limits, counters: &Counters) -> Result<Member, DialError> {
     let io = dial(address, limits, counters).await?;
     let mut builder = Builder::new(Local);
     builder

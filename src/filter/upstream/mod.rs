@@ -23,6 +23,9 @@ use crate::model::{Backend, BackendProtocol, Endpoint};
 /// How long an endpoint that refused a connection is asked last.
 const COOL_DOWN: Duration = Duration::from_secs(5);
 
+/// How often one request may be sent again.
+const REPLAYS: usize = 3;
+
 /// Why there is no response from a backend.
 #[derive(Debug, thiserror::Error)]
 pub enum UpstreamError {
@@ -92,10 +95,13 @@ enum Connections {
     H2(Rc<h2c::Shared>),
 }
 
-/// A failed exchange; the request when it was never written.
+/// A failed exchange.
 struct Failure {
     error: hyper::Error,
+    /// The request, when it was never written.
     unsent: Option<Request<RequestBody>>,
+    /// The connection ended without a sign of the response.
+    silent: bool,
 }
 
 impl Pool {
@@ -107,46 +113,49 @@ impl Pool {
     /// Sends a request to one endpoint of `backend`, chosen evenly at random, and returns the response with the lease
     /// of its connection.
     ///
-    /// An endpoint that does not accept is replaced by another one. A request that a dead *reused* connection swallowed
-    /// is sent once more on a fresh one, when nothing of it was written or when it is idempotent and has no body; never
-    /// after a response head.
+    /// An endpoint that does not accept is replaced by another one. A request that a dying connection swallowed is sent
+    /// again when nothing of it was written, or when it is idempotent and has no body: on a fresh connection if the dead
+    /// one had served before, else to another endpoint; never after a response head.
     ///
     /// # Errors
     /// [`UpstreamError`].
     pub(super) async fn send(
         &self,
         backend: &Backend,
-        request: Request<RequestBody>,
+        mut request: Request<RequestBody>,
     ) -> Result<(Response<Incoming>, Lease), UpstreamError> {
         if backend.endpoints.is_empty() {
             return Err(UpstreamError::NoEndpoint);
         }
         let upload = request.body().upload();
-        let mut request = request;
-        for slot in self.order(backend).into_iter().take(self.limits.connect_attempts) {
-            let mut fresh = false;
-            loop {
-                let Ok((connection, reused)) = self.acquire(&slot, fresh).await else { break };
-                let copy = if reused { copy_of(&request) } else { None };
-                let failure = match self.exchange(connection, request, upload.as_deref()).await? {
+        let (mut broken, mut replays) = (None, 0);
+        for slot in Rotation::new(self, backend).take(self.limits.connect_attempts) {
+            let mut reused = true;
+            while reused {
+                let Ok(connection) = self.acquire(&slot, broken.is_some()).await else { break };
+                reused = connection.1;
+                let copy = if replays < REPLAYS { copy_of(&request) } else { None };
+                let failure = match self.exchange(connection.0, request, upload.as_deref()).await? {
                     Ok(exchanged) => return Ok(exchanged),
                     Err(failure) => failure,
                 };
                 if upload.as_deref().is_some_and(|upload| upload.failed.get()) {
                     return Err(UpstreamError::RequestBody);
                 }
-                request = match failure.unsent.or(copy) {
-                    Some(again) if reused => again,
-                    _ => {
-                        count(&self.counters.upstream_errors);
-                        return Err(UpstreamError::Broken(failure.error));
-                    }
+                replays += 1;
+                let again = failure.unsent.filter(|_| replays <= REPLAYS).or(copy.filter(|_| failure.silent));
+                let Some(again) = again else {
+                    count(&self.counters.upstream_errors);
+                    return Err(UpstreamError::Broken(failure.error));
                 };
                 count(&self.counters.replays);
-                fresh = true;
+                (request, broken) = (again, Some(failure.error));
             }
         }
-        Err(UpstreamError::Connect)
+        Err(broken.map_or(UpstreamError::Connect, |error| {
+            count(&self.counters.upstream_errors);
+            UpstreamError::Broken(error)
+        }))
     }
 
     /// Closes what idles towards endpoints that are gone.
@@ -166,32 +175,19 @@ impl Pool {
         let now = Instant::now();
         self.slots.borrow_mut().retain(|_, slot| {
             let used = match &slot.connections {
-                Connections::H1(idle) => idle.sweep(now, &self.limits),
-                Connections::H2(shared) => shared.sweep(now, &self.limits),
+                Connections::H1(idle) => idle.sweep(now),
+                Connections::H2(shared) => shared.sweep(now),
             };
             used || Rc::strong_count(slot) > 1 || slot.down.get().is_some_and(|until| until > now)
         });
-    }
-
-    /// The endpoints from a random one on; those that refused a moment ago come last.
-    fn order(&self, backend: &Backend) -> Vec<Rc<Slot>> {
-        let all = &backend.endpoints;
-        let start = if all.len() == 1 { 0 } else { rand::random_range(0..all.len()) };
-        let rotated = all.iter().skip(start).chain(all.iter().take(start)).take(self.limits.connect_attempts.max(1) * 2);
-        let mut slots: Vec<Rc<Slot>> = rotated.map(|endpoint| self.slot(*endpoint, backend.protocol)).collect();
-        if slots.iter().any(|slot| slot.down.get().is_some()) {
-            let now = Instant::now();
-            slots.sort_by_key(|slot| slot.down.get().is_some_and(|until| until > now));
-        }
-        slots
     }
 
     fn slot(&self, endpoint: Endpoint, protocol: BackendProtocol) -> Rc<Slot> {
         let mut slots = self.slots.borrow_mut();
         let slot = slots.entry((endpoint, protocol)).or_insert_with(|| {
             let connections = match protocol {
-                BackendProtocol::Http => Connections::H1(Rc::default()),
-                BackendProtocol::H2c => Connections::H2(Rc::default()),
+                BackendProtocol::Http => Connections::H1(h1::Idle::new(self.limits)),
+                BackendProtocol::H2c => Connections::H2(h2c::Shared::new(self.limits)),
             };
             Rc::new(Slot { address: SocketAddr::new(endpoint.ip, endpoint.port), connections, down: Cell::new(None) })
         });
@@ -201,12 +197,12 @@ impl Pool {
     /// A connection, and whether it has served before.
     async fn acquire(&self, slot: &Slot, fresh: bool) -> Result<(Connection, bool), ()> {
         let acquired = match &slot.connections {
-            Connections::H1(idle) => match idle.take(&self.limits).filter(|_| !fresh) {
+            Connections::H1(idle) => match if fresh { None } else { idle.take() } {
                 Some(connection) => return Ok((Connection::H1(connection), true)),
-                None => h1::connect(idle, slot.address, self.limits, &self.counters).await.map(|own| (Connection::H1(own), false)),
+                None => h1::connect(idle, slot.address, &self.counters).await.map(|own| (Connection::H1(own), false)),
             },
             Connections::H2(shared) => {
-                let acquired = h2c::acquire(shared, slot.address, self.limits, &self.counters).await;
+                let acquired = h2c::acquire(shared, slot.address, &self.counters).await;
                 acquired.map(|(lease, reused)| (Connection::H2(lease), reused))
             }
         };
@@ -239,6 +235,48 @@ impl Pool {
                     deadline = moved;
                 }
             }
+        }
+    }
+}
+
+/// The endpoints of a backend from a random one on; those that refused a moment ago come last.
+struct Rotation<'a> {
+    pool: &'a Pool,
+    protocol: BackendProtocol,
+    ahead: &'a [Endpoint],
+    behind: &'a [Endpoint],
+    late: Vec<Rc<Slot>>,
+}
+
+impl<'a> Rotation<'a> {
+    fn new(pool: &'a Pool, backend: &'a Backend) -> Self {
+        let all = backend.endpoints.as_slice();
+        let start = if all.len() > 1 { rand::random_range(0..all.len()) } else { 0 };
+        let (behind, ahead) = all.split_at_checked(start).unwrap_or((&[], all));
+        Self { pool, protocol: backend.protocol, ahead, behind, late: Vec::new() }
+    }
+}
+
+impl Iterator for Rotation<'_> {
+    type Item = Rc<Slot>;
+
+    fn next(&mut self) -> Option<Rc<Slot>> {
+        loop {
+            let (endpoint, rest) = match self.ahead.split_first() {
+                Some(split) => split,
+                None if self.behind.is_empty() => return self.late.pop(),
+                None => {
+                    self.ahead = std::mem::take(&mut self.behind);
+                    continue;
+                }
+            };
+            self.ahead = rest;
+            let slot = self.pool.slot(*endpoint, self.protocol);
+            if slot.down.get().is_some_and(|until| until > Instant::now()) {
+                self.late.push(slot);
+                continue;
+            }
+            return Some(slot);
         }
     }
 }
@@ -286,7 +324,7 @@ fn copy_of(request: &Request<RequestBody>) -> Option<Request<RequestBody>> {
     Some(copy)
 }
 
-async fn dial(address: SocketAddr, limits: Limits, counters: &Counters) -> Result<TokioIo<TcpStream>, DialError> {
+async fn dial(address: SocketAddr, limits: &Limits, counters: &Counters) -> Result<TokioIo<TcpStream>, DialError> {
     let stream = timeout(limits.connect_timeout, TcpStream::connect(address)).await.map_err(|_| DialError::Timeout)??;
     stream.set_nodelay(true)?;
     count(&counters.connected);

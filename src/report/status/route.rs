@@ -67,7 +67,7 @@ impl Rendering<'_> {
     /// (`RouteConditionPartiallyInvalid`, the first of the two ways it allows).
     fn partially_invalid(&self, accepted: bool) -> Option<Condition> {
         let (findings, _) = self.dropped();
-        let message = || format!("Dropped Rule(s), answered with 500: {}", message(&findings));
+        let message = || format!("Dropped Rule(s), answered with 500 wherever a match can be told: {}", message(&findings));
         (accepted && !findings.is_empty()).then(|| Condition::new("PartiallyInvalid", true, "UnsupportedValue", message()))
     }
 

@@ -32,8 +32,8 @@ impl NamespaceFacts {
 /// A Secret, as far as it can be a certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SecretFacts {
-    /// `tls.crt`.
-    pub(crate) certificate: Option<String>,
+    /// `tls.crt`, in the same wrapping, because people put keys there too.
+    pub(crate) certificate: Option<PrivateKey>,
     /// `tls.key`.
     pub(crate) key: Option<PrivateKey>,
 }
@@ -42,8 +42,8 @@ impl SecretFacts {
     pub(super) fn read(secret: &Secret) -> Self {
         let text = |name: &str| {
             let bytes = secret.data.as_ref()?.get(name)?;
-            Some(String::from_utf8_lossy(&bytes.0).into_owned())
+            Some(PrivateKey::new(String::from_utf8_lossy(&bytes.0)))
         };
-        Self { certificate: text("tls.crt"), key: text("tls.key").map(PrivateKey::new) }
+        Self { certificate: text("tls.crt"), key: text("tls.key") }
     }
 }

@@ -26,6 +26,7 @@ pub(crate) struct AttachPoint {
 }
 
 /// A listener with its verdict so far.
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Judged {
     pub(super) point: AttachPoint,
     pub(super) protocol: Option<Protocol>,
@@ -95,18 +96,19 @@ impl Judged {
         self.point.serving = serves(&self.issues);
     }
 
-    /// What the snapshot holds of it. A listener that lacks a certificate, or cannot check clients, is still there, without
-    /// routes: its hosts must not fall to a less specific listener of its port.
-    pub(super) fn resources(&self) -> Vec<Arc<Resource>> {
+    /// The port that it makes the edge listen on. A listener that lacks a certificate, or cannot check clients, is still
+    /// there, without routes: its hosts must not fall to a less specific listener of its port.
+    pub(super) fn bound_port(&self) -> Option<u16> {
         let fails_closed = |issue: &Issue| matches!(issue, Issue::NoCertificate | Issue::UnsupportedClientValidation);
         let others: Vec<_> = self.issues.iter().filter(|issue| !fails_closed(issue)).cloned().collect();
-        let (Some(protocol), Some(hostname), Ok(port)) = (self.protocol, self.point.hostname.clone(), u16::try_from(self.point.port))
-        else {
+        u16::try_from(self.point.port).ok().filter(|_| serves(&others))
+    }
+
+    /// What the snapshot holds of it.
+    pub(super) fn resources(&self) -> Vec<Arc<Resource>> {
+        let (Some(protocol), Some(hostname), Some(port)) = (self.protocol, self.point.hostname.clone(), self.bound_port()) else {
             return Vec::new();
         };
-        if !serves(&others) {
-            return Vec::new();
-        }
         let certificates = self.certificates.iter().map(|(id, _)| id.clone()).collect();
         let listener = Listener { name: self.point.name.clone(), port, protocol, hostname, certificates };
         let listener = Arc::new(Resource::Listener(listener));

@@ -4,13 +4,14 @@ mod certificates;
 mod conflict;
 mod listener;
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 pub(super) use listener::AttachPoint;
 
 use self::listener::Judged;
-use super::facts::{Body, ClassFacts, Fact, GatewayFacts};
+use super::facts::{Body, ClassFacts, Fact, GatewayFacts, Meta};
 use super::reader::Reader;
 use crate::model::{EdgeId, Kind, ListenerName, ObjectId};
 use crate::report::{Finding, Issue, RouteKind, Scope, Severity};
@@ -31,8 +32,30 @@ pub(super) struct Group {
     pub(super) resources: Vec<Arc<Resource>>,
 }
 
-/// Translates the listeners of a Gateway; none when it does not exist, cannot be read, or is not ours.
-pub(super) fn translate(reader: &mut Reader<'_>, edge: &EdgeId) -> Option<Group> {
+/// A Gateway of ours, judged for itself: other Gateways may still hold its addresses.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Draft {
+    pub(super) meta: Meta,
+    addresses: Vec<IpAddr>,
+    issues: Vec<(Scope, Issue)>,
+    listeners: Vec<Judged>,
+    /// Whether the Gateway as a whole can be served.
+    accepted: bool,
+}
+
+/// An address and port.
+pub(super) type Claim = (IpAddr, u16);
+
+impl Draft {
+    /// Where the Gateway wants to listen.
+    pub(super) fn claims(&self) -> BTreeSet<Claim> {
+        let ports: BTreeSet<_> = self.listeners.iter().filter_map(Judged::bound_port).filter(|_| self.accepted).collect();
+        self.addresses.iter().flat_map(|ip| ports.iter().map(|port| (*ip, *port))).collect()
+    }
+}
+
+/// Judges a Gateway; none when it does not exist, cannot be read, or is not ours.
+pub(super) fn draft(reader: &mut Reader<'_>, edge: &EdgeId) -> Option<Draft> {
     let id = ObjectId::new(Kind::Gateway, &edge.namespace, &edge.name);
     let Fact { meta, body, findings } = reader.fact(&id)?.clone();
     let Body::Gateway(gateway) = body else { return None };
@@ -53,7 +76,16 @@ pub(super) fn translate(reader: &mut Reader<'_>, edge: &EdgeId) -> Option<Group>
         }
     }
     conflict::mark(&mut listeners);
+    Some(Draft { meta, addresses, issues, listeners, accepted })
+}
 
+/// Settles what a Gateway of ours comes to among the others.
+pub(super) fn settle(reader: &mut Reader<'_>, edge: &EdgeId) -> Option<Group> {
+    let draft = reader.draft(edge)?;
+    let Draft { meta, addresses, mut issues, mut listeners, accepted } = Draft::clone(&draft);
+    if reader.settings().shared_host {
+        issues.extend(taken(reader, edge, &draft, &mut listeners));
+    }
     let mut resources = Vec::new();
     let mut points = Vec::new();
     let mut kinds = Vec::new();
@@ -66,10 +98,24 @@ pub(super) fn translate(reader: &mut Reader<'_>, edge: &EdgeId) -> Option<Group>
         kinds.push((listener.point.name.clone(), listener.point.kinds.clone()));
         points.push(listener.point);
     }
+    let id = ObjectId::new(Kind::Gateway, &edge.namespace, &edge.name);
     let mut findings: Vec<_> = issues.into_iter().map(|(scope, issue)| Finding { object: id.clone(), scope, issue }).collect();
     findings.sort();
     findings.dedup();
     Some(Group { generation: meta.generation, points: Arc::new(points), kinds, findings, addresses, resources })
+}
+
+/// Where all edges are on one host, an address and port belong to the oldest Gateway that wants it. The others do not
+/// serve there: two proxies on one socket would share its connections at random.
+fn taken(reader: &mut Reader<'_>, edge: &EdgeId, draft: &Draft, listeners: &mut [Judged]) -> Vec<(Scope, Issue)> {
+    let mut issues = Vec::new();
+    for (address, port) in draft.claims() {
+        let Some(holder) = reader.holder(&(address, port)).filter(|holder| holder != edge) else { continue };
+        let issue = Issue::AddressTaken { address, port, holder };
+        listeners.iter_mut().filter(|listener| listener.bound_port() == Some(port)).for_each(|listener| listener.add(issue.clone()));
+        issues.push((Scope::Object, issue));
+    }
+    issues
 }
 
 fn class(reader: &mut Reader<'_>, name: &str) -> Option<Arc<ClassFacts>> {

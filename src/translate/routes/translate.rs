@@ -16,7 +16,7 @@ use crate::translate::reader::Reader;
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct RouteOutcome {
     pub(crate) report: Arc<ObjectReport>,
-    pub(crate) shares: BTreeMap<EdgeId, Share>,
+    pub(crate) shares: Arc<BTreeMap<EdgeId, Share>>,
 }
 
 /// What a route brings to one edge.
@@ -58,7 +58,7 @@ pub(crate) fn translate(reader: &mut Reader<'_>, id: &ObjectId) -> Option<RouteO
         };
         (edge, share)
     });
-    let shares = shares.collect();
+    let shares = Arc::new(shares.collect());
     let mut findings: Vec<_> = issues.into_iter().map(|(scope, issue)| Finding { object: id.clone(), scope, issue }).collect();
     findings.sort();
     findings.dedup();
@@ -90,8 +90,9 @@ fn attach_all(reader: &mut Reader<'_>, id: &ObjectId, facts: &RouteFacts) -> Att
             Err(issue) => all.issues.push((Scope::Parent(parent.clone()), issue)),
             Ok(_) if refused => {}
             Ok(accepted) => {
+                let served = accepted.iter().any(|Accepted { point, .. }| point.serving);
                 for Accepted { point, hostnames } in accepted {
-                    if !point.serving {
+                    if !served {
                         let issue = Issue::ListenerNotServing { listener: point.name.clone() };
                         all.issues.push((Scope::Parent(parent.clone()), issue));
                     }

@@ -1,0 +1,129 @@
+//! Golden cases: every folder under `tests/cases` holds manifests in `in/`, which standalone mode runs as they are, and in
+//! `expected/` what they come to: `status.yaml` (statuses and findings, as if the data plane had acknowledged everything)
+//! and `snapshot.yaml` (what each edge holds, keys redacted). `KAKEHI_BLESS=1` writes what is found there instead.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use kakehi::api::{Change, Object};
+use kakehi::model::EdgeId;
+use kakehi::report::{Acknowledgement, Observed, status};
+use kakehi::snapshot::{Resource, Snapshot};
+use kakehi::store::directory::{Directory, Settings as Source};
+use kakehi::translate::{Now, Settings, Translator};
+use serde::Serialize;
+use serde_json::Value;
+
+/// The day of every case: 2026-12-01.
+const TODAY: i64 = 1_796_083_200;
+
+#[derive(Serialize)]
+struct Status {
+    object: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<Value>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    findings: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Statuses {
+    /// What the directory did not take in.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    refused: Vec<String>,
+    objects: Vec<Status>,
+}
+
+#[derive(Serialize)]
+struct Edge {
+    edge: String,
+    resources: Vec<Resource>,
+}
+
+fn settings() -> Settings {
+    Settings { loopback_endpoints: true, default_address: Some([127, 0, 0, 1].into()), shared_host: true, ..Settings::default() }
+}
+
+fn translate(objects: Vec<Object>) -> Translator {
+    let mut translator = Translator::new(settings());
+    translator.apply(objects.into_iter().map(|object| Change { id: object.id(), old: None, new: Some(object) }), Now::from_unix(TODAY));
+    translator
+}
+
+fn statuses(translator: &Translator, refused: Vec<String>) -> Statuses {
+    let edges: BTreeMap<EdgeId, Acknowledgement> =
+        translator.edges().map(|(id, _)| (id.clone(), Acknowledgement { programmed: true, refused: Vec::new() })).collect();
+    let observed = Observed { controller_name: "kakehi.dev/gateway-controller", edges: &edges, now: TODAY };
+    let objects = translator.reports().iter().map(|(id, report)| Status {
+        object: id.to_string(),
+        status: status(id.kind, Some(report), None, &observed).map(without_times),
+        findings: report.findings.iter().map(|finding| format!("{:?}: {finding}", finding.issue.severity())).collect(),
+    });
+    Statuses { refused, objects: objects.collect() }
+}
+
+/// Times of transitions are the same everywhere and say nothing here.
+fn without_times(mut value: Value) -> Value {
+    match &mut value {
+        Value::Object(fields) => {
+            fields.remove("lastTransitionTime");
+            fields.values_mut().for_each(|field| *field = without_times(field.take()));
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| *item = without_times(item.take())),
+        _ => {}
+    }
+    value
+}
+
+fn snapshots(translator: &Translator) -> Vec<Edge> {
+    let resources = |snapshot: &Snapshot| snapshot.iter().map(|(_, resource)| resource.redacted()).collect();
+    translator.edges().map(|(id, edge)| Edge { edge: id.to_string(), resources: resources(&edge.snapshot) }).collect()
+}
+
+fn compare(path: &Path, found: &str) -> Result<(), String> {
+    if std::env::var_os("KAKEHI_BLESS").is_some() {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, found).unwrap();
+        return Ok(());
+    }
+    let expected = fs::read_to_string(path).unwrap_or_default();
+    if expected == found {
+        return Ok(());
+    }
+    let line = expected.lines().zip(found.lines()).position(|(a, b)| a != b).unwrap_or(expected.lines().count().min(found.lines().count()));
+    let show = |text: &str| text.lines().skip(line.saturating_sub(3)).take(8).collect::<Vec<_>>().join("\n");
+    Err(format!("{} line {}:\n--- expected\n{}\n--- found\n{}\n", path.display(), line + 1, show(&expected), show(found)))
+}
+
+fn run(case: &Path) -> Vec<String> {
+    let loaded = Directory::open(Source::new(case.join("in"))).unwrap().load().unwrap();
+    let refused = loaded.refusals.iter().map(ToString::to_string).collect();
+    let translator = translate(loaded.objects.clone());
+    let mut reversed = loaded.objects;
+    reversed.reverse();
+    let again = translate(reversed);
+    assert!(
+        translator.edges().eq(again.edges()) && translator.reports() == again.reports(),
+        "{}: order of objects matters",
+        case.display()
+    );
+    let found = [
+        ("status.yaml", serde_saphyr::to_string(&statuses(&translator, refused)).unwrap()),
+        ("snapshot.yaml", serde_saphyr::to_string(&snapshots(&translator)).unwrap()),
+    ];
+    found.iter().filter_map(|(name, text)| compare(&case.join("expected").join(name), text).err()).collect()
+}
+
+#[test]
+fn cases() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases");
+    let mut cases: Vec<PathBuf> =
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.join("in").is_dir()).collect();
+    cases.sort();
+    assert!(!cases.is_empty());
+    let failures: Vec<_> = cases.iter().flat_map(|case| run(case)).collect();
+    assert!(failures.is_empty(), "{} differences; `make bless` accepts them\n{}", failures.len(), failures.join("\n"));
+}

@@ -1,0 +1,3 @@
+module kakehi.test/cluster/rig
+
+go 1.26.0

@@ -1,0 +1,68 @@
+//! What Sōzu cannot decide right goes to the filter; what it can stays.
+
+use kakehi::model::{
+    Action, Backend, BackendProtocol, BackendTarget, HeaderMatch, InvalidBackend, PathMatch, QueryMatch, Rule, ValueMatch,
+};
+use kakehi::snapshot::Resource;
+
+use crate::build::{backend, backend_id, exact, listener, prefix, route, rule, to};
+use crate::rig::{Rig, serve};
+
+#[tokio::test]
+async fn each_kind_of_rule_is_at_its_stage() {
+    let mut rig = Rig::start().await;
+    let forward = |path: &str, refs| Rule { action: Action::Forward(refs), ..rule(prefix(path), "app") };
+    let invalid = kakehi::model::BackendRef { weight: 1, target: BackendTarget::Invalid(InvalidBackend::NotFound), filters: Vec::new() };
+    let idle = |name| kakehi::model::BackendRef { weight: 0, ..to(name) };
+    let header = HeaderMatch { name: "x-canary".to_owned(), value: ValueMatch::Exact("1".to_owned()) };
+    let query = QueryMatch { name: "q".to_owned(), value: ValueMatch::Exact("1".to_owned()) };
+    let mut by_header = prefix("/header");
+    by_header.headers.push(header);
+    let mut by_query = exact("/query");
+    by_query.query.push(query);
+    let h2c = Backend { id: backend_id("h2c"), protocol: BackendProtocol::H2c, endpoints: Vec::new() };
+    let rules = vec![
+        forward("/weights", vec![to("app"), to("other")]),
+        forward("/idle", vec![to("app"), idle("other")]),
+        forward("/none", vec![]),
+        forward("/zero", vec![idle("app")]),
+        forward("/invalid", vec![invalid]),
+        Rule { action: Action::Answer(500), ..rule(prefix("/answer"), "app") },
+        rule(by_header, "app"),
+        rule(by_query, "app"),
+        rule(prefix("/header"), "app"),
+        rule(prefix("/h2c"), "h2c"),
+        rule(prefix("/absent"), "absent"),
+        rule(prefix("/"), "app"),
+    ];
+    let mut regex = rule(prefix("/"), "app");
+    regex.matches[0].path = PathMatch::Regex("/[a-z]+".to_owned());
+    let resources = [
+        listener("web", 8080, "*"),
+        backend("app", &[serve("app").await]),
+        backend("other", &[serve("other").await]),
+        Resource::Backend(h2c),
+        route("r", "web", &["app.example"], rules),
+        route("regex", "web", &["regex.example"], vec![regex, rule(prefix("/native"), "app")]),
+    ];
+    assert!(rig.hold(resources).await.is_empty());
+    let cases = [
+        ("/weights", "hop"),
+        ("/idle", "app"),
+        ("/none", "hop"),
+        ("/zero", "hop"),
+        ("/invalid", "hop"),
+        ("/answer", "hop"),
+        ("/header/x", "hop"),
+        ("/query", "hop"),
+        ("/query?q=1", "hop"),
+        ("/query/x", "app"),
+        ("/h2c", "hop"),
+        ("/absent", "503"),
+        ("/", "app"),
+    ];
+    for (target, who) in cases {
+        assert_eq!(rig.who(8080, "app.example", target).await, who, "{target}");
+    }
+    assert_eq!(rig.who(8080, "regex.example", "/native").await, "hop");
+}
