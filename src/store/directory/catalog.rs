@@ -374,3 +374,6 @@ fn keep_last_good(old: &File, new: &Reading, claims: &mut BTreeMap<usize, Claim>
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

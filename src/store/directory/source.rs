@@ -12,7 +12,7 @@ use super::catalog::{Catalog, Outcome};
 use super::definitions::Definitions;
 use super::judge::{Text, judge_all};
 use super::manifest::Format;
-use super::places::{Places, TOP};
+use super::places::{self, Places, TOP};
 use super::tree::{self, Resolved};
 use super::watch::{Happened, Watches, What};
 
@@ -104,7 +104,7 @@ impl Source {
             self.explore_top(&mut seen);
         } else {
             let (parent, last) = name.rsplit_once('/').unwrap_or((TOP, name));
-            let Some(parent) = self.places.get(parent).filter(|found| found.is_directory) else { return };
+            let Some(parent) = self.places.get(parent).filter(|found| found.what == places::What::Directory) else { return };
             let parent = parent.resolved.target.clone();
             self.explore(name, &parent, Path::new(last), &mut seen);
         }
@@ -119,7 +119,7 @@ impl Source {
         self.explore(TOP, Path::new("/"), &path, seen);
         if !seen.contains(TOP) {
             if let Ok(resolved) = tree::resolve(Path::new("/"), &path) {
-                self.record(TOP, resolved, true);
+                self.record(TOP, resolved, places::What::Directory);
             }
             self.keep(TOP, "is not there; what it held last stays in force", seen);
         }
@@ -131,21 +131,20 @@ impl Source {
             Err(error) => return self.keep(name, &format!("cannot be read: {error}"), seen),
         };
         let is_manifest = name.rsplit('/').next().is_some_and(|last| Format::of(last).is_some());
+        let is_link = !resolved.links.is_empty() && name != TOP;
         match fs::metadata(&resolved.target) {
-            Ok(_) if self.is_read_elsewhere(name, &resolved) => {}
+            Ok(_) if is_link && self.is_read_elsewhere(name, &resolved) => self.explore_link(name, resolved, seen),
             Ok(metadata) if metadata.is_dir() => self.explore_directory(name, resolved, seen),
             Ok(metadata) if metadata.is_file() && is_manifest => self.explore_file(name, resolved, seen),
-            // A link that leads nowhere may lead somewhere later.
-            Err(_) if !resolved.links.is_empty() && is_manifest => self.explore_file(name, resolved, seen),
+            // What leads nowhere may lead somewhere later.
+            Err(_) if is_link && is_manifest => self.explore_file(name, resolved, seen),
+            _ if is_link => self.explore_link(name, resolved, seen),
             _ => {}
         }
     }
 
     /// A link to a place in the directory that is read in its own right, or to a directory that holds the link.
     fn is_read_elsewhere(&self, name: &str, resolved: &Resolved) -> bool {
-        if name == TOP || resolved.links.is_empty() {
-            return false;
-        }
         let target = resolved.target.as_path();
         let is_read = target.is_dir() || target.file_name().and_then(OsStr::to_str).and_then(Format::of).is_some();
         let is_below = self.places.get(TOP).is_some_and(|top| tree::visible_below(&top.resolved.target, target));
@@ -156,8 +155,9 @@ impl Source {
 
     fn explore_directory(&mut self, name: &str, resolved: Resolved, seen: &mut BTreeSet<String>) {
         let path = resolved.target.clone();
-        self.record(name, resolved, true);
+        self.record(name, resolved, places::What::Directory);
         seen.insert(name.to_owned());
+        self.unread(name);
         match tree::names(&path) {
             Ok(names) => {
                 self.catalog.remove(&entry(name));
@@ -171,13 +171,21 @@ impl Source {
 
     fn explore_file(&mut self, name: &str, resolved: Resolved, seen: &mut BTreeSet<String>) {
         let path = resolved.target.clone();
-        self.record(name, resolved, false);
+        self.record(name, resolved, places::What::File);
         seen.insert(name.to_owned());
+        self.catalog.remove(&entry(name));
         self.read(name, &path);
     }
 
-    fn record(&mut self, name: &str, resolved: Resolved, is_directory: bool) {
-        if !self.places.record(name, resolved, is_directory) {
+    fn explore_link(&mut self, name: &str, resolved: Resolved, seen: &mut BTreeSet<String>) {
+        self.record(name, resolved, places::What::Link);
+        seen.insert(name.to_owned());
+        self.unread(name);
+        self.catalog.remove(&entry(name));
+    }
+
+    fn record(&mut self, name: &str, resolved: Resolved, what: places::What) {
+        if !self.places.record(name, resolved, what) {
             self.pending.insert(name.to_owned());
         }
     }
@@ -190,10 +198,15 @@ impl Source {
 
     fn forget(&mut self, name: &str) {
         self.places.release(name);
+        self.unread(name);
+        self.catalog.remove(&entry(name));
+    }
+
+    /// No file of this name counts any more.
+    fn unread(&mut self, name: &str) {
         self.unjudged.remove(name);
         self.definitions.remove(name);
         self.catalog.remove(name);
-        self.catalog.remove(&entry(name));
     }
 
     /// Reads a file, unless it is being written: then it is looked at when its writer is done.
@@ -232,3 +245,6 @@ impl Source {
 fn entry(directory: &str) -> String {
     if directory == TOP { "./".to_owned() } else { format!("{directory}/") }
 }
+
+#[cfg(test)]
+mod tests;
