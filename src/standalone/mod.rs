@@ -98,7 +98,11 @@ pub async fn run(settings: StandaloneSettings, log: LogSettings, stop: impl Futu
         metrics,
     );
     let (events, received) = mpsc::channel(EVENTS);
-    let stopped = async { tracing::info!(reason = stop.await, "ending") };
+    // Not inside the macro: below its level nothing there is evaluated, and nobody would wait.
+    let stopped = async {
+        let reason = stop.await;
+        tracing::info!(reason, "ending");
+    };
     let (watched, ()) = tokio::join!(source.watch(events), pipeline.run(received, stopped));
     serving.abort();
     if let Err(error) = writing.await {
