@@ -113,6 +113,26 @@ fn dressed(host: &str, random: &mut Random) -> String {
         1 => format!("{host}:8080"),
         2 => format!("{}:80", host.replacen('a', "A", 1)),
         3 if random.chance(40) => format!("{host}."),
+        3 => random
+            .word(&[
+                "",
+                ":80",
+                "under_score.com",
+                "[::1]",
+                "[::1]:80",
+                "10.0.0.1",
+                "a..example.com",
+                ".example.com",
+                "a.example.com:",
+                "a.example.com:99999",
+                "a.example.com:x",
+                "a b",
+                "user@a.example.com",
+                "a.example.com/x",
+                "*.example.com",
+                "a%2eexample.com",
+            ])
+            .to_owned(),
         _ => host.to_owned(),
     }
 }
@@ -227,6 +247,7 @@ fn odd_forms(request: &mut Request, host: &str, random: &mut Random) {
         }
         3 => request.method = "get".to_owned(),
         4 => request.target.push_str("%zz"),
+        7 if random.chance(30) => request.host = None,
         5 | 6 => request.target.push_str(random.word(&ODD_BYTES)),
         _ => {}
     }
