@@ -30,7 +30,7 @@ pub struct Pair {
 
 impl Pair {
     pub async fn start() -> Self {
-        let ports = common_ports(&ADDRESSES, 2).await;
+        let ports = common_ports(&ADDRESSES, 2);
         Self {
             plan: Edge::start("plan", ADDRESSES[0], &ports, false).await,
             filter: Edge::start("filter", ADDRESSES[1], &ports, true).await,

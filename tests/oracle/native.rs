@@ -36,7 +36,7 @@ impl Stage {
         let directory = tempfile::tempdir().unwrap();
         let hop = directory.path().join("hop.sock");
         backend::serve_hop(&hop);
-        let ports = common_ports(&[Ipv4Addr::LOCALHOST], 2).await;
+        let ports = common_ports(&[Ipv4Addr::LOCALHOST], 2);
         let wire = Wire { address: Ipv4Addr::LOCALHOST.into(), hop };
         let settings = SpawnSettings { program: sozu(), dir: directory.path().to_owned(), log_level: "error".to_owned() };
         Self {
