@@ -18,6 +18,17 @@ pub struct LogSettings {
     pub log_format: Format,
 }
 
+impl LogSettings {
+    /// The flags that give a child process the same logs.
+    pub fn flags(&self) -> [String; 4] {
+        let format = match self.log_format {
+            Format::Text => "text",
+            Format::Json => "json",
+        };
+        ["--log".into(), self.log.clone(), "--log-format".into(), format.into()]
+    }
+}
+
 /// Where objects come from when there is no cluster.
 #[derive(Args, Clone, Debug)]
 pub struct DirectorySettings {

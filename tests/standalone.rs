@@ -1,5 +1,8 @@
 //! `kakehi standalone` as a user runs it: real processes, a real Sōzu, real connections.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![allow(clippy::disallowed_types, clippy::disallowed_methods, reason = "plain threads and processes: nothing here is async")]
+
 #[path = "standalone/client.rs"]
 mod client;
 #[path = "standalone/rig.rs"]

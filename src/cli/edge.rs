@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use crate::edge::{self, EdgeSettings, FilterCommand};
+use crate::settings::LogSettings;
 
 /// Flags of `kakehi edge`.
 #[derive(Args, Debug)]
@@ -35,8 +36,9 @@ pub(super) struct Settings {
 }
 
 #[tokio::main(flavor = "current_thread")]
-pub(super) async fn run(settings: Settings) -> anyhow::Result<ExitCode> {
-    let filter = FilterCommand { program: std::env::current_exe()?, args: vec!["filter".into()] };
+pub(super) async fn run(settings: Settings, log: &LogSettings) -> anyhow::Result<ExitCode> {
+    let filter =
+        FilterCommand { program: std::env::current_exe()?, args: std::iter::once("filter".to_owned()).chain(log.flags()).collect() };
     let settings = EdgeSettings {
         name: settings.name,
         address: settings.address,

@@ -7,7 +7,7 @@ mod translate;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::observe::log;
 use crate::settings::{LogSettings, StandaloneSettings, TranslateSettings};
@@ -34,6 +34,11 @@ enum Command {
     Filter(filter::Settings),
 }
 
+/// The whole command line, for documentation made from it.
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
 /// Reads the command line and runs it.
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
@@ -42,9 +47,9 @@ pub fn run() -> ExitCode {
         return ExitCode::from(2);
     }
     let done = match cli.command {
-        Command::Standalone(settings) => standalone::run(settings),
+        Command::Standalone(settings) => standalone::run(settings, cli.log),
         Command::Translate(settings) => translate::run(&settings),
-        Command::Edge(settings) => edge::run(settings),
+        Command::Edge(settings) => edge::run(settings, &cli.log),
         Command::Filter(settings) => filter::run(settings),
     };
     match done {

@@ -143,6 +143,7 @@ async fn stream(path: &Path, shared: &Shared, held: &mut Snapshot) -> io::Result
             // Everything comes anew with the next connection; until then what is held is served.
             return Err(io::Error::other("the snapshot differs from the publisher's"));
         }
+        tracing::debug!(seq = update.stamp.seq, resources = held.len(), "took an update");
         acks.send(&Ack { stamp: update.stamp, refused: shared.table().refused() }).await?;
         any = true;
     }

@@ -2,11 +2,8 @@
 
 mod edges;
 mod meaning;
-mod pipeline;
 mod status_dir;
 mod statuses;
-mod view;
-mod world;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,18 +12,17 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
 pub use self::meaning::{Meaning, translate};
-pub use self::view::{plan_view, refusal_view, report_view, snapshot_view};
 
 use self::edges::{EdgeCommand, Edges, private_directory};
-use self::pipeline::Pipeline;
 use self::status_dir::{StatusDir, StatusError};
 use self::statuses::Statuses;
-use self::view::WorldView;
-use self::world::World;
+use crate::controller::pipeline::Pipeline;
+use crate::controller::view::WorldView;
+use crate::controller::world::World;
 use crate::edge::plan;
 use crate::observe::admin;
 use crate::observe::metrics::Metrics;
-use crate::settings::{DirectorySettings, StandaloneSettings};
+use crate::settings::{DirectorySettings, LogSettings, StandaloneSettings};
 use crate::store::directory::{self, Directory};
 use crate::translate::{self as translation, Translator};
 
@@ -69,11 +65,11 @@ pub enum Error {
     Metrics(#[from] prometheus::Error),
 }
 
-/// Serves a directory of manifests until `stop` resolves.
+/// Serves a directory of manifests until `stop` resolves. Edges log as `log` says.
 ///
 /// # Errors
 /// When it cannot start, or the directory cannot be watched any more.
-pub async fn run(settings: StandaloneSettings, stop: impl Future<Output = &'static str>) -> Result<(), Error> {
+pub async fn run(settings: StandaloneSettings, log: LogSettings, stop: impl Future<Output = &'static str>) -> Result<(), Error> {
     let metrics = Metrics::new()?;
     let source = Directory::open(source_settings(&settings.config_dir, &settings.directory))?;
     let statuses = settings.status_dir.as_deref().map(|root| open_statuses(root, &settings.config_dir)).transpose()?;
@@ -82,7 +78,7 @@ pub async fn run(settings: StandaloneSettings, stop: impl Future<Output = &'stat
     let runtime = Runtime::make(settings.runtime_dir.as_deref())?;
     let program = std::env::current_exe().map_err(|source| Error::File { path: "/proc/self/exe".into(), source })?;
     let force_hop = settings.directory.force_hop;
-    let command = EdgeCommand { program, sozu: settings.sozu, runtime_dir: runtime.path.clone(), force_hop };
+    let command = EdgeCommand { program, sozu: settings.sozu, runtime_dir: runtime.path.clone(), force_hop, log };
 
     let world = watch::Sender::new(World::default());
     let (wakes, woken) = mpsc::unbounded_channel();
@@ -98,7 +94,11 @@ pub async fn run(settings: StandaloneSettings, stop: impl Future<Output = &'stat
         metrics,
     );
     let (events, received) = mpsc::channel(EVENTS);
-    let stopped = async { tracing::info!(reason = stop.await, "ending") };
+    // Not inside the macro: below its level nothing there is evaluated, and nobody would wait.
+    let stopped = async {
+        let reason = stop.await;
+        tracing::info!(reason, "ending");
+    };
     let (watched, ()) = tokio::join!(source.watch(events), pipeline.run(received, stopped));
     serving.abort();
     if let Err(error) = writing.await {

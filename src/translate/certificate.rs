@@ -5,9 +5,7 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use ring::digest::{SHA256, digest};
-use rustls::InconsistentKeys;
 use rustls::crypto::ring::sign::any_supported_type;
-use rustls::sign::CertifiedKey;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
@@ -43,7 +41,7 @@ pub(super) fn resolve(reader: &mut Reader<'_>, id: &CertificateId) -> Certificat
     let leaf = chain.first().ok_or(CertificateProblem::BadCertificate)?;
     let (_, parsed) = X509Certificate::from_der(leaf).map_err(|_| CertificateProblem::BadCertificate)?;
     let key = PrivateKeyDer::from_pem_slice(key.pem().as_bytes()).map_err(|_| CertificateProblem::BadKey)?;
-    check_pair(&chain, &key)?;
+    check_pair(&parsed, &key)?;
     let names = names(&parsed);
     let validity = parsed.validity();
     let today = reader.today();
@@ -63,13 +61,11 @@ pub(super) fn resolve(reader: &mut Reader<'_>, id: &CertificateId) -> Certificat
     })
 }
 
-fn check_pair(chain: &[CertificateDer<'static>], key: &PrivateKeyDer<'static>) -> Result<(), CertificateProblem> {
+/// Compares the public keys, as rustls does, but also for certificates of version 1, which webpki does not read.
+fn check_pair(leaf: &X509Certificate<'_>, key: &PrivateKeyDer<'_>) -> Result<(), CertificateProblem> {
     let key = any_supported_type(key).map_err(|_| CertificateProblem::BadKey)?;
-    match CertifiedKey::new(chain.to_vec(), key).keys_match() {
-        Ok(()) | Err(rustls::Error::InconsistentKeys(InconsistentKeys::Unknown)) => Ok(()),
-        Err(rustls::Error::InconsistentKeys(_)) => Err(CertificateProblem::KeyMismatch),
-        Err(_) => Err(CertificateProblem::BadCertificate),
-    }
+    let public = key.public_key().ok_or(CertificateProblem::BadKey)?;
+    if public.as_ref() == leaf.public_key().raw { Ok(()) } else { Err(CertificateProblem::KeyMismatch) }
 }
 
 /// DNS names of the leaf, lower-case; the common name when there is no such name at all.

@@ -10,9 +10,8 @@ use super::backend::Backends;
 use super::client::Answer;
 use super::edges::{Edge, common_ports};
 use super::generate;
-use super::judge::check;
+use super::judge::{check, permitted};
 use super::manifest::Place;
-use super::naive::decide;
 use super::pipeline::{self, Pipeline};
 use super::requests::requests;
 use super::run::{self, ENOUGH, Plan, SHRINK_TIME};
@@ -22,16 +21,16 @@ use super::world::{Request, World};
 const ADDRESSES: [Ipv4Addr; 2] = [Ipv4Addr::new(127, 0, 0, 1), Ipv4Addr::new(127, 0, 0, 2)];
 
 /// The two edges in front of the same backends.
-struct Pair {
-    plan: Edge,
-    filter: Edge,
+pub struct Pair {
+    pub plan: Edge,
+    pub filter: Edge,
     backends: Backends,
-    ports: Vec<u16>,
+    pub ports: Vec<u16>,
 }
 
 impl Pair {
-    async fn start() -> Self {
-        let ports = common_ports(&ADDRESSES, 2).await;
+    pub async fn start() -> Self {
+        let ports = common_ports(&ADDRESSES, 2);
         Self {
             plan: Edge::start("plan", ADDRESSES[0], &ports, false).await,
             filter: Edge::start("filter", ADDRESSES[1], &ports, true).await,
@@ -44,7 +43,7 @@ impl Pair {
         Place { ports: &self.ports, backend_port: self.backends.port }
     }
 
-    async fn hold(&mut self, world: &World, pipeline: &mut Pipeline) -> Result<(), String> {
+    pub async fn hold(&mut self, world: &World, pipeline: &mut Pipeline) -> Result<(), String> {
         let snapshot = pipeline.hold(world, self.place());
         let scratch = pipeline::snapshot(world, self.place());
         if snapshot != scratch {
@@ -55,8 +54,8 @@ impl Pair {
     }
 
     /// What either edge does wrong.
-    async fn wrong(&mut self, world: &World, request: &Request) -> Option<String> {
-        let permitted = decide(world, &self.ports, request);
+    pub async fn wrong(&mut self, world: &World, request: &Request) -> Option<String> {
+        let permitted = permitted(world, &self.ports, request);
         let (plan, filter) = tokio::join!(self.plan.ask(request), self.filter.ask(request));
         let verdict = |answer: &Result<Answer, String>| answer.clone().and_then(|answer| check(&permitted, request, &answer));
         let (on_plan, on_filter) = (verdict(&plan), verdict(&filter));
@@ -66,7 +65,7 @@ impl Pair {
         Some(format!("plan:    {on_plan:?}\n         {plan:?}\nfilter:  {on_filter:?}\n         {filter:?}"))
     }
 
-    async fn stop(self) {
+    pub async fn stop(self) {
         tokio::join!(self.plan.stop(), self.filter.stop());
     }
 }
@@ -118,7 +117,7 @@ async fn explained(seed: u64, world: &World, request: &Request, first: String) -
         let Some(next) = found else { break };
         (world, wrong) = next;
     }
-    let report = run::report(seed, &world, pair.place(), request, &decide(&world, &pair.ports, request), &wrong);
+    let report = run::report(seed, &world, pair.place(), request, &wrong);
     pair.stop().await;
     report
 }

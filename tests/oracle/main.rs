@@ -23,4 +23,5 @@ mod requests;
 mod router;
 mod run;
 mod shrink;
+mod traps;
 mod world;

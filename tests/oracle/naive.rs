@@ -111,10 +111,10 @@ pub fn request_host(request: &Request) -> String {
         authority = rest.split(['/', '?']).next().unwrap_or_default().to_owned();
     }
     let mut host = authority.as_str();
-    if let Some((name, port)) = authority.rsplit_once(':') {
-        if port.chars().all(|c| c.is_ascii_digit()) {
-            host = name;
-        }
+    if let Some((name, port)) = authority.rsplit_once(':')
+        && port.chars().all(|c| c.is_ascii_digit())
+    {
+        host = name;
     }
     host.to_ascii_lowercase()
 }
@@ -122,10 +122,8 @@ pub fn request_host(request: &Request) -> String {
 /// Path and, with its `?`, query of the target.
 pub fn path_and_query(target: &str) -> (String, String) {
     let mut rest = target;
-    if !target.starts_with('/') {
-        if let Some((_, after)) = target.split_once("://") {
-            rest = after.find(['/', '?']).map_or("", |at| &after[at..]);
-        }
+    if let Some((_, after)) = target.split_once("://").filter(|_| !target.starts_with('/')) {
+        rest = after.find(['/', '?']).map_or("", |at| &after[at..]);
     }
     let (path, query) = match rest.find('?') {
         Some(at) => (&rest[..at], &rest[at..]),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::manifest::{self, Place};
-use super::naive::Verdict;
+use super::naive::decide;
 use super::world::{Request, World};
 
 /// Mismatches after which a run stops: enough to see a pattern.
@@ -37,7 +37,8 @@ impl Plan {
 }
 
 /// One failure, with all that is needed to see it again.
-pub fn report(seed: u64, world: &World, place: Place, request: &Request, permitted: &[Verdict], found: &str) -> String {
+pub fn report(seed: u64, world: &World, place: Place, request: &Request, found: &str) -> String {
+    let permitted = decide(world, place.ports, request);
     format!(
         "KAKEHI_ORACLE_SEED={seed} KAKEHI_ORACLE_SETS=1\n{}request: {request:?}\noracle:  {permitted:?}\n{found}\n",
         brief(world, place)

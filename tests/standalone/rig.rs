@@ -90,6 +90,7 @@ impl Rig {
             .arg(sozu())
             .args(["--admin", &format!("127.0.0.1:{}", ports.admin)])
             .args(arguments)
+            .env("KAKEHI_SOZU_LOG", if arguments.contains(&"trace") { "trace" } else { "error" })
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

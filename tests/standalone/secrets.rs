@@ -30,7 +30,7 @@ fn assert_absent(where_: &str, text: &str, canaries: &[String]) {
 
 #[test]
 fn keys_appear_in_no_page_status_or_log() {
-    let mut rig = Rig::start(&["--log", "trace"], |_, _| ());
+    let mut rig = Rig::start(&["--log", "trace", "--log-format", "json"], |_, _| ());
     let canaries = canaries(&rig.config());
     let roots = fs::read(rig.config().join("demo-ca.crt")).unwrap();
     let https = ([127, 0, 0, 1], rig.ports.https).into();
@@ -51,7 +51,10 @@ fn keys_appear_in_no_page_status_or_log() {
     assert_absent("the log of translate", &String::from_utf8_lossy(&translated.stderr), &canaries);
     assert!(rig.terminate());
     let log = rig.log();
-    assert!(log.contains("TRACE") || log.contains("DEBUG"), "the log is at trace level");
+    for part in ["kakehi::edge", "kakehi::filter", "kakehi::standalone"] {
+        assert!(log.contains(part), "{part} logs: {log}");
+    }
+    assert!(log.contains("DEBUG") || log.contains("TRACE"), "the log is at trace level");
     assert_absent("the log", &log, &canaries);
 }
 

@@ -62,6 +62,10 @@ impl Explanation {
             let names = certificate.names.iter().cloned().collect();
             certificates.entry(port.to_string()).or_default().insert(fingerprint.clone(), names);
         }
+        let mut vhosts: BTreeMap<String, Vec<Region>> = BTreeMap::new();
+        for (id, chain) in &target.chains {
+            vhosts.entry(id.vhost.to_string()).or_default().extend(chain.frontends.iter().map(region));
+        }
         let addresses = |upstream: &Upstream| match upstream {
             Upstream::Hop => vec!["the filter's unix socket".to_owned()],
             Upstream::Endpoints(endpoints) => endpoints.iter().map(ToString::to_string).collect(),
@@ -69,7 +73,7 @@ impl Explanation {
         let listeners = |keys: &std::collections::BTreeSet<Key>| keys.iter().map(ToString::to_string).collect();
         Self {
             ports: target.ports.iter().map(|(port, keys)| (port.to_string(), listeners(keys))).collect(),
-            vhosts: target.vhosts.iter().map(|(id, vhost)| (id.to_string(), vhost.frontends.iter().map(region).collect())).collect(),
+            vhosts,
             clusters: target.clusters.iter().map(|(id, upstream)| (id.to_string(), addresses(upstream))).collect(),
             certificates,
         }

@@ -4,8 +4,10 @@
 //! goes to the filter proxy ("hop"), which decides the whole request anew. So sending more to the hop than needed is
 //! always right, and every hop says its [`Reason`].
 
+mod certificates;
 pub mod explain;
 mod hosts;
+mod index;
 mod native;
 mod planner;
 mod reason;
@@ -17,5 +19,6 @@ mod tests;
 pub use planner::{Options, Planner};
 pub use reason::Reason;
 pub use target::{
-    ClusterId, Edit, Frontend, HostRule, PathKind, PathRule, PortCertificate, PortId, Side, Stage, Target, Upstream, Vhost, VhostId,
+    Chain, ChainId, ClusterId, Edit, Frontend, HostRule, PathKind, PathRule, PortCertificate, PortId, Side, Stage, Target, Upstream,
+    VhostId,
 };

@@ -1,4 +1,4 @@
-//! Entries of a virtual host, ordered by rank, become frontends.
+//! Entries of a virtual host, in descending rank, become frontends.
 //!
 //! What Sōzu does with the frontends of one host was measured (`tests/sozu/order.rs`): the longest prefix wins, of equal
 //! ones the last inserted; an equal path without method wins over what was inserted before it; an equal path with the
@@ -8,50 +8,44 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::native::{NativeRule, is_plain_path};
+use super::Reason;
+use super::native::NativeRule;
 use super::target::{Frontend, HostRule, PathKind, PathRule, Stage};
-use super::{Reason, Vhost};
-use crate::model::{Match, PathMatch, Rank};
+use crate::model::{Match, PathMatch};
 use crate::snapshot::Key;
 
-/// One (attachment hostname, rule, match) of a virtual host.
+/// One entry, with what can be said of its rule alone.
 pub(super) struct Entry<'a> {
-    pub rank: Rank,
     pub owner: Key,
     pub matched: &'a Match,
     pub rule: Result<NativeRule, Reason>,
 }
 
-/// The frontends of a TREE host. `entries` are in descending rank; `stopper`: requests that no entry takes go to the filter.
-pub(super) fn tree(host: &HostRule, entries: &[Entry], stopper: bool, forced: bool) -> Vhost {
-    let owners: BTreeSet<Key> = entries.iter().map(|entry| entry.owner.clone()).collect();
-    if let Some(reason) = whole(entries, forced) {
-        return Vhost { frontends: vec![everything(host, reason)], owners };
-    }
+/// The frontends of one text of a host that Sōzu finds by name. `stopper`: what no entry takes goes to the filter.
+pub(super) fn tree<'a>(host: &HostRule, text: &str, entries: impl IntoIterator<Item = Entry<'a>>, stopper: bool) -> Vec<Frontend> {
     let mut regions = Regions::default();
     for entry in entries {
-        regions.offer_all(entry);
+        for class in classes(&entry.matched.path).into_iter().filter(|class| class.text == text) {
+            regions.offer_entry(class, &entry);
+        }
     }
-    if stopper {
+    if stopper && text == ROOT {
         regions.offer(root(), None, Stage::Hop(Reason::Isolation), None);
     }
-    Vhost { frontends: regions.into_tree(host), owners }
+    let mut frontends = regions.into_frontends(host);
+    frontends.sort_by(|a, b| (&a.path, &a.method).cmp(&(&b.path, &b.method)));
+    frontends
 }
 
-/// The frontends of the list for every host, in descending rank: there the first that matches wins.
-pub(super) fn list(entries: &[Entry], limit: usize, forced: bool) -> Vhost {
-    let owners: BTreeSet<Key> = entries.iter().map(|entry| entry.owner.clone()).collect();
-    if let Some(reason) = whole(entries, forced) {
-        return Vhost { frontends: vec![everything(&HostRule::Any, reason)], owners };
-    }
+/// The frontends of the list for every host: there the first that matches wins.
+pub(super) fn list<'a>(entries: impl IntoIterator<Item = Entry<'a>>) -> Vec<Frontend> {
     let mut regions = Regions::default();
     for entry in entries {
-        regions.offer_all(entry);
+        for class in classes(&entry.matched.path) {
+            regions.offer_entry(class, &entry);
+        }
     }
-    if regions.list.len() > limit {
-        return Vhost { frontends: vec![everything(&HostRule::Any, Reason::LongList)], owners };
-    }
-    Vhost { frontends: regions.into_list(&HostRule::Any), owners }
+    regions.into_frontends(&HostRule::Any)
 }
 
 /// The one frontend that sends every request of a host to the filter.
@@ -59,31 +53,18 @@ pub(super) fn everything(host: &HostRule, reason: Reason) -> Frontend {
     Frontend { host: host.clone(), path: root(), method: None, stage: Stage::Hop(reason), owner: None }
 }
 
+/// The text of the path that every path starts with.
+pub(super) const ROOT: &str = "/";
+
 fn root() -> PathRule {
-    PathRule { text: "/".to_owned(), kind: PathKind::Prefix }
+    PathRule { text: ROOT.to_owned(), kind: PathKind::Prefix }
 }
 
-/// Why the host as a whole goes to the filter, if it does.
-fn whole(entries: &[Entry], forced: bool) -> Option<Reason> {
-    if forced {
-        return Some(Reason::Forced);
-    }
-    for entry in entries {
-        match &entry.matched.path {
-            PathMatch::Regex(_) => return Some(Reason::PathRegex),
-            PathMatch::Exact(path) | PathMatch::Prefix(path) if !is_plain_path(path) => return Some(Reason::PathBytes),
-            PathMatch::Exact(_) | PathMatch::Prefix(_) => {}
-        }
-    }
-    let by_path = entries.is_sorted_by(|before, after| before.rank.path >= after.rank.path);
-    (!by_path).then_some(Reason::HostSpecificity)
-}
-
-/// The conditions on the raw target that together mean a path condition.
-fn classes(path: &PathMatch) -> Vec<PathRule> {
+/// The conditions on the raw target that together mean a path condition; none for what Sōzu cannot compare.
+pub(super) fn classes(path: &PathMatch) -> Vec<PathRule> {
     let rule = |text: String, kind| PathRule { text, kind };
     match path {
-        PathMatch::Prefix(prefix) if prefix == "/" => vec![root()],
+        PathMatch::Prefix(prefix) if prefix == ROOT => vec![root()],
         PathMatch::Prefix(prefix) => vec![
             rule(prefix.clone(), PathKind::Equals),
             rule(format!("{prefix}/"), PathKind::Prefix),
@@ -109,11 +90,9 @@ struct Taken {
 }
 
 impl Regions {
-    fn offer_all(&mut self, entry: &Entry) {
-        for class in classes(&entry.matched.path) {
-            let stage = stage(entry, &class);
-            self.offer(class, entry.matched.method.clone(), stage, Some(entry.owner.clone()));
-        }
+    fn offer_entry(&mut self, class: PathRule, entry: &Entry) {
+        let stage = stage(entry, &class);
+        self.offer(class, entry.matched.method.clone(), stage, Some(entry.owner.clone()));
     }
 
     fn offer(&mut self, class: PathRule, method: Option<String>, stage: Stage, owner: Option<Key>) {
@@ -128,14 +107,9 @@ impl Regions {
         }
     }
 
-    fn into_list(self, host: &HostRule) -> Vec<Frontend> {
-        self.list.into_iter().map(|(path, method, stage, owner)| Frontend { host: host.clone(), path, method, stage, owner }).collect()
-    }
-
-    fn into_tree(self, host: &HostRule) -> Vec<Frontend> {
-        let mut frontends = self.into_list(host);
-        frontends.sort_by(|a, b| (&a.path, &a.method).cmp(&(&b.path, &b.method)));
-        frontends
+    fn into_frontends(self, host: &HostRule) -> Vec<Frontend> {
+        let frontend = |(path, method, stage, owner)| Frontend { host: host.clone(), path, method, stage, owner };
+        self.list.into_iter().map(frontend).collect()
     }
 }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use imbl::OrdMap;
+use imbl::{OrdMap, OrdSet};
 use serde::{Serialize, Serializer};
 
 use super::Reason;
@@ -40,8 +40,8 @@ pub struct Target {
     pub certificates: OrdMap<(PortId, String), Arc<PortCertificate>>,
     /// Clusters.
     pub clusters: OrdMap<ClusterId, Upstream>,
-    /// Virtual hosts.
-    pub vhosts: OrdMap<VhostId, Arc<Vhost>>,
+    /// Frontends.
+    pub chains: OrdMap<ChainId, Arc<Chain>>,
 }
 
 /// A certificate as one port uses it.
@@ -88,8 +88,7 @@ pub enum Upstream {
     Endpoints(Arc<BTreeSet<SocketAddr>>),
 }
 
-/// A virtual host: the frontends of one host pattern on one port. For [`Hostname::Any`] it is the ordered list that Sōzu
-/// consults last.
+/// A virtual host: one host pattern on one port. For [`Hostname::Any`] it is the ordered list that Sōzu consults last.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct VhostId {
     /// The port.
@@ -104,13 +103,22 @@ impl fmt::Display for VhostId {
     }
 }
 
-/// The frontends of a virtual host in the order of their insertion, which Sōzu gives a meaning (see [`super`]).
+/// What may be inserted without regard to anything else: the frontends of one text of a virtual host, or the whole list.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ChainId {
+    /// The virtual host.
+    pub vhost: VhostId,
+    /// The text of their path conditions; none for the list.
+    pub text: Option<String>,
+}
+
+/// Frontends in the order of their insertion, which Sōzu gives a meaning.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Vhost {
+pub struct Chain {
     /// Frontends; path, method and host are unique among them.
     pub frontends: Vec<Frontend>,
-    /// Every resource that has a part in it.
-    pub owners: BTreeSet<Key>,
+    /// The resources that ask for those that have no owner of their own.
+    pub owners: OrdSet<Key>,
 }
 
 /// One routing entry of Sōzu.
@@ -124,7 +132,7 @@ pub struct Frontend {
     pub method: Option<String>,
     /// Who decides.
     pub stage: Stage,
-    /// The resource that asks for it; none: all owners of the virtual host.
+    /// The resource that asks for it; none: the owners of its chain.
     pub owner: Option<Key>,
 }
 

@@ -36,7 +36,7 @@ pub struct Wire {
 }
 
 impl Wire {
-    fn address(&self, port: PortId) -> SocketAddr {
+    pub(super) fn address(&self, port: PortId) -> SocketAddr {
         SocketAddr::new(self.address, port.number)
     }
 
@@ -199,13 +199,17 @@ fn headers(port: PortId, stage: &Stage) -> Vec<Header> {
     set("x-forwarded-port", &number);
     match stage {
         Stage::Hop(_) => set(HOP_HEADER, &number),
-        Stage::Native { edits, .. } => headers.extend(edits.iter().map(|edit| {
-            let side = match edit.side {
-                Side::Request => HeaderPosition::Request,
-                Side::Response => HeaderPosition::Response,
-            };
-            header(side, &edit.name, edit.value.as_deref().unwrap_or_default())
-        })),
+        Stage::Native { edits, .. } => {
+            // No backend sees what only the hop may carry, whichever stage serves it.
+            headers.push(header(HeaderPosition::Request, HOP_HEADER, ""));
+            headers.extend(edits.iter().map(|edit| {
+                let side = match edit.side {
+                    Side::Request => HeaderPosition::Request,
+                    Side::Response => HeaderPosition::Response,
+                };
+                header(side, &edit.name, edit.value.as_deref().unwrap_or_default())
+            }));
+        }
     }
     headers
 }

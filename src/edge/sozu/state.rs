@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
+use std::fmt;
 use std::sync::Arc;
 
 use sozu_command_lib::proto::command::request::RequestType;
@@ -9,7 +10,7 @@ use sozu_command_lib::response::HttpFrontend;
 use sozu_command_lib::state::{ConfigState, StateError};
 
 use super::{Item, Step, Wire};
-use crate::edge::plan::{Frontend, HostRule, Target, Upstream, VhostId};
+use crate::edge::plan::{ChainId, Frontend, HostRule, Target, Upstream, VhostId};
 use crate::model::Hostname;
 use crate::snapshot::Key;
 use crate::snapshot::wire::Refusal;
@@ -24,13 +25,20 @@ pub struct Shadow {
 }
 
 /// A request that Sōzu, or its shadow, refused.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Refused {
     request: RequestType,
     /// Resources that asked for it.
     pub keys: Arc<BTreeSet<Key>>,
     /// Why.
     pub reason: String,
+}
+
+impl fmt::Debug for Refused {
+    /// The request may hold a private key.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Refused").field("keys", &self.keys).field("reason", &self.reason).finish_non_exhaustive()
+    }
 }
 
 impl Shadow {
@@ -74,7 +82,7 @@ impl Shadow {
     }
 
     /// A frontend without its cluster would answer 503 in the name of somebody else's mistake.
-    fn lacks(&self, step: &Step) -> Option<String> {
+    pub(super) fn lacks(&self, step: &Step) -> Option<String> {
         let (RequestType::AddHttpFrontend(front) | RequestType::AddHttpsFrontend(front)) = &step.request else { return None };
         let cluster = front.cluster_id.as_deref().unwrap_or_default();
         let missing = !self.state.clusters.contains_key(cluster);
@@ -181,14 +189,14 @@ fn asks(target: &Target, item: &Item) -> bool {
             (upstream, _) => upstream.is_some(),
         },
         Item::Frontend(port, host, path, method) => {
-            let pattern = match host {
-                HostRule::Exact(name) => Hostname::Exact(name.clone()),
-                HostRule::Label(suffix) => Hostname::Wildcard(suffix.clone()),
-                HostRule::Labels(_) | HostRule::Any => Hostname::Any,
+            let (host_pattern, text) = match host {
+                HostRule::Exact(name) => (Hostname::Exact(name.clone()), Some(path.text.clone())),
+                HostRule::Label(suffix) => (Hostname::Wildcard(suffix.clone()), Some(path.text.clone())),
+                HostRule::Labels(_) | HostRule::Any => (Hostname::Any, None),
             };
-            let vhost = target.vhosts.get(&VhostId { port: *port, host: pattern });
+            let chain = target.chains.get(&ChainId { vhost: VhostId { port: *port, host: host_pattern }, text });
             let asked = |front: &Frontend| front.host == *host && front.path == *path && front.method == *method;
-            vhost.is_some_and(|vhost| vhost.frontends.iter().any(asked))
+            chain.is_some_and(|chain| chain.frontends.iter().any(asked))
         }
     }
 }

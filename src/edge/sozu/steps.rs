@@ -4,7 +4,7 @@
 //! replaced one goes directly before its successor comes; binding last. Then what is no longer needed goes, frontends
 //! first.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use imbl::ordmap::DiffItem;
 use sozu_command_lib::proto::command::request::RequestType;
 
 use super::{Error, Shadow};
-use crate::edge::plan::{ClusterId, Frontend, HostRule, PathRule, PortCertificate, PortId, Target, Upstream, Vhost, VhostId};
+use crate::edge::plan::{Chain, ChainId, ClusterId, Frontend, HostRule, PathRule, PortCertificate, PortId, Target, Upstream};
 use crate::snapshot::Key;
 
 /// What a step is about: the unit that Sōzu can refuse.
@@ -65,7 +65,7 @@ pub fn steps(shadow: &Shadow, target: &Target, order: Order) -> Result<Vec<Step>
     plan.add_listeners(target)?;
     plan.certificates(target);
     plan.clusters(target);
-    plan.vhosts(target, order);
+    plan.chains(target, order);
     plan.bind(target);
     plan.remove_clusters(target);
     plan.last.append(&mut plan.certificates_gone);
@@ -215,52 +215,34 @@ impl Steps<'_> {
         }
     }
 
-    fn vhosts(&mut self, target: &Target, order: Order) {
-        let nothing = Vhost::default();
+    fn chains(&mut self, target: &Target, order: Order) {
+        let nothing = Chain::default();
         // Frontends that go, go before the backends that the steps so far let go.
         let backends = std::mem::take(&mut self.last);
         if order == Order::Lost {
-            for (id, vhost) in &self.shadow.applied().vhosts {
-                self.vhost(id, vhost, target.vhosts.get(id).map_or(&nothing, |vhost| vhost), order);
+            for (id, chain) in &self.shadow.applied().chains {
+                self.chain(id, chain, target.chains.get(id).map_or(&nothing, |chain| chain), order);
             }
         }
-        for item in self.shadow.applied().vhosts.diff(&target.vhosts) {
+        for item in self.shadow.applied().chains.diff(&target.chains) {
             match item {
-                DiffItem::Add(id, new) => self.vhost(id, &nothing, new, order),
-                DiffItem::Update { old: (id, old), new: (_, new) } if order == Order::Kept => self.vhost(id, old, new, order),
-                DiffItem::Remove(id, old) if order == Order::Kept => self.vhost(id, old, &nothing, order),
+                DiffItem::Add(id, new) => self.chain(id, &nothing, new, order),
+                DiffItem::Update { old: (id, old), new: (_, new) } if order == Order::Kept => self.chain(id, old, new, order),
+                DiffItem::Remove(id, old) if order == Order::Kept => self.chain(id, old, &nothing, order),
                 DiffItem::Update { .. } | DiffItem::Remove(..) => {}
             }
         }
         self.last.extend(backends);
     }
 
-    /// Within one text, and within the list for every host, Sōzu gives the order of insertion a meaning; elsewhere not.
-    fn vhost(&mut self, id: &VhostId, old: &Vhost, new: &Vhost, order: Order) {
-        let mut chains: BTreeMap<Option<&str>, Chain> = BTreeMap::new();
-        let any_refused = !self.shadow.refused().is_empty();
-        for frontend in &old.frontends {
-            if !(any_refused && self.shadow.is_refused(&item(id.port, frontend))) {
-                chains.entry(chain_of(frontend)).or_default().before.push(frontend);
-            }
-        }
-        for frontend in &new.frontends {
-            let request = |front| self.shadow.wire().add_frontend(id.port, front);
-            if !(any_refused && self.shadow.refuses(&item(id.port, frontend), &request(frontend))) {
-                chains.entry(chain_of(frontend)).or_default().after.push(frontend);
-            }
-        }
-        let owners = Arc::new(new.owners.clone());
-        for chain in chains.into_values() {
-            self.chain(id.port, chain, &owners, order);
-        }
-    }
-
     /// What can stay is the longest start of the new chain that the old one holds in the same order; the rest is inserted
     /// anew behind it.
-    fn chain(&mut self, port: PortId, chain: Chain, owners: &Arc<BTreeSet<Key>>, order: Order) {
-        let wire = self.shadow.wire();
-        let Chain { before, after } = chain;
+    fn chain(&mut self, id: &ChainId, old: &Chain, new: &Chain, order: Order) {
+        let (shadow, port) = (self.shadow, id.vhost.port);
+        let wire = shadow.wire();
+        let before: Vec<&Frontend> = old.frontends.iter().filter(|front| !shadow.is_refused(&item(port, front))).collect();
+        let is_wanted = |front: &&Frontend| !shadow.refuses(&item(port, front), &wire.add_frontend(port, front));
+        let after: Vec<&Frontend> = new.frontends.iter().filter(is_wanted).collect();
         let in_place = order == Order::Kept || before.len() < 2;
         let mut rest = before.iter();
         let kept = if in_place { after.iter().take_while(|new| rest.any(|old| old.same(new))).count() } else { 0 };
@@ -269,6 +251,7 @@ impl Steps<'_> {
                 self.remove(item(port, frontend), wire.remove_frontend(port, frontend));
             }
         }
+        let owners: Arc<BTreeSet<Key>> = Arc::new(new.owners.iter().cloned().collect());
         for frontend in after.into_iter().skip(kept) {
             let old = before.iter().find(|old| is_successor(old, frontend));
             if let Some(old) = old {
@@ -278,20 +261,6 @@ impl Steps<'_> {
             let request = wire.add_frontend(port, frontend);
             self.first.push(Step { item: item(port, frontend), request, adds: true, glued: old.is_some(), keys });
         }
-    }
-}
-
-/// Frontends among which the order of insertion matters, as they are and as they should be.
-#[derive(Default)]
-struct Chain<'a> {
-    before: Vec<&'a Frontend>,
-    after: Vec<&'a Frontend>,
-}
-
-fn chain_of(frontend: &Frontend) -> Option<&str> {
-    match frontend.host {
-        HostRule::Exact(_) | HostRule::Label(_) => Some(&frontend.path.text),
-        HostRule::Labels(_) | HostRule::Any => None,
     }
 }
 

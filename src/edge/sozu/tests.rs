@@ -67,7 +67,7 @@ impl Model {
 
 fn find(target: &Target, item: &Item) -> Option<Frontend> {
     let of = |port: PortId, front: &Frontend| Item::Frontend(port, front.host.clone(), front.path.clone(), front.method.clone());
-    let mut all = target.vhosts.iter().flat_map(|(id, vhost)| vhost.frontends.iter().map(|front| (id.port, front)));
+    let mut all = target.chains.iter().flat_map(|(id, chain)| chain.frontends.iter().map(|front| (id.vhost.port, front)));
     all.find(|(port, front)| of(*port, front) == *item).map(|(_, front)| front.clone())
 }
 

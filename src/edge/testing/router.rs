@@ -11,7 +11,7 @@ pub(crate) struct Router {
 
 impl Router {
     pub(crate) fn of(target: &Target) -> Self {
-        let fronts = target.vhosts.iter().flat_map(|(id, vhost)| vhost.frontends.iter().map(|front| (id.port, front.clone())));
+        let fronts = target.chains.iter().flat_map(|(id, chain)| chain.frontends.iter().map(|front| (id.vhost.port, front.clone())));
         Self { fronts: fronts.collect() }
     }
 

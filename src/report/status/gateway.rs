@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{Acknowledgement, Observed, programmed};
 use crate::model::{EdgeId, ListenerName};
 use crate::report::condition::{Condition, ConditionType, Stamp, derive, merge, turns};
-use crate::report::{Finding, ListenerReport, ObjectReport, Scope};
+use crate::report::{Finding, Issue, ListenerReport, ObjectReport, Scope};
 use crate::snapshot::Key;
 
 const OURS: &[&str] = &["Accepted", "Programmed", "ResolvedRefs", "Conflicted"];
@@ -49,11 +49,17 @@ impl Rendering<'_> {
         !turns(self.findings(listener), &[ConditionType::Accepted, ConditionType::Conflicted, ConditionType::Programmed])
     }
 
+    /// Whether a listener is right as it is written. An address that another Gateway holds is no mistake in it.
+    fn valid(&self, listener: &ListenerName) -> bool {
+        let written = self.findings(listener).filter(|finding| !matches!(finding.issue, Issue::AddressTaken { .. }));
+        !turns(written, &[ConditionType::Accepted, ConditionType::Conflicted, ConditionType::Programmed])
+    }
+
     fn accepted(&self) -> Condition {
-        let serving = self.listeners.iter().filter(|listener| self.serves(&listener.name)).count();
-        let healthy = match serving {
+        let valid = self.listeners.iter().filter(|listener| self.valid(&listener.name)).count();
+        let healthy = match valid {
             0 => Condition::new("Accepted", false, "ListenersNotValid", "no listener is valid"),
-            _ if serving < self.listeners.len() => Condition::new("Accepted", true, "ListenersNotValid", "some listeners are not valid"),
+            _ if valid < self.listeners.len() => Condition::new("Accepted", true, "ListenersNotValid", "some listeners are not valid"),
             _ => Condition::new("Accepted", true, "Accepted", ""),
         };
         derive(self.object(), ConditionType::Accepted, healthy)

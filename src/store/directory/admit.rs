@@ -153,7 +153,9 @@ fn accept(judge: &Judge<'_>, row: &Row, id: &ObjectId, (file, mut value): (&str,
     let spec = hash(&without_metadata(&value));
     let object = Object::from_value(id.kind, value).map_err(|error| vec![format!("metadata: Invalid value: {error}")])?;
     if let Some(malformed) = object.malformed() {
-        return Err(vec![malformed.to_string()]);
+        // The decoder quotes the value, which may be secret.
+        let is_secret = id.kind == Kind::Secret;
+        return Err(vec![if is_secret { format!("{}: Invalid value", malformed.path) } else { malformed.to_string() }]);
     }
     warnings.extend(object.unknown().iter().map(|path| format!("unknown field {:?}", field_path(path))));
     Ok(Accepted { id: id.clone(), object, content, spec, warnings })

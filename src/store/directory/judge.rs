@@ -46,7 +46,8 @@ pub fn judge_all(definitions: &Definitions, catalog: &Catalog, files: Vec<(Strin
 }
 
 impl Judge<'_> {
-    fn file(&self, name: &str, text: &Text) -> Reading {
+    /// Judges one file.
+    pub fn file(&self, name: &str, text: &Text) -> Reading {
         let format = name.rsplit('/').next().and_then(Format::of).unwrap_or(Format::Yaml);
         let text = text.as_ref().map_err(String::clone)?;
         let before = self.catalog.documents(name);

@@ -110,6 +110,8 @@ fn parse_yaml(text: &str) -> Result<Value, String> {
             max_total_comment_bytes: SCALAR_BYTES,
         },
         alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: REPLAYED },
+        // As kubectl reads numbers; it also takes a bare y, n, on, off, yes, no for truth values.
+        legacy_octal_numbers: true,
         with_snippet: false,
     };
     serde_saphyr::with_deserializer_from_str_with_options(text, options, |deserializer| Value::deserialize(deserializer))
@@ -151,6 +153,11 @@ mod tests {
         assert_eq!(chunks("a: 1\n...\nb: 2").len(), 2);
         assert_eq!(values("%YAML 1.2\n---\na: |\n  ---\n  -----BEGIN\n"), [json!({"a": "---\n-----BEGIN\n"})]);
         assert_eq!(values("--- {a: 1}\n---\nb: 2"), [json!({"a": 1}), json!({"b": 2})]);
+    }
+
+    #[test]
+    fn plain_words_and_numbers_are_read_as_kubectl_reads_them() {
+        assert_eq!(values("[y, off, 010, 0x10, 1e3, ~, 2024-01-01]"), [json!([true, false, 8, 16, 1000.0, null, "2024-01-01"])]);
     }
 
     #[test]

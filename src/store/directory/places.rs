@@ -13,14 +13,33 @@ use super::watch::{Happened, Watches};
 /// The name of the directory itself.
 pub const TOP: &str = "";
 
-/// A file or directory that was found.
+/// What a name leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum What {
+    /// A directory, listed.
+    Directory,
+    /// A manifest, read.
+    File,
+    /// A link to what is read elsewhere, or to nothing.
+    Link,
+}
+
+/// Something that was found.
 pub struct Found {
     /// Where its name leads.
     pub resolved: Resolved,
-    /// Whether that is a directory.
-    pub is_directory: bool,
+    /// What is there.
+    pub what: What,
     /// Paths elsewhere on which it depends, as directory and last part.
     anchors: Vec<(PathBuf, OsString)>,
+}
+
+/// What came of recording something.
+pub struct Recorded {
+    /// Whether what it depends on elsewhere is still as it was before it was watched; otherwise look again.
+    pub is_current: bool,
+    /// Why changes to it, or to what it depends on, will go unnoticed.
+    pub unwatched: Option<io::Error>,
 }
 
 /// All that was found.
@@ -46,7 +65,7 @@ impl Places {
 
     /// All files, with the paths to read them from.
     pub fn files(&self) -> Vec<(String, PathBuf)> {
-        let files = self.found.iter().filter(|(_, found)| !found.is_directory);
+        let files = self.found.iter().filter(|(_, found)| found.what == What::File);
         files.map(|(name, found)| (name.clone(), found.resolved.target.clone())).collect()
     }
 
@@ -63,8 +82,12 @@ impl Places {
     /// The names that are concerned when something happens to `last` in `directory`.
     pub fn concerned(&self, directory: &Path, last: &OsStr) -> BTreeSet<String> {
         let mut names = self.dependents.get(directory).and_then(|names| names.get(last)).cloned().unwrap_or_default();
-        if let (Some(last), Some(prefixes)) = (last.to_str().filter(|last| !last.starts_with('.')), self.directories.get(directory)) {
-            names.extend(prefixes.iter().map(|prefix| tree::join(prefix, last)));
+        let Some(prefixes) = self.directories.get(directory) else { return names };
+        match last.to_str() {
+            Some(last) if last.starts_with('.') => {}
+            Some(last) => names.extend(prefixes.iter().map(|prefix| tree::join(prefix, last))),
+            // It can only be reported, with its directory.
+            None => names.extend(prefixes.iter().cloned()),
         }
         names
     }
@@ -78,35 +101,45 @@ impl Places {
     }
 
     /// Something was found. Directories are watched from here on, so that nothing falls between this and listing them.
-    ///
-    /// Says whether what it depends on elsewhere is still as it was before it was watched; otherwise look again.
-    pub fn record(&mut self, name: &str, resolved: Resolved, is_directory: bool) -> bool {
-        let anchors = if name == TOP || !resolved.links.is_empty() { anchors(&resolved) } else { Vec::new() };
-        let is_new =
-            self.found.get(name).is_none_or(|old| old.resolved != resolved || old.is_directory != is_directory || old.anchors != anchors);
+    pub fn record(&mut self, name: &str, resolved: Resolved, what: What) -> Recorded {
+        let anchors = if name == TOP || !resolved.links.is_empty() { self.anchors(&resolved) } else { Vec::new() };
+        let is_new = self.found.get(name).is_none_or(|old| old.resolved != resolved || old.what != what || old.anchors != anchors);
         if is_new {
             self.release(name);
         }
+        let mut unwatched = None;
         for (directory, last) in &anchors {
             self.dependents.entry(directory.clone()).or_default().entry(last.clone()).or_default().insert(name.to_owned());
-            self.watch(directory);
+            unwatched = self.watch(directory).err().or(unwatched);
         }
-        if is_directory {
+        if what == What::Directory {
             self.directories.entry(resolved.target.clone()).or_default().insert(name.to_owned());
-            self.watch(&resolved.target);
+            unwatched = self.watch(&resolved.target).err().or(unwatched);
         }
-        let holds = anchors.is_empty() || anchors == self::anchors(&resolved);
-        self.found.insert(name.to_owned(), Found { resolved, is_directory, anchors });
-        holds
+        let is_current = anchors.is_empty() || anchors == self.anchors(&resolved);
+        self.found.insert(name.to_owned(), Found { resolved, what, anchors });
+        Recorded { is_current, unwatched }
     }
 
-    fn watch(&mut self, directory: &Path) {
-        let Some(watches) = &mut self.watches else { return };
-        match watches.add(directory) {
-            Ok(()) => {}
+    /// The links and the end of a path, each as directory and last part; below the top, the directories on the way too. Of
+    /// an end that does not exist, what is missing first.
+    fn anchors(&self, resolved: &Resolved) -> Vec<(PathBuf, OsString)> {
+        let mut end = resolved.target.as_path();
+        while let Some(parent) = end.parent().filter(|parent| !parent.exists()) {
+            end = parent;
+        }
+        let top = self.found.get(TOP).map(|top| top.resolved.target.as_path());
+        let is_below = |path: &&Path| top.is_some_and(|top| path.starts_with(top) && *path != top);
+        let on_the_way = end.ancestors().skip(1).take_while(is_below);
+        let paths = resolved.links.iter().map(PathBuf::as_path).chain([end]).chain(on_the_way);
+        paths.filter_map(|path| Some((path.parent()?.to_owned(), path.file_name()?.to_owned()))).collect()
+    }
+
+    fn watch(&mut self, directory: &Path) -> io::Result<()> {
+        match self.watches.as_mut().map_or(Ok(()), |watches| watches.add(directory)) {
             // Its coming and going is seen by a watch above it.
-            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {}
-            Err(error) => tracing::error!(directory = %directory.display(), %error, "cannot watch: changes in it go unnoticed"),
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(()),
+            watched => watched,
         }
     }
 
@@ -114,7 +147,7 @@ impl Places {
     pub fn release(&mut self, name: &str) {
         let Some(old) = self.found.remove(name) else { return };
         let mut left: BTreeSet<PathBuf> = BTreeSet::new();
-        if old.is_directory {
+        if old.what == What::Directory {
             if let Some(names) = self.directories.get_mut(&old.resolved.target) {
                 names.remove(name);
             }
@@ -144,14 +177,4 @@ impl Places {
             self.watches.iter_mut().for_each(|watches| watches.remove(directory));
         }
     }
-}
-
-/// The links and the end of a path, each as directory and last part. Of an end that does not exist, what is missing first.
-fn anchors(resolved: &Resolved) -> Vec<(PathBuf, OsString)> {
-    let mut end = resolved.target.as_path();
-    while let Some(parent) = end.parent().filter(|parent| !parent.exists()) {
-        end = parent;
-    }
-    let paths = resolved.links.iter().map(PathBuf::as_path).chain([end]);
-    paths.filter_map(|path| Some((path.parent()?.to_owned(), path.file_name()?.to_owned()))).collect()
 }

@@ -12,7 +12,7 @@ use super::catalog::{Catalog, Outcome};
 use super::definitions::Definitions;
 use super::judge::{Text, judge_all};
 use super::manifest::Format;
-use super::places::{Places, TOP};
+use super::places::{self, Places, TOP};
 use super::tree::{self, Resolved};
 use super::watch::{Happened, Watches, What};
 
@@ -104,7 +104,7 @@ impl Source {
             self.explore_top(&mut seen);
         } else {
             let (parent, last) = name.rsplit_once('/').unwrap_or((TOP, name));
-            let Some(parent) = self.places.get(parent).filter(|found| found.is_directory) else { return };
+            let Some(parent) = self.places.get(parent).filter(|found| found.what == places::What::Directory) else { return };
             let parent = parent.resolved.target.clone();
             self.explore(name, &parent, Path::new(last), &mut seen);
         }
@@ -119,7 +119,7 @@ impl Source {
         self.explore(TOP, Path::new("/"), &path, seen);
         if !seen.contains(TOP) {
             if let Ok(resolved) = tree::resolve(Path::new("/"), &path) {
-                self.record(TOP, resolved, true);
+                self.record(TOP, resolved, places::What::Directory);
             }
             self.keep(TOP, "is not there; what it held last stays in force", seen);
         }
@@ -131,21 +131,20 @@ impl Source {
             Err(error) => return self.keep(name, &format!("cannot be read: {error}"), seen),
         };
         let is_manifest = name.rsplit('/').next().is_some_and(|last| Format::of(last).is_some());
+        let is_link = !resolved.links.is_empty() && name != TOP;
         match fs::metadata(&resolved.target) {
-            Ok(_) if self.is_read_elsewhere(name, &resolved) => {}
+            Ok(_) if is_link && self.is_read_elsewhere(name, &resolved) => self.explore_link(name, resolved, seen),
             Ok(metadata) if metadata.is_dir() => self.explore_directory(name, resolved, seen),
             Ok(metadata) if metadata.is_file() && is_manifest => self.explore_file(name, resolved, seen),
-            // A link that leads nowhere may lead somewhere later.
-            Err(_) if !resolved.links.is_empty() && is_manifest => self.explore_file(name, resolved, seen),
+            // What leads nowhere may lead somewhere later.
+            Err(_) if is_link && is_manifest => self.explore_file(name, resolved, seen),
+            _ if is_link => self.explore_link(name, resolved, seen),
             _ => {}
         }
     }
 
     /// A link to a place in the directory that is read in its own right, or to a directory that holds the link.
     fn is_read_elsewhere(&self, name: &str, resolved: &Resolved) -> bool {
-        if name == TOP || resolved.links.is_empty() {
-            return false;
-        }
         let target = resolved.target.as_path();
         let is_read = target.is_dir() || target.file_name().and_then(OsStr::to_str).and_then(Format::of).is_some();
         let is_below = self.places.get(TOP).is_some_and(|top| tree::visible_below(&top.resolved.target, target));
@@ -156,12 +155,17 @@ impl Source {
 
     fn explore_directory(&mut self, name: &str, resolved: Resolved, seen: &mut BTreeSet<String>) {
         let path = resolved.target.clone();
-        self.record(name, resolved, true);
         seen.insert(name.to_owned());
-        match tree::names(&path) {
-            Ok(names) => {
-                self.catalog.remove(&entry(name));
-                for child in names {
+        self.unread(name);
+        self.catalog.remove(&entry(name));
+        self.record(name, resolved, places::What::Directory);
+        match tree::list(&path) {
+            Ok(listing) => {
+                if !listing.odd.is_empty() {
+                    let message = format!("holds names that are no UTF-8, which are not read: {}", listing.odd.join(", "));
+                    self.catalog.put(&entry(name), Err(message));
+                }
+                for child in listing.names {
                     self.explore(&tree::join(name, &child), &path, Path::new(&child), seen);
                 }
             }
@@ -171,14 +175,26 @@ impl Source {
 
     fn explore_file(&mut self, name: &str, resolved: Resolved, seen: &mut BTreeSet<String>) {
         let path = resolved.target.clone();
-        self.record(name, resolved, false);
         seen.insert(name.to_owned());
+        self.catalog.remove(&entry(name));
+        self.record(name, resolved, places::What::File);
         self.read(name, &path);
     }
 
-    fn record(&mut self, name: &str, resolved: Resolved, is_directory: bool) {
-        if !self.places.record(name, resolved, is_directory) {
+    fn explore_link(&mut self, name: &str, resolved: Resolved, seen: &mut BTreeSet<String>) {
+        seen.insert(name.to_owned());
+        self.unread(name);
+        self.catalog.remove(&entry(name));
+        self.record(name, resolved, places::What::Link);
+    }
+
+    fn record(&mut self, name: &str, resolved: Resolved, what: places::What) {
+        let recorded = self.places.record(name, resolved, what);
+        if !recorded.is_current {
             self.pending.insert(name.to_owned());
+        }
+        if let Some(error) = recorded.unwatched {
+            self.catalog.put(&entry(name), Err(format!("changes go unnoticed: {error} (the limit is fs.inotify.max_user_watches)")));
         }
     }
 
@@ -190,10 +206,15 @@ impl Source {
 
     fn forget(&mut self, name: &str) {
         self.places.release(name);
+        self.unread(name);
+        self.catalog.remove(&entry(name));
+    }
+
+    /// No file of this name counts any more.
+    fn unread(&mut self, name: &str) {
         self.unjudged.remove(name);
         self.definitions.remove(name);
         self.catalog.remove(name);
-        self.catalog.remove(&entry(name));
     }
 
     /// Reads a file, unless it is being written: then it is looked at when its writer is done.
@@ -228,7 +249,10 @@ impl Source {
     }
 }
 
-/// How the catalog calls a directory that cannot be read.
+/// How the catalog calls what is wrong with a directory itself.
 fn entry(directory: &str) -> String {
     if directory == TOP { "./".to_owned() } else { format!("{directory}/") }
 }
+
+#[cfg(test)]
+mod tests;

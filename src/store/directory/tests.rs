@@ -38,7 +38,7 @@ pub(super) fn ids(loaded: &Loaded) -> Vec<String> {
 }
 
 /// What the key of a ConfigMap says.
-fn value(object: &Object) -> Option<String> {
+pub(super) fn value(object: &Object) -> Option<String> {
     match object {
         Object::ConfigMap(map) => map.ok()?.data.as_ref()?.get("key").cloned(),
         _ => None,
@@ -179,4 +179,93 @@ fn the_first_file_by_path_defines_an_object() {
     let [refusal] = loaded.refusals.as_slice() else { panic!("{:?}", loaded.refusals) };
     assert_eq!(refusal.to_string(), "b.yaml:1: ConfigMap/demo/one: already exists: a.yaml defines it, and the first file by path counts");
     assert_eq!(refusal.object, Some(ObjectId::new(Kind::ConfigMap, "demo", "one")));
+}
+
+/// A definition of GatewayClass in which a description is required and 3 characters long at most.
+const DEFINITION: &str = r#"
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: gatewayclasses.gateway.networking.k8s.io}
+spec:
+  group: gateway.networking.k8s.io
+  names: {kind: GatewayClass, plural: gatewayclasses}
+  scope: Cluster
+  versions:
+  - name: v1
+    served: true
+    storage: true
+    schema:
+      openAPIV3Schema:
+        type: object
+        properties:
+          spec:
+            type: object
+            required: [controllerName]
+            properties:
+              controllerName: {type: string}
+              description: {type: string, maxLength: 3, default: abc}
+            x-kubernetes-validations: [{rule: "self.description != 'no'", message: no is no answer}]
+"#;
+
+fn class(name: &str, spec: &str) -> String {
+    format!(
+        "apiVersion: gateway.networking.k8s.io/v1\nkind: GatewayClass\nmetadata: {{name: {name}}}\nspec: {{controllerName: a.b/c, {spec}}}\n"
+    )
+}
+
+fn texts(refusals: &[Refusal]) -> Vec<String> {
+    refusals.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn definitions_apply_in_place_of_our_checks() {
+    let directory = tempfile::tempdir().unwrap();
+    put(directory.path(), "crds/class.yaml", DEFINITION);
+    let manifests = [class("a", "description: long"), class("b", ""), class("c", "description: 'no'"), class("d", "odd: 1")];
+    put(directory.path(), "manifests/classes.yaml", manifests.join("---\n"));
+    let settings = Settings { crds: Some(directory.path().join("crds")), ..Settings::new(directory.path().join("manifests")) };
+    let loaded = Directory::open(settings.clone()).unwrap().load().unwrap();
+    assert_eq!(ids(&loaded), ["GatewayClass/b", "GatewayClass/d"]);
+    let Object::GatewayClass(class) = &loaded.objects[0] else { panic!("{:?}", loaded.objects) };
+    assert_eq!(class.ok().unwrap().spec.description.as_deref(), Some("abc"));
+    let refusals = texts(&loaded.refusals);
+    assert!(refusals[0].starts_with("classes.yaml:1: GatewayClass/a: spec.description: Invalid value: "), "{refusals:?}");
+    assert_eq!(refusals[1], "classes.yaml:11: GatewayClass/c: spec: Invalid value: no is no answer");
+    assert_eq!(refusals[2], "classes.yaml:16: GatewayClass/d: unknown field \"spec.odd\"");
+    put(directory.path(), "crds/class.yaml", DEFINITION.replace("served: true", "served: false"));
+    assert!(Directory::open(settings).unwrap().load().unwrap_err().to_string().contains("class.yaml: spec.versions: Required value"));
+}
+
+#[tokio::test]
+async fn a_definition_among_the_manifests_applies_from_when_it_comes_until_it_goes() {
+    let mut watched = Watched::new(&[("b.yaml", class("a", "description: long")), ("n.yaml", config_map("one", "1"))]).await;
+    watched.put("a.yaml", DEFINITION);
+    let (file, refusals) = watched.refusals().await;
+    assert!(file == "b.yaml" && refusals[0].message.starts_with("spec.description: "), "{refusals:?}");
+    watched.put("c.yaml", class("c", ""));
+    assert_eq!(watched.changes().await, ["GatewayClass/c none there"]);
+    watched.put("a.yaml", DEFINITION.replace("served: true", "served: false"));
+    let (file, refusals) = watched.refusals().await;
+    assert_eq!((file.as_str(), refusals[0].message.as_str()), ("a.yaml", "spec.versions: Required value: no version is served"));
+    watched.put("b.yaml", class("a", "description: other"));
+    watched.quiet().await;
+    fs::remove_file(watched.path("a.yaml")).unwrap();
+    let changes = watched.changes().await;
+    assert_eq!(changes, ["GatewayClass/a there there", "GatewayClass/c there there"], "c has lost its default");
+}
+
+#[tokio::test]
+async fn stores_hold_what_changes_say() {
+    let directory = tempfile::tempdir().unwrap();
+    put(directory.path(), "a.yaml", config_map("one", "1"));
+    let source = Directory::open(Settings::new(directory.path())).unwrap();
+    let store = source.store::<crate::api::ConfigMap>().unwrap();
+    let (sender, mut events) = mpsc::channel(1);
+    let watching = tokio::spawn(source.watch(sender));
+    assert!(matches!(events.recv().await, Some(Event::Changes(changes)) if changes.len() == 2));
+    assert_eq!(store.state().len(), 1);
+    store.wait_until_ready().await.unwrap();
+    assert!(matches!(events.recv().await, Some(Event::Synced)));
+    drop(events);
+    tokio::time::timeout(Duration::from_secs(10), watching).await.expect("it ends with its receiver").unwrap().unwrap();
 }

@@ -72,7 +72,8 @@ impl Watches {
             | WatchFlags::ONLYDIR;
         let descriptor = inotify::add_watch(&self.inotify, directory, mask)?;
         // Another directory may have taken the place of one that was watched under this path.
-        if let Some(old) = self.by_path.insert(directory.to_owned(), descriptor).filter(|old| *old != descriptor) {
+        let replaced = self.by_path.insert(directory.to_owned(), descriptor).filter(|old| *old != descriptor);
+        if let Some(old) = replaced.filter(|old| self.is_at(*old, directory)) {
             self.drop_descriptor(old);
         }
         self.by_descriptor.insert(descriptor, directory.to_owned());
@@ -81,12 +82,14 @@ impl Watches {
 
     /// Watches it no more.
     pub fn remove(&mut self, directory: &Path) {
-        // A directory that was renamed meanwhile keeps its descriptor, under its new path.
-        if let Some(descriptor) = self.by_path.remove(directory)
-            && self.by_descriptor.get(&descriptor).is_some_and(|path| path == directory)
-        {
+        if let Some(descriptor) = self.by_path.remove(directory).filter(|descriptor| self.is_at(*descriptor, directory)) {
             self.drop_descriptor(descriptor);
         }
+    }
+
+    /// A directory that was renamed keeps its descriptor, under its new path.
+    fn is_at(&self, descriptor: i32, directory: &Path) -> bool {
+        self.by_descriptor.get(&descriptor).is_some_and(|path| path == directory)
     }
 
     fn drop_descriptor(&mut self, descriptor: i32) {

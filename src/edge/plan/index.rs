@@ -1,0 +1,290 @@
+//! A snapshot by what a plan asks of it: the entries of a host by the texts that their paths are matched with.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use imbl::OrdSet;
+
+use super::hosts::{Listeners, port_of};
+use super::native::is_plain_path;
+use super::regions::classes;
+use super::target::PortId;
+use crate::model::{
+    Action, Backend, BackendId, BackendProtocol, BackendTarget, Certificate, CertificateId, HostRank, Hostname, ListenerName, Match,
+    ObjectId, PathMatch, Rank, Route, Rule,
+};
+use crate::snapshot::{Delta, Key, Resource, Snapshot};
+
+/// A snapshot with its indexes.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Index {
+    snapshot: Snapshot,
+    listeners: Listeners,
+    /// By listener and effective host.
+    hosts: BTreeMap<(ListenerName, Hostname), Entries>,
+    /// Routes that name a backend.
+    naming: BTreeMap<BackendId, BTreeSet<ObjectId>>,
+}
+
+/// The (declared host, rule, match) entries of one effective host on one listener. A [`Rank`] names its entry.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Entries {
+    /// Entries by the texts of their path conditions.
+    pub texts: BTreeMap<String, BTreeSet<Arc<Rank>>>,
+    /// Number of entries with a path that Sōzu can compare.
+    plain: usize,
+    /// Number of entries that match by regular expression.
+    pub regex: usize,
+    /// Number of entries with a path that no request has.
+    pub odd: usize,
+    /// Specificity of the declared hosts, counted.
+    pub host_ranks: BTreeMap<HostRank, usize>,
+    /// The routes.
+    pub routes: OrdSet<Key>,
+}
+
+impl Entries {
+    /// Every entry that matches by a text, lowest rank first.
+    pub fn all(&self) -> BTreeSet<&Arc<Rank>> {
+        self.texts.values().flatten().collect()
+    }
+}
+
+/// What a change touches.
+#[derive(Debug, Default)]
+pub(super) struct Touched {
+    /// Ports whose listeners changed.
+    pub ports: BTreeSet<PortId>,
+    /// Texts by listener and effective host.
+    pub texts: BTreeMap<(ListenerName, Hostname), BTreeSet<String>>,
+    /// Backends whose endpoints may have changed.
+    pub backends: BTreeSet<BackendId>,
+    /// Certificates.
+    pub certificates: BTreeSet<CertificateId>,
+}
+
+impl Index {
+    pub(super) fn snapshot(&self) -> &Snapshot {
+        &self.snapshot
+    }
+
+    pub(super) fn listeners(&self) -> &Listeners {
+        &self.listeners
+    }
+
+    /// The entries of a host on a listener.
+    pub(super) fn entries(&self, listener: &ListenerName, host: &Hostname) -> Option<&Entries> {
+        self.hosts.get(&(listener.clone(), host.clone()))
+    }
+
+    /// The effective hosts of a listener's routes.
+    pub(super) fn hosts(&self, listener: &ListenerName) -> impl Iterator<Item = &Hostname> {
+        let from = (listener.clone(), Hostname::Any);
+        self.hosts.range(from..).map(|(key, _)| key).take_while(move |(of, _)| of == listener).map(|(_, host)| host)
+    }
+
+    pub(super) fn certificate(&self, id: &CertificateId) -> Option<&Certificate> {
+        match &**self.snapshot.get(&Key::Certificate(id.clone()))? {
+            Resource::Certificate(certificate) => Some(certificate),
+            _ => None,
+        }
+    }
+
+    pub(super) fn backend(&self, id: &BackendId) -> Option<&Backend> {
+        match &**self.snapshot.get(&Key::Backend(id.clone()))? {
+            Resource::Backend(backend) => Some(backend),
+            _ => None,
+        }
+    }
+
+    /// What a backend speaks; an absent one answers 503 in any protocol.
+    pub(super) fn protocol(&self, id: &BackendId) -> BackendProtocol {
+        self.backend(id).map(|backend| backend.protocol).unwrap_or_default()
+    }
+
+    fn route(&self, id: &ObjectId) -> Option<&Route> {
+        match &**self.snapshot.get(&Key::Route(id.clone()))? {
+            Resource::Route(route) => Some(route),
+            _ => None,
+        }
+    }
+
+    /// The rule and match that a rank names.
+    pub(super) fn find(&self, rank: &Rank) -> Option<(Key, &Rule, &Match)> {
+        let (object, kind) = &rank.object.0;
+        let (namespace, name) = object.split_once('/')?;
+        let route = self.route(&ObjectId::new(*kind, namespace, name))?;
+        let rule = route.rules.get(rank.rule.0)?;
+        Some((Key::Route(route.id.clone()), rule, rule.matches.get(rank.index.0)?))
+    }
+
+    /// Follows a change.
+    pub(super) fn apply(&mut self, delta: &Delta) -> Touched {
+        let mut touched = Touched::default();
+        let keys: BTreeSet<Key> = delta.keys().collect();
+        let mut protocols = BTreeMap::new();
+        for key in &keys {
+            if let Key::Backend(id) = key {
+                protocols.insert(id, self.protocol(id));
+            }
+            if let Some(resource) = self.snapshot.get(key).cloned() {
+                self.forget(&resource, &mut touched);
+            }
+        }
+        self.snapshot.apply(delta);
+        for key in &keys {
+            if let Some(resource) = self.snapshot.get(key).cloned() {
+                self.learn(&resource, &mut touched);
+            }
+        }
+        for (id, before) in protocols {
+            if self.protocol(id) != before {
+                for route in self.naming.get(id).into_iter().flatten().filter_map(|route| self.route(route)) {
+                    each_entry(route, |host, rank| touched.note(host, rank, route));
+                }
+            }
+        }
+        touched
+    }
+
+    fn forget(&mut self, resource: &Resource, touched: &mut Touched) {
+        match resource {
+            Resource::Listener(listener) => {
+                self.listeners.remove(listener);
+                touched.ports.insert(port_of(listener));
+            }
+            Resource::Route(route) => {
+                each_entry(route, |host, rank| {
+                    touched.note(host, rank, route);
+                    if let Some(entries) = self.hosts.get_mut(host) {
+                        entries.remove(rank, route);
+                        if entries.is_empty() {
+                            self.hosts.remove(host);
+                        }
+                    }
+                });
+                for backend in named(route) {
+                    remove_from(&mut self.naming, backend, &route.id);
+                }
+            }
+            Resource::Backend(backend) => {
+                touched.backends.insert(backend.id.clone());
+            }
+            Resource::Certificate(certificate) => {
+                touched.certificates.insert(certificate.id.clone());
+            }
+        }
+    }
+
+    fn learn(&mut self, resource: &Resource, touched: &mut Touched) {
+        match resource {
+            Resource::Listener(listener) => {
+                self.listeners.insert(listener.clone());
+                touched.ports.insert(port_of(listener));
+            }
+            Resource::Route(route) => {
+                each_entry(route, |host, rank| {
+                    touched.note(host, rank, route);
+                    self.hosts.entry(host.clone()).or_default().insert(rank, route);
+                });
+                for backend in named(route) {
+                    self.naming.entry(backend.clone()).or_default().insert(route.id.clone());
+                }
+            }
+            Resource::Backend(backend) => {
+                touched.backends.insert(backend.id.clone());
+            }
+            Resource::Certificate(certificate) => {
+                touched.certificates.insert(certificate.id.clone());
+            }
+        }
+    }
+}
+
+impl Touched {
+    fn note(&mut self, host: &(ListenerName, Hostname), rank: &Arc<Rank>, route: &Route) {
+        let texts = self.texts.entry(host.clone()).or_default();
+        texts.extend(path_of(rank, route).map(classes).into_iter().flatten().map(|class| class.text));
+    }
+}
+
+impl Entries {
+    fn insert(&mut self, rank: &Arc<Rank>, route: &Route) {
+        let Some(path) = path_of(rank, route) else { return };
+        *self.counter(path) += 1;
+        *self.host_ranks.entry(rank.host).or_default() += 1;
+        self.routes.insert(Key::Route(route.id.clone()));
+        for class in classes(path) {
+            self.texts.entry(class.text).or_default().insert(rank.clone());
+        }
+    }
+
+    fn remove(&mut self, rank: &Arc<Rank>, route: &Route) {
+        let Some(path) = path_of(rank, route) else { return };
+        *self.counter(path) -= 1;
+        if let Some(count) = self.host_ranks.get_mut(&rank.host) {
+            *count -= 1;
+            if *count == 0 {
+                self.host_ranks.remove(&rank.host);
+            }
+        }
+        self.routes.remove(&Key::Route(route.id.clone()));
+        for class in classes(path) {
+            remove_from(&mut self.texts, &class.text, rank);
+        }
+    }
+
+    fn counter(&mut self, path: &PathMatch) -> &mut usize {
+        match path {
+            PathMatch::Regex(_) => &mut self.regex,
+            PathMatch::Exact(text) | PathMatch::Prefix(text) if !is_plain_path(text) => &mut self.odd,
+            PathMatch::Exact(_) | PathMatch::Prefix(_) => &mut self.plain,
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.host_ranks.is_empty()
+    }
+}
+
+fn path_of<'a>(rank: &Rank, route: &'a Route) -> Option<&'a PathMatch> {
+    Some(&route.rules.get(rank.rule.0)?.matches.get(rank.index.0)?.path)
+}
+
+/// Visits the entries of a route by listener and effective host, each once.
+fn each_entry(route: &Route, mut visit: impl FnMut(&(ListenerName, Hostname), &Arc<Rank>)) {
+    for attachment in &route.attachments {
+        let pairs: BTreeSet<&(Hostname, Hostname)> = attachment.hostnames.iter().collect();
+        for (declared, effective) in pairs {
+            let host = (attachment.listener.clone(), effective.clone());
+            for (number, rule) in route.rules.iter().enumerate() {
+                for (index, matched) in rule.matches.iter().enumerate() {
+                    visit(&host, &Arc::new(route.rank(declared, number, index, matched)));
+                }
+            }
+        }
+    }
+}
+
+/// The backends that a route's rules name.
+fn named(route: &Route) -> BTreeSet<&BackendId> {
+    let mut named = BTreeSet::new();
+    for rule in &route.rules {
+        let Action::Forward(refs) = &rule.action else { continue };
+        for reference in refs {
+            if let BackendTarget::Service(id) = &reference.target {
+                named.insert(id);
+            }
+        }
+    }
+    named
+}
+
+fn remove_from<K: Ord, V: Ord>(index: &mut BTreeMap<K, BTreeSet<V>>, key: &K, value: &V) {
+    if let Some(values) = index.get_mut(key) {
+        values.remove(value);
+        if values.is_empty() {
+            index.remove(key);
+        }
+    }
+}

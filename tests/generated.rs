@@ -1,0 +1,47 @@
+//! What is generated from the code is current. `make generate` rewrites it.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+use std::fmt::Write;
+use std::path::Path;
+
+#[test]
+fn the_page_of_settings_is_current() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/settings.md");
+    let wanted = settings();
+    if std::env::var_os("KAKEHI_BLESS").is_some() {
+        std::fs::write(&path, &wanted).unwrap();
+    }
+    assert_eq!(std::fs::read_to_string(&path).unwrap_or_default(), wanted, "run `make generate`");
+}
+
+/// Every flag of every subcommand as a page.
+fn settings() -> String {
+    let mut page = String::from("# Settings\n\nGenerated from the code by `make generate`. A flag wins over its variable.\n");
+    let command = kakehi::cli::command();
+    table(&mut page, "Every command", command.get_arguments().filter(|argument| argument.is_global_set()));
+    for subcommand in command.get_subcommands() {
+        let about = subcommand.get_about().map(ToString::to_string).unwrap_or_default();
+        table(&mut page, &format!("`kakehi {}`", subcommand.get_name()), subcommand.get_arguments());
+        let heading = format!("## `kakehi {}`\n", subcommand.get_name());
+        page = page.replace(&heading, &format!("{heading}\n{about}.\n"));
+    }
+    page
+}
+
+fn table<'a>(page: &mut String, heading: &str, arguments: impl Iterator<Item = &'a clap::Arg>) {
+    write!(page, "\n## {heading}\n\n| flag | variable | default | meaning |\n|---|---|---|---|\n").unwrap();
+    for argument in arguments.filter(|argument| argument.get_id() != "help" && argument.get_id() != "version") {
+        let value = argument.get_value_names().map(|names| names.join(" ")).unwrap_or_default();
+        let takes_value = argument.get_action().takes_values();
+        let flag = match argument.get_long() {
+            Some(long) if takes_value => format!("`--{long} {value}`"),
+            Some(long) => format!("`--{long}`"),
+            None => format!("`{value}`"),
+        };
+        let variable = argument.get_env().map(|name| format!("`{}`", name.to_string_lossy())).unwrap_or_default();
+        let defaults: Vec<_> = argument.get_default_values().iter().map(|value| format!("`{}`", value.to_string_lossy())).collect();
+        let help = argument.get_help().map(ToString::to_string).unwrap_or_default();
+        writeln!(page, "| {flag} | {variable} | {} | {help} |", if takes_value { defaults.join(" ") } else { String::new() }).unwrap();
+    }
+}
