@@ -425,7 +425,9 @@ impl Issue {
             | Self::InvalidHeaderValue { .. }
             | Self::InvalidPattern { .. }
             | Self::InvalidPath { .. } => (PartiallyInvalid, true, "UnsupportedValue"),
-            Self::BackendNotFound { .. } | Self::BackendPortNotFound { .. } | Self::BackendPortMissing { .. } => (ResolvedRefs, false, "BackendNotFound"),
+            Self::BackendNotFound { .. } | Self::BackendPortNotFound { .. } | Self::BackendPortMissing { .. } => {
+                (ResolvedRefs, false, "BackendNotFound")
+            }
             Self::InvalidBackendKind { .. } => (ResolvedRefs, false, "InvalidKind"),
             Self::UnsupportedBackendProtocol { .. } => (ResolvedRefs, false, "UnsupportedProtocol"),
             Self::ExternalName { .. } => (ResolvedRefs, false, "UnsupportedValue"),

@@ -122,7 +122,7 @@ pub enum Verdict {
     Ingress {
         /// The edge of its class.
         edge: EdgeId,
-        /// Addresses that the edge is to be reached at.
+        /// Addresses that it is to be reached at; none when nothing of it is served.
         addresses: Vec<IpAddr>,
     },
     /// An object without a status of ours.

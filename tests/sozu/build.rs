@@ -57,7 +57,14 @@ pub fn to(backend: &str) -> BackendRef {
 }
 
 pub fn rule(matched: Match, backend: &str) -> Rule {
-    Rule { name: None, host: None, fallback: false, matches: vec![matched], filters: Vec::new(), action: Action::Forward(vec![to(backend)]) }
+    Rule {
+        name: None,
+        host: None,
+        fallback: false,
+        matches: vec![matched],
+        filters: Vec::new(),
+        action: Action::Forward(vec![to(backend)]),
+    }
 }
 
 pub fn filtered(matched: Match, backend: &str, filters: Vec<Filter>) -> Rule {

@@ -10,8 +10,8 @@ use super::native::is_plain_path;
 use super::regions::classes;
 use super::target::PortId;
 use crate::model::{
-    Action, Backend, BackendId, BackendProtocol, BackendTarget, Certificate, CertificateId, HostRank, Hostname, Listener, ListenerName, Match,
-    ObjectId, PathMatch, Rank, Route, Rule,
+    Action, Backend, BackendId, BackendProtocol, BackendTarget, Certificate, CertificateId, HostRank, Hostname, Listener, ListenerName,
+    Match, ObjectId, PathMatch, Rank, Route, Rule,
 };
 use crate::snapshot::{Delta, Key, Resource, Snapshot};
 

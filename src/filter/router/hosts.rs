@@ -68,14 +68,14 @@ mod tests {
     use super::HostIndex;
     use crate::model::Hostname;
 
-    fn host(pattern: &str) -> Hostname {
+    fn parse(pattern: &str) -> Hostname {
         Hostname::try_from(pattern.to_owned()).unwrap()
     }
 
     fn index(patterns: &[&str]) -> HostIndex<String> {
         let mut index = HostIndex::default();
         for pattern in patterns {
-            index.update(&host(pattern), |value: &mut String| value.push_str(pattern), |_| true);
+            index.update(&parse(pattern), |value: &mut String| value.push_str(pattern), |_| true);
         }
         index
     }
@@ -102,7 +102,7 @@ mod tests {
         let index = index(&patterns);
         for host in ["", ".", "..", "com", ".com", "..com", "a.com", "a..com", "b.com", "a.b.com", "c.a.b.com", ".b.com", "a.b.com."] {
             let mut found = covering(&index, host);
-            let mut expected: Vec<&str> = patterns.into_iter().filter(|pattern| host(pattern).matches(host)).collect();
+            let mut expected: Vec<&str> = patterns.into_iter().filter(|pattern| parse(pattern).matches(host)).collect();
             found.sort_unstable();
             expected.sort_unstable();
             assert_eq!(found, expected, "{host:?}");
@@ -121,7 +121,7 @@ mod tests {
         let mut index = index(&["*", "*.com", "a.com"]);
         for pattern in ["*", "*.com", "a.com"] {
             assert!(!index.is_empty());
-            index.update(&host(pattern), String::clear, |value| !value.is_empty());
+            index.update(&parse(pattern), String::clear, |value| !value.is_empty());
         }
         assert!(index.is_empty());
     }

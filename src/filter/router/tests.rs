@@ -278,10 +278,10 @@ fn any_routes(listeners: Vec<Listener>) -> impl Strategy<Value = Vec<Route>> {
     let one = (rules, hostnames, 0..2_i64, prop::collection::vec(any::<bool>(), listeners.len()));
     prop::collection::vec(one, 1..6).prop_map(move |routes| {
         let mut built = Vec::new();
-        for (index, ((mut rules, own), hostnames, created, chosen)) in routes.into_iter().enumerate() {
+        for (index, ((mut rules, single), hostnames, created, chosen)) in routes.into_iter().enumerate() {
             let own: Vec<&Listener> = listeners.iter().zip(chosen).filter(|(_, chosen)| *chosen).map(|(listener, _)| listener).collect();
-            for (rule, own) in rules.iter_mut().zip(own) {
-                rule.host = own.map(|own| Hostname::try_from((*own.get(&hostnames)).to_owned()).unwrap());
+            for (rule, single) in rules.iter_mut().zip(single) {
+                rule.host = single.map(|single| Hostname::try_from((*single.get(&hostnames)).to_owned()).unwrap());
             }
             let route = Route { created, ..route(&format!("r{index}"), &own, &hostnames, rules) };
             built.extend((!route.attachments.is_empty()).then_some(route));

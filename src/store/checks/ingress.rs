@@ -95,11 +95,7 @@ static RULE: Shape = Shape::Object {
         (
             "http",
             &Shape::Object {
-                fields: &[(
-                    "paths",
-                    &Shape::List { of: &PATH, min: 1, max: usize::MAX, unique: Unique::No, rules: &[] },
-                    Absent::Refused,
-                )],
+                fields: &[("paths", &Shape::List { of: &PATH, min: 1, max: usize::MAX, unique: Unique::No, rules: &[] }, Absent::Refused)],
                 rules: &[],
             },
             Absent::Fine,
@@ -196,7 +192,8 @@ mod tests {
     fn a_backend_is_a_service_port_or_a_resource() {
         let check = |backend: Value| check(json!({"defaultBackend": backend})).len();
         let service = |port: Value| json!({"service": {"name": "shop", "port": port}});
-        for good in [service(json!({"number": 80})), service(json!({"name": "http"})), json!({"resource": {"kind": "Bucket", "name": "b"}})] {
+        for good in [service(json!({"number": 80})), service(json!({"name": "http"})), json!({"resource": {"kind": "Bucket", "name": "b"}})]
+        {
             assert_eq!(check(good.clone()), 0, "{good}");
         }
         for bad in [

@@ -92,9 +92,7 @@ pub(super) fn read(object: &Object, settings: &Settings) -> Fact {
         }
         Object::Secret(secret) => body(secret, |secret| Body::Secret(Arc::new(SecretFacts::read(secret)))),
         Object::ConfigMap(_) => Body::Unused,
-        Object::IngressClass(class) => {
-            body(class, |body| Body::IngressClass(Arc::new(IngressClassFacts::read(&class.metadata, body))))
-        }
+        Object::IngressClass(class) => body(class, |body| Body::IngressClass(Arc::new(IngressClassFacts::read(&class.metadata, body)))),
         Object::Ingress(ingress) => body(ingress, |body| Body::Ingress(Arc::new(IngressFacts::read(&ingress.metadata, body)))),
     };
     let created = object.metadata().creation_timestamp.as_ref().map(|time| time.0.as_second()).unwrap_or_default();

@@ -15,11 +15,7 @@ pub(super) type Offers = BTreeMap<CertificateId, Offer>;
 
 /// What an Ingress offers: its Secrets, for those of its own hosts that they are meant for. Never for other names in the
 /// certificate: these may be somebody else's hosts.
-pub(super) fn offers(
-    reader: &mut Reader<'_>,
-    (id, facts): (&ObjectId, &IngressFacts),
-    owned: &Owned<'_>,
-) -> (Offers, Vec<(Scope, Issue)>) {
+pub(super) fn offers(reader: &mut Reader<'_>, (id, facts): (&ObjectId, &IngressFacts), owned: &Owned<'_>) -> (Offers, Vec<(Scope, Issue)>) {
     let mut offers = Offers::new();
     let mut issues = Vec::new();
     for entry in &facts.tls {
@@ -35,7 +31,8 @@ pub(super) fn offers(
             Err(problem) => issues.push((at(".secretName"), Issue::InvalidCertificateRef { certificate, problem: *problem })),
             Ok(usable) => {
                 issues.extend(remarks(usable, &certificate, &hosts).into_iter().map(|issue| (at(".secretName"), issue)));
-                let offer = offers.entry(certificate).or_insert_with(|| Offer { resource: usable.resource.clone(), names: BTreeSet::new() });
+                let offer =
+                    offers.entry(certificate).or_insert_with(|| Offer { resource: usable.resource.clone(), names: BTreeSet::new() });
                 offer.names.extend(hosts.iter().map(server_name));
             }
         }

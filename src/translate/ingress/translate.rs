@@ -26,9 +26,8 @@ pub(super) struct Owned<'a> {
 
 impl<'a> Owned<'a> {
     fn of(reader: &mut Reader<'_>, edge: &'a EdgeId, namespace: &'a str, facts: &IngressFacts) -> Self {
-        let stranger = |reader: &mut Reader<'_>, host: &Hostname| {
-            reader.host_owner(edge, host).filter(|owner| owner.namespace != namespace)
-        };
+        let stranger =
+            |reader: &mut Reader<'_>, host: &Hostname| reader.host_owner(edge, host).filter(|owner| owner.namespace != namespace);
         let declared: BTreeSet<_> = facts.hosts().cloned().collect();
         let hosts = declared.into_iter().map(|host| (host.clone(), stranger(reader, &host))).collect();
         Self { edge, namespace, hosts }
@@ -56,7 +55,6 @@ pub(crate) fn translate(reader: &mut Reader<'_>, id: &ObjectId) -> Option<RouteO
     let Body::Ingress(facts) = body else { return None };
     let edge = class::edge_of(reader, &facts)?;
     let points = reader.listeners(&edge)?;
-    let addresses = reader.addresses(&edge);
     let owned = Owned::of(reader, &edge, &id.namespace, &facts);
     let mut issues: Vec<_> = findings.into_iter().map(|finding| (finding.scope, finding.issue)).collect();
     issues.extend(facts.issues.iter().cloned());
@@ -79,6 +77,7 @@ pub(crate) fn translate(reader: &mut Reader<'_>, id: &ObjectId) -> Option<RouteO
     let mut findings: Vec<_> = issues.into_iter().map(|(scope, issue)| Finding { object: id.clone(), scope, issue }).collect();
     findings.sort();
     findings.dedup();
+    let addresses = if served { reader.addresses(&edge) } else { Vec::new() };
     let verdict = Verdict::Ingress { edge: edge.clone(), addresses };
     let report = Arc::new(ObjectReport { id: id.clone(), generation: meta.generation, findings, verdict });
     Some(RouteOutcome { report, shares: Arc::new(BTreeMap::from([(edge, share)])) })
@@ -100,11 +99,7 @@ struct Rules<'r, 'g, 'a> {
 }
 
 impl<'r, 'g, 'a> Rules<'r, 'g, 'a> {
-    fn of(
-        reader: &'r mut Reader<'g>,
-        (id, facts): (&'a ObjectId, &IngressFacts),
-        owned: &Owned<'_>,
-    ) -> (Vec<Rule>, Vec<(Scope, Issue)>) {
+    fn of(reader: &'r mut Reader<'g>, (id, facts): (&'a ObjectId, &IngressFacts), owned: &Owned<'_>) -> (Vec<Rule>, Vec<(Scope, Issue)>) {
         let mut all = Self { reader, namespace: &id.namespace, rules: Vec::new(), issues: Vec::new() };
         for rule in &facts.rules {
             match owned.issue(&rule.host) {
