@@ -21,6 +21,7 @@ use super::plan::{Options, Planner};
 use super::sozu::{self, Maker, Sozu, SpawnSettings, Wire};
 use crate::snapshot::publish::Publisher;
 use crate::snapshot::wire::{Ack, Refusal, Stamp};
+use crate::snapshot::{Delta, Key, Resource};
 use crate::stop::told_to_end;
 use source::{Source, State};
 
@@ -71,7 +72,7 @@ const LOOK: Duration = Duration::from_secs(1);
 /// Under unceasing changes Sōzu is asked this often what it holds.
 const AUDIT: Duration = Duration::from_secs(30);
 /// How often a port that somebody else holds is tried again.
-const RETRY: Duration = Duration::from_secs(3);
+const RETRY: Duration = Duration::from_secs(1);
 /// First and longest wait after a failed apply.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
 /// Requests in flight may take this long once the edge is told to end.
@@ -188,7 +189,7 @@ impl Edge {
         let news = self.applied.is_none() || stamp != self.stamp;
         let mut filter_stamp = self.publisher.current().0;
         if !delta.is_empty() {
-            filter_stamp = self.publisher.publish(&delta);
+            filter_stamp = self.publisher.publish(&without_certificates(&delta));
             let mut acks = self.publisher.acks();
             let taken = timeout(FILTER_FIRST, acks.wait_for(|ack| ack.as_ref().is_some_and(|ack| ack.stamp >= filter_stamp))).await;
             if taken.is_err() {
@@ -257,6 +258,13 @@ async fn serve(publisher: Publisher, listener: UnixListener) {
     if let Err(error) = publisher.serve(listener).await {
         tracing::error!(%error, "the filter proxy's snapshot socket is gone");
     }
+}
+
+/// What the filter needs to know: private keys are none of its business while Sōzu ends TLS.
+fn without_certificates(delta: &Delta) -> Delta {
+    let set = delta.set.iter().filter(|resource| !matches!(***resource, Resource::Certificate(_))).cloned().collect();
+    let remove = delta.remove.iter().filter(|key| !matches!(key, Key::Certificate(_))).cloned().collect();
+    Delta { set, remove }
 }
 
 /// A listening unix socket in place of whatever was left there.

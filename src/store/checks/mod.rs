@@ -70,3 +70,6 @@ impl Checks {
         (self.transition)(old, new)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,6 +3,8 @@
 //! A plain value: no I/O, no clock. The outcome depends on the files' contents only, except that a broken file keeps what
 //! it said last and that generations count changes.
 
+mod refusals;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -14,7 +16,7 @@ use super::admit::{Accepted, Admission, hash, implied_namespace};
 use super::ages::Ages;
 use crate::api::Object;
 use crate::model::{Kind, ObjectId};
-use crate::store::{Refusal, Severity};
+use crate::store::Refusal;
 
 /// One document of a file, judged.
 #[derive(Clone, Debug)]
@@ -61,7 +63,19 @@ struct Published {
     generation: i64,
     /// The time of creation that its file's place stands for.
     age: Option<i64>,
-    object: Object,
+}
+
+impl Published {
+    fn object(&self) -> Object {
+        let version = hash(&serde_json::json!([self.accepted.content.to_hex().as_str(), self.generation, self.age]));
+        self.accepted.object.clone().with_metadata(|metadata| {
+            metadata.generation = Some(self.generation);
+            metadata.resource_version = version.to_hex().get(..16).map(str::to_owned);
+            if let Some(created) = self.age.and_then(|age| Timestamp::from_second(age).ok()) {
+                metadata.creation_timestamp = Some(Time(created));
+            }
+        })
+    }
 }
 
 /// What a settled change amounts to.
@@ -102,7 +116,7 @@ impl Catalog {
     /// The stored object, where this file is the one that defines it: what a write through the file would replace.
     pub fn stored(&self, file: &str, id: &ObjectId) -> Option<serde_json::Value> {
         let (defining, _) = self.claims.get(id)?.first()?;
-        self.published.get(id).filter(|_| defining == file)?.object.to_value().ok()
+        self.published.get(id).filter(|_| defining == file)?.object().to_value().ok()
     }
 
     /// Whether the file could not be read last time.
@@ -244,7 +258,7 @@ impl Catalog {
             if self.claims.get(id).is_some_and(BTreeSet::is_empty) {
                 self.claims.remove(id);
             }
-            return self.published.remove(id).map(|published| watcher::Event::Delete(published.object));
+            return self.published.remove(id).map(|published| watcher::Event::Delete(published.object()));
         };
         let before = self.published.get(id);
         if before.is_some_and(|published| published.accepted.content == accepted.content && published.age == age) {
@@ -255,72 +269,15 @@ impl Catalog {
             Some(published) => published.generation + 1,
             None => 1,
         };
-        let version = hash(&serde_json::json!([accepted.content.to_hex().as_str(), generation, age]));
-        let object = accepted.object.clone().with_metadata(|metadata| {
-            metadata.generation = Some(generation);
-            metadata.resource_version = version.to_hex().get(..16).map(str::to_owned);
-            if let Some(created) = age.and_then(|age| Timestamp::from_second(age).ok()) {
-                metadata.creation_timestamp = Some(Time(created));
-            }
-        });
-        self.published.insert(id.clone(), Published { accepted, generation, age, object: object.clone() });
+        let published = Published { accepted, generation, age };
+        let object = published.object();
+        self.published.insert(id.clone(), published);
         Some(watcher::Event::Apply(object))
-    }
-
-    fn refusals_of(&self, path: &str) -> Vec<Refusal> {
-        let Some(file) = self.files.get(path) else { return Vec::new() };
-        let refusal = |line, object, severity, message| Refusal { file: path.to_owned(), line, object, severity, message };
-        let mut refusals = Vec::new();
-        let documents = match &file.reading {
-            Some(Ok(documents)) => documents.as_slice(),
-            Some(Err(message)) => {
-                refusals.push(refusal(0, None, Severity::Error, message.clone()));
-                &[]
-            }
-            None => &[],
-        };
-        for document in documents {
-            match &document.manifests {
-                Err(message) => refusals.push(refusal(document.line, None, Severity::Error, message.clone())),
-                Ok(manifests) => {
-                    for (severity, object, message) in manifests.iter().flat_map(|manifest| self.said_about(path, &manifest.admission)) {
-                        refusals.push(refusal(document.line, object, severity, message));
-                    }
-                }
-            }
-        }
-        for (index, claim) in &file.claims {
-            let id = &claim.accepted.id;
-            let first = self.claims.get(id).and_then(|places| places.first());
-            if let Some((elsewhere, _)) = first.filter(|(first, at)| (first.as_str(), at) != (path, index)) {
-                let message = format!("already exists: {elsewhere} defines it, and the first file by path counts");
-                refusals.push(refusal(claim.line, Some(id.clone()), Severity::Error, message));
-            }
-        }
-        refusals.sort();
-        refusals.dedup();
-        refusals
-    }
-
-    fn said_about(&self, path: &str, manifest: &Admission) -> Vec<(Severity, Option<ObjectId>, String)> {
-        match manifest {
-            Admission::Accepted(accepted) => {
-                let id = &accepted.id;
-                accepted.warnings.iter().map(|message| (Severity::Warning, Some(id.clone()), message.clone())).collect()
-            }
-            Admission::Refused { id, messages } => messages.iter().map(|message| (Severity::Error, id.clone(), message.clone())).collect(),
-            Admission::Definition => Vec::new(),
-            Admission::Unknown(kind) => {
-                let first = self.unknown.get(kind).and_then(|files| files.first());
-                let message = format!("{kind} is no kind that Kakehi reads; objects of it are left alone");
-                if first.is_some_and(|first| first == path) { vec![(Severity::Info, None, message)] } else { Vec::new() }
-            }
-        }
     }
 
     /// All objects, ordered.
     pub fn objects(&self) -> Vec<Object> {
-        let ordered: BTreeMap<_, _> = self.published.iter().map(|(id, published)| (id, published.object.clone())).collect();
+        let ordered: BTreeMap<_, _> = self.published.iter().map(|(id, published)| (id, published.object())).collect();
         ordered.into_values().collect()
     }
 
