@@ -185,6 +185,15 @@ impl Default for Pumps {
     }
 }
 
+impl IntoIterator for Pumps {
+    type Item = (Kind, Box<dyn AnyPump>);
+    type IntoIter = std::collections::hash_map::IntoIter<Kind, Box<dyn AnyPump>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}
+
 impl Pumps {
     /// [`Pump::apply`] for the kind of the object. `Init` and `InitDone` go to every pump.
     pub fn apply(&mut self, event: watcher::Event<Object>) -> Vec<Change> {
