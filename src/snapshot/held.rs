@@ -48,9 +48,9 @@ impl Held {
 
     /// The server's hash of it.
     pub fn hash(&self) -> Hash {
-        self.elsewhere.iter().fold(self.snapshot.hash(), |sum, (key, theirs)| {
-            sum.plus(*theirs).minus(self.snapshot.hash_of(key).unwrap_or_default())
-        })
+        self.elsewhere
+            .iter()
+            .fold(self.snapshot.hash(), |sum, (key, theirs)| sum.plus(*theirs).minus(self.snapshot.hash_of(key).unwrap_or_default()))
     }
 
     /// The state after an update.
