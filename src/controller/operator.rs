@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
+use imbl::OrdSet;
 use kube::Client;
 use tokio::sync::{Mutex, mpsc, watch};
 use tokio::time::{sleep, timeout};
@@ -14,9 +15,12 @@ use super::acks::Acks;
 use super::dispatch::Controllers;
 use super::pipeline::{Outputs, Pipeline};
 use super::reconcile::Context;
+use super::view::{OperatorView, WorldView};
 use super::world::World;
 use super::writer::Writer;
+use crate::edge::plan;
 use crate::leader::{self, Candidate, Leadership, Lost};
+use crate::model::ObjectId;
 use crate::observe::metrics::Metrics;
 use crate::store::cluster::{Cluster, States};
 use crate::store::kinds;
@@ -45,13 +49,22 @@ pub struct Operator {
     metrics: Metrics,
     world: watch::Sender<World>,
     epoch: watch::Sender<u64>,
+    queued: watch::Sender<OrdSet<ObjectId>>,
 }
 
 impl Operator {
     /// An operator of the cluster that a client leads to.
     pub fn new(client: Client, settings: Settings, metrics: Metrics) -> Self {
         let cluster = Cluster::new(client.clone());
-        Self { client, cluster, settings, metrics, world: watch::Sender::default(), epoch: watch::Sender::new(0) }
+        Self {
+            client,
+            cluster,
+            settings,
+            metrics,
+            world: watch::Sender::default(),
+            epoch: watch::Sender::new(0),
+            queued: watch::Sender::default(),
+        }
     }
 
     /// What is known, now and later.
@@ -64,6 +77,13 @@ impl Operator {
         self.cluster.states()
     }
 
+    /// What people see of it.
+    pub fn view(&self) -> OperatorView {
+        let (world, metrics) = (self.world.subscribe(), self.metrics.clone());
+        let world = WorldView { world, metrics, options: plan::Options { force_hop: false }, awaits_edges: false };
+        OperatorView { world, states: self.cluster.states(), queued: self.queued.subscribe() }
+    }
+
     /// The epoch in which this process serves snapshots and writes; 0 before.
     pub fn epoch(&self) -> watch::Receiver<u64> {
         self.epoch.subscribe()
@@ -74,7 +94,7 @@ impl Operator {
     /// # Errors
     /// When the Lease is lost: the process is to end.
     pub async fn run(self, host: impl EdgeHost, stop: impl Future<Output = ()>) -> Result<(), Lost> {
-        let Self { client, cluster, settings, metrics, world, epoch } = self;
+        let Self { client, cluster, settings, metrics, world, epoch, queued } = self;
         let names = (settings.translation.controller_name.clone(), settings.leader.identity.clone());
         let (candidate, leadership) = Candidate::new(client.clone(), settings.leader);
         let acks = watch::Sender::<Acks>::default();
@@ -84,7 +104,7 @@ impl Operator {
             controller_name: names.0.clone(),
             writer: Writer::new(client, leadership.clone(), cluster.states(), names),
             metrics: metrics.clone(),
-            queued: watch::Sender::default(),
+            queued,
             memories: Mutex::new(HashMap::new()),
         });
         let stopping = watch::Sender::new(false);

@@ -86,7 +86,7 @@ pub async fn run(settings: StandaloneSettings, log: LogSettings, stop: impl Futu
     let (wakes, woken) = mpsc::unbounded_channel();
     let writer = Statuses::new(world.subscribe(), settings.directory.controller_name.clone(), statuses, metrics.clone());
     let writing = tokio::spawn(writer.run(woken));
-    let view = WorldView { world: world.subscribe(), metrics: metrics.clone(), options: plan::Options { force_hop } };
+    let view = WorldView { world: world.subscribe(), metrics: metrics.clone(), options: plan::Options { force_hop }, awaits_edges: true };
     let serving = tokio::spawn(admin::serve(listener, Arc::new(view), metrics.clone()));
     let (_only, epoch) = watch::channel(EPOCH);
     let outputs = Outputs { world, wakes, metrics: metrics.clone() };
