@@ -117,6 +117,10 @@ pub static QUALIFIED_NAME: Form = Form {
     message: "must be a name of at most 63 letters, digits, '-', '_' and '.', starting and ending with a letter or digit, optionally after a DNS name and '/'",
 };
 
+/// The key of an annotation: the same, and case does not matter in the DNS name either.
+pub static ANNOTATION_KEY: Form =
+    Form { holds: |text| (QUALIFIED_NAME.holds)(&text.to_ascii_lowercase()), message: QUALIFIED_NAME.message };
+
 /// The value of a label.
 pub static LABEL_VALUE: Form = Form {
     holds: |text| text.is_empty() || is_qualified_part(text),

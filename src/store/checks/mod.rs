@@ -46,12 +46,12 @@ pub struct Checks {
 impl Checks {
     /// A custom resource without rules of its own beside the shape.
     const fn of(shape: &'static Shape) -> Self {
-        Self { name: &forms::SUBDOMAIN, prepare: |_| {}, shape, null: Null::Refused, transition: |_, _| None }
+        Self { name: &forms::SUBDOMAIN, prepare: |_| {}, shape, null: Null::Pruned, transition: |_, _| None }
     }
 
     /// A built-in kind without rules of its own beside the shape.
     const fn built_in(shape: &'static Shape) -> Self {
-        Self { null: Null::Absent, ..Self::of(shape) }
+        Self { null: Null::Empty, ..Self::of(shape) }
     }
 
     /// Checks metadata. The messages are those of an API server: `path: reason`.
