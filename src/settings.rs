@@ -29,6 +29,20 @@ impl LogSettings {
     }
 }
 
+/// What concerns Ingress.
+#[derive(Args, Clone, Debug)]
+pub struct IngressSettings {
+    /// Controller that an IngressClass must name to be ours
+    #[arg(long, env = "KAKEHI_INGRESS_CONTROLLER_NAME", default_value = "kakehi.dev/ingress-controller", value_name = "NAME")]
+    pub ingress_controller_name: String,
+    /// Port for HTTP of the edge of an IngressClass
+    #[arg(long, env = "KAKEHI_INGRESS_HTTP_PORT", default_value_t = 80, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    pub ingress_http_port: u16,
+    /// Port for HTTPS of the edge of an IngressClass
+    #[arg(long, env = "KAKEHI_INGRESS_HTTPS_PORT", default_value_t = 443, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    pub ingress_https_port: u16,
+}
+
 /// Where objects come from when there is no cluster.
 #[derive(Args, Clone, Debug)]
 pub struct DirectorySettings {
@@ -38,7 +52,10 @@ pub struct DirectorySettings {
     /// Controller name that a GatewayClass must have to be ours
     #[arg(long, env = "KAKEHI_CONTROLLER_NAME", default_value = "kakehi.dev/gateway-controller", value_name = "NAME")]
     pub controller_name: String,
-    /// Address of edges whose Gateway asks for none
+    /// Ingress
+    #[command(flatten)]
+    pub ingress: IngressSettings,
+    /// Address of edges of IngressClasses, and of Gateways that ask for none
     #[arg(long, env = "KAKEHI_ADDRESS", default_value = "127.0.0.1", value_name = "IP")]
     pub address: IpAddr,
     /// Serve every route through the filter proxy, none by Sōzu alone
@@ -67,6 +84,29 @@ pub struct StandaloneSettings {
     /// Private directory for sockets and state; default: a new one, removed at the end
     #[arg(long, env = "KAKEHI_RUNTIME_DIR", value_name = "DIR")]
     pub runtime_dir: Option<PathBuf>,
+}
+
+/// `kakehi controller`.
+#[derive(Args, Clone, Debug)]
+pub struct ControllerSettings {
+    /// Controller name that a GatewayClass must have to be ours
+    #[arg(long, env = "KAKEHI_CONTROLLER_NAME", default_value = "kakehi.dev/gateway-controller", value_name = "NAME")]
+    pub controller_name: String,
+    /// Namespace that this process runs in, where its Lease is
+    #[arg(long, env = "KAKEHI_NAMESPACE", default_value = "kakehi-system", value_name = "NAME")]
+    pub namespace: String,
+    /// Name of the Lease by which one of several replicas leads
+    #[arg(long, env = "KAKEHI_LEASE", default_value = "kakehi-controller", value_name = "NAME")]
+    pub lease: String,
+    /// Name of this replica, part of the Lease holder's name; default: the host's
+    #[arg(long, env = "KAKEHI_REPLICA", value_name = "NAME")]
+    pub replica: Option<String>,
+    /// Address in the status of Gateways that ask for none
+    #[arg(long, env = "KAKEHI_ADDRESS", value_name = "IP")]
+    pub address: Option<IpAddr>,
+    /// Address of the admin port: /healthz /readyz /metrics /debug/report /debug/snapshot /debug/plan
+    #[arg(long, env = "KAKEHI_ADMIN", default_value = "127.0.0.1:9901", value_name = "IP:PORT")]
+    pub admin: SocketAddr,
 }
 
 /// `kakehi translate`.

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use kube::api::ObjectMeta;
 
-use super::{ConfigMap, EndpointSlice, Gateway, GatewayClass, HttpRoute, Malformed, Namespace, Obj, ReferenceGrant, Secret, Service};
+use super::{
+    ConfigMap, EndpointSlice, Gateway, GatewayClass, HttpRoute, Ingress, IngressClass, Malformed, Namespace, Obj, ReferenceGrant, Secret,
+    Service,
+};
 use crate::model::{Kind, ObjectId};
 
 /// A Kubernetes type with a row in the table of kinds.
@@ -36,6 +39,20 @@ macro_rules! kinds {
                 Ok(match kind {
                     $(Kind::$kind => Self::$kind(Arc::new(Obj::from_value(value)?)),)+
                 })
+            }
+
+            /// Decodes an object whose metadata are known.
+            pub fn from_parts(kind: Kind, metadata: ObjectMeta, fields: serde_json::Map<String, serde_json::Value>) -> Self {
+                match kind {
+                    $(Kind::$kind => Self::$kind(Arc::new(Obj::from_parts(metadata, fields))),)+
+                }
+            }
+
+            /// The status as it is written.
+            pub fn status(&self) -> Option<&serde_json::Value> {
+                match self {
+                    $(Self::$kind(object) => object.status.as_ref(),)+
+                }
             }
 
             /// The kind.
@@ -71,9 +88,13 @@ macro_rules! kinds {
                 let (mut value, metadata) = match self {
                     $(Self::$kind(object) => (object.ok().map(serde_json::to_value).transpose()?, &object.metadata),)+
                 };
+                let status = self.status();
                 let fields = value.get_or_insert_with(|| serde_json::json!({"kind": self.kind().name()}));
                 if let Some(fields) = fields.as_object_mut() {
                     fields.insert("metadata".into(), serde_json::to_value(metadata)?);
+                    if let Some(status) = status {
+                        fields.insert("status".into(), status.clone());
+                    }
                 }
                 Ok(value.unwrap_or_default())
             }
@@ -122,6 +143,8 @@ kinds! {
     EndpointSlice => EndpointSlice,
     Secret => Secret,
     ConfigMap => ConfigMap,
+    IngressClass => IngressClass,
+    Ingress => Ingress,
 }
 
 impl Object {

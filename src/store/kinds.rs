@@ -1,8 +1,9 @@
 //! The table of kinds: one row per [`Kind`]. A new kind is a row.
 
 use super::checks::{self, Checks};
-use super::pump::{AnyPump, Pump};
+use super::pump::{AnyPump, Pump, Pumped};
 use crate::api::{ConfigMap, EndpointSlice, Gateway, GatewayClass, HttpRoute, Namespace, ReferenceGrant, Secret, Service};
+use crate::api::{Ingress, IngressClass};
 use crate::model::Kind;
 
 /// Whether objects live in namespaces.
@@ -30,6 +31,8 @@ pub enum Finalizer {
     Owned,
     /// While it is attached to an edge of ours.
     Attached,
+    /// While a Gateway uses it, under the name that Gateway API has for that. It stays in effect until it is gone.
+    InUse,
     /// Never: it is only read.
     Never,
 }
@@ -60,9 +63,20 @@ pub struct Row {
     pub pump: fn() -> Box<dyn AnyPump>,
 }
 
+/// Somebody who does something for every kind, by its type.
+pub trait Visitor {
+    /// One kind.
+    fn visit<K: Pumped>(&mut self, row: &'static Row);
+}
+
 macro_rules! table {
     ($($kind:ident ($type:ty) { $($field:ident: $value:expr),* $(,)? })*) => {
         const KINDS: &[Kind] = &[$(Kind::$kind),*];
+
+        /// Shows every kind's type to a visitor.
+        pub fn visit(visitor: &mut impl Visitor) {
+            $(visitor.visit::<$type>(row(Kind::$kind));)*
+        }
 
         /// The row of `kind`.
         pub fn row(kind: Kind) -> &'static Row {
@@ -77,11 +91,12 @@ macro_rules! table {
 }
 
 const GATEWAY_API: &str = "gateway.networking.k8s.io";
+const NETWORKING: &str = "networking.k8s.io";
 
 table! {
     GatewayClass(GatewayClass) {
         group: GATEWAY_API, versions: &["v1", "v1beta1"], plural: "gatewayclasses", scope: Scope::Cluster,
-        origin: Origin::Crd, finalizer: Finalizer::Attached, status: true, aged: false, checks: &checks::GATEWAY_CLASS,
+        origin: Origin::Crd, finalizer: Finalizer::InUse, status: true, aged: false, checks: &checks::GATEWAY_CLASS,
     }
     Gateway(Gateway) {
         group: GATEWAY_API, versions: &["v1", "v1beta1"], plural: "gateways", scope: Scope::Namespaced,
@@ -114,6 +129,14 @@ table! {
     ConfigMap(ConfigMap) {
         group: "", versions: &["v1"], plural: "configmaps", scope: Scope::Namespaced,
         origin: Origin::BuiltIn, finalizer: Finalizer::Never, status: false, aged: false, checks: &checks::CONFIG_MAP,
+    }
+    IngressClass(IngressClass) {
+        group: NETWORKING, versions: &["v1"], plural: "ingressclasses", scope: Scope::Cluster,
+        origin: Origin::BuiltIn, finalizer: Finalizer::Never, status: false, aged: true, checks: &checks::INGRESS_CLASS,
+    }
+    Ingress(Ingress) {
+        group: NETWORKING, versions: &["v1"], plural: "ingresses", scope: Scope::Namespaced,
+        origin: Origin::BuiltIn, finalizer: Finalizer::Attached, status: true, aged: true, checks: &checks::INGRESS,
     }
 }
 
