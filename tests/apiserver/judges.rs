@@ -158,13 +158,15 @@ fn is_empty(value: &Value) -> bool {
     *value == json!(null) || *value == json!("") || *value == json!(0) || *value == json!([]) || *value == json!({})
 }
 
+/// Fields that are free maps.
+const MAPS: &[&str] = &["data", "binaryData", "selector"];
+
 /// Removes empty fields, which a server leaves out of built-in kinds. The entries of free maps stay.
 fn prune(value: &mut Value) {
     match value {
         Value::Object(fields) => {
-            fields.values_mut().for_each(prune);
-            let is_map = fields.values().all(Value::is_string);
-            fields.retain(|_, value| !is_empty(value) || is_map && value.is_string());
+            fields.iter_mut().filter(|(field, _)| !MAPS.contains(&field.as_str())).for_each(|(_, value)| prune(value));
+            fields.retain(|_, value| !is_empty(value));
         }
         Value::Array(items) => items.iter_mut().for_each(prune),
         _ => {}
