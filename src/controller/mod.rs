@@ -4,6 +4,9 @@
 //! else; [`acks`] is what the edges said; [`view`] is what people see.
 
 pub mod acks;
+pub mod auth;
+pub mod ca;
+pub mod endpoint;
 pub mod pipeline;
 pub mod view;
 pub mod world;
