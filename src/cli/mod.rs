@@ -1,5 +1,6 @@
 //! Subcommands: one thin file each.
 
+mod controller;
 mod edge;
 mod filter;
 mod standalone;
@@ -10,7 +11,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::observe::log;
-use crate::settings::{LogSettings, StandaloneSettings, TranslateSettings};
+use crate::settings::{ControllerSettings, LogSettings, StandaloneSettings, TranslateSettings};
 
 /// Gateway API on the Sōzu reverse proxy.
 #[derive(Parser)]
@@ -26,6 +27,8 @@ struct Cli {
 enum Command {
     /// Serve a directory of manifests through Sōzu on this machine, without a cluster
     Standalone(StandaloneSettings),
+    /// Serve a cluster: watch its objects, feed its edges, write statuses
+    Controller(ControllerSettings),
     /// Print what a directory of manifests means: snapshot, plan with reasons, statuses. Exit 1 when an object is refused
     Translate(TranslateSettings),
     /// Supervise one edge's Sōzu and filter proxy (started by standalone, or in an edge pod)
@@ -48,6 +51,7 @@ pub fn run() -> ExitCode {
     }
     let done = match cli.command {
         Command::Standalone(settings) => standalone::run(settings, cli.log),
+        Command::Controller(settings) => controller::run(settings),
         Command::Translate(settings) => translate::run(&settings),
         Command::Edge(settings) => edge::run(settings, &cli.log),
         Command::Filter(settings) => filter::run(settings),
