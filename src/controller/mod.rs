@@ -5,12 +5,16 @@
 //! controller per kind ([`dispatch`]) with one [`reconcile`], which writes through one [`writer`].
 
 pub mod acks;
+pub mod auth;
+pub mod ca;
 pub mod dispatch;
+pub mod endpoint;
 pub mod finalizer;
 pub mod fleet;
 pub mod operator;
 pub mod pace;
 pub mod pipeline;
+pub mod port;
 pub mod reconcile;
 pub mod view;
 pub mod world;
