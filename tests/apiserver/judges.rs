@@ -139,11 +139,7 @@ fn remove(value: &mut Value, sent: Option<&Value>, path: &[&str]) {
         (Value::Array(items), ["*", rest @ ..]) => {
             items.iter_mut().enumerate().for_each(|(index, item)| remove(item, sent.and_then(|sent| sent.get(index)), rest));
         }
-        (Value::Object(fields), [last]) => {
-            if sent.and_then(|sent| sent.get(last)).is_none_or(is_empty) {
-                fields.remove(*last);
-            }
-        }
+        (Value::Object(fields), [last]) if sent.and_then(|sent| sent.get(last)).is_none_or(is_empty) => drop(fields.remove(*last)),
         (Value::Object(fields), [first, rest @ ..]) => {
             if let Some(value) = fields.get_mut(*first) {
                 remove(value, sent.and_then(|sent| sent.get(first)), rest);
