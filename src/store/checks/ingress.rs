@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::Checks;
-use super::forms::{ANY, Form, GROUP, HOSTNAME, PATH_SEGMENT, PORT_NAME, SERVICE_NAME, SUBDOMAIN, ip};
+use super::forms::{ANY, Form, HOSTNAME, PATH_SEGMENT, PORT_NAME, SERVICE_NAME, SUBDOMAIN, ip};
 use super::shape::{Absent, Shape, Unique, Violation};
 use super::shared::{items, text};
 
@@ -73,7 +73,7 @@ static SERVICE: Shape = Shape::Object {
 };
 static RESOURCE: Shape = Shape::Object {
     fields: &[
-        ("apiGroup", &Shape::Text { min: 0, max: 253, form: &GROUP }, Absent::Fine),
+        ("apiGroup", &Shape::Text { min: 1, max: 253, form: &SUBDOMAIN }, Absent::Fine),
         ("kind", &Shape::Text { min: 1, max: 253, form: &PATH_SEGMENT }, Absent::Refused),
         ("name", &Shape::Text { min: 1, max: 253, form: &PATH_SEGMENT }, Absent::Refused),
     ],

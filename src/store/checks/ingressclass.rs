@@ -3,31 +3,28 @@
 use serde_json::Value;
 
 use super::Checks;
-use super::forms::{DOMAIN_PREFIXED, GROUP, PATH_SEGMENT, SUBDOMAIN};
+use super::forms::{DOMAIN_PREFIXED, LABEL, PATH_SEGMENT, SUBDOMAIN};
 use super::shape::{Absent, Shape, Violation};
 use super::shared::text;
 
 fn scope_and_namespace(parameters: &Value) -> Option<Violation> {
-    match (text(parameters, "scope"), text(parameters, "namespace").is_empty()) {
-        ("Namespace", true) => Violation::at(".namespace", "Required value: parameters of a namespace name it"),
-        ("Cluster", false) => Violation::at(".namespace", "Forbidden: cluster-wide parameters have no namespace"),
+    match (text(parameters, "scope"), parameters.get("namespace").is_some()) {
+        ("Namespace", false) => Violation::at(".namespace", "Required value: parameters of a namespace name it"),
+        ("Cluster", true) => Violation::at(".namespace", "Forbidden: cluster-wide parameters have no namespace"),
         _ => None,
     }
 }
 
 static PARAMETERS: Shape = Shape::Object {
     fields: &[
-        ("apiGroup", &Shape::Text { min: 0, max: 253, form: &GROUP }, Absent::Fine),
+        ("apiGroup", &Shape::Text { min: 1, max: 253, form: &SUBDOMAIN }, Absent::Fine),
         ("kind", &Shape::Text { min: 1, max: 253, form: &PATH_SEGMENT }, Absent::Refused),
         ("name", &Shape::Text { min: 1, max: 253, form: &PATH_SEGMENT }, Absent::Refused),
         ("scope", &Shape::Choice(&["Cluster", "Namespace"]), Absent::Default("\"Cluster\"")),
-        ("namespace", &Shape::Text { min: 0, max: 63, form: &SUBDOMAIN_OR_EMPTY }, Absent::Fine),
+        ("namespace", &Shape::Text { min: 1, max: 63, form: &LABEL }, Absent::Fine),
     ],
     rules: &[scope_and_namespace],
 };
-
-static SUBDOMAIN_OR_EMPTY: super::Form =
-    super::Form { holds: |text| text.is_empty() || (SUBDOMAIN.holds)(text), message: SUBDOMAIN.message };
 
 static SPEC: Shape = Shape::Object {
     fields: &[
