@@ -74,8 +74,8 @@ static SERVICE: Shape = Shape::Object {
 static RESOURCE: Shape = Shape::Object {
     fields: &[
         ("apiGroup", &Shape::Text { min: 1, max: 253, form: &SUBDOMAIN }, Absent::Fine),
-        ("kind", &Shape::Text { min: 1, max: 253, form: &PATH_SEGMENT }, Absent::Refused),
-        ("name", &Shape::Text { min: 1, max: 253, form: &PATH_SEGMENT }, Absent::Refused),
+        ("kind", &Shape::Text { min: 1, max: usize::MAX, form: &PATH_SEGMENT }, Absent::Refused),
+        ("name", &Shape::Text { min: 1, max: usize::MAX, form: &PATH_SEGMENT }, Absent::Refused),
     ],
     rules: &[],
 };
@@ -83,7 +83,7 @@ static BACKEND: Shape =
     Shape::Object { fields: &[("service", &SERVICE, Absent::Fine), ("resource", &RESOURCE, Absent::Fine)], rules: &[one_backend] };
 static PATH: Shape = Shape::Object {
     fields: &[
-        ("path", &Shape::Text { min: 0, max: usize::MAX / 4, form: &ANY }, Absent::Fine),
+        ("path", &Shape::Text { min: 0, max: usize::MAX, form: &ANY }, Absent::Fine),
         ("pathType", &Shape::Choice(&["Exact", "ImplementationSpecific", "Prefix"]), Absent::Refused),
         ("backend", &BACKEND, Absent::Refused),
     ],
