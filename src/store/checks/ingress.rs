@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::Checks;
-use super::forms::{ANY, Form, GROUP, HOSTNAME, PATH_SEGMENT, PORT_NAME, SERVICE_NAME, SUBDOMAIN, ip};
+use super::forms::{ANY, Form, HOSTNAME, PATH_SEGMENT, PORT_NAME, SERVICE_NAME, SUBDOMAIN, ip};
 use super::shape::{Absent, Shape, Unique, Violation};
 use super::shared::{items, text};
 
@@ -81,9 +81,9 @@ static SERVICE: Shape = Shape::Object {
 };
 static RESOURCE: Shape = Shape::Object {
     fields: &[
-        ("apiGroup", &Shape::Text { min: 0, max: 253, form: &GROUP }, Absent::Fine),
-        ("kind", &Shape::Text { min: 1, max: 253, form: &PATH_SEGMENT }, Absent::Refused),
-        ("name", &Shape::Text { min: 1, max: 253, form: &PATH_SEGMENT }, Absent::Refused),
+        ("apiGroup", &Shape::Text { min: 1, max: 253, form: &SUBDOMAIN }, Absent::Fine),
+        ("kind", &Shape::Text { min: 1, max: usize::MAX, form: &PATH_SEGMENT }, Absent::Refused),
+        ("name", &Shape::Text { min: 1, max: usize::MAX, form: &PATH_SEGMENT }, Absent::Refused),
     ],
     rules: &[],
 };
@@ -91,7 +91,7 @@ static BACKEND: Shape =
     Shape::Object { fields: &[("service", &SERVICE, Absent::Fine), ("resource", &RESOURCE, Absent::Fine)], rules: &[one_backend] };
 static PATH: Shape = Shape::Object {
     fields: &[
-        ("path", &Shape::Text { min: 0, max: usize::MAX / 4, form: &ANY }, Absent::Fine),
+        ("path", &Shape::Text { min: 0, max: usize::MAX, form: &ANY }, Absent::Fine),
         ("pathType", &Shape::Choice(&["Exact", "ImplementationSpecific", "Prefix"]), Absent::Refused),
         ("backend", &BACKEND, Absent::Refused),
     ],

@@ -18,8 +18,8 @@ fn scope_and_namespace(parameters: &Value) -> Option<Violation> {
 static PARAMETERS: Shape = Shape::Object {
     fields: &[
         ("apiGroup", &Shape::Text { min: 1, max: 253, form: &SUBDOMAIN }, Absent::Fine),
-        ("kind", &Shape::Text { min: 1, max: 253, form: &PATH_SEGMENT }, Absent::Refused),
-        ("name", &Shape::Text { min: 1, max: 253, form: &PATH_SEGMENT }, Absent::Refused),
+        ("kind", &Shape::Text { min: 1, max: usize::MAX, form: &PATH_SEGMENT }, Absent::Refused),
+        ("name", &Shape::Text { min: 1, max: usize::MAX, form: &PATH_SEGMENT }, Absent::Refused),
         ("scope", &Shape::Choice(&["Cluster", "Namespace"]), Absent::Default("\"Cluster\"")),
         ("namespace", &Shape::Text { min: 0, max: 63, form: &LABEL_OR_EMPTY }, Absent::Fine),
     ],
