@@ -11,8 +11,12 @@ mod mutate;
 mod judges;
 #[path = "apiserver/lenient.rs"]
 mod lenient;
+#[path = "apiserver/operator.rs"]
+mod operator;
 #[path = "apiserver/pump.rs"]
 mod pump;
+#[path = "apiserver/rig.rs"]
+mod rig;
 #[path = "apiserver/server.rs"]
 mod server;
 #[path = "apiserver/verdicts.rs"]

@@ -12,7 +12,7 @@ use tokio::time::{sleep, timeout};
 
 use super::EdgeHost;
 use super::acks::Acks;
-use super::dispatch::Controllers;
+use super::dispatch::controllers;
 use super::pipeline::{Outputs, Pipeline};
 use super::reconcile::Context;
 use super::view::{OperatorView, WorldView};
@@ -23,7 +23,6 @@ use crate::leader::{self, Candidate, Leadership, Lost};
 use crate::model::ObjectId;
 use crate::observe::metrics::Metrics;
 use crate::store::cluster::{Cluster, States};
-use crate::store::kinds;
 use crate::translate::{self as translation, Translator};
 
 /// Events of the API server that may wait for the translator.
@@ -108,9 +107,7 @@ impl Operator {
             memories: Mutex::new(HashMap::new()),
         });
         let stopping = watch::Sender::new(false);
-        let mut controllers = Controllers::new(&cluster, context, stopping.subscribe());
-        kinds::visit(&mut controllers);
-        let (dispatch, mut controllers) = controllers.split();
+        let (dispatch, mut controllers) = controllers(&cluster, context, stopping.subscribe());
         let (wakes, woken) = mpsc::unbounded_channel();
         let pipeline = Pipeline::new(
             Translator::new(settings.translation),
