@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use kube::api::ObjectMeta;
 
-use super::{ConfigMap, EndpointSlice, Gateway, GatewayClass, HttpRoute, Malformed, Namespace, Obj, ReferenceGrant, Secret, Service};
+use super::{
+    ConfigMap, EndpointSlice, Gateway, GatewayClass, HttpRoute, Ingress, IngressClass, Malformed, Namespace, Obj, ReferenceGrant, Secret,
+    Service,
+};
 use crate::model::{Kind, ObjectId};
 
 /// A Kubernetes type with a row in the table of kinds.
@@ -140,6 +143,8 @@ kinds! {
     EndpointSlice => EndpointSlice,
     Secret => Secret,
     ConfigMap => ConfigMap,
+    IngressClass => IngressClass,
+    Ingress => Ingress,
 }
 
 impl Object {

@@ -6,7 +6,7 @@ use imbl::OrdMap;
 use tokio::time::Instant;
 
 use crate::api::Object;
-use crate::model::{EdgeId, Kind, ObjectId};
+use crate::model::{EdgeId, ObjectId};
 use crate::report::ObjectReport;
 use crate::snapshot::Key;
 use crate::snapshot::publish::Publisher;
@@ -77,7 +77,7 @@ fn of<'a, V>(map: &'a OrdMap<(ObjectId, EdgeId), V>, id: &ObjectId) -> impl Iter
 pub fn owner(edge: &EdgeId, key: &Key) -> Option<ObjectId> {
     match key {
         Key::Route(id) => Some(id.clone()),
-        Key::Listener(_) => Some(ObjectId::new(Kind::Gateway, &edge.namespace, &edge.name)),
+        Key::Listener(_) => Some(edge.owner()),
         Key::Certificate(_) | Key::Backend(_) => None,
     }
 }

@@ -9,4 +9,4 @@ mod supervisor;
 #[cfg(test)]
 mod testing;
 
-pub use supervisor::{EdgeError, EdgeSettings, FilterCommand, run};
+pub use supervisor::{EdgeError, EdgeSettings, FilterCommand, Origin, run};

@@ -59,7 +59,8 @@ impl Publishers {
         self.0.send_if_modified(|all| all.remove(edge).is_some());
     }
 
-    fn get(&self, edge: &EdgeId) -> Option<Publisher> {
+    /// The publisher of an edge.
+    pub fn get(&self, edge: &EdgeId) -> Option<Publisher> {
         self.0.borrow().get(edge).cloned()
     }
 

@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 
 pub use filter::FilterCommand;
+pub use source::Origin;
 
 use super::plan::{Options, Planner};
 use super::sozu::{self, Maker, Sozu, SpawnSettings, Wire};
@@ -33,8 +34,8 @@ pub struct EdgeSettings {
     pub address: IpAddr,
     /// Directory of its own; made for this user only when it is not there.
     pub runtime_dir: PathBuf,
-    /// The control plane's unix socket.
-    pub snapshot: PathBuf,
+    /// Where its snapshot comes from.
+    pub snapshot: Origin,
     /// The sozu binary.
     pub sozu: PathBuf,
     /// Sōzu's log level.
@@ -101,6 +102,7 @@ pub async fn run(settings: EdgeSettings) -> Result<(), EdgeError> {
         sozu,
         acks: source.acks(),
         applied: None,
+        closed: Vec::new(),
         stamp: Stamp::default(),
         changed: Instant::now(),
         audited: Instant::now(),
@@ -124,6 +126,8 @@ struct Edge {
     acks: watch::Sender<Option<Ack>>,
     /// What Sōzu holds: the filter's stamp that goes with it, and Sōzu's refusals.
     applied: Option<(Stamp, Vec<Refusal>)>,
+    /// What the control plane sent and this version does not understand.
+    closed: Vec<Refusal>,
     /// The control plane's stamp of what Sōzu holds.
     stamp: Stamp,
     /// When it last got something new.
@@ -180,7 +184,7 @@ impl Edge {
 
     /// Brings filter and Sōzu to a state; without a newer one, sees to it that Sōzu still holds the last.
     async fn apply(&mut self, state: Option<State>) -> Result<(), sozu::Error> {
-        let Some(State { stamp, snapshot }) = state else { return Ok(()) };
+        let Some(State { stamp, snapshot, refused: closed }) = state else { return Ok(()) };
         let delta = self.planner.snapshot().diff(&snapshot);
         let news = self.applied.is_none() || stamp != self.stamp;
         let mut filter_stamp = self.publisher.current().0;
@@ -199,6 +203,7 @@ impl Edge {
         let refused = self.sozu.apply(self.planner.target()).await?;
         let before = self.applied.replace((filter_stamp, refused));
         self.stamp = stamp;
+        self.closed = closed;
         if news || before != self.applied {
             self.acknowledge();
         }
@@ -239,7 +244,7 @@ impl Edge {
         let taken = acks.borrow().clone();
         let Some(filter) = taken.filter(|ack| ack.stamp >= *filter_stamp) else { return };
         let mut refused = refused.clone();
-        for refusal in filter.refused {
+        for refusal in filter.refused.into_iter().chain(self.closed.iter().cloned()) {
             if refused.iter().all(|known| known.key != refusal.key) {
                 refused.push(refusal);
             }

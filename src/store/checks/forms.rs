@@ -136,6 +136,12 @@ pub static DATA_KEY: Form = Form {
     message: "must be at most 253 letters, digits, '-', '_' and '.', and not start with \"..\"",
 };
 
+/// A name that can stand in a URL as one segment of its path.
+pub static PATH_SEGMENT: Form = Form {
+    holds: |text| !text.contains(['/', '%']) && text != "." && text != "..",
+    message: "may not be '.' or '..', and not contain '/' or '%'",
+};
+
 /// The name of a port: a service name (RFC 6335).
 pub static PORT_NAME: Form = Form {
     holds: |text| text.len() <= 15 && is_label(text) && text.bytes().any(|byte| byte.is_ascii_lowercase()) && !text.contains("--"),

@@ -8,16 +8,15 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-pub(super) use listener::AttachPoint;
+pub(super) use listener::{AttachPoint, Judged};
 
-use self::listener::Judged;
 use super::facts::{Body, ClassFacts, Fact, GatewayFacts, Meta};
 use super::reader::Reader;
 use crate::model::{EdgeId, Kind, ListenerName, ObjectId};
 use crate::report::{Finding, Issue, RouteKind, Scope, Severity};
 use crate::snapshot::Resource;
 
-/// A Gateway of ours with its listeners.
+/// A Gateway or IngressClass of ours with its listeners.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Group {
     pub(super) generation: i64,
@@ -32,7 +31,7 @@ pub(super) struct Group {
     pub(super) resources: Vec<Arc<Resource>>,
 }
 
-/// A Gateway of ours, judged for itself: other Gateways may still hold its addresses.
+/// A Gateway or IngressClass of ours, judged for itself: others may still hold its addresses.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Draft {
     pub(super) meta: Meta,
@@ -47,7 +46,14 @@ pub(super) struct Draft {
 pub(super) type Claim = (IpAddr, u16);
 
 impl Draft {
-    /// Where the Gateway wants to listen.
+    /// A draft from what was found about the object as a whole, and its listeners, which have different names.
+    pub(super) fn new(meta: Meta, addresses: Vec<IpAddr>, issues: Vec<(Scope, Issue)>, mut listeners: Vec<Judged>) -> Self {
+        let accepted = !issues.iter().any(|(_, issue)| issue.severity() == Severity::Error);
+        conflict::mark(&mut listeners);
+        Self { meta, addresses, issues, listeners, accepted }
+    }
+
+    /// Where it wants to listen.
     pub(super) fn claims(&self) -> BTreeSet<Claim> {
         let ports: BTreeSet<_> = self.listeners.iter().filter_map(Judged::bound_port).filter(|_| self.accepted).collect();
         self.addresses.iter().flat_map(|ip| ports.iter().map(|port| (*ip, *port))).collect()
@@ -56,7 +62,7 @@ impl Draft {
 
 /// Judges a Gateway; none when it does not exist, cannot be read, or is not ours.
 pub(super) fn draft(reader: &mut Reader<'_>, edge: &EdgeId) -> Option<Draft> {
-    let id = ObjectId::new(Kind::Gateway, &edge.namespace, &edge.name);
+    let id = edge.owner();
     let Fact { meta, body, findings } = reader.fact(&id)?.clone();
     let Body::Gateway(gateway) = body else { return None };
     let class = class(reader, &gateway.class).filter(|class| class.controller_name == reader.settings().controller_name)?;
@@ -65,21 +71,22 @@ pub(super) fn draft(reader: &mut Reader<'_>, edge: &EdgeId) -> Option<Draft> {
     issues.extend(whole(&gateway, &class).into_iter().map(|issue| (Scope::Object, issue)));
     let (addresses, of_addresses) = addresses(reader, &gateway);
     issues.extend(of_addresses.into_iter().map(|issue| (Scope::Object, issue)));
-    let accepted = !issues.iter().any(|(_, issue)| issue.severity() == Severity::Error);
-
+    let mut duplicates = Vec::new();
     let mut listeners = Vec::<Judged>::new();
     for facts in &gateway.listeners {
         if listeners.iter().any(|earlier| earlier.point.name == facts.name) {
-            issues.push((Scope::Object, Issue::DuplicateListener { name: facts.name.clone() }));
+            duplicates.push((Scope::Object, Issue::DuplicateListener { name: facts.name.clone() }));
         } else {
             listeners.push(listener::judge(reader, edge, &gateway, facts));
         }
     }
-    conflict::mark(&mut listeners);
-    Some(Draft { meta, addresses, issues, listeners, accepted })
+    let mut draft = Draft::new(meta, addresses, issues, listeners);
+    // The first of each name is served all the same.
+    draft.issues.extend(duplicates);
+    Some(draft)
 }
 
-/// Settles what a Gateway of ours comes to among the others.
+/// Settles what a Gateway or IngressClass of ours comes to among the others.
 pub(super) fn settle(reader: &mut Reader<'_>, edge: &EdgeId) -> Option<Group> {
     let draft = reader.draft(edge)?;
     let Draft { meta, addresses, mut issues, mut listeners, accepted } = Draft::clone(&draft);
@@ -98,7 +105,7 @@ pub(super) fn settle(reader: &mut Reader<'_>, edge: &EdgeId) -> Option<Group> {
         kinds.push((listener.point.name.clone(), listener.point.kinds.clone()));
         points.push(listener.point);
     }
-    let id = ObjectId::new(Kind::Gateway, &edge.namespace, &edge.name);
+    let id = edge.owner();
     let mut findings: Vec<_> = issues.into_iter().map(|(scope, issue)| Finding { object: id.clone(), scope, issue }).collect();
     findings.sort();
     findings.dedup();
