@@ -6,7 +6,7 @@ use imbl::OrdMap;
 use tokio::time::Instant;
 
 use crate::api::Object;
-use crate::model::{EdgeId, ObjectId};
+use crate::model::{EdgeId, Kind, ObjectId};
 use crate::report::ObjectReport;
 use crate::snapshot::Key;
 use crate::snapshot::publish::Publisher;
