@@ -49,7 +49,8 @@ pub fn slice(replica: &Replica) -> EndpointSlice {
         ..Default::default()
     };
     let (name, number) = &replica.port;
-    let port = EndpointPort { name: Some(name.clone()), port: Some((*number).into()), protocol: Some("TCP".to_owned()), ..Default::default() };
+    let port =
+        EndpointPort { name: Some(name.clone()), port: Some((*number).into()), protocol: Some("TCP".to_owned()), ..Default::default() };
     EndpointSlice {
         metadata: ObjectMeta {
             name: Some(format!("{}-leader-{}", replica.service, family.to_lowercase())),

@@ -13,6 +13,7 @@ use tokio::time::{sleep, timeout};
 use super::EdgeHost;
 use super::acks::Acks;
 use super::dispatch::controllers;
+use super::finalizer::of_controller;
 use super::pipeline::{Outputs, Pipeline};
 use super::reconcile::Context;
 use super::view::{OperatorView, WorldView};
@@ -100,6 +101,7 @@ impl Operator {
         let context = Arc::new(Context {
             world: world.subscribe(),
             acks: acks.subscribe(),
+            finalizer: of_controller(&names.0),
             controller_name: names.0.clone(),
             writer: Writer::new(client, leadership.clone(), cluster.states(), names),
             metrics: metrics.clone(),

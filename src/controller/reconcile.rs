@@ -44,6 +44,8 @@ pub struct Context {
     pub writer: Writer,
     /// Name of this controller.
     pub controller_name: String,
+    /// The finalizer that its objects carry.
+    pub finalizer: String,
     /// Counters.
     pub metrics: Metrics,
     /// Objects that wait for their turn.
@@ -120,7 +122,7 @@ impl Context {
             Written::As(new) => version = new.unwrap_or(version),
             Written::Later(wait) => again = sooner(again, wait),
         }
-        match due(object, &world, &acks) {
+        match due(object, &world, &acks, &self.finalizer) {
             Due::Nothing => {}
             Due::Add(name) => self.writer.add_finalizer(object, &version, name).await?,
             Due::Remove(name, index) => self.writer.remove_finalizer(object, index, name).await?,

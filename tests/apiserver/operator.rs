@@ -78,8 +78,8 @@ async fn deletion_waits_for_the_edges_but_not_long() {
         basics(&client, &controller, &space).await;
         apply(&client, "HTTPRoute", &space, "route", route("here", "a.example.com")).await;
         apply(&client, "HTTPRoute", &space, "stranger", json!({"spec": {"parentRefs": [{"name": "absent"}]}})).await;
-        once(&client, ("HTTPRoute", &space, "route"), |route| finalizers(route) == ["kakehi.dev/withdraw"]).await;
-        once(&client, ("Gateway", &space, "web"), |gateway| finalizers(gateway) == ["kakehi.dev/withdraw"]).await;
+        once(&client, ("HTTPRoute", &space, "route"), |route| finalizers(route) == [controller.as_str()]).await;
+        once(&client, ("Gateway", &space, "web"), |gateway| finalizers(gateway) == [controller.as_str()]).await;
         once(&client, ("HTTPRoute", &space, "stranger"), |route| finalizers(route).is_empty()).await;
         delete(&client, ("HTTPRoute", &space, "route")).await;
         let took = gone(&client, ("HTTPRoute", &space, "route")).await;
