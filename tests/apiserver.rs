@@ -19,6 +19,8 @@ mod pump;
 mod rig;
 #[path = "apiserver/server.rs"]
 mod server;
+#[path = "apiserver/stream.rs"]
+mod stream;
 #[path = "apiserver/verdicts.rs"]
 mod verdicts;
 #[path = "apiserver/wire.rs"]
