@@ -7,6 +7,8 @@ mod crds;
 #[path = "store/mutate.rs"]
 mod mutate;
 
+#[path = "apiserver/failover.rs"]
+mod failover;
 #[path = "apiserver/judges.rs"]
 mod judges;
 #[path = "apiserver/lenient.rs"]

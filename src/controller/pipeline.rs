@@ -89,7 +89,12 @@ impl<H: EdgeHost> Pipeline<H> {
     }
 
     fn tell(&self) {
-        self.world.send_replace(self.next.clone());
+        let World { objects, reports, edges, served, withdrawn, refusals, published, .. } = self.next.clone();
+        self.world.send_modify(|world| {
+            (world.objects, world.reports, world.edges) = (objects, reports, edges);
+            (world.served, world.withdrawn) = (served, withdrawn);
+            (world.refusals, world.published) = (refusals, published);
+        });
     }
 
     fn take(&mut self, event: Event) {
