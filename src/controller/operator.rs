@@ -12,7 +12,8 @@ use tokio::time::{sleep, timeout};
 
 use super::EdgeHost;
 use super::acks::Acks;
-use super::dispatch::Controllers;
+use super::dispatch::controllers;
+use super::finalizer::of_controller;
 use super::pipeline::{Outputs, Pipeline};
 use super::reconcile::Context;
 use super::view::{OperatorView, WorldView};
@@ -23,7 +24,6 @@ use crate::leader::{self, Candidate, Leadership, Lost};
 use crate::model::ObjectId;
 use crate::observe::metrics::Metrics;
 use crate::store::cluster::{Cluster, States};
-use crate::store::kinds;
 use crate::translate::{self as translation, Translator};
 
 /// Events of the API server that may wait for the translator.
@@ -101,6 +101,7 @@ impl Operator {
         let context = Arc::new(Context {
             world: world.subscribe(),
             acks: acks.subscribe(),
+            finalizer: of_controller(&names.0),
             controller_name: names.0.clone(),
             writer: Writer::new(client, leadership.clone(), cluster.states(), names),
             metrics: metrics.clone(),
@@ -108,9 +109,7 @@ impl Operator {
             memories: Mutex::new(HashMap::new()),
         });
         let stopping = watch::Sender::new(false);
-        let mut controllers = Controllers::new(&cluster, context, stopping.subscribe());
-        kinds::visit(&mut controllers);
-        let (dispatch, mut controllers) = controllers.split();
+        let (dispatch, mut controllers) = controllers(&cluster, context, stopping.subscribe());
         let (wakes, woken) = mpsc::unbounded_channel();
         let pipeline = Pipeline::new(
             Translator::new(settings.translation),
