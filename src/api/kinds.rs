@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use kube::api::ObjectMeta;
 
-use super::{ConfigMap, EndpointSlice, Gateway, GatewayClass, HttpRoute, Malformed, Namespace, Obj, ReferenceGrant, Secret, Service};
+use super::{
+    ConfigMap, EdgeProfile, EndpointSlice, Gateway, GatewayClass, HttpRoute, Malformed, Namespace, Obj, ReferenceGrant, Secret, Service,
+};
 use crate::model::{Kind, ObjectId};
 
 /// A Kubernetes type with a row in the table of kinds.
@@ -117,6 +119,7 @@ kinds! {
     Gateway => Gateway,
     HttpRoute => HttpRoute,
     ReferenceGrant => ReferenceGrant,
+    EdgeProfile => EdgeProfile,
     Namespace => Namespace,
     Service => Service,
     EndpointSlice => EndpointSlice,

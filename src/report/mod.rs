@@ -14,7 +14,7 @@ use std::net::IpAddr;
 use serde::Serialize;
 
 pub use condition::{ConditionType, Effect};
-pub use issue::{CertificateProblem, Issue};
+pub use issue::{CertificateProblem, Issue, ProfileProblem};
 pub use status::{Acknowledgement, Observed, status};
 
 use crate::model::{EdgeId, ListenerName, ObjectId};

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::backend::{self, BackendOutcome};
 use super::certificate::{self, CertificateOutcome};
-use super::groups::{self, Claim, Draft, Group};
+use super::groups::{self, Claim, Class, Draft, Group};
 use super::reader::{Read, Reader};
 use super::routes::{self, RouteOutcome};
 use super::world::World;
@@ -26,6 +26,8 @@ pub(super) enum Node {
     Certificate(CertificateId),
     /// A Service port.
     Backend(BackendId),
+    /// A GatewayClass with its parameters.
+    Class(String),
     /// A Gateway as it is for itself.
     Draft(EdgeId),
     /// A Gateway's listeners.
@@ -50,6 +52,7 @@ pub(super) struct Graph {
     world: World,
     certificates: Memo<CertificateId, CertificateOutcome>,
     backends: Memo<BackendId, BackendOutcome>,
+    classes: Memo<String, Option<Arc<Class>>>,
     drafts: Memo<EdgeId, Option<Arc<Draft>>>,
     /// Which Gateways want an address and port, the oldest first.
     claims: BTreeMap<Claim, BTreeSet<(i64, EdgeId)>>,
@@ -73,6 +76,7 @@ impl Graph {
             world: World::default(),
             certificates: HashMap::new(),
             backends: HashMap::new(),
+            classes: HashMap::new(),
             drafts: HashMap::new(),
             claims: BTreeMap::new(),
             groups: HashMap::new(),
@@ -115,6 +119,7 @@ impl Graph {
                 if let Read::Object(id) = &read {
                     self.dirty.insert(Node::Text(id.clone()));
                     match id.kind {
+                        Kind::GatewayClass => self.dirty.insert(Node::Class(id.name.clone())),
                         Kind::Gateway => self.dirty.insert(Node::Draft(edge_of(id))),
                         Kind::HttpRoute => self.dirty.insert(Node::Route(id.clone())),
                         _ => false,
@@ -151,6 +156,11 @@ impl Graph {
     /// A Service port that a route refers to.
     pub(super) fn known_backend(&self, id: &BackendId) -> Option<&Arc<BackendOutcome>> {
         self.backends.get(id).map(|known| &known.outcome)
+    }
+
+    /// A GatewayClass, when it is ours.
+    pub(super) fn class(&self, name: &str) -> Option<Arc<Class>> {
+        self.classes.get(name)?.outcome.as_ref().clone()
     }
 
     /// A Gateway as it is for itself, when it is ours.
@@ -195,6 +205,15 @@ impl Graph {
                 if old.is_none_or(|old| old.state != new.state) {
                     self.touch(&Read::Backend(id.clone()));
                 }
+            }
+            Node::Class(name) => {
+                let computed = self.compute(|reader| groups::class(reader, name).map(Arc::new));
+                let (old, new) = self.remember(node.clone(), |graph| &mut graph.classes, name, computed);
+                if old.as_ref() != Some(&new) {
+                    self.touch(&Read::Class(name.clone()));
+                }
+                let gone = self.world.get(&ObjectId::new(Kind::GatewayClass, "", name)).is_none();
+                self.forget(gone, &node);
             }
             Node::Draft(edge) => {
                 let computed = self.compute(|reader| groups::draft(reader, edge).map(Arc::new));
@@ -304,6 +323,7 @@ impl Graph {
             Node::Text(_) => None,
             Node::Certificate(id) => self.certificates.remove(id).map(|known| known.reads),
             Node::Backend(id) => self.backends.remove(id).map(|known| known.reads),
+            Node::Class(name) => self.classes.remove(name).map(|known| known.reads),
             Node::Draft(edge) => self.drafts.remove(edge).map(|known| known.reads),
             Node::Group(edge) => self.groups.remove(edge).map(|known| known.reads),
             Node::Route(id) => self.routes.remove(id).map(|known| known.reads),
@@ -317,7 +337,7 @@ impl Graph {
             let read = match &node {
                 Node::Certificate(id) => Read::Certificate(id.clone()),
                 Node::Backend(id) => Read::Backend(id.clone()),
-                Node::Text(_) | Node::Draft(_) | Node::Group(_) | Node::Route(_) => continue,
+                Node::Text(_) | Node::Class(_) | Node::Draft(_) | Node::Group(_) | Node::Route(_) => continue,
             };
             let unread = !self.dependents.contains_key(&read);
             self.forget(unread, &node);
@@ -329,6 +349,7 @@ impl Graph {
         self.world.is_empty()
             && self.certificates.is_empty()
             && self.backends.is_empty()
+            && self.classes.is_empty()
             && self.drafts.is_empty()
             && self.claims.is_empty()
             && self.groups.is_empty()

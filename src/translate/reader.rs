@@ -8,7 +8,8 @@ use super::backend::BackendState;
 use super::certificate::CertificateOutcome;
 use super::facts::{Body, Fact, GrantFacts, NamespaceFacts, SecretFacts, ServiceFacts, SliceFacts};
 use super::graph::Graph;
-use super::groups::{AttachPoint, Claim, Draft};
+use super::groups::{AttachPoint, Claim, Class, Draft};
+use crate::api::EdgeProfileSpec;
 use crate::model::{BackendId, CertificateId, EdgeId, Kind, ObjectId};
 
 /// Something that was looked up, whether it was there or not.
@@ -20,6 +21,8 @@ pub(super) enum Read {
     Grants(String),
     /// All EndpointSlices of a Service: namespace and name.
     Slices(String, String),
+    /// A GatewayClass with its parameters.
+    Class(String),
     /// The day.
     Today,
     /// A certificate made of a Secret.
@@ -73,6 +76,20 @@ impl<'a> Reader<'a> {
             Body::Service(service) => Some(service.clone()),
             _ => None,
         }
+    }
+
+    /// An EdgeProfile: none when it does not exist, an error when it cannot be read.
+    pub(super) fn profile(&mut self, namespace: &str, name: &str) -> Option<Result<Arc<EdgeProfileSpec>, ()>> {
+        match &self.fact(&ObjectId::new(Kind::EdgeProfile, namespace, name))?.body {
+            Body::Profile(profile) => Some(Ok(profile.clone())),
+            _ => Some(Err(())),
+        }
+    }
+
+    /// A GatewayClass of ours.
+    pub(super) fn class(&mut self, name: &str) -> Option<Arc<Class>> {
+        self.reads.insert(Read::Class(name.to_owned()));
+        self.graph.class(name)
     }
 
     /// A Secret.

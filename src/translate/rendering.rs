@@ -5,9 +5,8 @@ use std::sync::Arc;
 
 use super::facts::{Body, Fact};
 use super::graph::{Graph, Node};
-use super::groups;
 use super::routes::Share;
-use super::{Changes, Edge, EdgeChange, EdgeData, features};
+use super::{Changes, Edge, EdgeChange, features};
 use crate::model::{BackendId, EdgeId, Kind, ListenerName, ObjectId};
 use crate::report::{Finding, ListenerReport, ObjectReport, Scope, Verdict};
 use crate::snapshot::{Key, Snapshot};
@@ -67,6 +66,9 @@ impl Rendering {
                 Node::Text(id) => {
                     touched.reports.insert(id);
                 }
+                Node::Class(name) => {
+                    touched.reports.insert(ObjectId::new(Kind::GatewayClass, "", name));
+                }
                 Node::Certificate(_) | Node::Draft(_) => {}
                 Node::Backend(id) => self.backend(graph, &id, &mut touched),
                 Node::Group(edge) => self.group(graph, &edge, &mut touched),
@@ -124,7 +126,7 @@ impl Rendering {
             rendered.edge.snapshot.set(resource.clone());
         }
         rendered.own = own;
-        rendered.edge.data = EdgeData { addresses: group.map(|group| group.addresses.clone()).unwrap_or_default() };
+        rendered.edge.data = group.map(|group| group.data.clone()).unwrap_or_default();
     }
 
     fn route(&mut self, graph: &Graph, id: ObjectId, touched: &mut Touched) {
@@ -226,8 +228,8 @@ impl Rendering {
         let report = |findings, verdict| Arc::new(ObjectReport { id: id.clone(), generation: fact.meta.generation, findings, verdict });
         match &fact.body {
             Body::Class(class) if class.controller_name == graph.settings().controller_name => {
-                let issues = groups::class_issues(class).into_iter();
-                let own = issues.map(|issue| Finding { object: id.clone(), scope: Scope::Object, issue });
+                let class = graph.class(&id.name)?;
+                let own = class.issues.iter().cloned().map(|issue| Finding { object: id.clone(), scope: Scope::Object, issue });
                 let findings = fact.findings.iter().cloned().chain(own).collect();
                 Some(report(findings, Verdict::Class { features: features::SUPPORTED }))
             }
@@ -241,7 +243,7 @@ impl Rendering {
                     supported_kinds: kinds.clone(),
                     attached_routes: count(name),
                 });
-                let verdict = Verdict::Gateway { listeners: listeners.collect(), addresses: group.addresses.clone() };
+                let verdict = Verdict::Gateway { listeners: listeners.collect(), addresses: group.data.addresses.clone() };
                 Some(report(group.findings.clone(), verdict))
             }
             Body::Route(_) => graph.route(id).map(|outcome| outcome.report.clone()),

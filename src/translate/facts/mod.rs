@@ -14,7 +14,7 @@ pub(super) use service::{Family, Readiness, ServiceFacts, ServicePort, SliceFact
 
 use super::Settings;
 use super::routes::{RouteFacts, http};
-use crate::api::{Obj, Object};
+use crate::api::{EdgeProfileSpec, Obj, Object};
 use crate::model::{Kind, ObjectId};
 use crate::report::{Finding, Issue, Scope};
 
@@ -47,6 +47,7 @@ pub(super) enum Body {
     Gateway(Arc<GatewayFacts>),
     Route(Arc<RouteFacts>),
     Grant(Arc<GrantFacts>),
+    Profile(Arc<EdgeProfileSpec>),
     Namespace(Arc<NamespaceFacts>),
     Service(Arc<ServiceFacts>),
     Slice(Arc<SliceFacts>),
@@ -81,6 +82,7 @@ pub(super) fn read(object: &Object, settings: &Settings) -> Fact {
         Object::Gateway(gateway) => body(gateway, |gateway| Body::Gateway(Arc::new(GatewayFacts::read(gateway)))),
         Object::HttpRoute(route) => body(route, |body| Body::Route(Arc::new(http::read(&object.id(), body)))),
         Object::ReferenceGrant(grant) => body(grant, |grant| Body::Grant(Arc::new(GrantFacts::read(grant)))),
+        Object::EdgeProfile(profile) => body(profile, |profile| Body::Profile(Arc::new(profile.spec.clone()))),
         Object::Namespace(namespace) => body(namespace, |_| Body::Namespace(Arc::new(NamespaceFacts::read(&namespace.metadata)))),
         Object::Service(service) => body(service, |service| Body::Service(Arc::new(ServiceFacts::read(service)))),
         Object::EndpointSlice(slice) => {
@@ -105,7 +107,7 @@ fn text_findings(object: &Object) -> Vec<Finding> {
         return vec![finding(Issue::Malformed { path: malformed.path.clone(), message: malformed.message.clone() })];
     }
     match object.kind() {
-        Kind::GatewayClass | Kind::Gateway | Kind::HttpRoute | Kind::ReferenceGrant => {
+        Kind::GatewayClass | Kind::Gateway | Kind::HttpRoute | Kind::ReferenceGrant | Kind::EdgeProfile => {
             object.unknown().iter().map(|path| finding(Issue::UnknownField { path: path.clone() })).collect()
         }
         Kind::Namespace | Kind::Service | Kind::EndpointSlice | Kind::Secret | Kind::ConfigMap => Vec::new(),
