@@ -28,7 +28,8 @@ bless: tools $(SOZU_TEST) ## rewrites the expected side of the golden cases
 	KAKEHI_BLESS=1 $(CARGO) test --test cases
 
 bench-standalone: tools $(SOZU_LTO) ## latency, CPU per request beside nginx, haproxy and Envoy, failures under churn
-	KAKEHI_SOZU=$(SOZU_LTO) $(CARGO) bench --bench standalone
+	config/install-bench-tools
+	KAKEHI_SOZU=$${KAKEHI_SOZU:-$(SOZU_LTO)} $(CARGO) bench --bench standalone
 
 generate: tools ## rewrites what is generated from the code: config/settings.md
 	KAKEHI_BLESS=1 $(CARGO) test --test generated

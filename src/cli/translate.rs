@@ -6,6 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
+use crate::controller::view::{plan_view, refusal_view, report_view, snapshot_view};
 use crate::edge::plan;
 use crate::settings::TranslateSettings;
 use crate::standalone::{self, Meaning};
@@ -26,15 +27,15 @@ fn document(meaning: &Meaning, options: &plan::Options) -> Value {
     let edges = meaning.edges.iter().map(|(id, edge)| {
         let view = json!({
             "addresses": edge.data.addresses,
-            "snapshot": standalone::snapshot_view(&edge.snapshot),
-            "plan": standalone::plan_view(&edge.snapshot, options),
+            "snapshot": snapshot_view(&edge.snapshot),
+            "plan": plan_view(&edge.snapshot, options),
         });
         (id.to_string(), view)
     });
     json!({
         "edges": Value::Object(edges.collect()),
         "objects": meaning.statuses,
-        "reports": meaning.reports.iter().map(|report| standalone::report_view(report)).collect::<Vec<_>>(),
-        "refused": meaning.refusals.iter().map(standalone::refusal_view).collect::<Vec<_>>(),
+        "reports": meaning.reports.iter().map(|report| report_view(report)).collect::<Vec<_>>(),
+        "refused": meaning.refusals.iter().map(refusal_view).collect::<Vec<_>>(),
     })
 }

@@ -13,10 +13,12 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
+use crate::controller::EdgeHost;
 use crate::model::EdgeId;
 use crate::observe::metrics::Metrics;
 use crate::settings::LogSettings;
 use crate::snapshot::publish::Publisher;
+use crate::translate::EdgeData;
 
 /// Grace that an edge has between the request to end and the kill.
 const GRACE: Duration = Duration::from_secs(5);
@@ -68,21 +70,8 @@ impl Edges {
         Self { command, metrics, running: BTreeMap::new(), started: 0 }
     }
 
-    /// The publisher of an edge that runs.
-    pub fn publisher(&self, id: &EdgeId) -> Option<Publisher> {
-        self.running.get(id).map(|running| running.publisher.clone())
-    }
-
-    /// The address of an edge that runs.
-    pub fn address(&self, id: &EdgeId) -> Option<IpAddr> {
-        self.running.get(id).map(|running| running.address)
-    }
-
     /// Starts an edge on an address and feeds it from `publisher`.
-    ///
-    /// # Errors
-    /// When its directory or socket cannot be made.
-    pub fn start(&mut self, id: &EdgeId, address: IpAddr, publisher: Publisher) -> Result<(), StartError> {
+    fn start(&mut self, id: &EdgeId, address: IpAddr, publisher: Publisher) -> Result<(), StartError> {
         self.started += 1;
         let directory = self.command.runtime_dir.join(format!("edge-{}", self.started));
         let listener = private_directory(&directory)
@@ -104,9 +93,26 @@ impl Edges {
         self.running.insert(id.clone(), Running { publisher, address, stop, task });
         Ok(())
     }
+}
+
+impl EdgeHost for Edges {
+    type Error = StartError;
+
+    async fn run(&mut self, id: &EdgeId, data: &EdgeData, epoch: u64) -> Result<Option<Publisher>, StartError> {
+        let address = data.addresses.first().copied();
+        match (self.running.get(id), address) {
+            (Some(running), Some(address)) if running.address == address => return Ok(Some(running.publisher.clone())),
+            // Sōzu's ports move with the edge: it starts anew there.
+            _ => self.stop(id).await,
+        }
+        let Some(address) = address else { return Ok(None) };
+        let publisher = Publisher::new(epoch);
+        self.start(id, address, publisher.clone())?;
+        Ok(Some(publisher))
+    }
 
     /// Ends an edge; returns when its processes are gone.
-    pub async fn stop(&mut self, id: &EdgeId) {
+    async fn stop(&mut self, id: &EdgeId) {
         if let Some(running) = self.running.remove(id) {
             running.stop.send_replace(true);
             drop(running.task.await);
@@ -114,7 +120,7 @@ impl Edges {
     }
 
     /// Ends all edges.
-    pub async fn stop_all(&mut self) {
+    async fn stop_all(&mut self) {
         for running in self.running.values() {
             running.stop.send_replace(true);
         }

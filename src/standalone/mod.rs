@@ -2,11 +2,8 @@
 
 mod edges;
 mod meaning;
-mod pipeline;
 mod status_dir;
 mod statuses;
-mod view;
-mod world;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,14 +12,13 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
 pub use self::meaning::{Meaning, translate};
-pub use self::view::{plan_view, refusal_view, report_view, snapshot_view};
 
 use self::edges::{EdgeCommand, Edges, private_directory};
-use self::pipeline::Pipeline;
 use self::status_dir::{StatusDir, StatusError};
 use self::statuses::Statuses;
-use self::view::WorldView;
-use self::world::World;
+use crate::controller::pipeline::Pipeline;
+use crate::controller::view::WorldView;
+use crate::controller::world::World;
 use crate::edge::plan;
 use crate::observe::admin;
 use crate::observe::metrics::Metrics;
@@ -98,7 +94,11 @@ pub async fn run(settings: StandaloneSettings, log: LogSettings, stop: impl Futu
         metrics,
     );
     let (events, received) = mpsc::channel(EVENTS);
-    let stopped = async { tracing::info!(reason = stop.await, "ending") };
+    // Not inside the macro: below its level nothing there is evaluated, and nobody would wait.
+    let stopped = async {
+        let reason = stop.await;
+        tracing::info!(reason, "ending");
+    };
     let (watched, ()) = tokio::join!(source.watch(events), pipeline.run(received, stopped));
     serving.abort();
     if let Err(error) = writing.await {

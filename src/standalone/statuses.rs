@@ -8,20 +8,11 @@ use tokio::sync::{mpsc, watch};
 
 use super::meaning::with_status;
 use super::status_dir::StatusDir;
-use super::world::{World, owner};
-use crate::model::{EdgeId, ObjectId};
+use crate::controller::acks::{Awaited, Wake};
+use crate::controller::world::World;
+use crate::model::ObjectId;
 use crate::observe::metrics::Metrics;
-use crate::report::{Acknowledgement, ObjectReport, Observed, status};
-use crate::snapshot::wire::{Ack, Refusal};
-
-/// Why a status may have changed.
-#[derive(Debug)]
-pub enum Wake {
-    /// These objects, or what was decided about them.
-    Objects(Vec<ObjectId>),
-    /// An edge acknowledged something, or is gone.
-    Acknowledged(EdgeId, Option<Ack>),
-}
+use crate::report::{ObjectReport, Observed, status};
 
 /// Most wakes taken in at once.
 const BATCH: usize = 1024;
@@ -38,49 +29,27 @@ pub struct Statuses {
     pub metrics: Metrics,
     /// What was written, by object.
     written: BTreeMap<ObjectId, Value>,
-    /// The last word of every edge.
-    acks: BTreeMap<EdgeId, Ack>,
-    /// Objects that wait for an edge.
-    waiting: BTreeMap<EdgeId, BTreeSet<ObjectId>>,
+    /// What the edges said, and who waits for them.
+    awaited: Awaited,
 }
 
 impl Statuses {
     /// A writer that has written nothing yet.
     pub fn new(world: watch::Receiver<World>, controller_name: String, directory: Option<StatusDir>, metrics: Metrics) -> Self {
-        Self { world, controller_name, directory, metrics, written: BTreeMap::new(), acks: BTreeMap::new(), waiting: BTreeMap::new() }
+        Self { world, controller_name, directory, metrics, written: BTreeMap::new(), awaited: Awaited::default() }
     }
 
     /// Writes until every sender is gone.
     pub async fn run(mut self, mut wakes: mpsc::UnboundedReceiver<Wake>) {
         let mut batch = Vec::new();
         while wakes.recv_many(&mut batch, BATCH).await > 0 {
-            let mut dirty = BTreeSet::new();
-            for wake in batch.drain(..) {
-                match wake {
-                    Wake::Objects(ids) => dirty.extend(ids),
-                    Wake::Acknowledged(edge, ack) => dirty.extend(self.acknowledge(&edge, ack)),
-                }
-            }
             let world = self.world.borrow().clone();
+            let dirty = self.awaited.take(batch.drain(..), &world);
             self = match tokio::task::spawn_blocking(move || self.write_all(dirty, &world)).await {
                 Ok(this) => this,
                 Err(error) => return tracing::error!(%error, "the status task ended"),
             };
         }
-    }
-
-    /// Takes in an ack and names the objects whose status it may change.
-    fn acknowledge(&mut self, edge: &EdgeId, ack: Option<Ack>) -> BTreeSet<ObjectId> {
-        let mut dirty = self.waiting.remove(edge).unwrap_or_default();
-        // An edge that restarts keeps its last word: what it served it serves again before anything is known to be wrong.
-        let Some(ack) = ack else { return dirty };
-        let before: Vec<Refusal> = self.acks.get(edge).map(|old| old.refused.clone()).unwrap_or_default();
-        if before != ack.refused {
-            let changed = before.iter().chain(&ack.refused);
-            dirty.extend(changed.filter_map(|refusal| owner(edge, &refusal.key)));
-        }
-        self.acks.insert(edge.clone(), ack);
-        dirty
     }
 
     fn write_all(mut self, dirty: BTreeSet<ObjectId>, world: &World) -> Self {
@@ -93,7 +62,7 @@ impl Statuses {
     fn write(&mut self, id: &ObjectId, world: &World) {
         let object = world.objects.get(id);
         let report = world.reports.get(id).map(AsRef::as_ref);
-        let observed = self.acknowledgements(id, world);
+        let observed = self.awaited.acks.said(id, world);
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map(|since| since.as_secs().cast_signed()).unwrap_or_default();
         let observed = Observed { controller_name: &self.controller_name, edges: &observed, now };
         let status = object.and_then(|_| status(id.kind, report, self.written.get(id), &observed));
@@ -116,23 +85,6 @@ impl Statuses {
             Some(status) => self.written.insert(id.clone(), status),
             None => self.written.remove(id),
         };
-    }
-
-    /// What the edges said of an object. Notes it as waiting where an edge has not yet come as far as it.
-    fn acknowledgements(&mut self, id: &ObjectId, world: &World) -> BTreeMap<EdgeId, Acknowledgement> {
-        let mut said = BTreeMap::new();
-        for (edge, stamp) in world.served_by(id) {
-            let ack = self.acks.get(edge);
-            let programmed = ack.is_some_and(|ack| ack.stamp >= stamp);
-            if !programmed {
-                self.waiting.entry(edge.clone()).or_default().insert(id.clone());
-            }
-            let refusals = ack.map(|ack| ack.refused.as_slice()).unwrap_or_default().iter();
-            let refused = refusals.filter(|refusal| owner(edge, &refusal.key).as_ref() == Some(id));
-            let refused = refused.map(|refusal| (refusal.key.clone(), refusal.reason.clone())).collect();
-            said.insert(edge.clone(), Acknowledgement { programmed, refused });
-        }
-        said
     }
 
     fn log(&self, id: &ObjectId, report: Option<&ObjectReport>, status: Option<&Value>) {

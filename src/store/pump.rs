@@ -155,7 +155,11 @@ pub trait AnyPump: Send {
 
 impl<K: Pumped> AnyPump for Pump<K> {
     fn apply(&mut self, event: watcher::Event<Object>) -> Vec<Change> {
-        let typed = |object: Object| K::unwrap(&object).map(|object| Obj::clone(object));
+        let typed = |object: Object| {
+            let shared = Arc::clone(K::unwrap(&object)?);
+            drop(object);
+            Some(Arc::unwrap_or_clone(shared))
+        };
         let event = match event {
             watcher::Event::Init => Some(watcher::Event::Init),
             watcher::Event::InitDone => Some(watcher::Event::InitDone),

@@ -23,6 +23,26 @@ const ROOMS: &[Room] = &[
     Room { name: "translate", may_use: &["translate", "api", "model", "snapshot", "report"], never: &[] },
     Room { name: "report", may_use: &["report", "api", "model", "snapshot"], never: CLOCKS_AND_IO },
     Room { name: "store", may_use: &["store", "api", "model"], never: &[] },
+    Room {
+        name: "controller",
+        may_use: &[
+            "controller",
+            "api",
+            "model",
+            "snapshot",
+            "report",
+            "store",
+            "translate",
+            "edge",
+            "leader",
+            "provision",
+            "observe",
+            "settings",
+        ],
+        never: &[],
+    },
+    Room { name: "leader", may_use: &["leader"], never: &[] },
+    Room { name: "provision", may_use: &["provision", "api", "model", "translate"], never: CLOCKS_AND_IO },
     Room { name: "edge", may_use: &["edge", "model", "snapshot"], never: &["kube", "k8s_openapi"] },
     Room { name: "filter", may_use: &["filter", "model", "snapshot"], never: &["kube", "k8s_openapi"] },
 ];
@@ -59,7 +79,7 @@ fn judge(file: &str, paths: &BTreeSet<String>, found: &mut BTreeSet<String>) {
         let Some(room) = ROOMS.iter().find(|room| room.name == room_name) else { continue };
         if let Some(ours) = path.strip_prefix("crate::") {
             let target = ours.split("::").next().unwrap_or_default();
-            let known = ROOMS.iter().any(|room| room.name == target) || ["cli", "observe", "settings"].contains(&target);
+            let known = ROOMS.iter().any(|room| room.name == target) || ["cli", "observe", "settings", "standalone"].contains(&target);
             if known && !room.may_use.contains(&target) {
                 found.insert(format!("{file}: {room_name} uses kakehi::{target}"));
             }

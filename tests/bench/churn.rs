@@ -57,8 +57,8 @@ impl Certificates {
     }
 }
 
-/// Measures and prints.
-pub async fn measure(settings: &Settings) {
+/// Measures and prints; whether no request failed.
+pub async fn measure(settings: &Settings) -> bool {
     let backend = peers::backend().await;
     let port = backend.address.port();
     let certificates = Certificates::new();
@@ -72,18 +72,21 @@ pub async fn measure(settings: &Settings) {
         settings.run.as_secs()
     );
     println!("{:<46} {:>8} {:>9} {:>7}", "", "changes", "requests", "failed");
+    let mut failed = 0;
     for filtered in [false, true] {
         let rig = start(port, &certificates, filtered).await;
         let stage = if filtered { "filtered" } else { "native" };
         for (name, change, tls) in churns(port, &certificates, filtered, &tls) {
             let (changes, answered, failures) = under_load(&rig, settings.run, &*change, tls, filtered).await;
             println!("{:<46} {changes:>8} {answered:>9} {:>7}", format!("{stage}: {name}"), failures.len());
+            failed += failures.len();
             for failure in failures.iter().take(5) {
                 println!("    {failure}");
             }
         }
         rig.stop().await;
     }
+    failed == 0
 }
 
 type Change<'a> = Box<dyn Fn(usize) -> (&'static str, String) + 'a>;

@@ -45,7 +45,7 @@ async fn at(count: usize, tries: usize, port: u16) {
     let cold = began.elapsed();
     let new = series(&rig, tries, |number| (format!("probe-{number}"), number)).await;
     let edited = series(&rig, tries, |number| ("edited".to_owned(), number)).await;
-    println!("{count:>7}  {:<22} {:<22} {:<14.1} {:?}", spread(new), spread(edited), cold.as_secs_f64(), rig.memory());
+    println!("{count:>7}  {:<22} {:<22} {:<14.1} {}", spread(new), spread(edited), cold.as_secs_f64(), rig.memory());
     rig.stop().await;
 }
 

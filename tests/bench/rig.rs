@@ -93,18 +93,17 @@ impl Rig {
         cpu_of_tree(self.child.id().unwrap())
     }
 
-    /// Resident memory of its processes by name, MB.
-    pub fn memory(&self) -> BTreeMap<String, u64> {
-        let mut memory = BTreeMap::new();
+    /// Resident memory of its processes, MB, in words.
+    pub fn memory(&self) -> String {
+        let mut memory = Vec::new();
         for pid in tree(self.child.id().unwrap()) {
-            let name = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-            let words: Vec<_> = name.split('\0').filter(|word| !word.starts_with('-')).collect();
-            let program = words.first().and_then(|program| program.rsplit('/').next()).unwrap_or_default();
+            let line = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            let role = ["standalone", "edge", "filter", "worker"].into_iter().find(|role| line.split('\0').any(|word| word == *role));
             let statm = std::fs::read_to_string(format!("/proc/{pid}/statm")).unwrap_or_default();
             let pages: u64 = statm.split(' ').nth(1).and_then(|pages| pages.parse().ok()).unwrap_or(0);
-            *memory.entry(format!("{program} {}", words.get(1).unwrap_or(&""))).or_default() += pages * 4 / 1024;
+            memory.push(format!("{} {}", role.unwrap_or("sozu"), pages * 4 / 1024));
         }
-        memory
+        memory.join(", ")
     }
 
     /// Ends it, so that its children end in good order.

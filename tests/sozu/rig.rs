@@ -57,6 +57,14 @@ impl Rig {
         Self { sozu, planner: Planner::new(options), dir, address }
     }
 
+    /// Starts over on the address of another.
+    pub async fn move_to(&mut self, other: &Self) {
+        let settings = SpawnSettings { program: program(), dir: self.dir.path().to_owned(), log_level: "error".to_owned() };
+        let wire = Wire { address: other.address, hop: self.dir.path().join("hop.sock") };
+        self.sozu = Sozu::start(Maker::Spawn(settings), wire).await.unwrap();
+        self.address = other.address;
+    }
+
     /// Where its listeners of a port are.
     pub fn at(&self, port: u16) -> SocketAddr {
         SocketAddr::new(self.address, port)

@@ -1,6 +1,6 @@
 //! An ack is true: what Sōzu refuses is named, neighbours go through, and what was lost comes back.
 
-use kakehi::edge::sozu::{Maker, Sozu, Wire};
+use kakehi::edge::sozu::{Maker, Sozu, SpawnSettings, Wire};
 use kakehi::model::{Certificate, Hostname, PrivateKey};
 use kakehi::snapshot::{Key, Resource};
 use rustix::process::{Pid, Signal, kill_process};
@@ -79,6 +79,43 @@ async fn a_killed_sozu_comes_back_with_everything() {
         until(rig.at(8080), "r0.example", "/", "app").await;
         assert_eq!(rig.who(8080, "r49.example", "/").await, "app");
     }
+}
+
+/// Two Sōzu can listen on one address, each for half of the connections; the edge does not let it come to that.
+#[tokio::test]
+async fn an_address_of_another_sozu_is_not_shared() {
+    let (mut first, mut second) = (Rig::start().await, Rig::start().await);
+    second.move_to(&first).await;
+    let resources = |name: &'static str, port| {
+        [listener("web", 8080, "*"), backend(name, &[port]), route("r", "web", &["*"], vec![rule(prefix("/"), name)])]
+    };
+    let (a, b) = (serve("a").await, serve("b").await);
+    assert!(first.hold(resources("a", a)).await.is_empty());
+    let refusals = second.hold(resources("b", b)).await;
+    assert_eq!(refused(&refusals), [Key::Listener(kakehi::model::ListenerName("web".to_owned()))]);
+    for _ in 0..20 {
+        assert_eq!(first.who(8080, "any.example", "/").await, "a");
+    }
+    assert!(second.sozu.retry().await.unwrap());
+    assert_eq!(second.sozu.shadow().refusals().len(), 1);
+    assert!(first.hold([]).await.is_empty());
+    assert!(second.sozu.retry().await.unwrap());
+    assert!(second.sozu.shadow().refusals().is_empty());
+    assert_eq!(first.who(8080, "any.example", "/").await, "b");
+}
+
+/// A Sōzu that a supervisor before left behind would share the ports; it is stopped.
+#[tokio::test]
+async fn a_sozu_left_behind_is_stopped() {
+    let mut rig = Rig::start().await;
+    let resources = || [listener("web", 8080, "*"), route("r", "web", &["*"], vec![rule(prefix("/"), "absent")])];
+    assert!(rig.hold(resources()).await.is_empty());
+    let settings = SpawnSettings { program: program(), dir: rig.dir.path().to_owned(), log_level: "error".to_owned() };
+    let wire = Wire { address: rig.at(0).ip(), hop: rig.dir.path().join("hop.sock") };
+    let mut next = Sozu::start(Maker::Spawn(settings), wire).await.unwrap();
+    rig.sozu.ended().await;
+    assert!(next.apply(rig.planner.target()).await.unwrap().is_empty());
+    assert_eq!(rig.get(8080, "any.example", "/").await.status, 503);
 }
 
 /// What somebody else does to Sōzu behind the edge's back is found, and put right.

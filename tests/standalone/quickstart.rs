@@ -79,14 +79,14 @@ fn an_edit_is_live_and_a_deleted_route_is_gone() {
 #[test]
 fn statuses_say_what_the_data_plane_acknowledged() {
     let rig = Rig::start(&[], |_, _| ());
-    let gateway = rig.status("Gateway/demo/web.yaml", |text| text.contains("type: Programmed"));
+    let gateway = rig.status("Gateway/demo/web.yaml", |text| text.contains("type: Programmed") && !text.contains("Pending"));
     let gateway: serde_json::Value = serde_saphyr::from_str(&gateway).unwrap();
     assert_eq!(gateway["status"]["addresses"][0]["value"], "127.0.0.1");
     assert_eq!(condition(&gateway["status"], "Programmed")["status"], "True");
     let http = &gateway["status"]["listeners"][0];
     assert_eq!((http["name"].as_str(), http["attachedRoutes"].as_i64()), (Some("http"), Some(1)));
 
-    let route = rig.status("HTTPRoute/demo/demo.yaml", |text| text.contains("kakehi.dev/Programmed"));
+    let route = rig.status("HTTPRoute/demo/demo.yaml", |text| text.contains("kakehi.dev/Programmed") && !text.contains("Pending"));
     let route: serde_json::Value = serde_saphyr::from_str(&route).unwrap();
     let parent = &route["status"]["parents"][0];
     assert_eq!(condition(parent, "Accepted")["status"], "True");

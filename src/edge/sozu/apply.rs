@@ -1,16 +1,19 @@
 //! Brings a Sōzu to a target and finds out what it refuses.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use sozu_command_lib::proto::command::request::RequestType;
 use sozu_command_lib::proto::command::response_content::ContentType;
-use sozu_command_lib::proto::command::{FrontendFilters, QueryClustersHashes};
+use sozu_command_lib::proto::command::{FrontendFilters, ListListeners, QueryClustersHashes};
+use tokio::net::TcpSocket;
 
 use super::instance::{Health, Instance};
 use super::load::{StateFile, files};
 use super::{Error, Item, Maker, Order, Reply, Shadow, Step, Wire, steps};
-use crate::edge::plan::Target;
+use crate::edge::plan::{PortId, Target};
+use crate::model::Protocol;
 use crate::snapshot::wire::Refusal;
 
 /// A Sōzu with the shadow of its state.
@@ -25,6 +28,8 @@ pub struct Sozu {
     unaudited: BTreeSet<String>,
 }
 
+/// Why a listener is not bound.
+const HELD: &str = "another process listens on this address and port";
 /// Fewer steps than this are cheaper as single commands, if none is half of a replacement.
 const FEW: usize = 3;
 
@@ -116,6 +121,10 @@ impl Sozu {
             if step.adds {
                 self.shadow.forgive(&step.item);
             }
+            if self.is_held_by_others(&step) {
+                self.shadow.refuse(&step, HELD.to_owned());
+                continue;
+            }
             match self.shadow.take(&step) {
                 Ok(()) => accepted.push(step),
                 Err(reason) if step.adds => self.shadow.refuse(&step, reason),
@@ -125,8 +134,7 @@ impl Sozu {
         let single = accepted.len() < FEW && accepted.iter().all(|step| !step.glued);
         if single {
             for step in &accepted {
-                let reply = self.instance.command(step.request.clone()).await?;
-                self.judge(step, &reply).await?;
+                self.send(step).await?;
             }
         } else {
             for file in files(&accepted) {
@@ -137,6 +145,28 @@ impl Sozu {
         self.order = Order::Kept;
         self.shadow.settle(target.clone());
         Ok(())
+    }
+
+    /// Whether a step would bind an address on which some other process listens. Sōzu's sockets share addresses with whoever
+    /// shares too, so it would not fail but get every other connection.
+    fn is_held_by_others(&self, step: &Step) -> bool {
+        // The listener that lets go directly before is our own, and a Sōzu that we do not start may have a twin.
+        let (Item::Bound(port), true, false, Maker::Spawn(_)) = (&step.item, step.adds, step.glued, &self.maker) else { return false };
+        let address = self.shadow.wire().address(*port);
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
+        // Connections that are only waiting to be forgotten do not matter.
+        let bound = socket.and_then(|socket| socket.set_reuseaddr(true).and_then(|()| socket.bind(address)));
+        bound.is_err_and(|error| error.kind() == std::io::ErrorKind::AddrInUse)
+    }
+
+    /// Sends one step as a single command.
+    async fn send(&mut self, step: &Step) -> Result<(), Error> {
+        if let Some(reason) = self.shadow.lacks(step) {
+            self.shadow.refuse(step, reason);
+            return Ok(());
+        }
+        let reply = self.instance.command(step.request.clone()).await?;
+        self.judge(step, &reply).await
     }
 
     /// What a single command's answer means.
@@ -159,13 +189,15 @@ impl Sozu {
     }
 
     async fn try_one(&mut self, step: &Step) -> Result<(), Error> {
+        if self.is_held_by_others(step) {
+            return Ok(());
+        }
         self.shadow.forgive(&step.item);
         if let Err(reason) = self.shadow.take(step) {
             self.shadow.refuse(step, reason);
             return Ok(());
         }
-        let reply = self.instance.command(step.request.clone()).await?;
-        self.judge(step, &reply).await
+        self.send(step).await
     }
 
     async fn load(&mut self, steps: &[Step]) -> Result<(), Error> {
@@ -221,6 +253,7 @@ impl Sozu {
     /// A file was not taken whole: every record that is not there is tried alone, so that the one that is refused is known.
     async fn isolate(&mut self, steps: &[Step]) -> Result<(), Error> {
         let mut present = self.frontends().await?;
+        let listeners = self.listeners().await?;
         for step in steps {
             let done = match (&step.request, step.adds) {
                 (RequestType::AddHttpFrontend(front) | RequestType::AddHttpsFrontend(front), _) => present.contains(&front.to_string()),
@@ -228,19 +261,28 @@ impl Sozu {
                     // Its successor may already stand in its place.
                     steps.iter().any(|other| other.adds && other.item == step.item) || !present.remove(&front.to_string())
                 }
-                (RequestType::AddHttpListener(_) | RequestType::AddHttpsListener(_), _) => false,
                 (_, adds) => !adds,
             };
             if done {
                 continue;
             }
-            let reply = self.instance.command(step.request.clone()).await?;
-            let there = matches!(step.item, Item::Listener(_)) && reply.message.contains("already exists");
-            if !there {
-                self.judge(step, &reply).await?;
+            if !(matches!(step.item, Item::Listener(_)) && listeners.contains(&step.item)) {
+                self.send(step).await?;
             }
         }
         Ok(())
+    }
+
+    /// The listeners that the main process holds.
+    async fn listeners(&mut self) -> Result<BTreeSet<Item>, Error> {
+        let reply = self.instance.command(RequestType::ListListeners(ListListeners {})).await?;
+        let Some(ContentType::ListenersList(list)) = reply.content else {
+            return Err(Error::Diverged("listeners cannot be listed".to_owned()));
+        };
+        let item = |protocol| move |address: SocketAddr| Item::Listener(PortId { number: address.port(), protocol });
+        let http = list.http_listeners.into_values().map(|listener| listener.address.into()).map(item(Protocol::Http));
+        let https = list.https_listeners.into_values().map(|listener| listener.address.into()).map(item(Protocol::Https));
+        Ok(http.chain(https).collect())
     }
 
     /// Identities of the frontends that the main process holds: it takes back what every worker refused.

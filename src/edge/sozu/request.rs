@@ -36,7 +36,7 @@ pub struct Wire {
 }
 
 impl Wire {
-    fn address(&self, port: PortId) -> SocketAddr {
+    pub(super) fn address(&self, port: PortId) -> SocketAddr {
         SocketAddr::new(self.address, port.number)
     }
 

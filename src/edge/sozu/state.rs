@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
+use std::fmt;
 use std::sync::Arc;
 
 use sozu_command_lib::proto::command::request::RequestType;
@@ -24,13 +25,20 @@ pub struct Shadow {
 }
 
 /// A request that Sōzu, or its shadow, refused.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Refused {
     request: RequestType,
     /// Resources that asked for it.
     pub keys: Arc<BTreeSet<Key>>,
     /// Why.
     pub reason: String,
+}
+
+impl fmt::Debug for Refused {
+    /// The request may hold a private key.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Refused").field("keys", &self.keys).field("reason", &self.reason).finish_non_exhaustive()
+    }
 }
 
 impl Shadow {
@@ -74,7 +82,7 @@ impl Shadow {
     }
 
     /// A frontend without its cluster would answer 503 in the name of somebody else's mistake.
-    fn lacks(&self, step: &Step) -> Option<String> {
+    pub(super) fn lacks(&self, step: &Step) -> Option<String> {
         let (RequestType::AddHttpFrontend(front) | RequestType::AddHttpsFrontend(front)) = &step.request else { return None };
         let cluster = front.cluster_id.as_deref().unwrap_or_default();
         let missing = !self.state.clusters.contains_key(cluster);

@@ -71,7 +71,7 @@ const LOOK: Duration = Duration::from_secs(1);
 /// Under unceasing changes Sōzu is asked this often what it holds.
 const AUDIT: Duration = Duration::from_secs(30);
 /// How often a port that somebody else holds is tried again.
-const RETRY: Duration = Duration::from_secs(3);
+const RETRY: Duration = Duration::from_secs(1);
 /// First and longest wait after a failed apply.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
 /// Requests in flight may take this long once the edge is told to end.

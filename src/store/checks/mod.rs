@@ -72,3 +72,6 @@ impl Checks {
         (self.transition)(old, new)
     }
 }
+
+#[cfg(test)]
+mod tests;

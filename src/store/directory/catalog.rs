@@ -61,7 +61,19 @@ struct Published {
     generation: i64,
     /// The time of creation that its file's place stands for.
     age: Option<i64>,
-    object: Object,
+}
+
+impl Published {
+    fn object(&self) -> Object {
+        let version = hash(&serde_json::json!([self.accepted.content.to_hex().as_str(), self.generation, self.age]));
+        self.accepted.object.clone().with_metadata(|metadata| {
+            metadata.generation = Some(self.generation);
+            metadata.resource_version = version.to_hex().get(..16).map(str::to_owned);
+            if let Some(created) = self.age.and_then(|age| Timestamp::from_second(age).ok()) {
+                metadata.creation_timestamp = Some(Time(created));
+            }
+        })
+    }
 }
 
 /// What a settled change amounts to.
@@ -102,7 +114,7 @@ impl Catalog {
     /// The stored object, where this file is the one that defines it: what a write through the file would replace.
     pub fn stored(&self, file: &str, id: &ObjectId) -> Option<serde_json::Value> {
         let (defining, _) = self.claims.get(id)?.first()?;
-        self.published.get(id).filter(|_| defining == file)?.object.to_value().ok()
+        self.published.get(id).filter(|_| defining == file)?.object().to_value().ok()
     }
 
     /// Whether the file could not be read last time.
@@ -244,7 +256,7 @@ impl Catalog {
             if self.claims.get(id).is_some_and(BTreeSet::is_empty) {
                 self.claims.remove(id);
             }
-            return self.published.remove(id).map(|published| watcher::Event::Delete(published.object));
+            return self.published.remove(id).map(|published| watcher::Event::Delete(published.object()));
         };
         let before = self.published.get(id);
         if before.is_some_and(|published| published.accepted.content == accepted.content && published.age == age) {
@@ -255,15 +267,9 @@ impl Catalog {
             Some(published) => published.generation + 1,
             None => 1,
         };
-        let version = hash(&serde_json::json!([accepted.content.to_hex().as_str(), generation, age]));
-        let object = accepted.object.clone().with_metadata(|metadata| {
-            metadata.generation = Some(generation);
-            metadata.resource_version = version.to_hex().get(..16).map(str::to_owned);
-            if let Some(created) = age.and_then(|age| Timestamp::from_second(age).ok()) {
-                metadata.creation_timestamp = Some(Time(created));
-            }
-        });
-        self.published.insert(id.clone(), Published { accepted, generation, age, object: object.clone() });
+        let published = Published { accepted, generation, age };
+        let object = published.object();
+        self.published.insert(id.clone(), published);
         Some(watcher::Event::Apply(object))
     }
 
@@ -320,7 +326,7 @@ impl Catalog {
 
     /// All objects, ordered.
     pub fn objects(&self) -> Vec<Object> {
-        let ordered: BTreeMap<_, _> = self.published.iter().map(|(id, published)| (id, published.object.clone())).collect();
+        let ordered: BTreeMap<_, _> = self.published.iter().map(|(id, published)| (id, published.object())).collect();
         ordered.into_values().collect()
     }
 

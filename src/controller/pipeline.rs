@@ -1,12 +1,12 @@
-//! The translator task: changes in, snapshots to edges, wakes to the status writer. It owns all translation state.
+//! The translator task: changes in, snapshots to edges, wakes to whoever writes statuses. It owns all translation state.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use super::edges::Edges;
-use super::statuses::Wake;
+use super::EdgeHost;
+use super::acks::Wake;
 use super::world::{World, owner};
 use crate::api::Change;
 use crate::model::EdgeId;
@@ -21,13 +21,12 @@ use crate::translate::{EdgeChange, Now, Translator};
 const BATCH: usize = 4096;
 /// How often certificate expiry is looked at.
 const EXPIRY: std::time::Duration = std::time::Duration::from_secs(3600);
-/// One process, one leader, one epoch.
-const EPOCH: u64 = 1;
 
 /// The translator task.
-pub struct Pipeline {
+pub struct Pipeline<H> {
     translator: Translator,
-    edges: Edges,
+    edges: H,
+    epoch: u64,
     world: watch::Sender<World>,
     wakes: mpsc::UnboundedSender<Wake>,
     metrics: Metrics,
@@ -37,16 +36,16 @@ pub struct Pipeline {
     open: bool,
 }
 
-impl Pipeline {
-    /// A task that knows nothing yet: `world` is what it tells everybody else, `wakes` leads to the status writer.
+impl<H: EdgeHost> Pipeline<H> {
+    /// A task that knows nothing yet: `world` is what it tells everybody else, `wakes` leads to whoever writes statuses.
     pub fn new(
         translator: Translator,
-        edges: Edges,
+        edges: H,
         world: watch::Sender<World>,
         wakes: mpsc::UnboundedSender<Wake>,
         metrics: Metrics,
     ) -> Self {
-        Self { translator, edges, world, wakes, metrics, gathered: Vec::new(), open: false }
+        Self { translator, edges, epoch: 1, world, wakes, metrics, gathered: Vec::new(), open: false }
     }
 
     /// Runs until the source or `stop` ends it, then stops all edges.
@@ -135,23 +134,16 @@ impl Pipeline {
                 world.served = world.served.iter().filter(|((_, edge), _)| edge != id).map(|(key, stamp)| (key.clone(), *stamp)).collect();
             });
         };
-        let address = edge.data.addresses.first().copied();
-        if self.edges.address(id) != address {
-            // Sōzu's ports move with the edge: it starts anew there.
-            self.edges.stop(id).await;
-        }
-        let (publisher, delta) = match (self.edges.publisher(id), address) {
-            (Some(publisher), _) => (publisher, delta),
-            (None, None) => return,
-            (None, Some(address)) => {
-                let publisher = Publisher::new(EPOCH);
-                if let Err(error) = self.edges.start(id, address, publisher.clone()) {
-                    return tracing::error!(%error);
-                }
-                tokio::spawn(follow_acks(id.clone(), publisher.clone(), self.wakes.clone(), self.metrics.clone()));
-                (publisher, edge.snapshot.as_delta())
-            }
+        let publisher = match self.edges.run(id, &edge.data, self.epoch).await {
+            Ok(Some(publisher)) => publisher,
+            Ok(None) => return,
+            Err(error) => return tracing::error!(edge = %id, %error, "cannot run the edge"),
         };
+        let started = publisher.current().0.seq == 0;
+        if started {
+            tokio::spawn(follow_acks(id.clone(), publisher.clone(), self.wakes.clone(), self.metrics.clone()));
+        }
+        let delta = if started { edge.snapshot.as_delta() } else { delta };
         let stamp = publisher.publish(&delta);
         self.note(id, &publisher, &delta, stamp);
     }
@@ -176,7 +168,7 @@ impl Pipeline {
     }
 }
 
-/// Tells the status writer what an edge acknowledges, until its publisher is gone.
+/// Tells whoever writes statuses what an edge acknowledges, until its publisher is gone.
 async fn follow_acks(id: EdgeId, publisher: Publisher, wakes: mpsc::UnboundedSender<Wake>, metrics: Metrics) {
     let name = id.to_string();
     let mut acks = publisher.acks();

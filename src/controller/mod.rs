@@ -1,0 +1,29 @@
+//! From a source's events to edges and statuses: what standalone mode and the operator on a cluster have in common.
+//!
+//! [`pipeline`] is the translator task, generic over who runs edges ([`EdgeHost`]); [`world`] is what it tells everybody
+//! else; [`acks`] is what the edges said; [`view`] is what people see.
+
+pub mod acks;
+pub mod pipeline;
+pub mod view;
+pub mod world;
+
+use crate::model::EdgeId;
+use crate::snapshot::publish::Publisher;
+use crate::translate::EdgeData;
+
+/// Who runs edges.
+pub trait EdgeHost: Send {
+    /// Why an edge cannot be run.
+    type Error: std::error::Error + Send;
+
+    /// Has an edge run as its data says, starting or moving it when it does not, and returns what feeds it: a publisher of
+    /// `epoch` that has published nothing when the edge was started just now. None while the edge cannot run anywhere.
+    fn run(&mut self, id: &EdgeId, data: &EdgeData, epoch: u64) -> impl Future<Output = Result<Option<Publisher>, Self::Error>> + Send;
+
+    /// Ends an edge.
+    fn stop(&mut self, id: &EdgeId) -> impl Future<Output = ()> + Send;
+
+    /// Ends this process's part in all edges.
+    fn stop_all(&mut self) -> impl Future<Output = ()> + Send;
+}
