@@ -10,6 +10,7 @@ pub mod edge;
 pub mod filter;
 pub mod model;
 pub mod observe;
+pub mod provision;
 pub mod report;
 pub mod settings;
 pub mod snapshot;

@@ -15,6 +15,24 @@ fn the_page_of_settings_is_current() {
     assert_eq!(std::fs::read_to_string(&path).unwrap_or_default(), wanted, "run `make generate`");
 }
 
+#[test]
+fn the_resource_definitions_are_current() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("crds");
+    let wanted = kakehi::cli::crds::definitions().unwrap();
+    for (name, text) in &wanted {
+        if std::env::var_os("KAKEHI_BLESS").is_some() {
+            std::fs::create_dir_all(&folder).unwrap();
+            std::fs::write(folder.join(name), text).unwrap();
+        }
+        assert_eq!(&std::fs::read_to_string(folder.join(name)).unwrap_or_default(), text, "{name}: run `make generate`");
+    }
+    let mut there: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    there.sort();
+    let mut names: Vec<_> = wanted.into_iter().map(|(name, _)| name).collect();
+    names.sort();
+    assert_eq!(there, names);
+}
+
 /// Every flag of every subcommand as a page.
 fn settings() -> String {
     let mut page = String::from("# Settings\n\nGenerated from the code by `make generate`. A flag wins over its variable.\n");

@@ -1,7 +1,9 @@
 //! Subcommands: one thin file each.
 
+pub mod crds;
 mod edge;
 mod filter;
+mod launch;
 mod standalone;
 mod translate;
 
@@ -30,6 +32,10 @@ enum Command {
     Translate(TranslateSettings),
     /// Supervise one edge's Sōzu and filter proxy (started by standalone, or in an edge pod)
     Edge(edge::Settings),
+    /// Keep one Sōzu running for a supervisor in another container (started in an edge pod)
+    Launch(launch::Settings),
+    /// Print the CustomResourceDefinitions of Kakehi's own kinds
+    Crds,
     /// Run the filter proxy of an edge (started by the edge)
     Filter(filter::Settings),
 }
@@ -50,6 +56,8 @@ pub fn run() -> ExitCode {
         Command::Standalone(settings) => standalone::run(settings, cli.log),
         Command::Translate(settings) => translate::run(&settings),
         Command::Edge(settings) => edge::run(settings, &cli.log),
+        Command::Launch(settings) => launch::run(settings),
+        Command::Crds => crds::run(),
         Command::Filter(settings) => filter::run(settings),
     };
     match done {

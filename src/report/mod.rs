@@ -15,7 +15,7 @@ use serde::Serialize;
 
 pub use condition::{ConditionType, Effect};
 pub use issue::{CertificateProblem, Issue, ProfileProblem};
-pub use status::{Acknowledgement, Observed, status};
+pub use status::{Acknowledgement, Address, Observed, Provisioned, status};
 
 use crate::model::{EdgeId, ListenerName, ObjectId};
 

@@ -86,6 +86,8 @@ pub struct Edge {
 pub struct EdgeData {
     /// Addresses that it is to be reached at, from the Gateway or the default.
     pub addresses: Vec<IpAddr>,
+    /// Uid of its Gateway, empty where objects have none.
+    pub uid: String,
     /// TCP ports of its listeners.
     pub ports: BTreeSet<u16>,
     /// Labels for everything that is made for it (`spec.infrastructure.labels`).
@@ -104,7 +106,7 @@ pub enum EdgeChange {
         /// From the snapshot before (empty for a new edge) to the one now.
         delta: Delta,
         /// The edge now.
-        edge: Edge,
+        edge: Box<Edge>,
     },
     /// Its Gateway is gone or not ours any more.
     Gone,

@@ -204,7 +204,7 @@ impl Rendering {
             let same = |before: &Edge| before.snapshot.hash() == rendered.edge.snapshot.hash() && before.data == rendered.edge.data;
             if !before.as_ref().is_some_and(same) {
                 let delta = before.map(|edge| edge.snapshot).unwrap_or_else(Snapshot::default).diff(&rendered.edge.snapshot);
-                changes.insert(id, EdgeChange::Set { delta, edge: rendered.edge.clone() });
+                changes.insert(id, EdgeChange::Set { delta, edge: Box::new(rendered.edge.clone()) });
             }
         }
         changes

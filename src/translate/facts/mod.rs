@@ -26,6 +26,8 @@ pub(super) const GATEWAY_GROUP: &str = "gateway.networking.k8s.io";
 pub(super) struct Fact {
     /// Generation and age.
     pub(super) meta: Meta,
+    /// Uid, empty where objects have none.
+    pub(super) uid: String,
     /// What it says.
     pub(super) body: Body,
     /// What is wrong with it as text: malformed, unknown fields.
@@ -93,7 +95,7 @@ pub(super) fn read(object: &Object, settings: &Settings) -> Fact {
     };
     let created = object.metadata().creation_timestamp.as_ref().map(|time| time.0.as_second()).unwrap_or_default();
     let meta = Meta { generation: object.metadata().generation.unwrap_or_default(), created };
-    Fact { meta, body, findings: text_findings(object) }
+    Fact { meta, uid: object.metadata().uid.clone().unwrap_or_default(), body, findings: text_findings(object) }
 }
 
 fn body<T>(object: &Obj<T>, read: impl FnOnce(&T) -> Body) -> Body {

@@ -60,7 +60,7 @@ impl Draft {
 /// Judges a Gateway; none when it does not exist, cannot be read, or is not ours.
 pub(super) fn draft(reader: &mut Reader<'_>, edge: &EdgeId) -> Option<Draft> {
     let id = ObjectId::new(Kind::Gateway, &edge.namespace, &edge.name);
-    let Fact { meta, body, findings } = reader.fact(&id)?.clone();
+    let Fact { meta, uid, body, findings } = reader.fact(&id)?.clone();
     let Body::Gateway(gateway) = body else { return None };
     let class = reader.class(&gateway.class)?;
 
@@ -81,7 +81,7 @@ pub(super) fn draft(reader: &mut Reader<'_>, edge: &EdgeId) -> Option<Draft> {
     }
     conflict::mark(&mut listeners);
     let ports = listeners.iter().filter_map(Judged::bound_port).filter(|_| accepted).collect();
-    let data = EdgeData { addresses, ports, labels: gateway.labels.clone(), annotations: gateway.annotations.clone(), profile };
+    let data = EdgeData { uid, addresses, ports, labels: gateway.labels.clone(), annotations: gateway.annotations.clone(), profile };
     Some(Draft { meta, data, issues, listeners, accepted })
 }
 
