@@ -4,6 +4,7 @@ pub mod crds;
 mod edge;
 mod filter;
 mod launch;
+pub mod rules;
 mod standalone;
 mod translate;
 
@@ -36,6 +37,8 @@ enum Command {
     Launch(launch::Settings),
     /// Print the CustomResourceDefinitions of Kakehi's own kinds
     Crds,
+    /// Print the ClusterRole that the operator needs
+    Rules,
     /// Run the filter proxy of an edge (started by the edge)
     Filter(filter::Settings),
 }
@@ -58,6 +61,7 @@ pub fn run() -> ExitCode {
         Command::Edge(settings) => edge::run(settings, &cli.log),
         Command::Launch(settings) => launch::run(settings),
         Command::Crds => crds::run(),
+        Command::Rules => rules::run(),
         Command::Filter(settings) => filter::run(settings),
     };
     match done {

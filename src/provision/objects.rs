@@ -35,6 +35,11 @@ impl Part {
     pub const ALL: [Self; 6] =
         [Self::ServiceAccount, Self::ConfigMap, Self::Deployment, Self::Service, Self::PodDisruptionBudget, Self::HorizontalPodAutoscaler];
 
+    /// Whether all of them are watched.
+    pub fn is_watched(self) -> bool {
+        matches!(self, Self::Deployment | Self::Service)
+    }
+
     /// How the API server calls it.
     pub fn resource(self) -> ApiResource {
         match self {
