@@ -7,6 +7,7 @@ SOZU_LTO     := $(CACHE)/sozu-$(SOZU_VERSION)-lto/bin/sozu
 CARGO        ?= cargo
 
 .DEFAULT_GOAL := help
+include tests/cluster/cluster.mk
 .PHONY: help run test check bless generate tools sozu sozu-lto bench-standalone
 
 help: ## this list
@@ -16,13 +17,14 @@ run: tools $(SOZU_LTO) ## standalone mode on config/standalone/: real Sōzu on 1
 	$(CARGO) build --release --bin kakehi --example echo
 	config/run-quickstart $(SOZU_LTO) target/release
 
-test: tools $(SOZU_TEST) ## all tests: unit, golden cases, properties, real Sōzu, oracle
+test: tools $(SOZU_TEST) $(if $(KUBECONFIG),,apiserver-programs) ## all tests: unit, golden cases, properties, real Sōzu, oracle, API server
 	KAKEHI_SOZU=$(SOZU_TEST) $(CARGO) test
 
-check: tools ## format, lints, dependency rules, advisories
+check: tools ## format, lints, dependency rules, advisories; the sources of the test cluster, where there is Go
 	$(CARGO) fmt --check
 	$(CARGO) clippy --all-targets -- -D warnings
 	config/check-dependencies
+	@if command -v go >/dev/null; then $(MAKE) --no-print-directory cluster-check; else echo "no Go here: tests/cluster is not checked" >&2; fi
 
 bless: tools $(SOZU_TEST) ## rewrites the expected side of the golden cases
 	KAKEHI_BLESS=1 $(CARGO) test --test cases

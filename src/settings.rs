@@ -29,6 +29,20 @@ impl LogSettings {
     }
 }
 
+/// What concerns Ingress.
+#[derive(Args, Clone, Debug)]
+pub struct IngressSettings {
+    /// Controller that an IngressClass must name to be ours
+    #[arg(long, env = "KAKEHI_INGRESS_CONTROLLER_NAME", default_value = "kakehi.dev/ingress-controller", value_name = "NAME")]
+    pub ingress_controller_name: String,
+    /// Port for HTTP of the edge of an IngressClass
+    #[arg(long, env = "KAKEHI_INGRESS_HTTP_PORT", default_value_t = 80, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    pub ingress_http_port: u16,
+    /// Port for HTTPS of the edge of an IngressClass
+    #[arg(long, env = "KAKEHI_INGRESS_HTTPS_PORT", default_value_t = 443, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    pub ingress_https_port: u16,
+}
+
 /// Where objects come from when there is no cluster.
 #[derive(Args, Clone, Debug)]
 pub struct DirectorySettings {
@@ -38,7 +52,10 @@ pub struct DirectorySettings {
     /// Controller name that a GatewayClass must have to be ours
     #[arg(long, env = "KAKEHI_CONTROLLER_NAME", default_value = "kakehi.dev/gateway-controller", value_name = "NAME")]
     pub controller_name: String,
-    /// Address of edges whose Gateway asks for none
+    /// Ingress
+    #[command(flatten)]
+    pub ingress: IngressSettings,
+    /// Address of edges of IngressClasses, and of Gateways that ask for none
     #[arg(long, env = "KAKEHI_ADDRESS", default_value = "127.0.0.1", value_name = "IP")]
     pub address: IpAddr,
     /// Serve every route through the filter proxy, none by Sōzu alone

@@ -13,7 +13,7 @@ use kakehi::model::EdgeId;
 use kakehi::report::{Acknowledgement, Observed, status};
 use kakehi::snapshot::{Resource, Snapshot};
 use kakehi::store::directory::{Directory, Settings as Source};
-use kakehi::translate::{Now, Settings, Translator};
+use kakehi::translate::{IngressSettings, Now, Settings, Translator};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -44,7 +44,8 @@ struct Edge {
 }
 
 fn settings() -> Settings {
-    Settings { loopback_endpoints: true, default_address: Some([127, 0, 0, 1].into()), shared_host: true, ..Settings::default() }
+    let ingress = IngressSettings { without_class: true, ..IngressSettings::default() };
+    Settings { loopback_endpoints: true, default_address: Some([127, 0, 0, 1].into()), shared_host: true, ingress, ..Settings::default() }
 }
 
 fn translate(objects: Vec<Object>) -> Translator {

@@ -10,6 +10,8 @@ mod rig;
 
 #[path = "standalone/bad_input.rs"]
 mod bad_input;
+#[path = "standalone/ingress.rs"]
+mod ingress;
 #[path = "standalone/lifecycle.rs"]
 mod lifecycle;
 #[path = "standalone/quickstart.rs"]

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use kube::api::ObjectMeta;
 
 use super::{
-    ConfigMap, EdgeProfile, EndpointSlice, Gateway, GatewayClass, HttpRoute, Malformed, Namespace, Obj, ReferenceGrant, Secret, Service,
+    ConfigMap, EdgeProfile, EndpointSlice, Gateway, GatewayClass, HttpRoute, Ingress, IngressClass, Malformed, Namespace, Obj,
+    ReferenceGrant, Secret, Service,
 };
 use crate::model::{Kind, ObjectId};
 
@@ -125,6 +126,8 @@ kinds! {
     EndpointSlice => EndpointSlice,
     Secret => Secret,
     ConfigMap => ConfigMap,
+    IngressClass => IngressClass,
+    Ingress => Ingress,
 }
 
 impl Object {

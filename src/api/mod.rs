@@ -17,5 +17,7 @@ pub use gateway_api::apis::experimental::referencegrants;
 pub use gateway_api::apis::experimental::referencegrants::ReferenceGrant;
 pub use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret, Service};
 pub use k8s_openapi::api::discovery::v1::EndpointSlice;
+pub use k8s_openapi::api::networking::v1 as networking;
+pub use k8s_openapi::api::networking::v1::{Ingress, IngressClass};
 pub use kinds::{ApiKind, Change, Object};
 pub use object::{Malformed, Obj};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use imbl::OrdMap;
 
 use crate::api::Object;
-use crate::model::{EdgeId, Kind, ObjectId};
+use crate::model::{EdgeId, ObjectId};
 use crate::report::ObjectReport;
 use crate::snapshot::Key;
 use crate::snapshot::publish::Publisher;
@@ -43,7 +43,7 @@ impl World {
 pub fn owner(edge: &EdgeId, key: &Key) -> Option<ObjectId> {
     match key {
         Key::Route(id) => Some(id.clone()),
-        Key::Listener(_) => Some(ObjectId::new(Kind::Gateway, &edge.namespace, &edge.name)),
+        Key::Listener(_) => Some(edge.owner()),
         Key::Certificate(_) | Key::Backend(_) => None,
     }
 }

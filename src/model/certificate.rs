@@ -39,7 +39,8 @@ pub struct Certificate {
     pub chain: Vec<String>,
     /// The leaf's key.
     pub key: PrivateKey,
-    /// DNS names of the leaf, lower-case.
+    /// Names that a listener without hostname shows it for, lower-case: the DNS names of the leaf; on the edge of an
+    /// IngressClass the hosts that Ingresses name it for.
     pub names: Vec<String>,
     /// SHA-256 of the leaf in DER, lower-case hex.
     pub fingerprint: String,

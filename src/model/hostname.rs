@@ -1,4 +1,4 @@
-//! Hostname patterns: exact, wildcard of any depth, or every host.
+//! Hostname patterns: exact, wildcard of any depth or of one label, or every host.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// A host pattern of a listener or a route, lower-case.
 ///
 /// A wildcard takes one or more labels to the left of its suffix, never the bare suffix
-/// (Gateway API, `Listener.hostname`).
+/// (Gateway API, `Listener.hostname`); in an Ingress it takes exactly one (`IngressRule.host`).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Hostname {
@@ -15,9 +15,14 @@ pub enum Hostname {
     Any,
     /// `*.suffix`; the value is the suffix without `*.`.
     Wildcard(String),
+    /// One label before a suffix; the value is the suffix. Written `{label}.suffix`, which no user's hostname looks like.
+    Label(String),
     /// One host.
     Exact(String),
 }
+
+/// How [`Hostname::Label`] is written.
+const LABEL: &str = "{label}.";
 
 /// The text is no hostname that Gateway API allows.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -53,12 +58,25 @@ impl Hostname {
         }
     }
 
+    /// Reads a host as an Ingress writes it: a wildcard stands for one label.
+    ///
+    /// # Errors
+    /// As [`Hostname::parse`], and for a lone `*`.
+    pub fn parse_ingress(text: &str) -> Result<Self, HostnameError> {
+        match Self::parse(text)? {
+            Self::Any if !text.is_empty() => Err(HostnameError(text.to_owned())),
+            Self::Wildcard(suffix) => Ok(Self::Label(suffix)),
+            other => Ok(other),
+        }
+    }
+
     /// Whether a request for `host` (lower-case, without port) is covered.
     pub fn matches(&self, host: &str) -> bool {
         match self {
             Self::Any => true,
             Self::Exact(name) => name == host,
             Self::Wildcard(suffix) => host.strip_suffix(suffix.as_str()).is_some_and(|left| left.len() > 1 && left.ends_with('.')),
+            Self::Label(suffix) => host.split_once('.').is_some_and(|(label, rest)| !label.is_empty() && rest == suffix),
         }
     }
 
@@ -66,9 +84,10 @@ impl Hostname {
     pub fn covers(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Any, _) => true,
-            (_, Self::Any) | (Self::Exact(_), Self::Wildcard(_)) => false,
+            (_, Self::Any) | (Self::Exact(_), Self::Wildcard(_) | Self::Label(_)) | (Self::Label(_), Self::Wildcard(_)) => false,
             (_, Self::Exact(name)) => self.matches(name),
-            (Self::Wildcard(suffix), Self::Wildcard(inner)) => {
+            (Self::Label(suffix), Self::Label(inner)) => inner == suffix,
+            (Self::Wildcard(suffix), Self::Wildcard(inner) | Self::Label(inner)) => {
                 inner == suffix || inner.strip_suffix(suffix.as_str()).is_some_and(|left| left.ends_with('.'))
             }
         }
@@ -91,6 +110,7 @@ impl fmt::Display for Hostname {
         match self {
             Self::Any => f.write_str("*"),
             Self::Wildcard(suffix) => write!(f, "*.{suffix}"),
+            Self::Label(suffix) => write!(f, "{LABEL}{suffix}"),
             Self::Exact(name) => f.write_str(name),
         }
     }
@@ -106,7 +126,11 @@ impl TryFrom<String> for Hostname {
     type Error = HostnameError;
 
     fn try_from(text: String) -> Result<Self, HostnameError> {
-        Self::parse(&text)
+        match text.strip_prefix(LABEL).map(Self::parse) {
+            Some(Ok(Self::Exact(suffix))) => Ok(Self::Label(suffix)),
+            Some(_) => Err(HostnameError(text)),
+            None => Self::parse(&text),
+        }
     }
 }
 
@@ -135,6 +159,23 @@ mod tests {
         assert_eq!(host("*").intersect(&host("a.example.com")), Some(host("a.example.com")));
         assert_eq!(host("example.com").intersect(&host("*.example.com")), None);
         assert_eq!(host("*.a.com").intersect(&host("*.b.com")), None);
+    }
+
+    #[test]
+    fn an_ingress_wildcard_takes_exactly_one_label() {
+        let one = Hostname::parse_ingress("*.foo.com").unwrap();
+        assert!(one.matches("bar.foo.com") && !one.matches("baz.bar.foo.com") && !one.matches("foo.com") && !one.matches(".foo.com"));
+        let (deep, inner) = (host("*.foo.com"), Hostname::parse_ingress("*.a.foo.com").unwrap());
+        assert!(deep.covers(&one) && !one.covers(&deep) && deep.covers(&inner) && !one.covers(&inner));
+        assert_eq!(one.intersect(&inner), None);
+        assert_eq!(one.intersect(&host("*.a.foo.com")), None);
+        assert_eq!(one.intersect(&host("a.foo.com")), Some(host("a.foo.com")));
+        assert_eq!(Hostname::parse_ingress(""), Ok(Hostname::Any));
+        assert!(Hostname::parse_ingress("*").is_err() && Hostname::parse_ingress("a.*.com").is_err());
+        let text = serde_json::to_string(&one).unwrap();
+        assert_eq!(text, "\"{label}.foo.com\"");
+        assert_eq!(serde_json::from_str::<Hostname>(&text).unwrap(), one);
+        assert!(Hostname::parse("{label}.foo.com").is_err());
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Identities: structs with one `Display`, never strings joined by hand.
 
 use std::fmt;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +29,10 @@ pub enum Kind {
     Secret,
     /// Core ConfigMap.
     ConfigMap,
+    /// `networking.k8s.io` IngressClass.
+    IngressClass,
+    /// `networking.k8s.io` Ingress.
+    Ingress,
 }
 
 impl Kind {
@@ -44,6 +49,8 @@ impl Kind {
             Self::EndpointSlice => "EndpointSlice",
             Self::Secret => "Secret",
             Self::ConfigMap => "ConfigMap",
+            Self::IngressClass => "IngressClass",
+            Self::Ingress => "Ingress",
         }
     }
 }
@@ -82,18 +89,62 @@ impl fmt::Display for ObjectId {
     }
 }
 
-/// An edge: the data plane of one Gateway.
+/// An edge: the data plane of one Gateway, or of one IngressClass.
+///
+/// Written `namespace/name` for a Gateway and `IngressClass/name` for a class: no namespace has upper-case letters.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct EdgeId {
-    /// Namespace of the Gateway.
+    /// Namespace of the Gateway; empty for an IngressClass, which has none.
     pub namespace: String,
-    /// Name of the Gateway.
+    /// Name of the Gateway or IngressClass.
     pub name: String,
+}
+
+/// The text names no edge.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is neither NAMESPACE/NAME of a Gateway nor IngressClass/NAME")]
+pub struct EdgeIdError(pub String);
+
+impl EdgeId {
+    /// The edge of a Gateway.
+    pub fn of_gateway(namespace: impl Into<String>, name: impl Into<String>) -> Self {
+        Self { namespace: namespace.into(), name: name.into() }
+    }
+
+    /// The edge of an IngressClass.
+    pub fn of_class(name: impl Into<String>) -> Self {
+        Self { namespace: String::new(), name: name.into() }
+    }
+
+    /// The kind of the object that it belongs to: Gateway or IngressClass.
+    pub fn kind(&self) -> Kind {
+        if self.namespace.is_empty() { Kind::IngressClass } else { Kind::Gateway }
+    }
+
+    /// The object that it belongs to.
+    pub fn owner(&self) -> ObjectId {
+        ObjectId::new(self.kind(), &self.namespace, &self.name)
+    }
 }
 
 impl fmt::Display for EdgeId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.namespace, self.name)
+        match self.kind() {
+            Kind::IngressClass => write!(f, "{}/{}", Kind::IngressClass, self.name),
+            _ => write!(f, "{}/{}", self.namespace, self.name),
+        }
+    }
+}
+
+impl FromStr for EdgeId {
+    type Err = EdgeIdError;
+
+    fn from_str(text: &str) -> Result<Self, EdgeIdError> {
+        match text.split_once('/') {
+            Some((owner, name)) if owner == Kind::IngressClass.name() && !name.is_empty() => Ok(Self::of_class(name)),
+            Some((namespace, name)) if !namespace.is_empty() && !name.is_empty() => Ok(Self::of_gateway(namespace, name)),
+            _ => Err(EdgeIdError(text.to_owned())),
+        }
     }
 }
 
@@ -137,5 +188,23 @@ pub struct CertificateId {
 impl fmt::Display for CertificateId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{EdgeId, Kind};
+
+    #[test]
+    fn an_edge_says_whose_it_is() {
+        let (gateway, class) = (EdgeId::of_gateway("a", "web"), EdgeId::of_class("web"));
+        assert_eq!((gateway.kind(), class.kind()), (Kind::Gateway, Kind::IngressClass));
+        for (edge, text) in [(gateway, "a/web"), (class, "IngressClass/web")] {
+            assert_eq!(edge.to_string(), text);
+            assert_eq!(text.parse(), Ok(edge));
+        }
+        for bad in ["", "/", "a/", "/a", "a"] {
+            assert!(bad.parse::<EdgeId>().is_err(), "{bad}");
+        }
     }
 }

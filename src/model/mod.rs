@@ -15,7 +15,7 @@ mod route;
 pub use backend::{Backend, BackendProtocol, Endpoint};
 pub use certificate::{Certificate, PrivateKey};
 pub use hostname::{Hostname, HostnameError};
-pub use id::{BackendId, CertificateId, EdgeId, Kind, ListenerName, ObjectId};
+pub use id::{BackendId, CertificateId, EdgeId, EdgeIdError, Kind, ListenerName, ObjectId};
 pub use listener::{Listener, Protocol};
 pub use pattern::{Pattern, PatternError};
 pub use rank::{HostRank, PathRank, Rank};

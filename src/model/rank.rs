@@ -13,6 +13,8 @@ pub struct Rank {
     pub host: HostRank,
     /// Path.
     pub path: PathRank,
+    /// The rule is no fallback.
+    pub regular: bool,
     /// A method is named.
     pub method: bool,
     /// Number of header conditions.
@@ -57,7 +59,7 @@ impl HostRank {
     pub fn of(declared: &Hostname) -> Self {
         match declared {
             Hostname::Any => Self { exact: 0, length: 0 },
-            Hostname::Wildcard(suffix) => Self { exact: 0, length: suffix.len() + 2 },
+            Hostname::Wildcard(suffix) | Hostname::Label(suffix) => Self { exact: 0, length: suffix.len() + 2 },
             Hostname::Exact(name) => Self { exact: name.len(), length: name.len() },
         }
     }
@@ -75,9 +77,9 @@ impl PathRank {
 }
 
 impl Rank {
-    pub(super) fn new(host: HostRank, path: PathRank) -> Self {
+    pub(super) fn new(host: HostRank, path: PathRank, regular: bool) -> Self {
         let object = Reverse((String::new(), super::Kind::HttpRoute));
-        Self { host, path, method: false, headers: 0, query: 0, created: Reverse(0), object, rule: Reverse(0), index: Reverse(0) }
+        Self { host, path, regular, method: false, headers: 0, query: 0, created: Reverse(0), object, rule: Reverse(0), index: Reverse(0) }
     }
 
     pub(super) fn conditions(self, method: bool, headers: usize, query: usize) -> Self {
@@ -98,7 +100,7 @@ mod tests {
     #[test]
     fn ties_go_to_the_first_namespace_and_name_as_one_text() {
         let rank = |namespace: &str, name: &str| {
-            let rank = Rank::new(HostRank::of(&Hostname::Any), PathRank::of(&PathMatch::Prefix("/".into())));
+            let rank = Rank::new(HostRank::of(&Hostname::Any), PathRank::of(&PathMatch::Prefix("/".into())), true);
             rank.origin(0, &ObjectId::new(Kind::HttpRoute, namespace, name), 0, 0)
         };
         assert!(rank("a", "a") > rank("a", "b"));

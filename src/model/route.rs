@@ -34,6 +34,14 @@ pub struct Rule {
     /// `rules[].name`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// The one declared hostname of the route that the rule is for; absent: all of them. The rules of an Ingress have a
+    /// host each.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<Hostname>,
+    /// The rule takes what no other rule takes: of two rules for every host and the prefix `/` it loses, whatever its age
+    /// (`Ingress.spec.defaultBackend`).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub fallback: bool,
     /// Matches, OR-ed; never empty (the default, prefix `/`, is made explicit).
     pub matches: Vec<Match>,
     /// Filters in the order of the object, without the redirect.
@@ -219,13 +227,21 @@ pub struct Redirect {
     pub status: u16,
 }
 
+impl Rule {
+    /// Whether the rule is for requests by this declared hostname of its route.
+    pub fn is_for(&self, declared: &Hostname) -> bool {
+        self.host.as_ref().is_none_or(|host| host == declared)
+    }
+}
+
 impl Route {
     /// The precedence of one match of this route on a host that it declares as `declared`. The greatest rank among the
     /// matches that a request satisfies wins; ranks of different matches are never equal.
     ///
     /// `rule` and `index` are positions in [`Route::rules`] and [`Rule::matches`].
     pub fn rank(&self, declared: &Hostname, rule: usize, index: usize, matched: &Match) -> Rank {
-        Rank::new(HostRank::of(declared), PathRank::of(&matched.path))
+        let regular = self.rules.get(rule).is_none_or(|rule| !rule.fallback);
+        Rank::new(HostRank::of(declared), PathRank::of(&matched.path), regular)
             .conditions(matched.method.is_some(), matched.headers.len(), matched.query.len())
             .origin(self.created, &self.id, rule, index)
     }

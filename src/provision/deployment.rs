@@ -29,17 +29,17 @@ pub(super) fn deployment(edge: &EdgeSpec, installation: &Installation) -> Deploy
         template: pod::template(edge, installation),
         ..Default::default()
     };
-    Deployment { metadata: metadata(edge), spec: Some(spec), status: None }
+    Deployment { metadata: metadata(edge, installation), spec: Some(spec), status: None }
 }
 
 /// The disruption budget: one pod at a time. Useless for a single one, which it would pin to its node.
-pub(super) fn budget(edge: &EdgeSpec) -> Option<PodDisruptionBudget> {
+pub(super) fn budget(edge: &EdgeSpec, installation: &Installation) -> Option<PodDisruptionBudget> {
     let spec = PodDisruptionBudgetSpec { max_unavailable: Some(IntOrString::Int(1)), selector: Some(selector(edge)), ..Default::default() };
-    (edge.pods() > 1).then(|| PodDisruptionBudget { metadata: metadata(edge), spec: Some(spec), status: None })
+    (edge.pods() > 1).then(|| PodDisruptionBudget { metadata: metadata(edge, installation), spec: Some(spec), status: None })
 }
 
 /// The autoscaler, when one is asked for.
-pub(super) fn autoscaler(edge: &EdgeSpec) -> Option<HorizontalPodAutoscaler> {
+pub(super) fn autoscaler(edge: &EdgeSpec, installation: &Installation) -> Option<HorizontalPodAutoscaler> {
     let scaling = edge.profile.autoscaling.as_ref()?;
     let target = MetricTarget {
         type_: "Utilization".to_owned(),
@@ -63,5 +63,5 @@ pub(super) fn autoscaler(edge: &EdgeSpec) -> Option<HorizontalPodAutoscaler> {
         scale_target_ref: scaled,
         ..Default::default()
     };
-    Some(HorizontalPodAutoscaler { metadata: metadata(edge), spec: Some(spec), status: None })
+    Some(HorizontalPodAutoscaler { metadata: metadata(edge, installation), spec: Some(spec), status: None })
 }

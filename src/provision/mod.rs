@@ -1,5 +1,5 @@
 //! From an edge to the objects that run it on a cluster: Deployment, Service, ServiceAccount, ConfigMap, disruption budget
-//! and autoscaler, all in the Gateway's own namespace.
+//! and autoscaler, all in the Gateway's own namespace; in the operator's for the edge of an IngressClass.
 //!
 //! [`objects`] is pure: the same edge gives the same objects. [`lane`] applies them.
 
@@ -17,7 +17,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::api::EdgeProfileSpec;
-use crate::model::EdgeId;
+use crate::model::{EdgeId, Kind};
 use crate::translate::EdgeData;
 
 pub use objects::{Part, objects};
@@ -40,6 +40,18 @@ pub struct Installation {
     pub snapshot_url: String,
     /// How edges log: a level, or per module.
     pub log: String,
+    /// Namespace of the operator, in which the edges of IngressClasses run.
+    pub namespace: String,
+}
+
+impl Installation {
+    /// Where an edge runs: in its Gateway's namespace.
+    pub fn namespace_of<'a>(&'a self, edge: &'a EdgeId) -> &'a str {
+        match edge.kind() {
+            Kind::IngressClass => &self.namespace,
+            _ => &edge.namespace,
+        }
+    }
 }
 
 /// One edge to be run.
@@ -47,7 +59,7 @@ pub struct Installation {
 pub struct EdgeSpec {
     /// Which.
     pub id: EdgeId,
-    /// Uid of its Gateway, which owns everything that is made.
+    /// Uid of its Gateway or IngressClass, which owns everything that is made.
     pub uid: String,
     /// TCP ports of its listeners.
     pub ports: BTreeSet<u16>,

@@ -2,28 +2,33 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::EdgeId;
+use crate::model::{EdgeId, Kind};
 
 /// Label that selects the pods of one edge in its namespace, and tells our objects from others.
 pub const EDGE: &str = "kakehi.dev/edge";
-/// Annotation that names the Gateway in full.
-pub const GATEWAY: &str = "kakehi.dev/gateway";
+/// Annotation that names the Gateway or IngressClass in full.
+const OWNER: &str = "kakehi.dev/edge-of";
 /// Label with the Gateway's name (GEP-1762).
 const GATEWAY_NAME: &str = "gateway.networking.k8s.io/gateway-name";
 /// Longest name of a Service, and longest value of a label.
 const LONGEST: usize = 63;
 const PREFIX: &str = "kakehi-";
+const CLASS_PREFIX: &str = "kakehi-ingress-";
 /// Hexadecimal digits of a hash in a name.
 const HASH: usize = 10;
 
 /// Name of the edge's objects, a valid name for a Service. Gateways may have names that are not: longer than 63 characters,
 /// or with dots.
 pub fn object(edge: &EdgeId) -> String {
-    let plain = format!("{PREFIX}{}", edge.name);
+    let prefix = match edge.kind() {
+        Kind::IngressClass => CLASS_PREFIX,
+        _ => PREFIX,
+    };
+    let plain = format!("{prefix}{}", edge.name);
     if plain.len() <= LONGEST && !plain.contains('.') {
         return plain;
     }
-    format!("{PREFIX}{}", shortened(&edge.name, LONGEST - PREFIX.len()).replace('.', "-"))
+    format!("{prefix}{}", shortened(&edge.name, LONGEST - prefix.len()).replace('.', "-"))
 }
 
 /// The first characters of a name with a hash of all of it, at most `longest` characters.
@@ -45,21 +50,20 @@ pub fn labels(edge: &EdgeId, of_user: &BTreeMap<String, String>) -> BTreeMap<Str
         ("app.kubernetes.io/name", "kakehi-edge".to_owned()),
         ("app.kubernetes.io/component", "edge".to_owned()),
         ("app.kubernetes.io/managed-by", "kakehi".to_owned()),
-        (GATEWAY_NAME, gateway),
     ];
-    let own = own.into_iter().map(|(key, value)| (key.to_owned(), value)).chain(selector(edge));
+    let of_gateway = (edge.kind() == Kind::Gateway).then_some((GATEWAY_NAME, gateway));
+    let own = own.into_iter().chain(of_gateway).map(|(key, value)| (key.to_owned(), value)).chain(selector(edge));
     of_user.clone().into_iter().chain(own).collect()
 }
 
 /// The annotations of everything that is made for an edge: the user's, and ours over them.
 pub fn annotations(edge: &EdgeId, of_user: &BTreeMap<String, String>) -> BTreeMap<String, String> {
-    of_user.clone().into_iter().chain([(GATEWAY.to_owned(), edge.to_string())]).collect()
+    of_user.clone().into_iter().chain([(OWNER.to_owned(), edge.to_string())]).collect()
 }
 
-/// Which Gateway an object with these annotations was made for.
+/// Which edge an object with these annotations was made for.
 pub fn edge_of(annotations: &BTreeMap<String, String>) -> Option<EdgeId> {
-    let (namespace, name) = annotations.get(GATEWAY)?.split_once('/')?;
-    Some(EdgeId { namespace: namespace.to_owned(), name: name.to_owned() })
+    annotations.get(OWNER)?.parse().ok()
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use kube::{Resource, ResourceExt};
 use serde::Serialize;
 
 use super::{EdgeSpec, Installation, deployment, names, pod, service};
+use crate::model::Kind;
 
 /// A kind of object that is made for edges, one row each. All objects of an edge have the same name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -54,10 +55,13 @@ impl Part {
 }
 
 /// The metadata of all objects of an edge.
-pub(super) fn metadata(edge: &EdgeSpec) -> ObjectMeta {
+pub(super) fn metadata(edge: &EdgeSpec, installation: &Installation) -> ObjectMeta {
     let owner = OwnerReference {
-        api_version: "gateway.networking.k8s.io/v1".to_owned(),
-        kind: "Gateway".to_owned(),
+        api_version: match edge.id.kind() {
+            Kind::IngressClass => "networking.k8s.io/v1".to_owned(),
+            _ => "gateway.networking.k8s.io/v1".to_owned(),
+        },
+        kind: edge.id.kind().to_string(),
         name: edge.id.name.clone(),
         uid: edge.uid.clone(),
         controller: Some(true),
@@ -65,7 +69,7 @@ pub(super) fn metadata(edge: &EdgeSpec) -> ObjectMeta {
     };
     ObjectMeta {
         name: Some(names::object(&edge.id)),
-        namespace: Some(edge.id.namespace.clone()),
+        namespace: Some(installation.namespace_of(&edge.id).to_owned()),
         labels: Some(names::labels(&edge.id, &edge.labels)),
         annotations: Some(names::annotations(&edge.id, &edge.annotations)),
         owner_references: Some(vec![owner]),
@@ -78,28 +82,27 @@ pub(super) fn metadata(edge: &EdgeSpec) -> ObjectMeta {
 /// # Errors
 /// Never for these plain values; serialisation is fallible by type.
 pub fn objects(edge: &EdgeSpec, installation: &Installation, ca: &str) -> Result<BTreeMap<Part, DynamicObject>, serde_json::Error> {
-    let account = ServiceAccount { metadata: metadata(edge), automount_service_account_token: Some(false), ..Default::default() };
+    let account =
+        ServiceAccount { metadata: metadata(edge, installation), automount_service_account_token: Some(false), ..Default::default() };
     let data = BTreeMap::from([(pod::CA_KEY.to_owned(), ca.to_owned())]);
-    let bundle = ConfigMap { metadata: metadata(edge), data: Some(data), ..Default::default() };
+    let bundle = ConfigMap { metadata: metadata(edge, installation), data: Some(data), ..Default::default() };
     let mut all = BTreeMap::from([
         (Part::ServiceAccount, dynamic(&account)?),
         (Part::ConfigMap, dynamic(&bundle)?),
         (Part::Deployment, dynamic(&deployment::deployment(edge, installation))?),
-        (Part::Service, dynamic(&service::service(edge))?),
+        (Part::Service, dynamic(&service::service(edge, installation))?),
     ]);
-    if let Some(budget) = deployment::budget(edge) {
+    if let Some(budget) = deployment::budget(edge, installation) {
         all.insert(Part::PodDisruptionBudget, dynamic(&budget)?);
     }
-    if let Some(autoscaler) = deployment::autoscaler(edge) {
+    if let Some(autoscaler) = deployment::autoscaler(edge, installation) {
         all.insert(Part::HorizontalPodAutoscaler, dynamic(&autoscaler)?);
     }
     Ok(all)
 }
 
 fn dynamic<K: Resource<DynamicType = ()> + Serialize>(object: &K) -> Result<DynamicObject, serde_json::Error> {
-    let mut object: DynamicObject = serde_json::from_value(serde_json::to_value(object)?)?;
-    // Kinds say them by their serialisation; not all of k8s-openapi's do on the way through a value.
-    object.types.get_or_insert_with(|| kube::api::TypeMeta::resource::<K>());
-    debug_assert!(!object.name_any().is_empty());
+    let object: DynamicObject = serde_json::from_value(serde_json::to_value(object)?)?;
+    debug_assert!(object.types.is_some() && !object.name_any().is_empty());
     Ok(object)
 }

@@ -4,11 +4,11 @@ use k8s_openapi::api::core::v1::{Service, ServicePort, ServiceSpec};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::objects::metadata;
-use super::{EdgeSpec, names};
+use super::{EdgeSpec, Installation, names};
 use crate::api::edge_profile::{ServiceType, TrafficPolicy};
 
 /// The Service: a port per port of the listeners, straight to the same port of the pods.
-pub(super) fn service(edge: &EdgeSpec) -> Service {
+pub(super) fn service(edge: &EdgeSpec, installation: &Installation) -> Service {
     let profile = edge.profile.service.clone().unwrap_or_default();
     let kind = profile.kind.unwrap_or_default();
     let balanced = kind == ServiceType::LoadBalancer;
@@ -19,7 +19,7 @@ pub(super) fn service(edge: &EdgeSpec) -> Service {
         protocol: Some("TCP".to_owned()),
         ..Default::default()
     });
-    let mut metadata = metadata(edge);
+    let mut metadata = metadata(edge, installation);
     let own = profile.annotations.unwrap_or_default();
     metadata.annotations = Some(own.into_iter().chain(metadata.annotations.unwrap_or_default()).collect());
     let spec = ServiceSpec {

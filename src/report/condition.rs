@@ -85,7 +85,7 @@ pub(super) fn derive<'a>(findings: impl Iterator<Item = &'a Finding>, kind: Cond
 /// Findings as one message.
 pub(super) fn message(findings: &[&Finding]) -> String {
     let lines = findings.iter().map(|finding| match finding.scope {
-        Scope::Rule { .. } => format!("{}: {}", finding.scope, finding.issue),
+        Scope::Rule { .. } | Scope::Field(_) => format!("{}: {}", finding.scope, finding.issue),
         _ => finding.issue.to_string(),
     });
     let mut text = lines.collect::<Vec<_>>().join("; ");

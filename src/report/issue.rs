@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use serde::Serialize;
 
 use super::{ConditionType, Effect, Severity};
-use crate::model::{BackendId, CertificateId, EdgeId, Hostname, ListenerName, PatternError};
+use crate::model::{BackendId, CertificateId, EdgeId, Hostname, ListenerName, ObjectId, PatternError};
 
 /// One problem, as a value. [`Issue::effect`] says which condition shows it, `Display` says it to people.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, thiserror::Error)]
@@ -76,15 +76,35 @@ pub enum Issue {
         /// The value.
         value: String,
     },
-    /// An older Gateway already listens there.
-    #[error("{address}:{port} belongs to Gateway {holder}")]
+    /// An older Gateway or IngressClass already listens there.
+    #[error("{address}:{port} belongs to edge {holder}")]
     AddressTaken {
         /// Address.
         address: IpAddr,
         /// Port.
         port: u16,
-        /// The Gateway that has it.
+        /// The edge that has it.
         holder: EdgeId,
+    },
+    /// An older Ingress of another namespace uses the host; on the edge of a class it belongs to that namespace.
+    #[error("host {hostname} belongs to namespace {}, which used it first, so this is not served", owner.namespace)]
+    HostTaken {
+        /// The host.
+        hostname: Hostname,
+        /// The oldest Ingress that uses it.
+        owner: ObjectId,
+    },
+    /// A TLS host that no rule of the Ingress is for; no certificate is shown for it.
+    #[error("host {hostname} is in no rule, so no certificate is shown for it")]
+    HostWithoutRule {
+        /// The host.
+        hostname: Hostname,
+    },
+    /// Several IngressClasses say that they are the default.
+    #[error("IngressClass {} is marked as default too; the newest counts", others.join(", "))]
+    SeveralDefaultClasses {
+        /// The other ones.
+        others: Vec<String>,
     },
     /// Two listeners of one name; only the first counts.
     #[error("listener {name} is declared twice")]
@@ -272,6 +292,16 @@ pub enum Issue {
         /// Port that the Service does not have; none when the Service itself is missing.
         port: Option<u16>,
     },
+    /// A Service port that does not exist by this name.
+    #[error("Service {namespace}/{name} has no TCP port of name {port}")]
+    BackendPortNotFound {
+        /// Namespace.
+        namespace: String,
+        /// Name.
+        name: String,
+        /// Name of the port.
+        port: String,
+    },
     /// A backend reference without a port.
     #[error("Service {namespace}/{name}: a port is required")]
     BackendPortMissing {
@@ -383,6 +413,9 @@ impl Issue {
         use ConditionType::{Accepted, Conflicted, PartiallyInvalid, Programmed, ResolvedRefs};
         let (condition, status, reason) = match self {
             Self::UnknownField { .. } | Self::UnsupportedField { .. } | Self::DuplicateName { .. } => (Accepted, true, "Accepted"),
+            Self::HostTaken { .. } => (Accepted, false, "HostTaken"),
+            Self::HostWithoutRule { .. } => (Accepted, true, "HostWithoutRule"),
+            Self::SeveralDefaultClasses { .. } => (Accepted, true, "SeveralDefaultClasses"),
             Self::InvalidParameters { .. } | Self::ProfileNotUsable { .. } | Self::ClassNotAccepted { .. } => {
                 (Accepted, false, "InvalidParameters")
             }
@@ -418,7 +451,9 @@ impl Issue {
             | Self::InvalidHeaderValue { .. }
             | Self::InvalidPattern { .. }
             | Self::InvalidPath { .. } => (PartiallyInvalid, true, "UnsupportedValue"),
-            Self::BackendNotFound { .. } | Self::BackendPortMissing { .. } => (ResolvedRefs, false, "BackendNotFound"),
+            Self::BackendNotFound { .. } | Self::BackendPortNotFound { .. } | Self::BackendPortMissing { .. } => {
+                (ResolvedRefs, false, "BackendNotFound")
+            }
             Self::InvalidBackendKind { .. } => (ResolvedRefs, false, "InvalidKind"),
             Self::UnsupportedBackendProtocol { .. } => (ResolvedRefs, false, "UnsupportedProtocol"),
             Self::ExternalName { .. } => (ResolvedRefs, false, "UnsupportedValue"),

@@ -68,6 +68,8 @@ pub enum Scope {
         #[serde(skip_serializing_if = "Option::is_none")]
         backend: Option<usize>,
     },
+    /// A field, by its path.
+    Field(String),
 }
 
 /// One problem of one object.
@@ -115,6 +117,13 @@ pub enum Verdict {
         parents: Vec<ParentReport>,
         /// Number of rules.
         rules: usize,
+    },
+    /// An Ingress of a class of ours.
+    Ingress {
+        /// The edge of its class.
+        edge: EdgeId,
+        /// Addresses that it is to be reached at; none when nothing of it is served.
+        addresses: Vec<IpAddr>,
     },
     /// An object without a status of ours.
     None,
@@ -183,6 +192,7 @@ impl fmt::Display for Scope {
             Self::Object => Ok(()),
             Self::Listener(name) => write!(f, "listener {name}"),
             Self::Parent(parent) => write!(f, "parent {parent}"),
+            Self::Field(path) => f.write_str(path),
             Self::Rule { rule, backend: None } => write!(f, "rules[{rule}]"),
             Self::Rule { rule, backend: Some(backend) } => write!(f, "rules[{rule}].backendRefs[{backend}]"),
         }

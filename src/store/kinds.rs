@@ -3,6 +3,7 @@
 use super::checks::{self, Checks};
 use super::pump::{AnyPump, Pump};
 use crate::api::{ConfigMap, EdgeProfile, EndpointSlice, Gateway, GatewayClass, HttpRoute, Namespace, ReferenceGrant, Secret, Service};
+use crate::api::{Ingress, IngressClass};
 use crate::model::Kind;
 
 /// Whether objects live in namespaces.
@@ -77,6 +78,7 @@ macro_rules! table {
 }
 
 const GATEWAY_API: &str = "gateway.networking.k8s.io";
+const NETWORKING: &str = "networking.k8s.io";
 
 table! {
     GatewayClass(GatewayClass) {
@@ -118,6 +120,14 @@ table! {
     ConfigMap(ConfigMap) {
         group: "", versions: &["v1"], plural: "configmaps", scope: Scope::Namespaced,
         origin: Origin::BuiltIn, finalizer: Finalizer::Never, status: false, aged: false, checks: &checks::CONFIG_MAP,
+    }
+    IngressClass(IngressClass) {
+        group: NETWORKING, versions: &["v1"], plural: "ingressclasses", scope: Scope::Cluster,
+        origin: Origin::BuiltIn, finalizer: Finalizer::Never, status: false, aged: true, checks: &checks::INGRESS_CLASS,
+    }
+    Ingress(Ingress) {
+        group: NETWORKING, versions: &["v1"], plural: "ingresses", scope: Scope::Namespaced,
+        origin: Origin::BuiltIn, finalizer: Finalizer::Attached, status: true, aged: true, checks: &checks::INGRESS,
     }
 }
 

@@ -94,7 +94,7 @@ pub(super) fn fits(name: &str, hostname: &Hostname) -> bool {
         Hostname::Exact(host) => {
             name == host || wildcard.is_some_and(|suffix| host.split_once('.').is_some_and(|(_, rest)| rest == suffix))
         }
-        Hostname::Wildcard(_) => Hostname::parse(name).is_ok_and(|name| name.intersect(hostname).is_some()),
+        Hostname::Wildcard(_) | Hostname::Label(_) => Hostname::parse(name).is_ok_and(|name| name.intersect(hostname).is_some()),
     }
 }
 

@@ -9,13 +9,14 @@ use std::sync::Arc;
 
 use super::backend::{self, BackendOutcome};
 use super::certificate::{self, CertificateOutcome};
-use super::groups::{self, Claim, Class, Draft, Group};
+use super::groups::{self, Claim, Draft, Group, JudgedClass};
+use super::ingress::{self, Application};
 use super::reader::{Read, Reader};
 use super::routes::{self, RouteOutcome};
 use super::world::World;
 use super::{Now, Settings};
 use crate::api::Change;
-use crate::model::{BackendId, CertificateId, EdgeId, Kind, ObjectId};
+use crate::model::{BackendId, CertificateId, EdgeId, Hostname, Kind, ObjectId};
 
 /// One computation.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -28,11 +29,13 @@ pub(super) enum Node {
     Backend(BackendId),
     /// A GatewayClass with its parameters.
     Class(String),
-    /// A Gateway as it is for itself.
+    /// A Gateway or IngressClass as it is for itself.
     Draft(EdgeId),
-    /// A Gateway's listeners.
+    /// The hosts that an Ingress asks for.
+    Application(ObjectId),
+    /// A Gateway's or IngressClass's listeners.
     Group(EdgeId),
-    /// A route.
+    /// A route or Ingress.
     Route(ObjectId),
 }
 
@@ -52,10 +55,13 @@ pub(super) struct Graph {
     world: World,
     certificates: Memo<CertificateId, CertificateOutcome>,
     backends: Memo<BackendId, BackendOutcome>,
-    classes: Memo<String, Option<Arc<Class>>>,
+    classes: Memo<String, Option<Arc<JudgedClass>>>,
     drafts: Memo<EdgeId, Option<Arc<Draft>>>,
-    /// Which Gateways want an address and port, the oldest first.
+    /// Who wants an address and port, the oldest first.
     claims: BTreeMap<Claim, BTreeSet<(i64, EdgeId)>>,
+    applications: Memo<ObjectId, Option<Application>>,
+    /// Which Ingresses use a host on an edge, the oldest first.
+    hosts: BTreeMap<(EdgeId, Hostname), BTreeSet<(i64, ObjectId)>>,
     groups: Memo<EdgeId, Option<Group>>,
     routes: Memo<ObjectId, Option<RouteOutcome>>,
     dependents: HashMap<Read, BTreeSet<Node>>,
@@ -79,6 +85,8 @@ impl Graph {
             classes: HashMap::new(),
             drafts: HashMap::new(),
             claims: BTreeMap::new(),
+            applications: HashMap::new(),
+            hosts: BTreeMap::new(),
             groups: HashMap::new(),
             routes: HashMap::new(),
             dependents: HashMap::new(),
@@ -120,7 +128,12 @@ impl Graph {
                     self.dirty.insert(Node::Text(id.clone()));
                     match id.kind {
                         Kind::GatewayClass => self.dirty.insert(Node::Class(id.name.clone())),
-                        Kind::Gateway => self.dirty.insert(Node::Draft(edge_of(id))),
+                        Kind::Gateway => self.dirty.insert(Node::Draft(EdgeId::of_gateway(&id.namespace, &id.name))),
+                        Kind::IngressClass => self.dirty.insert(Node::Draft(EdgeId::of_class(&id.name))),
+                        Kind::Ingress => {
+                            self.dirty.insert(Node::Application(id.clone()));
+                            self.dirty.insert(Node::Route(id.clone()))
+                        }
                         Kind::HttpRoute => self.dirty.insert(Node::Route(id.clone())),
                         _ => false,
                     };
@@ -159,26 +172,31 @@ impl Graph {
     }
 
     /// A GatewayClass, when it is ours.
-    pub(super) fn class(&self, name: &str) -> Option<Arc<Class>> {
+    pub(super) fn class(&self, name: &str) -> Option<Arc<JudgedClass>> {
         self.classes.get(name)?.outcome.as_ref().clone()
     }
 
-    /// A Gateway as it is for itself, when it is ours.
+    /// The oldest Ingress that uses a host.
+    pub(super) fn host_owner(&self, edge: &EdgeId, host: &Hostname) -> Option<&ObjectId> {
+        self.hosts.get(&(edge.clone(), host.clone()))?.first().map(|(_, id)| id)
+    }
+
+    /// A Gateway or IngressClass as it is for itself, when it is ours.
     pub(super) fn draft(&self, edge: &EdgeId) -> Option<Arc<Draft>> {
         self.drafts.get(edge)?.outcome.as_ref().clone()
     }
 
-    /// The oldest Gateway that wants to listen there.
+    /// The oldest that wants to listen there.
     pub(super) fn holder(&self, claim: &Claim) -> Option<&EdgeId> {
         self.claims.get(claim)?.first().map(|(_, edge)| edge)
     }
 
-    /// The listeners of a Gateway, when it is ours.
+    /// The listeners of a Gateway or IngressClass, when it is ours.
     pub(super) fn group(&self, edge: &EdgeId) -> Option<&Group> {
         self.groups.get(edge)?.outcome.as_ref().as_ref()
     }
 
-    /// A route, when a parent of it is ours.
+    /// A route or Ingress, when a parent or the class of it is ours.
     pub(super) fn route(&self, id: &ObjectId) -> Option<&RouteOutcome> {
         self.routes.get(id)?.outcome.as_ref().as_ref()
     }
@@ -216,10 +234,10 @@ impl Graph {
                 self.forget(gone, &node);
             }
             Node::Draft(edge) => {
-                let computed = self.compute(|reader| groups::draft(reader, edge).map(Arc::new));
+                let computed = self.compute(|reader| draft(reader, edge).map(Arc::new));
                 let (old, new) = self.remember(node.clone(), |graph| &mut graph.drafts, edge, computed);
                 self.claim(edge, old.as_deref().and_then(Option::as_deref), new.as_deref());
-                let gone = self.world.get(&gateway_of(edge)).is_none();
+                let gone = self.world.get(&edge.owner()).is_none();
                 if gone || old.is_none() {
                     self.dirty.insert(Node::Group(edge.clone()));
                 } else if old.as_ref() != Some(&new) {
@@ -227,21 +245,55 @@ impl Graph {
                 }
                 self.forget(gone, &node);
             }
+            Node::Application(id) => {
+                let computed = self.compute(|reader| ingress::apply(reader, id));
+                let (old, new) = self.remember(node.clone(), |graph| &mut graph.applications, id, computed);
+                self.own(id, old.as_deref().and_then(Option::as_ref), new.as_ref().as_ref());
+                let gone = self.world.get(id).is_none();
+                self.forget(gone, &node);
+            }
             Node::Group(edge) => {
                 let computed = self.compute(|reader| groups::settle(reader, edge));
                 let (old, new) = self.remember(node.clone(), |graph| &mut graph.groups, edge, computed);
-                let points = |group: &Option<Group>| group.as_ref().map(|group| group.points.clone());
+                let points = |group: &Option<Group>| group.as_ref().map(|group| (group.points.clone(), group.data.addresses.clone()));
                 if old.as_deref().and_then(points) != points(&new) {
                     self.touch(&Read::Group(edge.clone()));
                 }
-                let gone = self.world.get(&gateway_of(edge)).is_none();
+                let gone = self.world.get(&edge.owner()).is_none();
                 self.forget(gone, &node);
             }
             Node::Route(id) => {
-                let computed = self.compute(|reader| routes::translate(reader, id));
+                let computed = self.compute(|reader| translate(reader, id));
                 self.remember(node.clone(), |graph| &mut graph.routes, id, computed);
                 let gone = self.world.get(id).is_none();
                 self.forget(gone, &node);
+            }
+        }
+    }
+
+    /// Takes back which hosts an Ingress used before, and notes which it uses now.
+    fn own(&mut self, id: &ObjectId, old: Option<&Application>, new: Option<&Application>) {
+        let entries = |application: Option<&Application>| -> BTreeSet<_> {
+            let entry = |application: &Application| (application.created, id.clone());
+            let places = |of: &Application| of.hosts.iter().map(|host| (of.edge.clone(), host.clone())).collect::<Vec<_>>();
+            application.into_iter().flat_map(|of| places(of).into_iter().map(move |place| (place, entry(of)))).collect()
+        };
+        let (old, new) = (entries(old), entries(new));
+        let places: BTreeSet<_> = old.symmetric_difference(&new).map(|(place, _)| place.clone()).collect();
+        let owners: Vec<_> = places.iter().map(|(edge, host)| self.host_owner(edge, host).cloned()).collect();
+        for (place, entry) in old.difference(&new) {
+            let entries = self.hosts.entry(place.clone()).or_default();
+            entries.remove(entry);
+            if entries.is_empty() {
+                self.hosts.remove(place);
+            }
+        }
+        for (place, entry) in new.difference(&old) {
+            self.hosts.entry(place.clone()).or_default().insert(entry.clone());
+        }
+        for ((edge, host), owner) in places.into_iter().zip(owners) {
+            if self.host_owner(&edge, &host) != owner.as_ref() {
+                self.touch(&Read::Host(edge, host));
             }
         }
     }
@@ -325,6 +377,7 @@ impl Graph {
             Node::Backend(id) => self.backends.remove(id).map(|known| known.reads),
             Node::Class(name) => self.classes.remove(name).map(|known| known.reads),
             Node::Draft(edge) => self.drafts.remove(edge).map(|known| known.reads),
+            Node::Application(id) => self.applications.remove(id).map(|known| known.reads),
             Node::Group(edge) => self.groups.remove(edge).map(|known| known.reads),
             Node::Route(id) => self.routes.remove(id).map(|known| known.reads),
         };
@@ -337,7 +390,7 @@ impl Graph {
             let read = match &node {
                 Node::Certificate(id) => Read::Certificate(id.clone()),
                 Node::Backend(id) => Read::Backend(id.clone()),
-                Node::Text(_) | Node::Class(_) | Node::Draft(_) | Node::Group(_) | Node::Route(_) => continue,
+                Node::Text(_) | Node::Class(_) | Node::Draft(_) | Node::Application(_) | Node::Group(_) | Node::Route(_) => continue,
             };
             let unread = !self.dependents.contains_key(&read);
             self.forget(unread, &node);
@@ -352,16 +405,24 @@ impl Graph {
             && self.classes.is_empty()
             && self.drafts.is_empty()
             && self.claims.is_empty()
+            && self.applications.is_empty()
+            && self.hosts.is_empty()
             && self.groups.is_empty()
             && self.routes.is_empty()
             && self.dependents.is_empty()
     }
 }
 
-fn gateway_of(edge: &EdgeId) -> ObjectId {
-    ObjectId::new(Kind::Gateway, &edge.namespace, &edge.name)
+fn draft(reader: &mut Reader<'_>, edge: &EdgeId) -> Option<Draft> {
+    match edge.kind() {
+        Kind::IngressClass => ingress::draft(reader, edge),
+        _ => groups::draft(reader, edge),
+    }
 }
 
-fn edge_of(gateway: &ObjectId) -> EdgeId {
-    EdgeId { namespace: gateway.namespace.clone(), name: gateway.name.clone() }
+fn translate(reader: &mut Reader<'_>, id: &ObjectId) -> Option<RouteOutcome> {
+    match id.kind {
+        Kind::Ingress => ingress::translate(reader, id),
+        _ => routes::translate(reader, id),
+    }
 }

@@ -12,6 +12,7 @@ mod features;
 mod grant;
 mod graph;
 mod groups;
+mod ingress;
 mod reader;
 mod rendering;
 mod routes;
@@ -44,6 +45,26 @@ pub struct Settings {
     pub default_address: Option<IpAddr>,
     /// Whether all edges are on one host, so that two cannot have one address and port: in standalone mode only.
     pub shared_host: bool,
+    /// What concerns Ingress.
+    pub ingress: IngressSettings,
+}
+
+/// What translation of Ingresses depends on besides objects.
+#[derive(Clone, Debug)]
+pub struct IngressSettings {
+    /// IngressClasses with this `spec.controller` are ours.
+    pub controller_name: String,
+    /// Ports of the edge of an IngressClass, for HTTP and for HTTPS.
+    pub ports: (u16, u16),
+    /// Whether Ingresses without a class belong to the default class. An API server writes it into new Ingresses, so this is
+    /// for where there is none, and for Ingresses that are older than the class.
+    pub without_class: bool,
+}
+
+impl Default for IngressSettings {
+    fn default() -> Self {
+        Self { controller_name: "kakehi.dev/ingress-controller".to_owned(), ports: (80, 443), without_class: false }
+    }
 }
 
 impl Default for Settings {
@@ -53,6 +74,7 @@ impl Default for Settings {
             loopback_endpoints: false,
             default_address: None,
             shared_host: false,
+            ingress: IngressSettings::default(),
         }
     }
 }

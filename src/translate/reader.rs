@@ -1,6 +1,7 @@
 //! The one way to look something up. What was read, found or not, is recorded: the records are the dependency index.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::Settings;
@@ -8,9 +9,10 @@ use super::backend::BackendState;
 use super::certificate::CertificateOutcome;
 use super::facts::{Body, Fact, GrantFacts, NamespaceFacts, SecretFacts, ServiceFacts, SliceFacts};
 use super::graph::Graph;
-use super::groups::{AttachPoint, Claim, Class, Draft};
+use super::groups::{AttachPoint, Claim, Draft, JudgedClass};
+use super::world::Class;
 use crate::api::EdgeProfileSpec;
-use crate::model::{BackendId, CertificateId, EdgeId, Kind, ObjectId};
+use crate::model::{BackendId, CertificateId, EdgeId, Hostname, Kind, ObjectId};
 
 /// Something that was looked up, whether it was there or not.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -23,6 +25,10 @@ pub(super) enum Read {
     Slices(String, String),
     /// A GatewayClass with its parameters.
     Class(String),
+    /// All IngressClasses.
+    IngressClasses,
+    /// Whose a host is on the edge of an IngressClass.
+    Host(EdgeId, Hostname),
     /// The day.
     Today,
     /// A certificate made of a Secret.
@@ -33,7 +39,7 @@ pub(super) enum Read {
     Draft(EdgeId),
     /// Which Gateways want an address and port.
     Claim(Claim),
-    /// What a Gateway's listeners are to a route.
+    /// What a Gateway's or IngressClass's listeners and addresses are to a route.
     Group(EdgeId),
 }
 
@@ -87,7 +93,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A GatewayClass of ours.
-    pub(super) fn class(&mut self, name: &str) -> Option<Arc<Class>> {
+    pub(super) fn class(&mut self, name: &str) -> Option<Arc<JudgedClass>> {
         self.reads.insert(Read::Class(name.to_owned()));
         self.graph.class(name)
     }
@@ -112,6 +118,18 @@ impl<'a> Reader<'a> {
     pub(super) fn grants(&mut self, namespace: &str) -> Vec<Arc<GrantFacts>> {
         self.reads.insert(Read::Grants(namespace.to_owned()));
         self.graph.world().grants(namespace)
+    }
+
+    /// All IngressClasses, by name.
+    pub(super) fn ingress_classes(&mut self) -> Vec<Class> {
+        self.reads.insert(Read::IngressClasses);
+        self.graph.world().ingress_classes()
+    }
+
+    /// The oldest Ingress that uses a host on the edge of an IngressClass.
+    pub(super) fn host_owner(&mut self, edge: &EdgeId, host: &Hostname) -> Option<ObjectId> {
+        self.reads.insert(Read::Host(edge.clone(), host.clone()));
+        self.graph.host_owner(edge, host).cloned()
     }
 
     /// The EndpointSlices of a Service, by name.
@@ -148,5 +166,11 @@ impl<'a> Reader<'a> {
     pub(super) fn listeners(&mut self, edge: &EdgeId) -> Option<Arc<Vec<AttachPoint>>> {
         self.reads.insert(Read::Group(edge.clone()));
         self.graph.group(edge).map(|group| group.points.clone())
+    }
+
+    /// Addresses that a Gateway or IngressClass of ours is to be reached at.
+    pub(super) fn addresses(&mut self, edge: &EdgeId) -> Vec<IpAddr> {
+        self.reads.insert(Read::Group(edge.clone()));
+        self.graph.group(edge).map(|group| group.data.addresses.clone()).unwrap_or_default()
     }
 }

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use super::facts::{Body, Fact};
 use super::graph::{Graph, Node};
-use super::routes::Share;
+use super::routes::{Offer, Share};
 use super::{Changes, Edge, EdgeChange, features};
-use crate::model::{BackendId, EdgeId, Kind, ListenerName, ObjectId};
+use crate::model::{BackendId, Certificate, CertificateId, EdgeId, Kind, Listener, ListenerName, ObjectId, Protocol};
 use crate::report::{Finding, ListenerReport, ObjectReport, Scope, Verdict};
-use crate::snapshot::{Key, Snapshot};
+use crate::snapshot::{Key, Resource, Snapshot};
 
 /// All edges and reports as they were rendered last.
 #[derive(Debug, Default)]
@@ -31,6 +31,14 @@ struct Rendered {
     /// Keys of listeners and certificates.
     own: BTreeSet<Key>,
     attached: BTreeMap<ListenerName, usize>,
+    /// Certificates that routes brought, with the number of routes for each name.
+    offered: BTreeMap<CertificateId, Offered>,
+}
+
+#[derive(Debug)]
+struct Offered {
+    resource: Arc<Resource>,
+    names: BTreeMap<String, usize>,
 }
 
 /// What one update has touched so far.
@@ -69,7 +77,7 @@ impl Rendering {
                 Node::Class(name) => {
                     touched.reports.insert(ObjectId::new(Kind::GatewayClass, "", name));
                 }
-                Node::Certificate(_) | Node::Draft(_) => {}
+                Node::Certificate(_) | Node::Draft(_) | Node::Application(_) => {}
                 Node::Backend(id) => self.backend(graph, &id, &mut touched),
                 Node::Group(edge) => self.group(graph, &edge, &mut touched),
                 Node::Route(id) => self.route(graph, id, &mut touched),
@@ -114,7 +122,7 @@ impl Rendering {
     }
 
     fn group(&mut self, graph: &Graph, edge: &EdgeId, touched: &mut Touched) {
-        touched.reports.insert(gateway_of(edge));
+        touched.reports.insert(edge.owner());
         let group = graph.group(edge);
         let rendered = self.touch(edge, touched);
         let resources = group.map(|group| group.resources.as_slice()).unwrap_or_default();
@@ -126,6 +134,7 @@ impl Rendering {
             rendered.edge.snapshot.set(resource.clone());
         }
         rendered.own = own;
+        rendered.list_certificates(resources);
         rendered.edge.data = group.map(|group| group.data.clone()).unwrap_or_default();
     }
 
@@ -157,7 +166,12 @@ impl Rendering {
         };
         let listeners = |share: Option<&Share>| share.map(|share| share.attached.clone()).unwrap_or_default();
         if listeners(before) != listeners(after) {
-            touched.reports.insert(gateway_of(edge));
+            touched.reports.insert(edge.owner());
+        }
+        let offers = |share: Option<&Share>| share.map(|share| share.certificates.clone()).unwrap_or_default();
+        if offers(before) != offers(after) {
+            rendered.offer(&offers(before), offers(after));
+            rendered.list_certificates(graph.group(edge).map(|group| group.resources.as_slice()).unwrap_or_default());
         }
         for listener in listeners(after) {
             *rendered.attached.entry(listener).or_default() += 1;
@@ -246,7 +260,11 @@ impl Rendering {
                 let verdict = Verdict::Gateway { listeners: listeners.collect(), addresses: group.data.addresses.clone() };
                 Some(report(group.findings.clone(), verdict))
             }
-            Body::Route(_) => graph.route(id).map(|outcome| outcome.report.clone()),
+            Body::Route(_) | Body::Ingress(_) => graph.route(id).map(|outcome| outcome.report.clone()),
+            Body::IngressClass(_) => {
+                let findings = &graph.group(&EdgeId::of_class(&id.name))?.findings;
+                (!findings.is_empty()).then(|| report(findings.clone(), Verdict::None))
+            }
             _ => {
                 let findings = self.notes_of(id, fact);
                 (!findings.is_empty()).then(|| report(findings, Verdict::None))
@@ -264,6 +282,52 @@ impl Rendering {
     }
 }
 
+impl Rendered {
+    /// Takes what a route offered before, and adds what it offers now.
+    fn offer(&mut self, before: &BTreeMap<CertificateId, Offer>, after: BTreeMap<CertificateId, Offer>) {
+        let changed: BTreeSet<_> = before.keys().chain(after.keys()).cloned().collect();
+        for (id, Offer { resource, names }) in after {
+            let offered = self.offered.entry(id).or_insert_with(|| Offered { resource: resource.clone(), names: BTreeMap::new() });
+            offered.resource = resource;
+            for name in names {
+                *offered.names.entry(name).or_default() += 1;
+            }
+        }
+        for (id, Offer { names, .. }) in before {
+            let Some(offered) = self.offered.get_mut(id) else { continue };
+            for name in names {
+                release(&mut offered.names, name);
+            }
+            if offered.names.is_empty() {
+                self.offered.remove(id);
+            }
+        }
+        for id in changed {
+            match self.offered.get(&id).map(|Offered { resource, names }| (&**resource, names)) {
+                Some((Resource::Certificate(certificate), names)) => {
+                    let names = names.keys().cloned().collect();
+                    self.edge.snapshot.set(Arc::new(Resource::Certificate(Certificate { names, ..certificate.clone() })))
+                }
+                _ => self.edge.snapshot.remove(&Key::Certificate(id)),
+            };
+        }
+    }
+
+    /// Lists the certificates that routes brought on the HTTPS listeners among `own`, which have none of their own where
+    /// routes can bring any.
+    fn list_certificates(&mut self, own: &[Arc<Resource>]) {
+        for resource in own {
+            if let Resource::Listener(listener) = &**resource
+                && listener.protocol == Protocol::Https
+                && listener.certificates.is_empty()
+            {
+                let certificates = self.offered.keys().cloned().collect();
+                self.edge.snapshot.set(Arc::new(Resource::Listener(Listener { certificates, ..listener.clone() })));
+            }
+        }
+    }
+}
+
 /// Counts one down; whether that was the last.
 fn release<K: Ord>(counts: &mut BTreeMap<K, usize>, key: &K) -> bool {
     let Some(count) = counts.get_mut(key) else { return false };
@@ -273,8 +337,4 @@ fn release<K: Ord>(counts: &mut BTreeMap<K, usize>, key: &K) -> bool {
         counts.remove(key);
     }
     last
-}
-
-fn gateway_of(edge: &EdgeId) -> ObjectId {
-    ObjectId::new(Kind::Gateway, &edge.namespace, &edge.name)
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::Settings;
-use super::facts::{self, Body, Fact, GrantFacts, SliceFacts};
+use super::facts::{self, Body, Fact, GrantFacts, IngressClassFacts, SliceFacts};
 use super::reader::Read;
 use crate::api::{Change, Object};
 use crate::model::{Kind, ObjectId};
@@ -15,6 +15,14 @@ pub(super) struct World {
     facts: BTreeMap<ObjectId, Known>,
     /// Names of EndpointSlices by (namespace, Service).
     slices: BTreeMap<(String, String), BTreeSet<ObjectId>>,
+}
+
+/// An IngressClass among others.
+pub(super) struct Class {
+    pub(super) name: String,
+    /// Seconds since the Unix epoch.
+    pub(super) created: i64,
+    pub(super) facts: Arc<IngressClassFacts>,
 }
 
 #[derive(Debug)]
@@ -43,6 +51,18 @@ impl World {
         range
             .filter_map(|(_, body)| match body {
                 Body::Grant(grant) => Some(grant.clone()),
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// All IngressClasses, by name.
+    pub(super) fn ingress_classes(&self) -> Vec<Class> {
+        let first = ObjectId::new(Kind::IngressClass, "", "");
+        let range = self.facts.range(first..).take_while(|(id, _)| id.kind == Kind::IngressClass);
+        range
+            .filter_map(|(id, known)| match &known.fact.body {
+                Body::IngressClass(facts) => Some(Class { name: id.name.clone(), created: known.fact.meta.created, facts: facts.clone() }),
                 _ => None,
             })
             .collect()
@@ -92,6 +112,9 @@ impl World {
         let mut reads: BTreeSet<_> = [before, after].into_iter().flatten().map(|(namespace, name)| Read::Slices(namespace, name)).collect();
         if id.kind == Kind::ReferenceGrant {
             reads.insert(Read::Grants(id.namespace.clone()));
+        }
+        if id.kind == Kind::IngressClass {
+            reads.insert(Read::IngressClasses);
         }
         reads.insert(Read::Object(id));
         reads.into_iter().collect()

@@ -31,7 +31,7 @@ impl Server {
         config: impl FnOnce(SocketAddr, &Path) -> String,
     ) -> Option<Self> {
         let directory = tempfile::tempdir().unwrap();
-        let address = rig::free_port().await;
+        let address = rig::free_port();
         let file = directory.path().join(if name == "envoy" { "envoy.yaml" } else { "config" });
         std::fs::write(&file, config(address, directory.path())).unwrap();
         let log = std::fs::File::create(directory.path().join("log")).unwrap();

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tokio::time::Instant;
 
@@ -43,7 +44,7 @@ impl Rig {
         let config = directory.path().join("config");
         std::fs::create_dir(&config).unwrap();
         std::fs::create_dir(directory.path().join("spool")).unwrap();
-        let (http, https, admin) = (free_port().await, free_port().await, free_port().await);
+        let (http, https, admin) = (free_port(), free_port(), free_port());
         write(&config, http.port(), https.port());
         let log = std::fs::File::create(directory.path().join("log")).unwrap();
         let child = Command::new(KAKEHI)
@@ -115,10 +116,14 @@ impl Rig {
     }
 }
 
-/// A loopback address that nobody listens on right now.
-pub async fn free_port() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap()
+/// A loopback address that nobody listens on right now, with a port below those of outgoing connections, so that none of
+/// them takes it meanwhile.
+pub fn free_port() -> SocketAddr {
+    let next = || SocketAddr::from(([127, 0, 0, 1], NEXT.fetch_add(1, Ordering::Relaxed)));
+    std::iter::repeat_with(next).take(10_000).find(|address| std::net::TcpListener::bind(address).is_ok()).expect("a free port")
 }
+
+static NEXT: AtomicU16 = AtomicU16::new(15_000);
 
 /// CPU time of a process and all its descendants.
 pub fn cpu_of_tree(root: u32) -> Duration {

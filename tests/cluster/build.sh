@@ -12,10 +12,11 @@ here=$(cd "$(dirname "$0")" && pwd)
 release=$(sed -n 's,^\tk8s.io/kubernetes v,,p' "$here/kubernetes/go.mod")
 bin=${XDG_CACHE_HOME:-$HOME/.cache}/kakehi/kubernetes-$release
 
-command -v go >/dev/null || {
-	echo "build.sh: no Go here: install it, 1.26 or newer" >&2
+# A Go too old for the modules says so itself, or fetches the one they need.
+if ! (cd "$here/kubernetes" && go list -m) >/dev/null; then
+	echo "tests/cluster: Go 1.26 or newer is needed, which builds the Kubernetes that tests run on: https://go.dev/doc/install" >&2
 	exit 1
-}
+fi
 mkdir -p "$bin/images" "$bin/stamps"
 exec 9>"$bin/lock"
 flock 9

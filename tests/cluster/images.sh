@@ -28,6 +28,15 @@ image() {
 	"$bin/cluster" image --out "$bin/images/$name.tar" $tags "$file=/$name"
 }
 
+# upstream PROGRAM: the names by which the manifests of the Gateway API
+# conformance suite call its image. (What they call echo-advanced is for
+# meshes, and no Go module has it.)
+upstream() {
+	suite=$(cd "$here/echo" && go list -m -f '{{.Dir}}' sigs.k8s.io/gateway-api/conformance)
+	names=$(grep -rhoE 'image: *[^ ]+' "$suite" --include='*.yaml' | sed 's/image: *//' | grep "/$1:" | sort -u)
+	echo "${names:?the conformance suite names no image of $1}"
+}
+
 program "$here/rig" ./images/pause
 program "$here/rig" ./images/probe
 program "$here/echo" sigs.k8s.io/gateway-api/conformance/echo-basic
@@ -35,7 +44,9 @@ program "$here/echo" sigs.k8s.io/gateway-api/conformance/echo-basic
 rm -f "$bin"/images/*.tar
 image pause "$work/pause" kakehi.test/pause:1
 image probe "$work/probe" kakehi.test/probe:1
-# The long names are those in the manifests of the Gateway API conformance suite.
-image coredns "$bin/coredns" kakehi.test/coredns:1 registry.k8s.io/coredns/coredns:v1.12.2
-echo=registry.k8s.io/gateway-api/echo-basic
-image echo-basic "$work/echo-basic" $echo:v1.5.1 $echo:v1.6.0-dev.2 $echo:v1.6.0-dev.3
+names=$(upstream coredns)
+# shellcheck disable=SC2086 # names are words
+image coredns "$bin/coredns" kakehi.test/coredns:1 $names
+names=$(upstream echo-basic)
+# shellcheck disable=SC2086
+image echo-basic "$work/echo-basic" kakehi.test/echo-basic:1 $names

@@ -234,7 +234,7 @@ pub fn weighted(shares: &[(&str, u32)]) -> Action {
 }
 
 pub fn rule(path: &str, filters: Vec<Filter>, action: Action) -> Rule {
-    Rule { name: None, matches: vec![prefix(path)], filters, action }
+    Rule { name: None, host: None, fallback: false, matches: vec![prefix(path)], filters, action }
 }
 
 /// A route for every host on the listener of [`listener`].

@@ -10,9 +10,8 @@ use super::backend::Backends;
 use super::client::Answer;
 use super::edges::{Edge, common_ports};
 use super::generate;
-use super::judge::check;
+use super::judge::{check, permitted};
 use super::manifest::Place;
-use super::naive::decide;
 use super::pipeline::{self, Pipeline};
 use super::requests::requests;
 use super::run::{self, ENOUGH, Plan, SHRINK_TIME};
@@ -31,7 +30,7 @@ pub struct Pair {
 
 impl Pair {
     pub async fn start() -> Self {
-        let ports = common_ports(&ADDRESSES, 2).await;
+        let ports = common_ports(&ADDRESSES, 2);
         Self {
             plan: Edge::start("plan", ADDRESSES[0], &ports, false).await,
             filter: Edge::start("filter", ADDRESSES[1], &ports, true).await,
@@ -56,7 +55,7 @@ impl Pair {
 
     /// What either edge does wrong.
     pub async fn wrong(&mut self, world: &World, request: &Request) -> Option<String> {
-        let permitted = decide(world, &self.ports, request);
+        let permitted = permitted(world, &self.ports, request);
         let (plan, filter) = tokio::join!(self.plan.ask(request), self.filter.ask(request));
         let verdict = |answer: &Result<Answer, String>| answer.clone().and_then(|answer| check(&permitted, request, &answer));
         let (on_plan, on_filter) = (verdict(&plan), verdict(&filter));

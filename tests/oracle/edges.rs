@@ -4,11 +4,12 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::Stdio;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use kakehi::snapshot::Snapshot;
 use kakehi::snapshot::publish::Publisher;
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::UnixListener;
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
@@ -95,24 +96,22 @@ impl Edge {
     }
 }
 
-/// `count` ports that are free on every one of these addresses right now.
-pub async fn common_ports(addresses: &[Ipv4Addr], count: usize) -> Vec<u16> {
-    let mut held = Vec::new();
+/// `count` ports that are free on every one of these addresses right now, below those that the system gives to outgoing
+/// connections: a listener that goes and comes back must find its port free.
+pub fn common_ports(addresses: &[Ipv4Addr], count: usize) -> Vec<u16> {
+    let start = 20_000 + (std::process::id() % 6_000) as u16;
     let mut ports = Vec::new();
-    for _ in 0..200 {
-        let first = TcpListener::bind((addresses[0], 0)).await.unwrap();
-        let port = first.local_addr().unwrap().port();
-        let mut listeners = vec![first];
-        for address in &addresses[1..] {
-            listeners.extend(TcpListener::bind((*address, port)).await.ok());
-        }
-        if listeners.len() == addresses.len() {
+    for port in start..32_000 {
+        let free = addresses.iter().all(|address| std::net::TcpListener::bind((*address, port)).is_ok());
+        if free && TAKEN.fetch_max(port, Ordering::Relaxed) < port {
             ports.push(port);
         }
-        held.extend(listeners);
         if ports.len() == count {
             return ports;
         }
     }
     panic!("no ports are free on {addresses:?}");
 }
+
+/// The highest port that this process has chosen.
+static TAKEN: AtomicU16 = AtomicU16::new(0);

@@ -88,7 +88,7 @@ fn listeners(random: &mut Random) -> Vec<Listener> {
     let mut listeners: Vec<Listener> = Vec::new();
     for number in 0..random.between(1, 3) {
         let port = random.below(2);
-        let hostname = if random.chance(40) { None } else { Some((*random.pick(&LISTENER_HOSTS)).to_owned()) };
+        let hostname = if random.chance(40) { None } else { Some(random.word(&LISTENER_HOSTS).to_owned()) };
         if listeners.iter().all(|other| (other.port, &other.hostname) != (port, &hostname)) {
             listeners.push(Listener { name: format!("l{number}"), port, hostname });
         }
@@ -164,7 +164,7 @@ fn matched(random: &mut Random, taste: Taste) -> Match {
         matched.path = Some((kind, (*path).to_owned()));
     }
     if random.chance(25) {
-        matched.method = Some((*random.pick(&METHODS)).to_owned());
+        matched.method = Some(random.word(&METHODS).to_owned());
     }
     if taste.rich && random.chance(35) {
         let count = random.between(1, 2);
@@ -186,7 +186,7 @@ fn condition(random: &mut Random, taste: Taste, name: &str, values: &[&str]) -> 
         return Condition { name: name.to_owned(), value: (*random.pick(&["a.*", "[0-9]+", "a|b", ".+"])).to_owned(), regex: true };
     }
     let filled: Vec<&str> = values.iter().copied().filter(|value| !value.is_empty()).collect();
-    Condition { name: name.to_owned(), value: (*random.pick(&filled)).to_owned(), regex: false }
+    Condition { name: name.to_owned(), value: random.word(&filled).to_owned(), regex: false }
 }
 
 /// Names are unique over the three lists, as the order among them is not defined.
@@ -194,7 +194,7 @@ fn edit(random: &mut Random) -> Edit {
     let mut edit = Edit::default();
     let count = random.between(1, 3);
     for name in random.some(&HEADERS, count) {
-        let value = (*random.pick(&["edited", "two words", "a,b", "$1", "100%"])).to_owned();
+        let value = random.word(&["edited", "two words", "a,b", "$1", "100%"]).to_owned();
         match random.below(3) {
             0 => edit.set.push((name.to_owned(), value)),
             1 => edit.add.push((name.to_owned(), value)),
@@ -205,7 +205,7 @@ fn edit(random: &mut Random) -> Edit {
 }
 
 fn path_change(random: &mut Random, prefixes: bool) -> PathChange {
-    let value = (*random.pick(&["/", "/new", "/new/", "/a/b", "/x$y", "/n%20w", ""])).to_owned();
+    let value = random.word(&["/", "/new", "/new/", "/a/b", "/x$y", "/n%20w", ""]).to_owned();
     if prefixes && random.chance(70) {
         PathChange::Prefix(value)
     } else {
@@ -216,7 +216,7 @@ fn path_change(random: &mut Random, prefixes: bool) -> PathChange {
 fn redirect(random: &mut Random, prefixes: bool) -> Redirect {
     let mut redirect = Redirect::default();
     if random.chance(40) {
-        redirect.scheme = Some((*random.pick(&["http", "https"])).to_owned());
+        redirect.scheme = Some(random.word(&["http", "https"]).to_owned());
     }
     if random.chance(40) {
         redirect.hostname = Some("redirected.example".to_owned());

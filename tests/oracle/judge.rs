@@ -3,7 +3,7 @@
 use super::client::Answer;
 use super::generate::HEADERS;
 use super::naive::{self, Verdict};
-use super::world::{Edit, Request};
+use super::world::{Edit, Request, World};
 
 /// A request as it arrived at a test backend.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -31,13 +31,36 @@ pub fn arrived(answer: &Answer) -> Option<Arrived> {
 
 /// Answers that Sōzu gives by itself before any route counts, whatever stage serves the host: (status, reason).
 pub fn documented(request: &Request) -> Option<(u16, &'static str)> {
-    let host = request.host.as_deref().unwrap_or_default();
-    let table: [(bool, u16, &str); 3] = [
+    // The authority of an absolute target stands in for whatever `Host` says.
+    let relative = !request.target.contains("://") || request.target.starts_with('/');
+    let plain = request.host.as_deref().is_some_and(plain_authority);
+    let table = [
         (request.host.is_none(), 400, "a request without Host is malformed (RFC 9112, 3.2)"),
-        (host.contains('_'), 400, "Sōzu takes no underscore in Host (sozu.md 1)"),
-        (host.starts_with('['), 400, "Sōzu takes no IPv6 literal in Host (sozu.md 1)"),
+        (relative && !plain, 400, "Sōzu takes only names of letters, digits, dots and hyphens in Host"),
+        (!request.target.is_ascii(), 400, "Sōzu takes no byte above 127 in a target (RFC 3986 has none)"),
     ];
     table.into_iter().find(|(applies, _, _)| *applies).map(|(_, status, reason)| (status, reason))
+}
+
+fn plain_authority(authority: &str) -> bool {
+    let (name, port) = authority.split_once(':').unwrap_or((authority, "80"));
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'.' || byte == b'-';
+    !name.is_empty() && name.bytes().all(plain) && port.parse::<u16>().is_ok()
+}
+
+/// What the oracle permits, and what else either stage may do with a target that no client may send (RFC 9112, 3.2):
+/// - Sōzu takes `#` for a byte like any other, the filter proxy cuts the target there (the `http` crate's way).
+/// - Sōzu sends `<`, `>`, `"` and a backquote on, the filter proxy answers 400.
+pub fn permitted(world: &World, ports: &[u16], request: &Request) -> Vec<Verdict> {
+    let mut permitted = naive::decide(world, ports, request);
+    if let Some(at) = request.target.find('#') {
+        let cut = Request { target: request.target[..at].to_owned(), ..request.clone() };
+        permitted.extend(naive::decide(world, ports, &cut));
+    }
+    if request.target.contains(['<', '>', '"', '`']) {
+        permitted.push(Verdict::Answer(400));
+    }
+    permitted
 }
 
 /// Whether `answer` is one of the permitted outcomes; if not, what is wrong with it compared with each.

@@ -14,9 +14,8 @@ use super::backend::{self, Backends, HOP};
 use super::client::{Answer, Client, close_gone};
 use super::edges::{common_ports, sozu};
 use super::generate;
-use super::judge::{arrived, check};
+use super::judge::{arrived, check, permitted};
 use super::manifest::Place;
-use super::naive::decide;
 use super::pipeline;
 use super::requests::requests;
 use super::run::{self, ENOUGH, Plan, SHRINK_TIME};
@@ -37,7 +36,7 @@ impl Stage {
         let directory = tempfile::tempdir().unwrap();
         let hop = directory.path().join("hop.sock");
         backend::serve_hop(&hop);
-        let ports = common_ports(&[Ipv4Addr::LOCALHOST], 2).await;
+        let ports = common_ports(&[Ipv4Addr::LOCALHOST], 2);
         let wire = Wire { address: Ipv4Addr::LOCALHOST.into(), hop };
         let settings = SpawnSettings { program: sozu(), dir: directory.path().to_owned(), log_level: "error".to_owned() };
         Self {
@@ -83,7 +82,7 @@ impl Stage {
             let expected = self.ports[request.port].to_string();
             return if ports == [expected.as_str()] { Ok(true) } else { Err(format!("the hop was told {ports:?}, not {expected}")) };
         }
-        let permitted = decide(world, &self.ports, request);
+        let permitted = permitted(world, &self.ports, request);
         check(&permitted, request, &answer).map(|()| false).map_err(|wrong| format!("sozu:    {wrong}; {answer:?}"))
     }
 }

@@ -34,6 +34,11 @@ impl Random {
         &choices[self.below(choices.len())]
     }
 
+    /// One of some words.
+    pub fn word<'a>(&mut self, words: &[&'a str]) -> &'a str {
+        words[self.below(words.len())]
+    }
+
     /// `count` different choices at most, in random order.
     pub fn some<T: Clone>(&mut self, choices: &[T], count: usize) -> Vec<T> {
         let mut left = choices.to_vec();

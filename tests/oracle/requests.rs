@@ -31,6 +31,8 @@ const TAILS: [&str; 24] = [
     "/.",
     ".html",
 ];
+/// Bytes that RFC 3986 does not allow in a target, or not there.
+const ODD_BYTES: [&str; 12] = ["#", "#x", "/#/b", "|", "{x}", "\"", "<>", "^", "`", "\\", "/é", "[1]"];
 const HOSTS: [&str; 12] = [
     "example.com",
     "a.example.com",
@@ -93,7 +95,7 @@ fn host(world: &World, route: Option<usize>, random: &mut Random) -> String {
         _ => world.listeners.iter().filter_map(|listener| listener.hostname.clone()).collect(),
     };
     if patterns.is_empty() || random.chance(20) {
-        return (*random.pick(&HOSTS)).to_owned();
+        return random.word(&HOSTS).to_owned();
     }
     let pattern = random.pick(&patterns).clone();
     match pattern.strip_prefix("*.") {
@@ -111,6 +113,26 @@ fn dressed(host: &str, random: &mut Random) -> String {
         1 => format!("{host}:8080"),
         2 => format!("{}:80", host.replacen('a', "A", 1)),
         3 if random.chance(40) => format!("{host}."),
+        3 => random
+            .word(&[
+                "",
+                ":80",
+                "under_score.com",
+                "[::1]",
+                "[::1]:80",
+                "10.0.0.1",
+                "a..example.com",
+                ".example.com",
+                "a.example.com:",
+                "a.example.com:99999",
+                "a.example.com:x",
+                "a b",
+                "user@a.example.com",
+                "a.example.com/x",
+                "*.example.com",
+                "a%2eexample.com",
+            ])
+            .to_owned(),
         _ => host.to_owned(),
     }
 }
@@ -126,11 +148,10 @@ fn path(matched: &Match, random: &mut Random) -> String {
             _ => "/x/c".to_owned(),
         },
         Some((_, path)) if random.chance(90) => path.clone(),
-        _ => (*random.pick(&PATHS)).to_owned(),
+        _ => random.word(&PATHS).to_owned(),
     };
     if random.chance(45) {
-        let tail: &&str = random.pick(&TAILS);
-        path.push_str(tail);
+        path.push_str(random.word(&TAILS));
     }
     match random.below(40) {
         0 => path.insert(0, '/'),
@@ -146,7 +167,7 @@ fn method(matched: &Match, random: &mut Random) -> String {
     match &matched.method {
         Some(method) if random.chance(80) => method.clone(),
         _ if random.chance(60) => "GET".to_owned(),
-        _ => (*random.pick(&METHODS)).to_owned(),
+        _ => random.word(&METHODS).to_owned(),
     }
 }
 
@@ -156,7 +177,7 @@ fn headers(matched: &Match, random: &mut Random) -> Vec<(String, String)> {
         let name = if random.chance(30) { condition.name.to_ascii_uppercase() } else { condition.name.clone() };
         match random.below(10) {
             0 => {}
-            1 => headers.push((name, (*random.pick(&HEADER_VALUES)).to_owned())),
+            1 => headers.push((name, random.word(&HEADER_VALUES).to_owned())),
             2 if condition.value == "a,b" => {
                 headers.push((name.clone(), "a".to_owned()));
                 headers.push((name, "b".to_owned()));
@@ -170,7 +191,7 @@ fn headers(matched: &Match, random: &mut Random) -> Vec<(String, String)> {
         }
     }
     if random.chance(25) {
-        headers.push(((*random.pick(&HEADERS)).to_owned(), (*random.pick(&HEADER_VALUES)).to_owned()));
+        headers.push((random.word(&HEADERS).to_owned(), random.word(&HEADER_VALUES).to_owned()));
     }
     headers
 }
@@ -181,7 +202,7 @@ fn add_parameters(matched: &Match, target: &mut String, random: &mut Random) {
         let value = if condition.regex { "1".to_owned() } else { condition.value.clone() };
         match random.below(10) {
             0 => {}
-            1 => parameters.push((condition.name.clone(), (*random.pick(&PARAMETER_VALUES)).to_owned())),
+            1 => parameters.push((condition.name.clone(), random.word(&PARAMETER_VALUES).to_owned())),
             2 => {
                 parameters.push((condition.name.clone(), value));
                 parameters.push((condition.name.clone(), "1".to_owned()));
@@ -190,7 +211,7 @@ fn add_parameters(matched: &Match, target: &mut String, random: &mut Random) {
         }
     }
     if random.chance(15) {
-        parameters.insert(0, ((*random.pick(&PARAMETERS)).to_owned(), (*random.pick(&PARAMETER_VALUES)).to_owned()));
+        parameters.insert(0, (random.word(&PARAMETERS).to_owned(), random.word(&PARAMETER_VALUES).to_owned()));
     }
     for (name, value) in parameters {
         target.push(if target.contains('?') { '&' } else { '?' });
@@ -226,6 +247,8 @@ fn odd_forms(request: &mut Request, host: &str, random: &mut Random) {
         }
         3 => request.method = "get".to_owned(),
         4 => request.target.push_str("%zz"),
+        7 if random.chance(30) => request.host = None,
+        5 | 6 => request.target.push_str(random.word(&ODD_BYTES)),
         _ => {}
     }
 }

@@ -57,7 +57,14 @@ pub fn to(backend: &str) -> BackendRef {
 }
 
 pub fn rule(matched: Match, backend: &str) -> Rule {
-    Rule { name: None, matches: vec![matched], filters: Vec::new(), action: Action::Forward(vec![to(backend)]) }
+    Rule {
+        name: None,
+        host: None,
+        fallback: false,
+        matches: vec![matched],
+        filters: Vec::new(),
+        action: Action::Forward(vec![to(backend)]),
+    }
 }
 
 pub fn filtered(matched: Match, backend: &str, filters: Vec<Filter>) -> Rule {
@@ -66,5 +73,5 @@ pub fn filtered(matched: Match, backend: &str, filters: Vec<Filter>) -> Rule {
 
 pub fn redirect(matched: Match) -> Rule {
     let redirect = Redirect { scheme: None, hostname: None, port: None, path: None, status: 302 };
-    Rule { name: None, matches: vec![matched], filters: Vec::new(), action: Action::Redirect(redirect) }
+    Rule { name: None, host: None, fallback: false, matches: vec![matched], filters: Vec::new(), action: Action::Redirect(redirect) }
 }

@@ -78,7 +78,43 @@ async fn a_killed_sozu_comes_back_with_everything() {
         assert_ne!(rig.sozu.pid().unwrap(), pid);
         until(rig.at(8080), "r0.example", "/", "app").await;
         assert_eq!(rig.who(8080, "r49.example", "/").await, "app");
+        assert_eq!(workers_in(rig.dir.path()), rig.sozu.workers(), "none of the old ones shares the port");
     }
+}
+
+/// Process ids of the workers of any Sōzu that was started in a directory.
+fn workers_in(dir: &std::path::Path) -> Vec<i32> {
+    let tmpdir = format!("TMPDIR={}", dir.display());
+    let mut pids = Vec::new();
+    for entry in std::fs::read_dir("/proc").unwrap().flatten() {
+        let has = |file: &str, word: &str| {
+            let text = std::fs::read(entry.path().join(file)).unwrap_or_default();
+            String::from_utf8_lossy(&text).split('\0').any(|held| held == word)
+        };
+        if let Ok(pid) = entry.file_name().to_string_lossy().parse()
+            && has("cmdline", "worker")
+            && has("environ", &tmpdir)
+        {
+            pids.push(pid);
+        }
+    }
+    pids.sort_unstable();
+    pids
+}
+
+/// A worker can outlive its main process; here one does, for it is stopped when that dies.
+#[tokio::test]
+async fn a_worker_that_outlives_its_main_process_is_ended() {
+    let mut rig = Rig::start().await;
+    let resources = || [listener("web", 8080, "*"), route("r", "web", &["*"], vec![rule(prefix("/"), "absent")])];
+    assert!(rig.hold(resources()).await.is_empty());
+    let worker = Pid::from_raw(rig.sozu.workers()[0]).unwrap();
+    kill_process(worker, Signal::STOP).unwrap();
+    kill_process(Pid::from_raw(rig.sozu.pid().unwrap().cast_signed()).unwrap(), Signal::KILL).unwrap();
+    rig.sozu.ended().await;
+    assert!(rig.hold(resources()).await.is_empty());
+    assert_eq!(workers_in(rig.dir.path()), rig.sozu.workers());
+    assert_eq!(rig.get(8080, "any.example", "/").await.status, 503);
 }
 
 /// Two Sōzu can listen on one address, each for half of the connections; the edge does not let it come to that.

@@ -40,7 +40,8 @@ impl Drop for Echo {
     }
 }
 
-fn free_port() -> u16 {
+/// A port that nothing listens on now.
+pub fn free_port() -> u16 {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
 }
 

@@ -108,16 +108,28 @@ const TEXTS: &[&str] = &[
 const NUMBERS: &[i64] =
     &[-1, 0, 1, 2, 50, 80, 100, 101, 200, 301, 302, 303, 304, 307, 308, 443, 599, 600, 8080, 65535, 65536, 1_000_000, 1_000_001];
 
-/// One of the objects with one to three changes below `spec`.
+/// One of the objects with one to three changes, none to its type or metadata.
 pub fn mutated(bases: &[Value], random: &mut StdRng) -> Value {
     let mut object = bases[random.random_range(0..bases.len())].clone();
     for _ in 0..random.random_range(1..4) {
-        let mut places = Vec::new();
-        collect(&object["spec"], "/spec", &mut places);
-        let place = places[random.random_range(0..places.len())].clone();
-        change(&mut object, &place, random);
+        let places = places(&object);
+        if places.is_empty() {
+            break;
+        }
+        change(&mut object, &places[random.random_range(0..places.len())], random);
     }
     object
+}
+
+/// Pointers to all that may change.
+fn places(object: &Value) -> Vec<String> {
+    let mut places = Vec::new();
+    for (field, value) in object.as_object().unwrap() {
+        if !["apiVersion", "kind", "metadata", "status"].contains(&field.as_str()) {
+            collect(value, &format!("/{field}"), &mut places);
+        }
+    }
+    places
 }
 
 fn collect(value: &Value, path: &str, places: &mut Vec<String>) {
@@ -132,11 +144,7 @@ fn collect(value: &Value, path: &str, places: &mut Vec<String>) {
 }
 
 fn change(object: &mut Value, place: &str, random: &mut StdRng) {
-    let others: Vec<Value> = {
-        let mut places = Vec::new();
-        collect(&object["spec"], "/spec", &mut places);
-        places.iter().filter_map(|place| object.pointer(place)).cloned().collect()
-    };
+    let others: Vec<Value> = places(object).iter().filter_map(|place| object.pointer(place)).cloned().collect();
     if random.random_range(0..5) == 0 && place != "/spec" {
         return remove(object, place);
     }

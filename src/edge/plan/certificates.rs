@@ -21,8 +21,11 @@ pub(super) fn of_port(index: &Index, port: PortId) -> BTreeMap<String, PortCerti
         });
         match &listener.hostname {
             Hostname::Any => entry.names.extend(certificate.names.iter().cloned()),
-            hostname => {
-                entry.names.insert(hostname.to_string());
+            Hostname::Exact(name) => {
+                entry.names.insert(name.clone());
+            }
+            Hostname::Wildcard(suffix) | Hostname::Label(suffix) => {
+                entry.names.insert(format!("*.{suffix}"));
             }
         }
         entry.owners.insert(Key::Certificate(id.clone()));

@@ -10,8 +10,8 @@ use super::native::is_plain_path;
 use super::regions::classes;
 use super::target::PortId;
 use crate::model::{
-    Action, Backend, BackendId, BackendProtocol, BackendTarget, Certificate, CertificateId, HostRank, Hostname, ListenerName, Match,
-    ObjectId, PathMatch, Rank, Route, Rule,
+    Action, Backend, BackendId, BackendProtocol, BackendTarget, Certificate, CertificateId, HostRank, Hostname, Listener, ListenerName,
+    Match, ObjectId, PathMatch, Rank, Route, Rule,
 };
 use crate::snapshot::{Delta, Key, Resource, Snapshot};
 
@@ -53,8 +53,10 @@ impl Entries {
 /// What a change touches.
 #[derive(Debug, Default)]
 pub(super) struct Touched {
-    /// Ports whose listeners changed.
+    /// Ports whose listeners changed in more than their certificates.
     pub ports: BTreeSet<PortId>,
+    /// Ports whose listeners changed.
+    pub listeners: BTreeSet<PortId>,
     /// Texts by listener and effective host.
     pub texts: BTreeMap<(ListenerName, Hostname), BTreeSet<String>>,
     /// Backends whose endpoints may have changed.
@@ -123,19 +125,23 @@ impl Index {
         let mut touched = Touched::default();
         let keys: BTreeSet<Key> = delta.keys().collect();
         let mut protocols = BTreeMap::new();
+        let mut held = BTreeMap::new();
         for key in &keys {
             if let Key::Backend(id) = key {
                 protocols.insert(id, self.protocol(id));
             }
             if let Some(resource) = self.snapshot.get(key).cloned() {
                 self.forget(&resource, &mut touched);
+                held.insert(key, resource);
             }
         }
         self.snapshot.apply(delta);
         for key in &keys {
-            if let Some(resource) = self.snapshot.get(key).cloned() {
-                self.learn(&resource, &mut touched);
+            let resource = self.snapshot.get(key).cloned();
+            if let Some(resource) = &resource {
+                self.learn(resource, &mut touched);
             }
+            touched.note_listeners(held.get(key).map(|old| &**old), resource.as_deref());
         }
         for (id, before) in protocols {
             if self.protocol(id) != before {
@@ -151,7 +157,6 @@ impl Index {
         match resource {
             Resource::Listener(listener) => {
                 self.listeners.remove(listener);
-                touched.ports.insert(port_of(listener));
             }
             Resource::Route(route) => {
                 each_entry(route, |host, rank| {
@@ -180,7 +185,6 @@ impl Index {
         match resource {
             Resource::Listener(listener) => {
                 self.listeners.insert(listener.clone());
-                touched.ports.insert(port_of(listener));
             }
             Resource::Route(route) => {
                 each_entry(route, |host, rank| {
@@ -202,6 +206,19 @@ impl Index {
 }
 
 impl Touched {
+    fn note_listeners(&mut self, old: Option<&Resource>, new: Option<&Resource>) {
+        let without_certificates = |resource: Option<&Resource>| match resource {
+            Some(Resource::Listener(listener)) => Some(Listener { certificates: Vec::new(), ..listener.clone() }),
+            _ => None,
+        };
+        let (old, new) = (without_certificates(old), without_certificates(new));
+        let ports = || old.iter().chain(&new).map(port_of);
+        self.listeners.extend(ports());
+        if old != new {
+            self.ports.extend(ports());
+        }
+    }
+
     fn note(&mut self, host: &(ListenerName, Hostname), rank: &Arc<Rank>, route: &Route) {
         let texts = self.texts.entry(host.clone()).or_default();
         texts.extend(path_of(rank, route).map(classes).into_iter().flatten().map(|class| class.text));
@@ -257,7 +274,7 @@ fn each_entry(route: &Route, mut visit: impl FnMut(&(ListenerName, Hostname), &A
         let pairs: BTreeSet<&(Hostname, Hostname)> = attachment.hostnames.iter().collect();
         for (declared, effective) in pairs {
             let host = (attachment.listener.clone(), effective.clone());
-            for (number, rule) in route.rules.iter().enumerate() {
+            for (number, rule) in route.rules.iter().enumerate().filter(|(_, rule)| rule.is_for(declared)) {
                 for (index, matched) in rule.matches.iter().enumerate() {
                     visit(&host, &Arc::new(route.rank(declared, number, index, matched)));
                 }

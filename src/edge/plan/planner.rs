@@ -45,6 +45,15 @@ struct Planned {
     whole: Option<Reason>,
     /// The texts that have frontends.
     texts: BTreeSet<String>,
+    /// Whether hosts with several labels before a wildcard's suffix belong to it too.
+    deep: bool,
+}
+
+impl Planned {
+    /// Whether the list has to send its hosts of several labels to the filter.
+    fn is_deep(&self) -> bool {
+        self.deep && !self.texts.is_empty()
+    }
 }
 
 /// Texts to plan again.
@@ -71,11 +80,11 @@ impl Planner {
 
     /// Follows a change. The cost grows with the paths that the change touches, not with their host's.
     pub fn apply(&mut self, delta: &Delta) {
-        let Touched { ports, texts, mut backends, certificates } = self.index.apply(delta);
+        let Touched { ports, listeners, texts, mut backends, certificates } = self.index.apply(delta);
         let mut vhosts: BTreeMap<VhostId, Texts> = BTreeMap::new();
         for ((name, host), texts) in texts {
             if let Some(listener) = self.index.listeners().named(&name) {
-                let id = VhostId { port: port_of(listener), host };
+                let id = VhostId { port: port_of(listener), host: place_of(host) };
                 match vhosts.entry(id).or_insert_with(|| Texts::These(BTreeSet::new())) {
                     Texts::All => {}
                     Texts::These(held) => held.extend(texts),
@@ -83,10 +92,9 @@ impl Planner {
             }
         }
         let holds = |listener: &&crate::model::Listener| listener.certificates.iter().any(|id| certificates.contains(id));
-        let mut certificate_ports: BTreeSet<PortId> = self.index.listeners().all().filter(holds).map(port_of).collect();
+        let certificate_ports: BTreeSet<PortId> = self.index.listeners().all().filter(holds).map(port_of).chain(listeners).collect();
         for port in ports {
             self.plan_port(port);
-            certificate_ports.insert(port);
             vhosts.extend(self.vhosts_on(port).into_iter().map(|id| (id, Texts::All)));
         }
         for port in certificate_ports {
@@ -114,7 +122,7 @@ impl Planner {
             hosts.extend(self.index.hosts(&listener.name).cloned());
         }
         let held = self.planned.keys().filter(|id| id.port == port).cloned();
-        hosts.into_iter().map(|host| VhostId { port, host }).chain(held).collect()
+        hosts.into_iter().map(|host| VhostId { port, host: place_of(host) }).chain(held).collect()
     }
 
     fn plan_port(&mut self, port: PortId) {
@@ -152,17 +160,25 @@ impl Planner {
 
     /// Plans texts of a host that Sōzu finds by name; whether a wildcard host came or went.
     fn plan_vhost(&mut self, id: &VhostId, texts: Texts, backends: &mut BTreeSet<BackendId>) -> bool {
-        let (host, wildcard) = match &id.host {
+        let (host, one_label) = match &id.host {
             Hostname::Any => return false,
-            Hostname::Exact(name) => (HostRule::Exact(name.clone()), false),
-            Hostname::Wildcard(suffix) => (HostRule::Label(suffix.clone()), true),
+            Hostname::Exact(name) => (HostRule::Exact(name.clone()), None),
+            Hostname::Wildcard(suffix) | Hostname::Label(suffix) => {
+                (HostRule::Label(suffix.clone()), Some(Hostname::Label(suffix.clone())))
+            }
         };
         let owner = self.index.listeners().owner(id.port, &id.host);
-        let entries = owner.and_then(|owner| self.index.entries(&owner.name, &id.host));
-        let whole = entries.and_then(|entries| self.whole(entries));
+        let entries_of = |host: &Hostname| owner.and_then(|owner| self.index.entries(&owner.name, host));
+        let (deep, flat) = (entries_of(&id.host), one_label.as_ref().and_then(entries_of));
+        let entries = deep.or(flat);
+        let whole = match (deep, flat) {
+            (Some(_), Some(_)) => Some(Reason::WildcardDepth),
+            _ => entries.and_then(|entries| self.whole(entries)),
+        };
         let stopper = owner.is_some_and(|owner| owner.hostname == id.host) && self.index.listeners().has_broader(id.port, &id.host);
         let mut planned = self.planned.remove(id).unwrap_or_default();
-        let was = !planned.texts.is_empty();
+        let was = planned.is_deep();
+        planned.deep = one_label.is_some() && (deep.is_some() || stopper);
         let texts = match texts {
             Texts::These(texts) if whole.is_none() && planned.whole.is_none() => texts,
             _ => {
@@ -176,7 +192,7 @@ impl Planner {
             let chain = match (&whole, entries) {
                 (Some(reason), Some(entries)) if text == ROOT => Chain {
                     frontends: vec![regions::everything(&host, reason.clone())],
-                    owners: listener.clone().union(entries.routes.clone()),
+                    owners: [Some(entries), flat].into_iter().flatten().fold(listener.clone(), |all, of| all.union(of.routes.clone())),
                 },
                 (Some(_), _) => Chain::default(),
                 (None, entries) => {
@@ -198,11 +214,11 @@ impl Planner {
             };
             self.replace(ChainId { vhost: id.clone(), text: Some(text) }, chain, backends);
         }
-        let is = !planned.texts.is_empty();
-        if is {
+        let is = planned.is_deep();
+        if !planned.texts.is_empty() {
             self.planned.insert(id.clone(), planned);
         }
-        wildcard && was != is
+        was != is
     }
 
     /// Why a host goes to the filter as a whole, if it does.
@@ -251,13 +267,14 @@ impl Planner {
         self.replace(ChainId { vhost: VhostId { port, host: Hostname::Any }, text: None }, Chain { frontends, owners }, backends);
     }
 
-    /// Suffixes of the wildcard hosts of a port.
+    /// Suffixes of the wildcard hosts of a port that take several labels.
     fn wildcards(&self, port: PortId) -> impl Iterator<Item = &String> {
         let from = VhostId { port, host: Hostname::Wildcard(String::new()) };
-        self.planned.range(from..).map_while(move |(id, _)| match &id.host {
-            Hostname::Wildcard(suffix) if id.port == port => Some(suffix),
+        let of_port = self.planned.range(from..).map_while(move |(id, planned)| match &id.host {
+            Hostname::Wildcard(suffix) if id.port == port => Some((suffix, planned)),
             _ => None,
-        })
+        });
+        of_port.filter(|(_, planned)| planned.is_deep()).map(|(suffix, _)| suffix)
     }
 
     /// Puts a chain in the place of the one before, and notes which clusters that may concern.
@@ -299,6 +316,14 @@ impl Planner {
         if self.target.clusters.get(&cluster) != Some(&upstream) {
             self.target.clusters.insert(cluster, upstream);
         }
+    }
+}
+
+/// The place of a host pattern among the virtual hosts: Sōzu has one for both kinds of wildcard.
+fn place_of(host: Hostname) -> Hostname {
+    match host {
+        Hostname::Label(suffix) => Hostname::Wildcard(suffix),
+        other => other,
     }
 }
 

@@ -93,7 +93,7 @@ pub enum Upstream {
 pub struct VhostId {
     /// The port.
     pub port: PortId,
-    /// The effective host pattern.
+    /// The effective host pattern, a wildcard of one label written as one of any depth: Sōzu has one place for both.
     pub host: Hostname,
 }
 

@@ -206,7 +206,7 @@ impl Sozu {
         let file = StateFile::write(path, steps).await?;
         let reply = self.instance.load(file.path()).await?;
         drop(file);
-        if is_complete(&reply, steps.len()) {
+        if is_complete(&reply, steps.len() * self.instance.workers().len()) {
             return Ok(());
         }
         tracing::warn!(message = reply.message, notes = ?reply.notes, records = steps.len(), "state file not taken whole");
@@ -296,10 +296,10 @@ impl Sozu {
     }
 }
 
-/// A load's last line counts every record, and nothing was skipped.
-fn is_complete(reply: &Reply, records: usize) -> bool {
+/// A load's last line counts every record in every worker, and nothing was skipped.
+fn is_complete(reply: &Reply, answers: usize) -> bool {
     reply.ok
-        && reply.message.ends_with(&format!(", {records} ok messages, 0 errors"))
+        && reply.message.ends_with(&format!(", {answers} ok messages, 0 errors"))
         && !reply.notes.iter().any(|note| note.contains("skipped"))
 }
 

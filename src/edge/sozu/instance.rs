@@ -188,27 +188,62 @@ impl Instance {
         {
             tracing::warn!(%error, "Sōzu cannot be killed");
         }
-        // Workers end with their main process, but for one that was still starting; it would share our ports for ever.
-        let since = Instant::now();
-        for pid in std::mem::take(&mut self.workers) {
-            while is_worker(pid) {
-                if since.elapsed() > WORKER_END
-                    && let Some(pid) = Pid::from_raw(pid)
-                {
-                    let killed = kill_process(pid, Signal::KILL);
-                    tracing::warn!(?pid, ?killed, "a worker outlived Sōzu's main process");
-                    break;
-                }
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
+        self.workers.clear();
+        end_strays(&self.dir(), WORKER_END).await;
+    }
+}
+
+impl Drop for Instance {
+    /// A process that nobody stopped goes at once, and its workers with it.
+    fn drop(&mut self) {
+        let Some(mut child) = self.child.take() else { return };
+        if let Err(error) = child.start_kill() {
+            tracing::debug!(%error, "Sōzu is gone already");
+        }
+        for pid in strays(&self.dir()) {
+            end_stray(pid);
         }
     }
 }
 
-/// Whether a process is a worker of some Sōzu.
-fn is_worker(pid: i32) -> bool {
-    let words = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    words.split(|byte| *byte == 0).any(|word| word == b"worker")
+/// Workers end with their main process, but now and then one misses its death (seen about once in thirty kills), and would
+/// share our ports for ever. They have `within` to end by themselves.
+async fn end_strays(dir: &Path, within: Duration) {
+    let since = Instant::now();
+    while since.elapsed() < within {
+        if strays(dir).is_empty() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    for pid in strays(dir) {
+        tracing::warn!(?pid, "a worker outlived Sōzu's main process");
+        end_stray(pid);
+    }
+}
+
+fn end_stray(pid: Pid) {
+    if let Err(error) = kill_process(pid, Signal::KILL) {
+        tracing::debug!(?pid, %error, "a worker is gone already");
+    }
+}
+
+/// Workers of processes that were started in this directory.
+fn strays(dir: &Path) -> Vec<Pid> {
+    use std::os::unix::ffi::OsStrExt;
+    let ours = [b"TMPDIR=", dir.as_os_str().as_bytes()].concat();
+    let has = |file: PathBuf, word: &[u8]| std::fs::read(file).is_ok_and(|text| text.split(|byte| *byte == 0).any(|held| held == word));
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let pid = entry.file_name().to_str().and_then(|name| name.parse().ok()).and_then(Pid::from_raw);
+        if let Some(pid) = pid
+            && has(entry.path().join("cmdline"), b"worker")
+            && has(entry.path().join("environ"), &ours)
+        {
+            found.push(pid);
+        }
+    }
+    found
 }
 
 /// The process behind a socket, once it holds nothing: what it held before we came is not known well enough to build on, so
@@ -243,6 +278,7 @@ async fn is_empty(socket: &mut Socket) -> Result<bool, SocketError> {
 async fn spawn(settings: &SpawnSettings) -> Result<(Child, Socket), Error> {
     let socket_path = settings.dir.join(COMMAND_SOCKET);
     evict(&socket_path).await;
+    end_strays(&settings.dir, WORKER_END).await;
     let config_path = settings.dir.join("sozu.toml");
     let file = |source| Error::File { path: config_path.clone(), source };
     tokio::fs::write(&config_path, configuration(settings, &socket_path)).await.map_err(file)?;

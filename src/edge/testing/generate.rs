@@ -11,6 +11,8 @@ use crate::model::{
 use crate::snapshot::{Resource, Snapshot};
 
 const HOSTS: [&str; 8] = ["*", "*.com", "*.x.com", "*.a.x.com", "a.x.com", "b.a.x.com", "x.com", "c.b.a.x.com"];
+/// What routes declare beside [`HOSTS`]: wildcards of one label.
+const LABELS: [&str; 3] = ["{label}.com", "{label}.x.com", "{label}.a.x.com"];
 const PATHS: [&str; 7] = ["/", "/a", "/a/b", "/ab", "/a/b/c", "/b", "/a/"];
 const TARGETS: [&str; 18] = [
     "/",
@@ -35,7 +37,7 @@ const TARGETS: [&str; 18] = [
 const PORTS: [u16; 2] = [8080, 8081];
 
 fn hostname(text: &str) -> Hostname {
-    Hostname::parse(text).unwrap()
+    Hostname::try_from(text.to_owned()).unwrap()
 }
 
 fn path() -> impl Strategy<Value = PathMatch> {
@@ -75,7 +77,7 @@ fn rule() -> impl Strategy<Value = Rule> {
             let path = Some(PathModifier::Prefix("/new".to_owned()));
             crate::model::Filter::Rewrite(Rewrite { hostname: None, path })
         });
-        Rule { name: None, matches, filters: rewrite.into_iter().collect(), action }
+        Rule { name: None, host: None, fallback: false, matches, filters: rewrite.into_iter().collect(), action }
     })
 }
 
@@ -97,12 +99,21 @@ fn listeners() -> impl Strategy<Value = Vec<Listener>> {
 }
 
 fn route(listeners: Vec<Listener>, name: usize) -> impl Strategy<Value = Option<Route>> {
-    let declared = subsequence(&HOSTS[1..], 0..3);
+    let declared = subsequence(HOSTS[1..].iter().chain(&LABELS).copied().collect::<Vec<_>>(), 0..3);
+    let own_hosts = prop::collection::vec(prop::option::weighted(0.3, 0..3_usize), 4);
     let most = listeners.len().min(2);
     let some = subsequence(listeners, 0..=most);
-    (declared, some, prop::collection::vec(rule(), 1..4), 0..3_i64).prop_map(move |(declared, listeners, rules, created)| {
+    let parts = (declared, some, prop::collection::vec(rule(), 1..4), 0..3_i64, own_hosts, prop::bool::weighted(0.2));
+    parts.prop_map(move |(declared, listeners, mut rules, created, own_hosts, fallback)| {
         let declared: Vec<Hostname> =
             if declared.is_empty() { vec![Hostname::Any] } else { declared.iter().map(|host| hostname(host)).collect() };
+        for (rule, own) in rules.iter_mut().zip(own_hosts) {
+            rule.host = own.map(|own| declared[own % declared.len()].clone());
+        }
+        if let Some(rule) = rules.first_mut().filter(|_| fallback && declared == [Hostname::Any]) {
+            let matches = vec![Match { path: PathMatch::Prefix("/".to_owned()), method: None, headers: Vec::new(), query: Vec::new() }];
+            *rule = Rule { fallback, matches, filters: Vec::new(), ..rule.clone() };
+        }
         let attach = |listener: &Listener| {
             let pairs = declared.iter().filter_map(|host| Some((host.clone(), host.intersect(&listener.hostname)?))).collect::<Vec<_>>();
             (!pairs.is_empty()).then(|| Attachment { listener: listener.name.clone(), hostnames: pairs })

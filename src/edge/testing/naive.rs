@@ -24,7 +24,7 @@ pub(crate) fn decide(snapshot: &Snapshot, request: &Request) -> Option<(Key, Rul
         let Resource::Route(route) = &**resource else { continue };
         for attachment in route.attachments.iter().filter(|attachment| attachment.listener == listener.name) {
             for (declared, _) in attachment.hostnames.iter().filter(|(_, effective)| effective.matches(&request.host)) {
-                for (number, rule) in route.rules.iter().enumerate() {
+                for (number, rule) in route.rules.iter().enumerate().filter(|(_, rule)| rule.is_for(declared)) {
                     for (index, matched) in rule.matches.iter().enumerate() {
                         let conditions = request.conditions || (matched.headers.is_empty() && matched.query.is_empty());
                         let method = matched.method.as_ref().is_none_or(|method| *method == request.method);
@@ -58,7 +58,7 @@ fn owner(snapshot: &Snapshot, request: &Request) -> Option<Listener> {
 fn specificity(hostname: &Hostname) -> (u8, usize) {
     match hostname {
         Hostname::Any => (0, 0),
-        Hostname::Wildcard(suffix) => (1, suffix.len()),
+        Hostname::Wildcard(suffix) | Hostname::Label(suffix) => (1, suffix.len()),
         Hostname::Exact(name) => (2, name.len()),
     }
 }

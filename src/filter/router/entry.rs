@@ -99,7 +99,7 @@ impl Compiled {
             for (index, matched) in rule.matches.iter().enumerate() {
                 let conditions = Arc::new(Conditions::compile(matched, &mut problems));
                 for attachment in &route.attachments {
-                    for (declared, effective) in &attachment.hostnames {
+                    for (declared, effective) in attachment.hostnames.iter().filter(|(declared, _)| rule.is_for(declared)) {
                         let rank = route.rank(declared, number, index, matched);
                         let entry = Entry { rank, conditions: conditions.clone(), rule: compiled.clone() };
                         places.push((attachment.listener.clone(), effective.clone(), Arc::new(entry)));

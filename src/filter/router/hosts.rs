@@ -13,24 +13,28 @@ const LONGEST: usize = 253;
 pub(super) struct HostIndex<V: Clone> {
     exact: HashMap<Box<str>, V>,
     wildcard: HashMap<Box<str>, V>,
+    /// One label before these suffixes.
+    label: HashMap<Box<str>, V>,
     any: Option<V>,
 }
 
 impl<V: Clone> Default for HostIndex<V> {
     fn default() -> Self {
-        Self { exact: HashMap::new(), wildcard: HashMap::new(), any: None }
+        Self { exact: HashMap::new(), wildcard: HashMap::new(), label: HashMap::new(), any: None }
     }
 }
 
 impl<V: Clone + Default> HostIndex<V> {
-    /// The values of all patterns that cover `host` (lower-case, no port): exact, then wildcards from the longest
-    /// suffix to the shortest, then the one for every host.
+    /// The values of all patterns that cover `host` (lower-case, no port): exact, then a label before the
+    /// suffix, then wildcards from the longest suffix to the shortest, then the one for every host.
     pub(super) fn covering<'t>(&'t self, host: &str) -> impl Iterator<Item = &'t V> {
         let exact = self.exact.get(host).into_iter();
         let dots = if self.wildcard.is_empty() { "" } else { host };
         let suffixes = dots.match_indices('.').filter(|(at, _)| *at > 0).filter_map(|(at, _)| host.get(at + 1..));
         let wildcard = suffixes.filter(|suffix| suffix.len() <= LONGEST).filter_map(|suffix| self.wildcard.get(suffix));
-        exact.chain(wildcard).chain(self.any.iter())
+        let parts = host.split_once('.').filter(|(label, suffix)| !label.is_empty() && suffix.len() <= LONGEST);
+        let label = parts.and_then(|(_, suffix)| self.label.get(suffix));
+        exact.chain(label).chain(wildcard).chain(self.any.iter())
     }
 
     /// Changes the value of one pattern, starting from the default; a pattern whose value `keep` refuses is dropped.
@@ -38,6 +42,7 @@ impl<V: Clone + Default> HostIndex<V> {
         let (map, name) = match hostname {
             Hostname::Exact(name) => (&mut self.exact, name),
             Hostname::Wildcard(suffix) => (&mut self.wildcard, suffix),
+            Hostname::Label(suffix) => (&mut self.label, suffix),
             Hostname::Any => {
                 let mut value = self.any.take().unwrap_or_default();
                 change(&mut value);
@@ -54,7 +59,7 @@ impl<V: Clone + Default> HostIndex<V> {
 
     /// Whether no pattern is held.
     pub(super) fn is_empty(&self) -> bool {
-        self.exact.is_empty() && self.wildcard.is_empty() && self.any.is_none()
+        self.exact.is_empty() && self.wildcard.is_empty() && self.label.is_empty() && self.any.is_none()
     }
 }
 
@@ -63,10 +68,14 @@ mod tests {
     use super::HostIndex;
     use crate::model::Hostname;
 
+    fn parse(pattern: &str) -> Hostname {
+        Hostname::try_from(pattern.to_owned()).unwrap()
+    }
+
     fn index(patterns: &[&str]) -> HostIndex<String> {
         let mut index = HostIndex::default();
         for pattern in patterns {
-            index.update(&Hostname::parse(pattern).unwrap(), |value: &mut String| value.push_str(pattern), |_| true);
+            index.update(&parse(pattern), |value: &mut String| value.push_str(pattern), |_| true);
         }
         index
     }
@@ -89,11 +98,11 @@ mod tests {
 
     #[test]
     fn covering_agrees_with_the_pattern_itself() {
-        let patterns = ["*", "*.com", "*.b.com", "a.b.com", "*.a.b.com", "com"];
+        let patterns = ["*", "*.com", "*.b.com", "a.b.com", "*.a.b.com", "com", "{label}.com", "{label}.b.com"];
         let index = index(&patterns);
         for host in ["", ".", "..", "com", ".com", "..com", "a.com", "a..com", "b.com", "a.b.com", "c.a.b.com", ".b.com", "a.b.com."] {
             let mut found = covering(&index, host);
-            let mut expected: Vec<&str> = patterns.into_iter().filter(|pattern| Hostname::parse(pattern).unwrap().matches(host)).collect();
+            let mut expected: Vec<&str> = patterns.into_iter().filter(|pattern| parse(pattern).matches(host)).collect();
             found.sort_unstable();
             expected.sort_unstable();
             assert_eq!(found, expected, "{host:?}");
@@ -112,7 +121,7 @@ mod tests {
         let mut index = index(&["*", "*.com", "a.com"]);
         for pattern in ["*", "*.com", "a.com"] {
             assert!(!index.is_empty());
-            index.update(&Hostname::parse(pattern).unwrap(), String::clear, |value| !value.is_empty());
+            index.update(&parse(pattern), String::clear, |value| !value.is_empty());
         }
         assert!(index.is_empty());
     }

@@ -29,12 +29,12 @@ fn forward(name: &str) -> Action {
 }
 
 fn rule(matches: Vec<Match>) -> Rule {
-    Rule { name: None, matches, filters: Vec::new(), action: forward("s") }
+    Rule { name: None, host: None, fallback: false, matches, filters: Vec::new(), action: forward("s") }
 }
 
 /// A route attached to `listeners`, its hostnames intersected as the translator does.
 fn route(name: &str, listeners: &[&Listener], hostnames: &[&str], rules: Vec<Rule>) -> Route {
-    let declared: Vec<Hostname> = hostnames.iter().map(|text| Hostname::parse(text).unwrap()).collect();
+    let declared: Vec<Hostname> = hostnames.iter().map(|text| Hostname::try_from((*text).to_owned()).unwrap()).collect();
     let attachments = listeners
         .iter()
         .map(|listener| Attachment {
@@ -224,7 +224,7 @@ fn flatten(routes: &[Route]) -> Flat<'_> {
             for (index, matched) in rule.matches.iter().enumerate() {
                 let conditions = Arc::new(Conditions::compile(matched, &mut Vec::new()));
                 for attachment in &route.attachments {
-                    for (declared, effective) in &attachment.hostnames {
+                    for (declared, effective) in attachment.hostnames.iter().filter(|(declared, _)| rule.is_for(declared)) {
                         let rank = route.rank(declared, number, index, matched);
                         flat.push((&attachment.listener, effective, rank, conditions.clone(), format!("{}.{number}", route.id.name)));
                     }
@@ -239,7 +239,7 @@ fn flatten(routes: &[Route]) -> Flat<'_> {
 fn linear(listeners: &[Listener], flat: &Flat<'_>, head: &Head<'_>) -> Option<String> {
     let specificity = |listener: &&Listener| match &listener.hostname {
         Hostname::Any => (0, 0),
-        Hostname::Wildcard(suffix) => (1, suffix.len()),
+        Hostname::Wildcard(suffix) | Hostname::Label(suffix) => (1, suffix.len()),
         Hostname::Exact(name) => (2, name.len()),
     };
     let covering = listeners.iter().filter(|listener| listener.port == head.port && listener.hostname.matches(head.host));
@@ -251,6 +251,8 @@ fn linear(listeners: &[Listener], flat: &Flat<'_>, head: &Head<'_>) -> Option<St
 }
 
 const HOSTS: [&str; 7] = ["*", "*.com", "*.b.com", "a.b.com", "b.com", "*.a.b.com", "c"];
+/// What routes declare beside [`HOSTS`]: wildcards of one label.
+const LABELS: [&str; 2] = ["{label}.com", "{label}.b.com"];
 
 fn any_match() -> impl Strategy<Value = Match> {
     let paths = prop::sample::select(vec!["/", "/a", "/a/b", "/a/", "/ab", "//", "/a//b"]);
@@ -270,12 +272,17 @@ fn any_match() -> impl Strategy<Value = Match> {
 
 fn any_routes(listeners: Vec<Listener>) -> impl Strategy<Value = Vec<Route>> {
     let rules = prop::collection::vec(prop::collection::vec(any_match(), 1..3).prop_map(rule), 1..4);
-    let hostnames = prop::collection::vec(prop::sample::select(HOSTS.to_vec()), 1..3);
+    let declared: Vec<&str> = HOSTS.iter().chain(&LABELS).copied().collect();
+    let hostnames = prop::collection::vec(prop::sample::select(declared), 1..3);
+    let rules = (rules, prop::collection::vec(prop::option::weighted(0.3, any::<prop::sample::Index>()), 4));
     let one = (rules, hostnames, 0..2_i64, prop::collection::vec(any::<bool>(), listeners.len()));
     prop::collection::vec(one, 1..6).prop_map(move |routes| {
         let mut built = Vec::new();
-        for (index, (rules, hostnames, created, chosen)) in routes.into_iter().enumerate() {
+        for (index, ((mut rules, single), hostnames, created, chosen)) in routes.into_iter().enumerate() {
             let own: Vec<&Listener> = listeners.iter().zip(chosen).filter(|(_, chosen)| *chosen).map(|(listener, _)| listener).collect();
+            for (rule, single) in rules.iter_mut().zip(single) {
+                rule.host = single.map(|single| Hostname::try_from((*single.get(&hostnames)).to_owned()).unwrap());
+            }
             let route = Route { created, ..route(&format!("r{index}"), &own, &hostnames, rules) };
             built.extend((!route.attachments.is_empty()).then_some(route));
         }

@@ -194,7 +194,7 @@ impl Keeper {
     }
 
     fn api(&self, part: Part) -> Api<DynamicObject> {
-        Api::namespaced_with(self.shared.client.clone(), &self.id.namespace, &part.resource())
+        Api::namespaced_with(self.shared.client.clone(), self.shared.installation.namespace_of(&self.id), &part.resource())
     }
 }
 

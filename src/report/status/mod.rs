@@ -2,6 +2,7 @@
 
 mod class;
 mod gateway;
+mod ingress;
 mod route;
 
 use std::collections::BTreeMap;
@@ -71,6 +72,7 @@ pub fn status(kind: Kind, report: Option<&ObjectReport>, previous: Option<&Value
         (_, Some((report, Verdict::Route { parents, rules }))) => {
             route::Rendering { report, parents, rules: *rules, previous, observed, stamp }.status()
         }
+        (_, Some((_, Verdict::Ingress { edge, addresses }))) => ingress::status(addresses, previous, observed.edges.get(edge)),
         (Kind::HttpRoute, None) => route::without_ours(previous, observed.controller_name),
         (_, _) => None,
     }

@@ -1,7 +1,8 @@
 //! ConfigMap.
 
 use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use base64::alphabet;
+use base64::engine::general_purpose::{GeneralPurpose, PAD, STANDARD};
 use serde_json::Value;
 
 use super::Checks;
@@ -10,6 +11,20 @@ use super::shape::{Absent, Shape, Violation};
 
 /// Bytes of all values together, at most.
 pub const DATA: usize = 1 << 20;
+
+/// Base64 as an API server reads it: over several lines, and with whatever there is in the unused bits of the last letter.
+const LENIENT: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, PAD.with_decode_allow_trailing_bits(true));
+
+/// Rewrites the values of a map as an API server stores them. What is not base64 stays, to be refused.
+pub fn encode_anew(map: Option<&mut Value>) {
+    for value in map.and_then(Value::as_object_mut).into_iter().flat_map(|map| map.values_mut()) {
+        if let Some(text) = value.as_str()
+            && let Ok(bytes) = LENIENT.decode(text.replace(['\r', '\n'], ""))
+        {
+            *value = Value::String(STANDARD.encode(bytes));
+        }
+    }
+}
 
 static BASE64: Form = Form { holds: |text| STANDARD.decode(text).is_ok(), message: "must be base64" };
 static BINARY: Shape = Shape::Text { min: 0, max: 2 * DATA, form: &BASE64 };
@@ -20,8 +35,7 @@ pub fn size(map: Option<&Value>) -> usize {
     map.and_then(Value::as_object).into_iter().flat_map(|map| map.values()).map(|value| value.as_str().map_or(0, str::len)).sum()
 }
 
-/// ConfigMap.
-pub static CONFIG_MAP: Checks = Checks::built_in(&Shape::Object {
+static SHAPE: Shape = Shape::Object {
     fields: &[
         ("data", &Shape::Map { of: &TEXT, max: usize::MAX, keys: &DATA_KEY }, Absent::Fine),
         ("binaryData", &Shape::Map { of: &BINARY, max: usize::MAX, keys: &DATA_KEY }, Absent::Fine),
@@ -37,4 +51,7 @@ pub static CONFIG_MAP: Checks = Checks::built_in(&Shape::Object {
             Violation::at(format!(".data.{twice}"), "Invalid value: the key is also in binaryData")
         },
     ],
-});
+};
+
+/// ConfigMap.
+pub static CONFIG_MAP: Checks = Checks { prepare: |map| encode_anew(map.get_mut("binaryData")), ..Checks::built_in(&SHAPE) };

@@ -1,27 +1,35 @@
 //! EndpointSlice.
 //!
-//! One difference to an API server: loopback addresses are accepted, since manifests in a directory describe processes
-//! on this machine.
+//! Three differences to an API server: loopback addresses are accepted, since manifests in a directory describe processes
+//! on this machine. Ports that no process can have are refused, and so are IPv4 addresses that not everybody reads alike
+//! (zeros in front, the IPv6 form): an API server lets both pass.
 
 use std::net::IpAddr;
 
 use serde_json::Value;
 
 use super::Checks;
-use super::forms::{ANY, Form, LABEL, PRECISE_HOSTNAME, QUALIFIED_NAME, ip};
+use super::forms::{ANY, Form, LABEL, LABEL_VALUE, PRECISE_HOSTNAME, QUALIFIED_NAME, SUBDOMAIN, ip};
 use super::shape::{Absent, Shape, Unique, Violation};
 use super::shared::{PORT, items, text};
 
 fn address_fits(kind: &str, address: &str) -> Result<(), &'static str> {
     match (kind, ip(address)) {
-        ("FQDN", _) if (PRECISE_HOSTNAME.holds)(address) => Ok(()),
-        ("FQDN", _) => Err(PRECISE_HOSTNAME.message),
+        ("FQDN", _) if is_qualified(address) => Ok(()),
+        ("FQDN", _) => Err("must be a lower-case DNS name of at least two labels"),
         ("IPv4", Some(IpAddr::V4(ip))) if ip.is_unspecified() || ip.is_link_local() || ip.is_multicast() => Err(SPECIAL),
         ("IPv6", Some(IpAddr::V6(ip))) if ip.is_unspecified() || ip.is_unicast_link_local() || ip.is_multicast() => Err(SPECIAL),
+        ("IPv6", Some(IpAddr::V6(ip))) if ip.to_ipv4_mapped().is_some() => Err("must not be an IPv4 address in IPv6 form"),
+        ("IPv6", Some(IpAddr::V6(ip))) if ip.to_string() != address => Err("must be in canonical form: lower-case and as short as can be"),
         ("IPv4", Some(IpAddr::V4(_))) | ("IPv6", Some(IpAddr::V6(_))) => Ok(()),
         ("IPv4", _) => Err("must be an IPv4 address"),
         _ => Err("must be an IPv6 address"),
     }
+}
+
+fn is_qualified(name: &str) -> bool {
+    let name = name.strip_suffix('.').unwrap_or(name);
+    name.contains('.') && (PRECISE_HOSTNAME.holds)(name)
 }
 
 const SPECIAL: &str = "may not be unspecified, link-local or multicast";
@@ -48,10 +56,19 @@ static CONDITIONS: Shape = Shape::Object {
     ],
     rules: &[],
 };
+static ZONE: Shape =
+    Shape::Object { fields: &[("name", &Shape::Text { min: 1, max: 63, form: &LABEL_VALUE }, Absent::Refused)], rules: &[] };
+static HINTS: Shape = Shape::Object {
+    fields: &[("forZones", &Shape::List { of: &ZONE, min: 0, max: 8, unique: Unique::By(&["name"]), rules: &[] }, Absent::Fine)],
+    rules: &[],
+};
 static ENDPOINT: Shape = Shape::Object {
     fields: &[
         ("addresses", &Shape::List { of: &ADDRESS, min: 1, max: 100, unique: Unique::No, rules: &[] }, Absent::Refused),
         ("conditions", &CONDITIONS, Absent::Fine),
+        ("hostname", &Shape::Text { min: 1, max: 63, form: &LABEL }, Absent::Fine),
+        ("nodeName", &Shape::Text { min: 1, max: 253, form: &SUBDOMAIN }, Absent::Fine),
+        ("hints", &HINTS, Absent::Fine),
     ],
     rules: &[],
 };

@@ -117,6 +117,10 @@ pub static QUALIFIED_NAME: Form = Form {
     message: "must be a name of at most 63 letters, digits, '-', '_' and '.', starting and ending with a letter or digit, optionally after a DNS name and '/'",
 };
 
+/// The key of an annotation: the same, and case does not matter in the DNS name either.
+pub static ANNOTATION_KEY: Form =
+    Form { holds: |text| (QUALIFIED_NAME.holds)(&text.to_ascii_lowercase()), message: QUALIFIED_NAME.message };
+
 /// The value of a label.
 pub static LABEL_VALUE: Form = Form {
     holds: |text| text.is_empty() || is_qualified_part(text),
@@ -130,6 +134,12 @@ pub static DATA_KEY: Form = Form {
         !text.is_empty() && text.len() <= 253 && text.bytes().all(allowed) && text != "." && text != ".." && !text.starts_with("..")
     },
     message: "must be at most 253 letters, digits, '-', '_' and '.', and not start with \"..\"",
+};
+
+/// A name that can stand in a URL as one segment of its path.
+pub static PATH_SEGMENT: Form = Form {
+    holds: |text| !text.contains(['/', '%']) && text != "." && text != "..",
+    message: "may not be '.' or '..', and not contain '/' or '%'",
 };
 
 /// The name of a port: a service name (RFC 6335).

@@ -2,13 +2,20 @@
 
 use serde_json::Value;
 
-use super::forms::{ANY, Form, LABEL, LABEL_VALUE, QUALIFIED_NAME};
-use super::shape::{Absent, Null, Shape, Violation, conform};
+use super::forms::{ANNOTATION_KEY, ANY, Form, LABEL, LABEL_VALUE, QUALIFIED_NAME};
+use super::shape::{Absent, Null, Shape, Unique, Violation, conform};
 
 /// Bytes of all annotations together, at most.
 const ANNOTATIONS: usize = 256 << 10;
 
 static ANNOTATION: Shape = Shape::Text { min: 0, max: ANNOTATIONS, form: &ANY };
+static FINALIZERS: Shape = Shape::List {
+    of: &Shape::Text { min: 0, max: usize::MAX, form: &QUALIFIED_NAME },
+    min: 0,
+    max: usize::MAX,
+    unique: Unique::No,
+    rules: &[],
+};
 static METADATA: Shape = Shape::Object {
     fields: &[
         ("name", &Shape::Text { min: 1, max: 253, form: &ANY }, Absent::Refused),
@@ -18,7 +25,8 @@ static METADATA: Shape = Shape::Object {
             &Shape::Map { of: &Shape::Text { min: 0, max: 63, form: &LABEL_VALUE }, max: usize::MAX, keys: &QUALIFIED_NAME },
             Absent::Fine,
         ),
-        ("annotations", &Shape::Map { of: &ANNOTATION, max: usize::MAX, keys: &QUALIFIED_NAME }, Absent::Fine),
+        ("annotations", &Shape::Map { of: &ANNOTATION, max: usize::MAX, keys: &ANNOTATION_KEY }, Absent::Fine),
+        ("finalizers", &FINALIZERS, Absent::Fine),
     ],
     rules: &[|metadata| {
         let entries = metadata.get("annotations")?.as_object()?;
@@ -29,7 +37,7 @@ static METADATA: Shape = Shape::Object {
 static OBJECT: Shape = Shape::Object { fields: &[("metadata", &METADATA, Absent::Refused)], rules: &[] };
 
 pub fn check(name: &Form, value: &mut Value) -> Vec<String> {
-    let mut violations = conform(&OBJECT, Null::Absent, value);
+    let mut violations = conform(&OBJECT, Null::Empty, value);
     if let Some(text) = value.get("metadata").and_then(|metadata| metadata.get("name")).and_then(Value::as_str)
         && text.len() <= 253
         && !(name.holds)(text)

@@ -9,6 +9,8 @@ mod forms;
 mod gateway;
 mod gatewayclass;
 mod httproute;
+mod ingress;
+mod ingressclass;
 mod metadata;
 mod namespace;
 mod referencegrant;
@@ -26,6 +28,8 @@ use self::forms::Form;
 pub use self::gateway::GATEWAY;
 pub use self::gatewayclass::GATEWAY_CLASS;
 pub use self::httproute::HTTP_ROUTE;
+pub use self::ingress::INGRESS;
+pub use self::ingressclass::INGRESS_CLASS;
 pub use self::namespace::NAMESPACE;
 pub use self::referencegrant::REFERENCE_GRANT;
 pub use self::secret::SECRET;
@@ -48,12 +52,12 @@ pub struct Checks {
 impl Checks {
     /// A custom resource without rules of its own beside the shape.
     const fn of(shape: &'static Shape) -> Self {
-        Self { name: &forms::SUBDOMAIN, prepare: |_| {}, shape, null: Null::Refused, transition: |_, _| None }
+        Self { name: &forms::SUBDOMAIN, prepare: |_| {}, shape, null: Null::Pruned, transition: |_, _| None }
     }
 
     /// A built-in kind without rules of its own beside the shape.
     const fn built_in(shape: &'static Shape) -> Self {
-        Self { null: Null::Absent, ..Self::of(shape) }
+        Self { null: Null::Empty, ..Self::of(shape) }
     }
 
     /// Checks metadata. The messages are those of an API server: `path: reason`.

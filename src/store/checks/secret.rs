@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
 
 use super::Checks;
-use super::configmap::{DATA, size};
+use super::configmap::{DATA, encode_anew, size};
 use super::forms::{ANY, DATA_KEY};
 use super::shape::{Absent, Shape, Violation};
 use super::shared::text;
@@ -36,8 +36,8 @@ fn merge_string_data(secret: &mut Value) {
         *data = Value::Object(Map::new());
     }
     if let Value::Object(data) = data {
-        let encode = |value: Value| value.as_str().map(|value| Value::String(STANDARD.encode(value)));
-        data.extend(plain.into_iter().filter_map(|(key, value)| Some((key, encode(value)?))));
+        let encode = |value: Value| Value::String(STANDARD.encode(value.as_str().unwrap_or_default()));
+        data.extend(plain.into_iter().map(|(key, value)| (key, encode(value))));
     }
 }
 
@@ -51,20 +51,40 @@ fn is_base64(value: &Value) -> Option<Violation> {
 
 fn has_its_keys(secret: &Value) -> Option<Violation> {
     let (_, keys) = KEYS.iter().find(|(name, _)| *name == text(secret, "type"))?;
-    let has = |key: &str| secret.get("data").is_some_and(|data| data.get(key).is_some());
-    let missing = keys.iter().find(|key| !has(key))?;
+    let missing = keys.iter().find(|key| has(secret, key).is_none())?;
     Violation::at(format!(".data[{missing}]"), "Required value")
+}
+
+fn has_a_user_or_a_password(secret: &Value) -> Option<Violation> {
+    let is_bare = text(secret, "type") == "kubernetes.io/basic-auth" && has(secret, "username").or(has(secret, "password")).is_none();
+    if is_bare { Violation::at(".data[username]", "Required value") } else { None }
+}
+
+/// Credentials of a registry are JSON.
+fn credentials_are_json(secret: &Value) -> Option<Violation> {
+    let (_, keys) = KEYS.iter().find(|(name, _)| *name == text(secret, "type") && name.starts_with("kubernetes.io/docker"))?;
+    let key = keys.first()?;
+    let content = STANDARD.decode(has(secret, key)?.as_str()?).ok()?;
+    let is_mapping = serde_json::from_slice::<Map<String, Value>>(&content).is_ok();
+    if is_mapping { None } else { Violation::at(format!(".data[{key}]"), "Invalid value: must be a JSON object") }
+}
+
+fn has<'a>(secret: &'a Value, key: &str) -> Option<&'a Value> {
+    secret.get("data")?.get(key)
 }
 
 /// Secret.
 pub static SECRET: Checks = Checks {
-    prepare: merge_string_data,
+    prepare: |secret| {
+        encode_anew(secret.get_mut("data"));
+        merge_string_data(secret);
+    },
     transition: |old, new| {
         (text(old, "type") != text(new, "type")).then(|| "type: Invalid value: field is immutable; give the Secret another name".to_owned())
     },
     ..Checks::built_in(&Shape::Object {
         fields: &[
-            ("type", &Shape::Text { min: 0, max: 253, form: &ANY }, Absent::Default("\"Opaque\"")),
+            ("type", &Shape::Text { min: 0, max: DATA, form: &ANY }, Absent::OrEmpty("\"Opaque\"")),
             ("data", &Shape::Map { of: &Shape::Any(&[is_base64]), max: usize::MAX, keys: &DATA_KEY }, Absent::Fine),
             (
                 "stringData",
@@ -72,7 +92,7 @@ pub static SECRET: Checks = Checks {
                 Absent::Fine,
             ),
         ],
-        rules: &[has_its_keys, |secret| {
+        rules: &[has_its_keys, has_a_user_or_a_password, credentials_are_json, |secret| {
             let is_long = size(secret.get("data")) / 4 * 3 > DATA;
             if is_long { Violation::at(".data", format!("Too long: may not be more than {DATA} bytes")) } else { None }
         }],
@@ -89,7 +109,14 @@ mod tests {
     fn string_data_goes_over_data() {
         let mut secret = json!({"data": {"a": "YQ==", "b": "Yg=="}, "stringData": {"b": "x", "c": "y", "d": null}});
         assert_eq!(SECRET.body(&mut secret), [""; 0]);
-        assert_eq!(secret, json!({"type": "Opaque", "data": {"a": "YQ==", "b": "eA==", "c": "eQ=="}}));
+        assert_eq!(secret, json!({"type": "Opaque", "data": {"a": "YQ==", "b": "eA==", "c": "eQ==", "d": ""}}));
+    }
+
+    #[test]
+    fn base64_may_be_broken_into_lines() {
+        let mut secret = json!({"data": {"a": "YW\r\nI=\n", "b": "YR=="}});
+        assert_eq!(SECRET.body(&mut secret), [""; 0]);
+        assert_eq!(secret["data"], json!({"a": "YWI=", "b": "YQ=="}));
     }
 
     #[test]

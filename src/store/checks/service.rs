@@ -1,9 +1,11 @@
 //! Service.
 
+use std::net::IpAddr;
+
 use serde_json::{Value, json};
 
 use super::Checks;
-use super::forms::{ANY, LABEL, PORT_NAME, QUALIFIED_NAME, SERVICE_NAME};
+use super::forms::{ANY, LABEL, LABEL_VALUE, PORT_NAME, QUALIFIED_NAME, SERVICE_NAME, SUBDOMAIN, ip};
 use super::shape::{Absent, Shape, Unique, Violation};
 use super::shared::{PORT, items, text};
 
@@ -41,20 +43,86 @@ fn has_ports(spec: &Value) -> Option<Violation> {
 }
 
 fn external_name(spec: &Value) -> Option<Violation> {
-    let is_missing = text(spec, "type") == "ExternalName" && text(spec, "externalName").is_empty();
-    if is_missing { Violation::at(".externalName", "Required value") } else { None }
+    let name = text(spec, "externalName");
+    if text(spec, "type") != "ExternalName" {
+        return None;
+    }
+    if name.is_empty() {
+        return Violation::at(".externalName", "Required value");
+    }
+    let is_name = (SUBDOMAIN.holds)(name.strip_suffix('.').unwrap_or(name));
+    if is_name { None } else { Violation::at(".externalName", format!("Invalid value: {name:?}: {}", SUBDOMAIN.message)) }
+}
+
+/// What only some types of Services may have.
+fn fields_fit_the_type(spec: &Value) -> Option<Violation> {
+    let kind = text(spec, "type");
+    match (kind, text(spec, "clusterIP")) {
+        (_, "") => {}
+        ("ExternalName", _) => return Violation::at(".clusterIP", "Forbidden: may not be set for ExternalName services"),
+        ("NodePort" | "LoadBalancer", "None") => {
+            return Violation::at(".clusterIP", format!("Invalid value: may not be set to 'None' for {kind} services"));
+        }
+        _ => {}
+    }
+    if kind != "LoadBalancer"
+        && let Some(field) = ["allocateLoadBalancerNodePorts", "loadBalancerClass"].into_iter().find(|field| spec.get(field).is_some())
+    {
+        return Violation::at(format!(".{field}"), "Forbidden: may only be used when `type` is 'LoadBalancer'");
+    }
+    let is_external = ["NodePort", "LoadBalancer"].contains(&kind) || kind == "ClusterIP" && !items(spec, "externalIPs").is_empty();
+    let is_idle = !text(spec, "externalTrafficPolicy").is_empty() && !is_external;
+    if is_idle {
+        Violation::at(".externalTrafficPolicy", "Invalid value: may only be set for externally-accessible services")
+    } else {
+        None
+    }
+}
+
+fn affinity_fits(spec: &Value) -> Option<Violation> {
+    let config = spec.get("sessionAffinityConfig")?;
+    match (text(spec, "sessionAffinity"), config.pointer("/clientIP/timeoutSeconds").and_then(Value::as_i64)) {
+        ("None", _) => Violation::at(".sessionAffinityConfig", "Forbidden: must not be set when session affinity is None"),
+        (_, Some(seconds)) if !(1..=86_400).contains(&seconds) => {
+            Violation::at(".sessionAffinityConfig.clientIP.timeoutSeconds", "Invalid value: must be between 1 and 86400")
+        }
+        _ => None,
+    }
+}
+
+fn is_cluster_address(value: &Value) -> Option<Violation> {
+    match value.as_str() {
+        Some("" | "None") => None,
+        Some(text) if ip(text).is_some() => None,
+        _ => Violation::here("must be empty, \"None\", or an IP address"),
+    }
+}
+
+fn is_external_address(value: &Value) -> Option<Violation> {
+    let is_usable = match value.as_str().and_then(ip) {
+        Some(IpAddr::V4(ip)) => !(ip.is_unspecified() || ip.is_loopback() || ip.is_link_local() || ip.is_multicast()),
+        Some(IpAddr::V6(ip)) => !(ip.is_unspecified() || ip.is_loopback() || ip.is_unicast_link_local() || ip.is_multicast()),
+        None => false,
+    };
+    if is_usable { None } else { Violation::here("must be an IP address, and not unspecified, loopback, link-local or multicast") }
+}
+
+fn is_range(value: &Value) -> Option<Violation> {
+    let is_range = value.as_str().and_then(|text| text.trim().split_once('/')).is_some_and(|(address, bits)| {
+        let most = ip(address).map_or(0, |ip| if ip.is_ipv4() { 32 } else { 128 });
+        ip(address).is_some() && bits.parse::<u8>().is_ok_and(|bits| bits <= most)
+    });
+    if is_range { None } else { Violation::here("must be a range of addresses such as 198.51.100.0/24") }
 }
 
 /// A target port is the port, unless it says otherwise.
 fn default_target_ports(service: &mut Value) {
     let Some(spec) = service.get_mut("spec") else { return };
-    let is_external = text(spec, "type") == "ExternalName";
     for port in spec.get_mut("ports").and_then(Value::as_array_mut).into_iter().flatten() {
         let number = port.get("port").cloned().unwrap_or(Value::Null);
         let Some(port) = port.as_object_mut() else { continue };
         let given = port.get("targetPort").unwrap_or(&Value::Null);
         if (given.is_null() || *given == json!(0) || *given == json!(""))
-            && !is_external
             && number.as_i64().is_some_and(|number| (1..=65535).contains(&number))
         {
             port.insert("targetPort".into(), number);
@@ -67,7 +135,7 @@ static PORTS: Shape = Shape::List {
         fields: &[
             ("name", &Shape::Text { min: 0, max: 63, form: &LABEL_OR_EMPTY }, Absent::Fine),
             ("port", &PORT, Absent::Refused),
-            ("protocol", &Shape::Choice(&["TCP", "UDP", "SCTP"]), Absent::Default("\"TCP\"")),
+            ("protocol", &Shape::Choice(&["TCP", "UDP", "SCTP"]), Absent::OrEmpty("\"TCP\"")),
             ("targetPort", &Shape::Any(&[is_target_port]), Absent::Fine),
             ("nodePort", &Shape::Integer { min: 0, max: 65535 }, Absent::Fine),
             ("appProtocol", &Shape::Text { min: 0, max: 316, form: &QUALIFIED_NAME }, Absent::Fine),
@@ -82,19 +150,32 @@ static PORTS: Shape = Shape::List {
 
 static LABEL_OR_EMPTY: super::Form = super::Form { holds: |text| text.is_empty() || (LABEL.holds)(text), message: LABEL.message };
 
+const fn list(of: &'static Shape) -> Shape {
+    Shape::List { of, min: 0, max: usize::MAX, unique: Unique::No, rules: &[] }
+}
+
 static SPEC: Shape = Shape::Object {
     fields: &[
-        ("type", &Shape::Choice(&["ClusterIP", "NodePort", "LoadBalancer", "ExternalName"]), Absent::Default("\"ClusterIP\"")),
+        ("type", &Shape::Choice(&["ClusterIP", "NodePort", "LoadBalancer", "ExternalName"]), Absent::OrEmpty("\"ClusterIP\"")),
         ("ports", &PORTS, Absent::Fine),
         (
             "selector",
-            &Shape::Map { of: &Shape::Text { min: 0, max: 63, form: &ANY }, max: usize::MAX, keys: &QUALIFIED_NAME },
+            &Shape::Map { of: &Shape::Text { min: 0, max: 63, form: &LABEL_VALUE }, max: usize::MAX, keys: &QUALIFIED_NAME },
             Absent::Fine,
         ),
         ("externalName", &Shape::Text { min: 0, max: 253, form: &ANY }, Absent::Fine),
-        ("sessionAffinity", &Shape::Choice(&["ClientIP", "None"]), Absent::Default("\"None\"")),
+        ("sessionAffinity", &Shape::Choice(&["ClientIP", "None"]), Absent::OrEmpty("\"None\"")),
+        ("clusterIP", &Shape::Any(&[is_cluster_address]), Absent::Fine),
+        ("externalIPs", &list(&Shape::Any(&[is_external_address])), Absent::Fine),
+        ("externalTrafficPolicy", &Shape::Choice(&["", "Cluster", "Local"]), Absent::Fine),
+        ("internalTrafficPolicy", &Shape::Choice(&["Cluster", "Local"]), Absent::Fine),
+        ("ipFamilies", &list(&Shape::Choice(&["IPv4", "IPv6"])), Absent::Fine),
+        ("ipFamilyPolicy", &Shape::Choice(&["SingleStack", "PreferDualStack", "RequireDualStack"]), Absent::Fine),
+        ("loadBalancerClass", &Shape::Text { min: 1, max: 316, form: &QUALIFIED_NAME }, Absent::Fine),
+        ("loadBalancerSourceRanges", &list(&Shape::Any(&[is_range])), Absent::Fine),
+        ("trafficDistribution", &Shape::Choice(&["PreferClose", "PreferSameZone", "PreferSameNode"]), Absent::Fine),
     ],
-    rules: &[has_ports, external_name],
+    rules: &[has_ports, external_name, fields_fit_the_type, affinity_fits],
 };
 
 /// Service.

@@ -75,6 +75,8 @@ pub enum Absent {
     Refused,
     /// This, as JSON. Defaults of the fields within apply to it too.
     Default(&'static str),
+    /// The same, also in place of an empty text: where a built-in kind cannot tell the two apart.
+    OrEmpty(&'static str),
 }
 
 /// What may occur only once in a list.
@@ -112,13 +114,13 @@ impl Violation {
     }
 }
 
-/// What `null` means.
+/// What `null` means. The value of a field is absent in either case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Null {
-    /// The field is absent: kinds that every API server serves.
-    Absent,
-    /// The same where there is a default, else a violation: kinds defined by a schema.
-    Refused,
+    /// Built-in kinds: the empty value in lists and maps.
+    Empty,
+    /// Kinds defined by a schema: absent in maps, a violation in lists.
+    Pruned,
 }
 
 /// Violations listed for one object, at most.
@@ -229,8 +231,8 @@ impl Walk {
         }
         for (index, item) in items.iter_mut().enumerate() {
             self.below(&format!("[{index}]"), |walk| match item {
-                Value::Null => walk.report("", "Invalid value: must not be null"),
-                item => walk.visit(of, item),
+                Value::Null if walk.null == Null::Pruned => walk.report("", "Invalid value: must not be null"),
+                item => walk.visit_or_empty(of, item),
             });
         }
         let mut seen = std::collections::BTreeSet::new();
@@ -247,7 +249,7 @@ impl Walk {
         let Value::Object(entries) = value else {
             return self.report("", "Invalid value: must be a mapping");
         };
-        if self.null == Null::Absent {
+        if self.null == Null::Pruned {
             entries.retain(|_, value| !value.is_null());
         }
         if entries.len() > max {
@@ -258,8 +260,18 @@ impl Walk {
                 let shown: String = key.chars().take(100).collect();
                 self.report("", &format!("Invalid value: {shown:?}: {}", keys.message));
             }
-            self.below(&format!(".{key}"), |walk| walk.visit(of, value));
+            self.below(&format!(".{key}"), |walk| walk.visit_or_empty(of, value));
         }
+    }
+
+    fn visit_or_empty(&mut self, of: &Shape, value: &mut Value) {
+        if value.is_null() {
+            *value = match of {
+                Shape::Object { .. } | Shape::Map { .. } => Value::Object(Map::new()),
+                _ => Value::String(String::new()),
+            };
+        }
+        self.visit(of, value);
     }
 
     fn object(&mut self, fields: &[Field], value: &mut Value) {
@@ -269,17 +281,14 @@ impl Walk {
         for (name, shape, absent) in fields {
             self.settle_absence(object, name, *absent);
             if let Some(value) = object.get_mut(*name) {
-                self.below(&format!(".{name}"), |walk| match value {
-                    Value::Null => walk.report("", "Invalid value: must not be null; leave the field out instead"),
-                    value => walk.visit(shape, value),
-                });
+                self.below(&format!(".{name}"), |walk| walk.visit(shape, value));
             }
         }
     }
 
     fn settle_absence(&mut self, object: &mut Map<String, Value>, name: &str, absent: Absent) {
-        let has_default = matches!(absent, Absent::Default(_));
-        if (has_default || self.null == Null::Absent) && object.get(name).is_some_and(Value::is_null) {
+        let is_empty = |value: &Value| value.is_null() || matches!(absent, Absent::OrEmpty(_)) && value == "";
+        if object.get(name).is_some_and(is_empty) {
             object.remove(name);
         }
         if object.contains_key(name) {
@@ -288,7 +297,7 @@ impl Walk {
         match absent {
             Absent::Fine => {}
             Absent::Refused => self.report(&format!(".{name}"), "Required value"),
-            Absent::Default(json) => {
+            Absent::Default(json) | Absent::OrEmpty(json) => {
                 let parsed = serde_json::from_str(json);
                 debug_assert!(parsed.is_ok(), "the default of {name} is JSON");
                 object.extend(parsed.ok().map(|value| (name.to_owned(), value)));
@@ -330,13 +339,13 @@ mod tests {
     };
 
     fn violations(value: serde_json::Value) -> Vec<String> {
-        conform(&TOP, Null::Refused, &mut value.clone())
+        conform(&TOP, Null::Pruned, &mut value.clone())
     }
 
     #[test]
     fn defaults_fill_in_and_nulls_give_way_to_them() {
         let mut value = json!({"items": [{"name": "a"}, {"name": "b", "port": null}]});
-        assert_eq!(conform(&TOP, Null::Refused, &mut value), [""; 0]);
+        assert_eq!(conform(&TOP, Null::Pruned, &mut value), [""; 0]);
         assert_eq!(value, json!({"items": [{"name": "a", "port": 80}, {"name": "b", "port": 80}]}));
     }
 
@@ -353,14 +362,23 @@ mod tests {
         );
         assert_eq!(violations(json!({"items": [{"name": "odd"}]})), ["items[0].name: Forbidden: odd"]);
         assert_eq!(violations(json!({"items": [{"name": "a"}, {"name": "a"}]})), ["items[1]: Duplicate value: \"a\""]);
-        assert_eq!(violations(json!({"items": null})), ["items: Invalid value: must not be null; leave the field out instead"]);
+        assert_eq!(violations(json!({"items": [null]})), ["items[0]: Invalid value: must not be null"]);
         assert_eq!(violations(json!({"labels": {"a": 1}})).len(), 1);
+    }
+
+    #[test]
+    fn nulls_are_absent_and_in_built_in_maps_empty() {
+        for (null, labels) in [(Null::Pruned, json!({})), (Null::Empty, json!({"a": ""}))] {
+            let mut value = json!({"items": null, "labels": {"a": null}});
+            assert_eq!(conform(&TOP, null, &mut value), [""; 0]);
+            assert_eq!(value, json!({ "labels": labels }));
+        }
     }
 
     #[test]
     fn many_violations_are_counted_not_listed() {
         static MANY: Shape = Shape::List { of: &NAME, min: 0, max: 100, unique: Unique::No, rules: &[] };
-        let violations = conform(&MANY, Null::Refused, &mut json!(vec![""; 50]));
+        let violations = conform(&MANY, Null::Pruned, &mut json!(vec![""; 50]));
         assert_eq!((violations.len(), violations.last().unwrap().as_str()), (11, "and 40 more"));
     }
 }

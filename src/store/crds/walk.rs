@@ -69,7 +69,7 @@ fn property<'a>(schema: &'a Value, key: &str) -> Option<&'a Value> {
     named.or_else(|| schema.get("additionalProperties").filter(|schema| schema.is_object()))
 }
 
-/// Fills in defaults. A null gives way to a default unless the schema allows it.
+/// Fills in defaults. Where the schema does not allow a null, it gives way to the default, or goes.
 pub fn default(schema: &Value, value: &mut Value) {
     match value {
         Value::Object(object) => {
@@ -80,6 +80,7 @@ pub fn default(schema: &Value, value: &mut Value) {
                     object.insert(key.clone(), default.clone());
                 }
             }
+            object.retain(|key, value| !value.is_null() || property(schema, key).is_none_or(|schema| flag(schema, "nullable")));
             for (key, value) in object.iter_mut() {
                 if let Some(schema) = property(schema, key) {
                     default(schema, value);

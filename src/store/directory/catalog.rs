@@ -3,6 +3,8 @@
 //! A plain value: no I/O, no clock. The outcome depends on the files' contents only, except that a broken file keeps what
 //! it said last and that generations count changes.
 
+mod refusals;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -14,7 +16,7 @@ use super::admit::{Accepted, Admission, hash, implied_namespace};
 use super::ages::Ages;
 use crate::api::Object;
 use crate::model::{Kind, ObjectId};
-use crate::store::{Refusal, Severity};
+use crate::store::Refusal;
 
 /// One document of a file, judged.
 #[derive(Clone, Debug)]
@@ -271,57 +273,6 @@ impl Catalog {
         let object = published.object();
         self.published.insert(id.clone(), published);
         Some(watcher::Event::Apply(object))
-    }
-
-    fn refusals_of(&self, path: &str) -> Vec<Refusal> {
-        let Some(file) = self.files.get(path) else { return Vec::new() };
-        let refusal = |line, object, severity, message| Refusal { file: path.to_owned(), line, object, severity, message };
-        let mut refusals = Vec::new();
-        let documents = match &file.reading {
-            Some(Ok(documents)) => documents.as_slice(),
-            Some(Err(message)) => {
-                refusals.push(refusal(0, None, Severity::Error, message.clone()));
-                &[]
-            }
-            None => &[],
-        };
-        for document in documents {
-            match &document.manifests {
-                Err(message) => refusals.push(refusal(document.line, None, Severity::Error, message.clone())),
-                Ok(manifests) => {
-                    for (severity, object, message) in manifests.iter().flat_map(|manifest| self.said_about(path, &manifest.admission)) {
-                        refusals.push(refusal(document.line, object, severity, message));
-                    }
-                }
-            }
-        }
-        for (index, claim) in &file.claims {
-            let id = &claim.accepted.id;
-            let first = self.claims.get(id).and_then(|places| places.first());
-            if let Some((elsewhere, _)) = first.filter(|(first, at)| (first.as_str(), at) != (path, index)) {
-                let message = format!("already exists: {elsewhere} defines it, and the first file by path counts");
-                refusals.push(refusal(claim.line, Some(id.clone()), Severity::Error, message));
-            }
-        }
-        refusals.sort();
-        refusals.dedup();
-        refusals
-    }
-
-    fn said_about(&self, path: &str, manifest: &Admission) -> Vec<(Severity, Option<ObjectId>, String)> {
-        match manifest {
-            Admission::Accepted(accepted) => {
-                let id = &accepted.id;
-                accepted.warnings.iter().map(|message| (Severity::Warning, Some(id.clone()), message.clone())).collect()
-            }
-            Admission::Refused { id, messages } => messages.iter().map(|message| (Severity::Error, id.clone(), message.clone())).collect(),
-            Admission::Definition => Vec::new(),
-            Admission::Unknown(kind) => {
-                let first = self.unknown.get(kind).and_then(|files| files.first());
-                let message = format!("{kind} is no kind that Kakehi reads; objects of it are left alone");
-                if first.is_some_and(|first| first == path) { vec![(Severity::Info, None, message)] } else { Vec::new() }
-            }
-        }
     }
 
     /// All objects, ordered.

@@ -41,7 +41,7 @@ impl Definitions {
 
     fn offer(&mut self, directory: &Path, limit: u64) -> Result<(), Error> {
         let unreadable = |error| Error::Unreadable { path: directory.to_owned(), error };
-        for name in tree::names(directory).map_err(unreadable)? {
+        for name in tree::list(directory).map_err(unreadable)?.names {
             let path = directory.join(&name);
             if fs::metadata(&path).is_ok_and(|metadata| metadata.is_dir()) {
                 self.offer(&path, limit)?;

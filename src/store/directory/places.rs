@@ -34,6 +34,14 @@ pub struct Found {
     anchors: Vec<(PathBuf, OsString)>,
 }
 
+/// What came of recording something.
+pub struct Recorded {
+    /// Whether what it depends on elsewhere is still as it was before it was watched; otherwise look again.
+    pub is_current: bool,
+    /// Why changes to it, or to what it depends on, will go unnoticed.
+    pub unwatched: Option<io::Error>,
+}
+
 /// All that was found.
 pub struct Places {
     found: BTreeMap<String, Found>,
@@ -74,8 +82,12 @@ impl Places {
     /// The names that are concerned when something happens to `last` in `directory`.
     pub fn concerned(&self, directory: &Path, last: &OsStr) -> BTreeSet<String> {
         let mut names = self.dependents.get(directory).and_then(|names| names.get(last)).cloned().unwrap_or_default();
-        if let (Some(last), Some(prefixes)) = (last.to_str().filter(|last| !last.starts_with('.')), self.directories.get(directory)) {
-            names.extend(prefixes.iter().map(|prefix| tree::join(prefix, last)));
+        let Some(prefixes) = self.directories.get(directory) else { return names };
+        match last.to_str() {
+            Some(last) if last.starts_with('.') => {}
+            Some(last) => names.extend(prefixes.iter().map(|prefix| tree::join(prefix, last))),
+            // It can only be reported, with its directory.
+            None => names.extend(prefixes.iter().cloned()),
         }
         names
     }
@@ -89,25 +101,24 @@ impl Places {
     }
 
     /// Something was found. Directories are watched from here on, so that nothing falls between this and listing them.
-    ///
-    /// Says whether what it depends on elsewhere is still as it was before it was watched; otherwise look again.
-    pub fn record(&mut self, name: &str, resolved: Resolved, what: What) -> bool {
+    pub fn record(&mut self, name: &str, resolved: Resolved, what: What) -> Recorded {
         let anchors = if name == TOP || !resolved.links.is_empty() { self.anchors(&resolved) } else { Vec::new() };
         let is_new = self.found.get(name).is_none_or(|old| old.resolved != resolved || old.what != what || old.anchors != anchors);
         if is_new {
             self.release(name);
         }
+        let mut unwatched = None;
         for (directory, last) in &anchors {
             self.dependents.entry(directory.clone()).or_default().entry(last.clone()).or_default().insert(name.to_owned());
-            self.watch(directory);
+            unwatched = self.watch(directory).err().or(unwatched);
         }
         if what == What::Directory {
             self.directories.entry(resolved.target.clone()).or_default().insert(name.to_owned());
-            self.watch(&resolved.target);
+            unwatched = self.watch(&resolved.target).err().or(unwatched);
         }
-        let holds = anchors.is_empty() || anchors == self.anchors(&resolved);
+        let is_current = anchors.is_empty() || anchors == self.anchors(&resolved);
         self.found.insert(name.to_owned(), Found { resolved, what, anchors });
-        holds
+        Recorded { is_current, unwatched }
     }
 
     /// The links and the end of a path, each as directory and last part; below the top, the directories on the way too. Of
@@ -124,13 +135,11 @@ impl Places {
         paths.filter_map(|path| Some((path.parent()?.to_owned(), path.file_name()?.to_owned()))).collect()
     }
 
-    fn watch(&mut self, directory: &Path) {
-        let Some(watches) = &mut self.watches else { return };
-        match watches.add(directory) {
-            Ok(()) => {}
+    fn watch(&mut self, directory: &Path) -> io::Result<()> {
+        match self.watches.as_mut().map_or(Ok(()), |watches| watches.add(directory)) {
             // Its coming and going is seen by a watch above it.
-            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {}
-            Err(error) => tracing::error!(directory = %directory.display(), %error, "cannot watch: changes in it go unnoticed"),
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(()),
+            watched => watched,
         }
     }
 

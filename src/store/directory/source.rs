@@ -155,13 +155,17 @@ impl Source {
 
     fn explore_directory(&mut self, name: &str, resolved: Resolved, seen: &mut BTreeSet<String>) {
         let path = resolved.target.clone();
-        self.record(name, resolved, places::What::Directory);
         seen.insert(name.to_owned());
         self.unread(name);
-        match tree::names(&path) {
-            Ok(names) => {
-                self.catalog.remove(&entry(name));
-                for child in names {
+        self.catalog.remove(&entry(name));
+        self.record(name, resolved, places::What::Directory);
+        match tree::list(&path) {
+            Ok(listing) => {
+                if !listing.odd.is_empty() {
+                    let message = format!("holds names that are no UTF-8, which are not read: {}", listing.odd.join(", "));
+                    self.catalog.put(&entry(name), Err(message));
+                }
+                for child in listing.names {
                     self.explore(&tree::join(name, &child), &path, Path::new(&child), seen);
                 }
             }
@@ -171,22 +175,26 @@ impl Source {
 
     fn explore_file(&mut self, name: &str, resolved: Resolved, seen: &mut BTreeSet<String>) {
         let path = resolved.target.clone();
-        self.record(name, resolved, places::What::File);
         seen.insert(name.to_owned());
         self.catalog.remove(&entry(name));
+        self.record(name, resolved, places::What::File);
         self.read(name, &path);
     }
 
     fn explore_link(&mut self, name: &str, resolved: Resolved, seen: &mut BTreeSet<String>) {
-        self.record(name, resolved, places::What::Link);
         seen.insert(name.to_owned());
         self.unread(name);
         self.catalog.remove(&entry(name));
+        self.record(name, resolved, places::What::Link);
     }
 
     fn record(&mut self, name: &str, resolved: Resolved, what: places::What) {
-        if !self.places.record(name, resolved, what) {
+        let recorded = self.places.record(name, resolved, what);
+        if !recorded.is_current {
             self.pending.insert(name.to_owned());
+        }
+        if let Some(error) = recorded.unwatched {
+            self.catalog.put(&entry(name), Err(format!("changes go unnoticed: {error} (the limit is fs.inotify.max_user_watches)")));
         }
     }
 
@@ -241,7 +249,7 @@ impl Source {
     }
 }
 
-/// How the catalog calls a directory that cannot be read.
+/// How the catalog calls what is wrong with a directory itself.
 fn entry(directory: &str) -> String {
     if directory == TOP { "./".to_owned() } else { format!("{directory}/") }
 }

@@ -61,21 +61,31 @@ pub fn visible_below(root: &Path, target: &Path) -> bool {
     target.strip_prefix(root).is_ok_and(|rest| !rest.components().any(|part| part.as_os_str().to_string_lossy().starts_with('.')))
 }
 
-/// Names in a directory, sorted; hidden ones and those that are no UTF-8 left out.
+/// What a directory lists, hidden names left out.
+#[derive(Debug, Default)]
+pub struct Listing {
+    /// Names, sorted.
+    pub names: Vec<String>,
+    /// Names that are no UTF-8, as far as they can be shown.
+    pub odd: Vec<String>,
+}
+
+/// Lists a directory.
 ///
 /// # Errors
-/// The directory cannot be read.
-pub fn names(directory: &Path) -> io::Result<Vec<String>> {
-    let mut names = Vec::new();
+/// It cannot be read.
+pub fn list(directory: &Path) -> io::Result<Listing> {
+    let mut listing = Listing::default();
     for entry in fs::read_dir(directory)? {
-        if let Ok(name) = entry?.file_name().into_string()
-            && !name.starts_with('.')
-        {
-            names.push(name);
+        match entry?.file_name().into_string() {
+            Ok(name) if name.starts_with('.') => {}
+            Ok(name) => listing.names.push(name),
+            Err(name) => listing.odd.push(name.to_string_lossy().into_owned()),
         }
     }
-    names.sort();
-    Ok(names)
+    listing.names.sort();
+    listing.odd.sort();
+    Ok(listing)
 }
 
 /// `prefix/name`, or `name` at the top.

@@ -3,6 +3,7 @@
 mod cluster;
 mod gateway;
 mod grant;
+mod ingress;
 mod service;
 
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use std::sync::Arc;
 pub(super) use cluster::{NamespaceFacts, SecretFacts};
 pub(super) use gateway::{ClassFacts, GatewayFacts, ListenerFacts, Namespaces, TlsFacts};
 pub(super) use grant::GrantFacts;
+pub(super) use ingress::{BackendPort, HostFacts, IngressClassFacts, IngressFacts, TlsEntry};
 pub(super) use service::{Family, Readiness, ServiceFacts, ServicePort, SliceFacts};
 
 use super::Settings;
@@ -54,6 +56,8 @@ pub(super) enum Body {
     Service(Arc<ServiceFacts>),
     Slice(Arc<SliceFacts>),
     Secret(Arc<SecretFacts>),
+    IngressClass(Arc<IngressClassFacts>),
+    Ingress(Arc<IngressFacts>),
     /// A kind that nothing refers to yet.
     Unused,
     /// The object could not be read.
@@ -92,6 +96,8 @@ pub(super) fn read(object: &Object, settings: &Settings) -> Fact {
         }
         Object::Secret(secret) => body(secret, |secret| Body::Secret(Arc::new(SecretFacts::read(secret)))),
         Object::ConfigMap(_) => Body::Unused,
+        Object::IngressClass(class) => body(class, |body| Body::IngressClass(Arc::new(IngressClassFacts::read(&class.metadata, body)))),
+        Object::Ingress(ingress) => body(ingress, |body| Body::Ingress(Arc::new(IngressFacts::read(&ingress.metadata, body)))),
     };
     let created = object.metadata().creation_timestamp.as_ref().map(|time| time.0.as_second()).unwrap_or_default();
     let meta = Meta { generation: object.metadata().generation.unwrap_or_default(), created };
@@ -109,9 +115,13 @@ fn text_findings(object: &Object) -> Vec<Finding> {
         return vec![finding(Issue::Malformed { path: malformed.path.clone(), message: malformed.message.clone() })];
     }
     match object.kind() {
-        Kind::GatewayClass | Kind::Gateway | Kind::HttpRoute | Kind::ReferenceGrant | Kind::EdgeProfile => {
-            object.unknown().iter().map(|path| finding(Issue::UnknownField { path: path.clone() })).collect()
-        }
+        Kind::GatewayClass
+        | Kind::Gateway
+        | Kind::HttpRoute
+        | Kind::ReferenceGrant
+        | Kind::EdgeProfile
+        | Kind::IngressClass
+        | Kind::Ingress => object.unknown().iter().map(|path| finding(Issue::UnknownField { path: path.clone() })).collect(),
         Kind::Namespace | Kind::Service | Kind::EndpointSlice | Kind::Secret | Kind::ConfigMap => Vec::new(),
     }
 }

@@ -27,7 +27,7 @@ pub(crate) struct AttachPoint {
 
 /// A listener with its verdict so far.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Judged {
+pub(crate) struct Judged {
     pub(super) point: AttachPoint,
     pub(super) protocol: Option<Protocol>,
     pub(super) issues: Vec<Issue>,
@@ -90,6 +90,19 @@ fn serves(issues: &[Issue]) -> bool {
 }
 
 impl Judged {
+    /// A listener without hostname or certificates of its own, with nothing wrong.
+    pub(crate) fn for_every_host(name: ListenerName, port: u16, protocol: Protocol) -> Self {
+        let point = AttachPoint {
+            name,
+            port: i32::from(port),
+            hostname: Some(Hostname::Any),
+            kinds: Vec::new(),
+            namespaces: Namespaces::All,
+            serving: true,
+        };
+        Self { point, protocol: Some(protocol), issues: Vec::new(), certificates: Vec::new() }
+    }
+
     /// Adds an issue that the listener has because of others.
     pub(super) fn add(&mut self, issue: Issue) {
         self.issues.push(issue);

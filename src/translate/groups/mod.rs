@@ -9,18 +9,17 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-pub(super) use listener::AttachPoint;
-pub(super) use parameters::{Class, class};
+pub(super) use listener::{AttachPoint, Judged};
+pub(super) use parameters::{JudgedClass, class, resolve};
 
-use self::listener::Judged;
 use super::EdgeData;
 use super::facts::{Body, Fact, GatewayFacts, Meta};
 use super::reader::Reader;
-use crate::model::{EdgeId, Kind, ListenerName, ObjectId};
+use crate::model::{EdgeId, ListenerName};
 use crate::report::{Finding, Issue, RouteKind, Scope, Severity};
 use crate::snapshot::Resource;
 
-/// A Gateway of ours with its listeners.
+/// A Gateway or IngressClass of ours with its listeners.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Group {
     pub(super) generation: i64,
@@ -35,7 +34,7 @@ pub(super) struct Group {
     pub(super) resources: Vec<Arc<Resource>>,
 }
 
-/// A Gateway of ours, judged for itself: other Gateways may still hold its addresses.
+/// A Gateway or IngressClass of ours, judged for itself: others may still hold its addresses.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Draft {
     pub(super) meta: Meta,
@@ -50,7 +49,16 @@ pub(super) struct Draft {
 pub(super) type Claim = (IpAddr, u16);
 
 impl Draft {
-    /// Where the Gateway wants to listen.
+    /// A draft from what was found about the object as a whole, and its listeners, which have different names. The ports of
+    /// its edge follow from them.
+    pub(super) fn new(meta: Meta, mut data: EdgeData, issues: Vec<(Scope, Issue)>, mut listeners: Vec<Judged>) -> Self {
+        let accepted = !issues.iter().any(|(_, issue)| issue.severity() == Severity::Error);
+        conflict::mark(&mut listeners);
+        data.ports = listeners.iter().filter_map(Judged::bound_port).filter(|_| accepted).collect();
+        Self { meta, data, issues, listeners, accepted }
+    }
+
+    /// Where it wants to listen.
     pub(super) fn claims(&self) -> BTreeSet<Claim> {
         let ports = &self.data.ports;
         self.data.addresses.iter().flat_map(|ip| ports.iter().map(|port| (*ip, *port))).collect()
@@ -59,8 +67,7 @@ impl Draft {
 
 /// Judges a Gateway; none when it does not exist, cannot be read, or is not ours.
 pub(super) fn draft(reader: &mut Reader<'_>, edge: &EdgeId) -> Option<Draft> {
-    let id = ObjectId::new(Kind::Gateway, &edge.namespace, &edge.name);
-    let Fact { meta, uid, body, findings } = reader.fact(&id)?.clone();
+    let Fact { meta, uid, body, findings } = reader.fact(&edge.owner())?.clone();
     let Body::Gateway(gateway) = body else { return None };
     let class = reader.class(&gateway.class)?;
 
@@ -69,23 +76,24 @@ pub(super) fn draft(reader: &mut Reader<'_>, edge: &EdgeId) -> Option<Draft> {
     issues.extend(whole(reader, &gateway).into_iter().chain(of_parameters).map(|issue| (Scope::Object, issue)));
     let (addresses, of_addresses) = addresses(reader, &gateway);
     issues.extend(of_addresses.into_iter().map(|issue| (Scope::Object, issue)));
-    let accepted = !issues.iter().any(|(_, issue)| issue.severity() == Severity::Error);
-
+    let mut duplicates = Vec::new();
     let mut listeners = Vec::<Judged>::new();
     for facts in &gateway.listeners {
         if listeners.iter().any(|earlier| earlier.point.name == facts.name) {
-            issues.push((Scope::Object, Issue::DuplicateListener { name: facts.name.clone() }));
+            duplicates.push((Scope::Object, Issue::DuplicateListener { name: facts.name.clone() }));
         } else {
             listeners.push(listener::judge(reader, edge, &gateway, facts));
         }
     }
-    conflict::mark(&mut listeners);
-    let ports = listeners.iter().filter_map(Judged::bound_port).filter(|_| accepted).collect();
-    let data = EdgeData { uid, addresses, ports, labels: gateway.labels.clone(), annotations: gateway.annotations.clone(), profile };
-    Some(Draft { meta, data, issues, listeners, accepted })
+    let (labels, annotations) = (gateway.labels.clone(), gateway.annotations.clone());
+    let data = EdgeData { uid, addresses, labels, annotations, profile, ports: BTreeSet::new() };
+    let mut draft = Draft::new(meta, data, issues, listeners);
+    // The first of each name is served all the same.
+    draft.issues.extend(duplicates);
+    Some(draft)
 }
 
-/// Settles what a Gateway of ours comes to among the others.
+/// Settles what a Gateway or IngressClass of ours comes to among the others.
 pub(super) fn settle(reader: &mut Reader<'_>, edge: &EdgeId) -> Option<Group> {
     let draft = reader.draft(edge)?;
     let Draft { meta, data, mut issues, mut listeners, accepted } = Draft::clone(&draft);
@@ -104,7 +112,7 @@ pub(super) fn settle(reader: &mut Reader<'_>, edge: &EdgeId) -> Option<Group> {
         kinds.push((listener.point.name.clone(), listener.point.kinds.clone()));
         points.push(listener.point);
     }
-    let id = ObjectId::new(Kind::Gateway, &edge.namespace, &edge.name);
+    let id = edge.owner();
     let mut findings: Vec<_> = issues.into_iter().map(|(scope, issue)| Finding { object: id.clone(), scope, issue }).collect();
     findings.sort();
     findings.dedup();

@@ -1,4 +1,4 @@
-//! Parameters of a GatewayClass and of a Gateway: EdgeProfiles.
+//! Parameters of GatewayClasses, Gateways and IngressClasses: EdgeProfiles.
 
 use std::sync::Arc;
 
@@ -12,14 +12,14 @@ const GROUP: &str = "kakehi.dev";
 
 /// A GatewayClass of ours with its parameters.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Class {
+pub(crate) struct JudgedClass {
     /// What its Gateways begin with.
     profile: Arc<EdgeProfileSpec>,
     pub(crate) issues: Vec<Issue>,
 }
 
 /// Judges a GatewayClass; none when it does not exist, cannot be read, or is not ours.
-pub(crate) fn class(reader: &mut Reader<'_>, name: &str) -> Option<Class> {
+pub(crate) fn class(reader: &mut Reader<'_>, name: &str) -> Option<JudgedClass> {
     let Body::Class(class) = reader.fact(&ObjectId::new(Kind::GatewayClass, "", name))?.body.clone() else { return None };
     if class.controller_name != reader.settings().controller_name {
         return None;
@@ -30,7 +30,7 @@ pub(crate) fn class(reader: &mut Reader<'_>, name: &str) -> Option<Class> {
         Some(Ok(profile)) => (profile, Vec::new()),
         Some(Err(issue)) => (Arc::default(), vec![issue]),
     };
-    Some(Class { profile, issues })
+    Some(JudgedClass { profile, issues })
 }
 
 /// The parameters of a Gateway, over those of its class.
@@ -38,7 +38,7 @@ pub(super) fn of_gateway(
     reader: &mut Reader<'_>,
     edge: &EdgeId,
     gateway: &GatewayFacts,
-    class: &Class,
+    class: &JudgedClass,
 ) -> (Arc<EdgeProfileSpec>, Vec<Issue>) {
     let mut issues = Vec::new();
     if !class.issues.is_empty() {
@@ -55,7 +55,8 @@ pub(super) fn of_gateway(
     (profile, issues)
 }
 
-fn resolve(reader: &mut Reader<'_>, of: &ObjectRef, namespace: Option<&str>) -> Result<Arc<EdgeProfileSpec>, Issue> {
+/// The EdgeProfile that a reference leads to, in this namespace.
+pub(crate) fn resolve(reader: &mut Reader<'_>, of: &ObjectRef, namespace: Option<&str>) -> Result<Arc<EdgeProfileSpec>, Issue> {
     if of.group != GROUP || of.kind != Kind::EdgeProfile.name() {
         return Err(Issue::InvalidParameters { group: of.group.clone(), kind: of.kind.clone(), name: of.name.clone() });
     }

@@ -7,7 +7,7 @@ pub(super) mod paths;
 pub(super) mod resolve;
 mod translate;
 
-pub(super) use translate::{RouteOutcome, Share, translate};
+pub(super) use translate::{Offer, RouteOutcome, Share, backends_of, translate};
 
 use super::facts::ObjectRef;
 use crate::model::{Filter, Hostname, Match, Redirect};

@@ -37,12 +37,12 @@ fn checked(text: &str) -> Result<&str, Issue> {
 }
 
 /// An exact path condition.
-pub(super) fn exact(text: &str) -> Result<PathMatch, Issue> {
+pub(in crate::translate) fn exact(text: &str) -> Result<PathMatch, Issue> {
     checked(text).map(|path| PathMatch::Exact(path.to_owned()))
 }
 
 /// A prefix condition. A trailing slash says nothing (`PathMatchPathPrefix`).
-pub(super) fn prefix(text: &str) -> Result<PathMatch, Issue> {
+pub(in crate::translate) fn prefix(text: &str) -> Result<PathMatch, Issue> {
     let path = checked(text)?;
     let path = if path == "/" { path } else { path.trim_end_matches('/') };
     Ok(PathMatch::Prefix(path.to_owned()))

@@ -8,7 +8,11 @@ use crate::translate::grant::{Referrer, permits};
 use crate::translate::reader::Reader;
 
 /// Resolves a backend reference. What does not resolve keeps its share of the traffic, which is answered with 500.
-pub(super) fn resolve(reader: &mut Reader<'_>, referrer: &Referrer<'_>, backend: &BackendFacts) -> (BackendRef, Option<Issue>) {
+pub(in crate::translate) fn resolve(
+    reader: &mut Reader<'_>,
+    referrer: &Referrer<'_>,
+    backend: &BackendFacts,
+) -> (BackendRef, Option<Issue>) {
     let (target, issue) = target(reader, referrer, backend);
     let target = if backend.broken { BackendTarget::Invalid(InvalidBackend::UnsupportedFilter) } else { target };
     let filters = if backend.broken { Vec::new() } else { backend.filters.clone() };

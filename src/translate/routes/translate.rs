@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::attach::{self, Accepted};
 use super::{BackendFacts, RouteFacts, RuleAction, RuleFacts, resolve};
-use crate::model::{Action, Attachment, BackendId, BackendTarget, EdgeId, ListenerName, ObjectId, Route, Rule};
+use crate::model::{Action, Attachment, BackendId, BackendTarget, CertificateId, EdgeId, ListenerName, ObjectId, Route, Rule};
 use crate::report::{Finding, Issue, ObjectReport, ParentReport, Scope, Severity, Verdict};
 use crate::snapshot::Resource;
 use crate::translate::facts::{Body, Fact};
@@ -28,6 +28,15 @@ pub(crate) struct Share {
     pub(crate) attached: BTreeSet<ListenerName>,
     /// Backends that the route forwards to.
     pub(crate) backends: BTreeSet<BackendId>,
+    /// Certificates that it brings to the edge's HTTPS listener.
+    pub(crate) certificates: BTreeMap<CertificateId, Offer>,
+}
+
+/// A certificate and the names that it is to be shown for.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Offer {
+    pub(crate) resource: Arc<Resource>,
+    pub(crate) names: BTreeSet<String>,
 }
 
 /// Translates a route; none when it does not exist, cannot be read, or no parent of it is ours.
@@ -55,6 +64,7 @@ pub(crate) fn translate(reader: &mut Reader<'_>, id: &ObjectId) -> Option<RouteO
             attached: if counts { listeners.into_keys().collect() } else { BTreeSet::new() },
             backends: if served { backends.clone() } else { BTreeSet::new() },
             route: served.then(|| Arc::new(Resource::Route(route))),
+            certificates: BTreeMap::new(),
         };
         (edge, share)
     });
@@ -126,7 +136,7 @@ fn rules(reader: &mut Reader<'_>, id: &ObjectId, facts: &RouteFacts) -> (Vec<Rul
             }
         };
         if !matches.is_empty() {
-            rules.push(Rule { name: name.clone(), matches: matches.clone(), filters, action });
+            rules.push(Rule { name: name.clone(), host: None, fallback: false, matches: matches.clone(), filters, action });
         }
     }
     (rules, issues)
@@ -143,7 +153,8 @@ fn forward(reader: &mut Reader<'_>, referrer: &Referrer<'_>, backends: &[Backend
     (Action::Forward(references), issues)
 }
 
-fn backends_of(rule: &Rule) -> impl Iterator<Item = &BackendId> {
+/// The backends that a rule forwards to.
+pub(crate) fn backends_of(rule: &Rule) -> impl Iterator<Item = &BackendId> {
     let references = match &rule.action {
         Action::Forward(references) => references.as_slice(),
         Action::Redirect(_) | Action::Answer(_) => &[],

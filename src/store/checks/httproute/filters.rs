@@ -185,7 +185,7 @@ fn protocol_has_its_parameters(auth: &Value) -> Option<Violation> {
 
 static NAMES: Shape =
     Shape::List { of: &Shape::Text { min: 0, max: usize::MAX, form: &ANY }, min: 0, max: 64, unique: Unique::Items, rules: &[] };
-static AUTH_PATH: Form = Form { holds: |text| text.is_empty() || is_path(text), message: "must only contain characters of a path" };
+static AUTH_PATH: Form = Form { holds: is_path, message: "must only contain characters of a path" };
 static EXTERNAL_AUTH: Shape = Shape::Object {
     fields: &[
         ("protocol", &Shape::Choice(&["HTTP", "GRPC"]), Absent::Refused),

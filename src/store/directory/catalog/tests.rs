@@ -182,7 +182,13 @@ fn what_may_not_change_does_not() {
     let (events, refusals) = files.step("b.yaml", &secret("two"));
     assert_eq!(
         (events.len(), refusals.as_slice()),
-        (0, ["b.yaml:1: Secret/demo/x: type: Invalid value: field is immutable; give the Secret another name".to_owned()].as_slice())
+        (
+            0,
+            ["b.yaml:1: Secret/demo/x: type: Invalid value: field is immutable; give the Secret another name \
+         (refused; the version before stays in force)"
+                .to_owned()]
+            .as_slice()
+        )
     );
     let (events, _) = files.step("a.yaml", &secret("three"));
     assert_eq!(events, ["Secret/demo/x 2"], "another file is another object");

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
@@ -253,6 +254,18 @@ fn hard_links_are_complete_from_the_start_and_other_files_are_no_manifests() {
     let _pipe = std::os::unix::net::UnixListener::bind(fixture.path("manifests/socket.yaml")).unwrap();
     assert_eq!(fixture.step(), [""; 0]);
     fixture.is_as_loaded();
+}
+
+#[test]
+fn names_that_are_no_utf8_are_reported() {
+    let mut fixture = Fixture::new(&[("manifests/a.yaml", config_map("a", "1"))]);
+    fixture.step();
+    let odd = fixture.path("manifests").join(std::ffi::OsStr::from_bytes(b"\xff.yaml"));
+    fs::write(&odd, config_map("b", "1")).unwrap();
+    assert_eq!(fixture.step(), ["./: holds names that are no UTF-8, which are not read: \u{fffd}.yaml"]);
+    fixture.is_as_loaded();
+    fs::remove_file(&odd).unwrap();
+    assert_eq!(fixture.step(), ["./: fine again"]);
 }
 
 #[test]

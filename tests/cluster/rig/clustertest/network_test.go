@@ -114,7 +114,7 @@ spec:
   terminationGracePeriodSeconds: 1
   containers:
   - name: echo
-    image: registry.k8s.io/gateway-api/echo-basic:v1.5.1
+    image: kakehi.test/echo-basic:1
     env:
     - {name: POD_NAME, valueFrom: {fieldRef: {fieldPath: metadata.name}}}
     - {name: NAMESPACE, valueFrom: {fieldRef: {fieldPath: metadata.namespace}}}

@@ -1,0 +1,77 @@
+//! `spec.tls` of an Ingress: which certificate is shown for which host.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::translate::Owned;
+use crate::model::{CertificateId, Hostname, ObjectId};
+use crate::report::{Issue, Scope};
+use crate::translate::certificate::{Usable, fits};
+use crate::translate::facts::{IngressFacts, TlsEntry};
+use crate::translate::reader::Reader;
+use crate::translate::routes::Offer;
+
+/// Certificates by Secret, each with the names that it is shown for.
+pub(super) type Offers = BTreeMap<CertificateId, Offer>;
+
+/// What an Ingress offers: its Secrets, for those of its own hosts that they are meant for. Never for other names in the
+/// certificate: these may be somebody else's hosts.
+pub(super) fn offers(reader: &mut Reader<'_>, (id, facts): (&ObjectId, &IngressFacts), owned: &Owned<'_>) -> (Offers, Vec<(Scope, Issue)>) {
+    let mut offers = Offers::new();
+    let mut issues = Vec::new();
+    for entry in &facts.tls {
+        let at = |field: &str| Scope::Field(format!("spec.tls[{}]{field}", entry.index));
+        let (hosts, unused) = hosts(reader, facts, entry, owned);
+        issues.extend(unused.into_iter().map(|hostname| (at(".hosts"), Issue::HostWithoutRule { hostname })));
+        let Some(secret) = &entry.secret else {
+            issues.push((at(""), Issue::UnsupportedField { field: "tls without secretName".to_owned() }));
+            continue;
+        };
+        let certificate = CertificateId { namespace: id.namespace.clone(), name: secret.clone() };
+        match reader.certificate(&certificate).as_ref() {
+            Err(problem) => issues.push((at(".secretName"), Issue::InvalidCertificateRef { certificate, problem: *problem })),
+            Ok(usable) => {
+                issues.extend(remarks(usable, &certificate, &hosts).into_iter().map(|issue| (at(".secretName"), issue)));
+                let offer =
+                    offers.entry(certificate).or_insert_with(|| Offer { resource: usable.resource.clone(), names: BTreeSet::new() });
+                offer.names.extend(hosts.iter().map(server_name));
+            }
+        }
+    }
+    offers.retain(|_, offer| !offer.names.is_empty());
+    (offers, issues)
+}
+
+/// The hosts that an entry is for: what its hosts have in common with hosts of the rules; and those of its hosts that have
+/// nothing in common with any rule.
+fn hosts(reader: &mut Reader<'_>, facts: &IngressFacts, entry: &TlsEntry, owned: &Owned<'_>) -> (BTreeSet<Hostname>, Vec<Hostname>) {
+    let mut all = BTreeSet::new();
+    let mut unused = Vec::new();
+    let declared: BTreeSet<_> = facts.hosts().filter(|host| **host != Hostname::Any).collect();
+    for host in &entry.hosts {
+        let common: BTreeSet<_> = declared.iter().filter_map(|of_rule| host.intersect(of_rule)).collect();
+        if common.is_empty() && *host != Hostname::Any {
+            unused.push(host.clone());
+        }
+        all.extend(common.into_iter().filter(|host| declared.iter().any(|of_rule| of_rule.covers(host) && owned.has(of_rule))));
+    }
+    // A host within a wildcard of ours may belong to another namespace by itself.
+    let mine = all.into_iter().filter(|host| reader.host_owner(owned.edge, host).is_none_or(|owner| owner.namespace == owned.namespace));
+    (mine.collect(), unused)
+}
+
+fn remarks(usable: &Usable, certificate: &CertificateId, hosts: &BTreeSet<Hostname>) -> Vec<Issue> {
+    let certificate = || certificate.clone();
+    let expired = usable.expired.then(|| Issue::CertificateExpired { certificate: certificate() });
+    let early = usable.early.then(|| Issue::CertificateNotYetValid { certificate: certificate() });
+    let strange = hosts.iter().filter(|host| !usable.names.iter().any(|name| fits(name, host)));
+    let strange = strange.map(|hostname| Issue::CertificateNameMismatch { certificate: certificate(), hostname: hostname.clone() });
+    expired.into_iter().chain(early).chain(strange).collect()
+}
+
+/// A host as TLS names it: there a wildcard stands for one label anyway.
+fn server_name(host: &Hostname) -> String {
+    match host {
+        Hostname::Label(suffix) => format!("*.{suffix}"),
+        other => other.to_string(),
+    }
+}

@@ -1,0 +1,186 @@
+//! An Ingress becomes its share of the edge of its class, and its report.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::{class, tls};
+use crate::model::{
+    Action, Attachment, BackendRef, BackendTarget, EdgeId, Hostname, InvalidBackend, Match, ObjectId, PathMatch, Route, Rule,
+};
+use crate::report::{Finding, Issue, ObjectReport, RouteKind, Scope, Verdict};
+use crate::snapshot::Resource;
+use crate::translate::facts::{BackendPort, Body, Fact, HostFacts, IngressFacts, ObjectRef};
+use crate::translate::grant::Referrer;
+use crate::translate::groups::AttachPoint;
+use crate::translate::reader::Reader;
+use crate::translate::routes::{BackendFacts, RouteOutcome, Share, backends_of, resolve};
+
+const GROUP: &str = "networking.k8s.io";
+
+/// The hosts of an Ingress that its namespace owns.
+pub(super) struct Owned<'a> {
+    pub(super) edge: &'a EdgeId,
+    pub(super) namespace: &'a str,
+    hosts: BTreeMap<Hostname, Option<ObjectId>>,
+}
+
+impl<'a> Owned<'a> {
+    fn of(reader: &mut Reader<'_>, edge: &'a EdgeId, namespace: &'a str, facts: &IngressFacts) -> Self {
+        let stranger =
+            |reader: &mut Reader<'_>, host: &Hostname| reader.host_owner(edge, host).filter(|owner| owner.namespace != namespace);
+        let declared: BTreeSet<_> = facts.hosts().cloned().collect();
+        let hosts = declared.into_iter().map(|host| (host.clone(), stranger(reader, &host))).collect();
+        Self { edge, namespace, hosts }
+    }
+
+    /// Whether the host belongs to the namespace.
+    pub(super) fn has(&self, host: &Hostname) -> bool {
+        matches!(self.hosts.get(host), Some(None))
+    }
+
+    fn hosts(&self) -> impl Iterator<Item = &Hostname> {
+        self.hosts.iter().filter(|(_, stranger)| stranger.is_none()).map(|(host, _)| host)
+    }
+
+    /// What is wrong with a host that is not the namespace's.
+    fn issue(&self, host: &Hostname) -> Option<Issue> {
+        let owner = self.hosts.get(host)?.clone()?;
+        Some(Issue::HostTaken { hostname: host.clone(), owner })
+    }
+}
+
+/// Translates an Ingress; none when it does not exist, cannot be read, or its class is not ours.
+pub(crate) fn translate(reader: &mut Reader<'_>, id: &ObjectId) -> Option<RouteOutcome> {
+    let Fact { meta, body, findings, .. } = reader.fact(id)?.clone();
+    let Body::Ingress(facts) = body else { return None };
+    let edge = class::edge_of(reader, &facts)?;
+    let points = reader.listeners(&edge)?;
+    let owned = Owned::of(reader, &edge, &id.namespace, &facts);
+    let mut issues: Vec<_> = findings.into_iter().map(|finding| (finding.scope, finding.issue)).collect();
+    issues.extend(facts.issues.iter().cloned());
+    let silent = points.iter().filter(|point| !point.serving);
+    issues.extend(silent.map(|point| (Scope::Object, Issue::ListenerNotServing { listener: point.name.clone() })));
+    let (rules, of_rules) = Rules::of(reader, (id, &facts), &owned);
+    issues.extend(of_rules);
+    let (certificates, of_tls) = tls::offers(reader, (id, &facts), &owned);
+    issues.extend(of_tls);
+
+    let backends: BTreeSet<_> = rules.iter().flat_map(backends_of).cloned().collect();
+    let route = Route { id: id.clone(), created: meta.created, attachments: attachments(&points, &owned), rules };
+    let served = !route.attachments.is_empty() && !route.rules.is_empty();
+    let share = Share {
+        attached: BTreeSet::new(),
+        backends: if served { backends } else { BTreeSet::new() },
+        route: served.then(|| Arc::new(Resource::Route(route))),
+        certificates: if served { certificates } else { BTreeMap::new() },
+    };
+    let mut findings: Vec<_> = issues.into_iter().map(|(scope, issue)| Finding { object: id.clone(), scope, issue }).collect();
+    findings.sort();
+    findings.dedup();
+    let addresses = if served { reader.addresses(&edge) } else { Vec::new() };
+    let verdict = Verdict::Ingress { edge: edge.clone(), addresses };
+    let report = Arc::new(ObjectReport { id: id.clone(), generation: meta.generation, findings, verdict });
+    Some(RouteOutcome { report, shares: Arc::new(BTreeMap::from([(edge, share)])) })
+}
+
+/// Every listener of a class takes every host.
+fn attachments(points: &[AttachPoint], owned: &Owned<'_>) -> Vec<Attachment> {
+    let hostnames: Vec<_> = owned.hosts().map(|host| (host.clone(), host.clone())).collect();
+    let serving = points.iter().filter(|point| point.serving && !hostnames.is_empty());
+    serving.map(|point| Attachment { listener: point.name.clone(), hostnames: hostnames.clone() }).collect()
+}
+
+/// The rules of an Ingress as they are built, one for each path.
+struct Rules<'r, 'g, 'a> {
+    reader: &'r mut Reader<'g>,
+    namespace: &'a str,
+    rules: Vec<Rule>,
+    issues: Vec<(Scope, Issue)>,
+}
+
+impl<'r, 'g, 'a> Rules<'r, 'g, 'a> {
+    fn of(reader: &'r mut Reader<'g>, (id, facts): (&'a ObjectId, &IngressFacts), owned: &Owned<'_>) -> (Vec<Rule>, Vec<(Scope, Issue)>) {
+        let mut all = Self { reader, namespace: &id.namespace, rules: Vec::new(), issues: Vec::new() };
+        for rule in &facts.rules {
+            match owned.issue(&rule.host) {
+                Some(issue) => all.issues.push((Scope::Field(format!("spec.rules[{}].host", rule.index)), issue)),
+                None => all.host(rule, facts.default_backend.as_ref()),
+            }
+        }
+        if let Some(backend) = &facts.default_backend {
+            let at = "spec.defaultBackend";
+            match owned.issue(&Hostname::Any) {
+                Some(issue) => all.issues.push((Scope::Field(at.to_owned()), issue)),
+                None => {
+                    let action = all.action(at, backend);
+                    all.push(Hostname::Any, PathMatch::Prefix("/".to_owned()), action, true);
+                }
+            }
+        }
+        (all.rules, all.issues)
+    }
+
+    fn host(&mut self, rule: &HostFacts, default_backend: Option<&BackendPort>) {
+        match (&rule.paths, default_backend) {
+            (Some(paths), _) => {
+                for path in paths {
+                    let at = format!("spec.rules[{}].http.paths[{}].backend", rule.index, path.index);
+                    let action = self.action(&at, &path.backend);
+                    self.push(rule.host.clone(), path.path.clone(), action, false);
+                }
+            }
+            (None, Some(backend)) if rule.host != Hostname::Any => {
+                let action = self.action("spec.defaultBackend", backend);
+                self.push(rule.host.clone(), PathMatch::Prefix("/".to_owned()), action, false);
+            }
+            (None, _) => {}
+        }
+    }
+
+    fn push(&mut self, host: Hostname, path: PathMatch, action: Action, fallback: bool) {
+        let matches = vec![Match { path, method: None, headers: Vec::new(), query: Vec::new() }];
+        self.rules.push(Rule { name: None, host: Some(host), fallback, matches, filters: Vec::new(), action });
+    }
+
+    fn action(&mut self, at: &str, backend: &BackendPort) -> Action {
+        let (action, issue) = self.resolve(backend);
+        self.issues.extend(issue.map(|issue| (Scope::Field(at.to_owned()), issue)));
+        action
+    }
+
+    fn resolve(&mut self, backend: &BackendPort) -> (Action, Option<Issue>) {
+        let namespace = self.namespace.to_owned();
+        let (name, port) = match backend {
+            BackendPort::Number(name, port) => (name, Ok(*port)),
+            BackendPort::Name(name, port) => (name, self.port_number(name, port)),
+            BackendPort::Resource(group, kind) => {
+                return (Action::Answer(500), Some(Issue::InvalidBackendKind { group: group.clone(), kind: kind.clone() }));
+            }
+            BackendPort::Missing => {
+                return (Action::Answer(500), Some(Issue::InvalidBackendKind { group: String::new(), kind: String::new() }));
+            }
+        };
+        let port = match port {
+            Ok(port) => port,
+            Err(issue) => {
+                let target = BackendTarget::Invalid(InvalidBackend::NotFound);
+                return (Action::Forward(vec![BackendRef { weight: 1, target, filters: Vec::new() }]), Some(issue));
+            }
+        };
+        let reference = ObjectRef { group: String::new(), kind: "Service".to_owned(), namespace: None, name: name.clone() };
+        let backend = BackendFacts { reference, port: Some(port), weight: 1, filters: Vec::new(), broken: false };
+        let kind = RouteKind { group: GROUP.to_owned(), kind: "Ingress".to_owned() };
+        let (reference, issue) = resolve::resolve(self.reader, &Referrer { kind: &kind, namespace: &namespace }, &backend);
+        (Action::Forward(vec![reference]), issue)
+    }
+
+    /// The number of a Service's port of this name.
+    fn port_number(&mut self, service: &str, port: &str) -> Result<i32, Issue> {
+        let (namespace, name) = (self.namespace.to_owned(), service.to_owned());
+        let Some(found) = self.reader.service(&namespace, service) else {
+            return Err(Issue::BackendNotFound { namespace, name, port: None });
+        };
+        let named = found.ports.iter().find(|of| of.name == port && of.protocol == "TCP");
+        named.map(|of| of.port).ok_or_else(|| Issue::BackendPortNotFound { namespace, name, port: port.to_owned() })
+    }
+}

@@ -1,0 +1,21 @@
+//! A real API server beside what the store takes it to be: what its watches say, what it refuses and what it fills in.
+//!
+//! The server is the one of `tests/cluster`, started for these tests, or the cluster that `KUBECONFIG` names.
+
+#[path = "store/crds.rs"]
+mod crds;
+#[path = "store/mutate.rs"]
+mod mutate;
+
+#[path = "apiserver/judges.rs"]
+mod judges;
+#[path = "apiserver/lenient.rs"]
+mod lenient;
+#[path = "apiserver/pump.rs"]
+mod pump;
+#[path = "apiserver/server.rs"]
+mod server;
+#[path = "apiserver/verdicts.rs"]
+mod verdicts;
+#[path = "apiserver/wire.rs"]
+mod wire;

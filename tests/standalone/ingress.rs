@@ -1,0 +1,270 @@
+//! Ingress without any Gateway: the table of the Ingress documentation, precedence across objects, hosts and their owners,
+//! classes, TLS, on the wire.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::client;
+use super::rig::{Rig, free_port};
+
+const CLASS: &str =
+    "apiVersion: networking.k8s.io/v1\nkind: IngressClass\nmetadata: {name: kakehi}\nspec: {controller: kakehi.dev/ingress-controller}\n";
+
+/// Standalone without a Gateway, with an IngressClass of ours and the quickstart's Services and Secrets.
+struct World {
+    rig: Rig,
+    http: SocketAddr,
+    https: SocketAddr,
+}
+
+impl World {
+    fn start(arguments: &[&str]) -> Self {
+        let (http, https) = (free_port(), free_port());
+        let (first, second) = (http.to_string(), https.to_string());
+        let ports = ["--ingress-http-port", first.as_str(), "--ingress-https-port", second.as_str()];
+        let arguments: Vec<&str> = ports.iter().chain(arguments).copied().collect();
+        let rig = Rig::start(&arguments, |config, _| {
+            for gateway_api in ["gateway.yaml", "routes.yaml"] {
+                fs::remove_file(config.join(gateway_api)).unwrap();
+            }
+            fs::write(config.join("class.yaml"), CLASS).unwrap();
+        });
+        Self { rig, http: ([127, 0, 0, 1], http).into(), https: ([127, 0, 0, 1], https).into() }
+    }
+
+    /// Writes Ingresses and waits until the edge serves them: a host of its own tells.
+    fn hold(&self, file: &str, mut ingresses: Vec<Value>) {
+        let host = format!("{file}.probe");
+        ingresses.push(ingress("demo", &format!("probe-{file}"), json!({"rules": [rule(&host, &[("Prefix", "/", "blue")])]})));
+        let text: Vec<_> = ingresses.iter().map(Value::to_string).collect();
+        self.rig.write(&format!("{file}.yaml"), &text.join("\n---\n"));
+        self.rig.eventually("the Ingresses are served", || self.ask(&host, "/") == "blue");
+    }
+
+    /// The name of the backend that answers, or the status.
+    fn ask(&self, host: &str, target: &str) -> String {
+        let Ok(answer) = client::get(self.http, host, target, &[]) else { return "nothing".to_owned() };
+        if answer.status == 200 { answer.backend() } else { answer.status.to_string() }
+    }
+
+    fn check(&self, table: &[(&str, &str, &str)]) {
+        for (host, target, expected) in table {
+            assert_eq!(self.ask(host, target), *expected, "{host} {target}");
+        }
+    }
+
+    fn findings(&self, object: &str) -> Vec<String> {
+        let report: Value = serde_json::from_str(&self.rig.admin("/debug/report").body).unwrap();
+        let of_object = report["objects"].as_array().unwrap().iter().find(|entry| entry["object"] == object);
+        let findings = of_object.into_iter().flat_map(|entry| entry["findings"].as_array().unwrap());
+        findings.map(|finding| format!("{} {}", finding["at"].as_str().unwrap(), finding["message"].as_str().unwrap())).collect()
+    }
+}
+
+fn backend(service: &str) -> Value {
+    json!({"service": {"name": service, "port": {"number": 80}}})
+}
+
+/// A rule; an empty host means none.
+fn rule(host: &str, paths: &[(&str, &str, &str)]) -> Value {
+    let paths = paths.iter().map(|(kind, path, service)| json!({"pathType": kind, "path": path, "backend": backend(service)}));
+    let mut rule = json!({"http": {"paths": paths.collect::<Vec<_>>()}});
+    if !host.is_empty() {
+        rule["host"] = json!(host);
+    }
+    rule
+}
+
+fn ingress(namespace: &str, name: &str, mut spec: Value) -> Value {
+    spec["ingressClassName"] = json!("kakehi");
+    json!({"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": {"namespace": namespace, "name": name}, "spec": spec})
+}
+
+fn aged(mut ingress: Value, day: u8) -> Value {
+    ingress["metadata"]["creationTimestamp"] = json!(format!("2026-01-{day:02}T00:00:00Z"));
+    ingress
+}
+
+/// The path table of the Ingress documentation: the rule paths, the request, and which of the paths takes it. The last
+/// path of a row is served by green, the others by blue.
+const PATHS: [(&[(&str, &str)], &str, &str); 27] = [
+    (&[("Prefix", "/")], "/", "green"),
+    (&[("Prefix", "/")], "/any/thing", "green"),
+    (&[("Exact", "/foo")], "/foo", "green"),
+    (&[("Exact", "/foo")], "/bar", "404"),
+    (&[("Exact", "/foo")], "/foo/", "404"),
+    (&[("Exact", "/foo")], "/FOO", "404"),
+    (&[("Exact", "/foo/")], "/foo", "404"),
+    (&[("Exact", "/foo/")], "/foo/", "green"),
+    (&[("Prefix", "/foo")], "/foo", "green"),
+    (&[("Prefix", "/foo")], "/foo/", "green"),
+    (&[("Prefix", "/foo")], "/Foo", "404"),
+    (&[("Prefix", "/foo/")], "/foo", "green"),
+    (&[("Prefix", "/foo/")], "/foo/", "green"),
+    (&[("Prefix", "/aaa/bb")], "/aaa/bbb", "404"),
+    (&[("Prefix", "/aaa/bbb")], "/aaa/bbb", "green"),
+    (&[("Prefix", "/aaa/bbb")], "/aaa/bbb/", "green"),
+    (&[("Prefix", "/aaa/bbb")], "/aaa/bbb/ccc", "green"),
+    (&[("Prefix", "/aaa/bbb")], "/aaa/bbbxyz", "404"),
+    (&[("Prefix", "/aaa/bbb/")], "/aaa/bbb", "green"),
+    (&[("Prefix", "/"), ("Prefix", "/aaa")], "/aaa/ccc", "green"),
+    (&[("Prefix", "/"), ("Prefix", "/aaa"), ("Prefix", "/aaa/bbb")], "/aaa/bbb", "green"),
+    (&[("Prefix", "/aaa"), ("Prefix", "/aaa/bbb"), ("Prefix", "/")], "/ccc", "green"),
+    (&[("Prefix", "/aaa")], "/ccc", "404"),
+    (&[("Prefix", "/foo"), ("Exact", "/foo")], "/foo", "green"),
+    (&[("Exact", "/foo"), ("Prefix", "/foo")], "/foo/x", "green"),
+    (&[("ImplementationSpecific", "/foo")], "/foo/x", "green"),
+    (&[("ImplementationSpecific", "/foo")], "/foox", "404"),
+];
+
+fn path_table(world: &World) {
+    let host = |row: usize| format!("row-{row}.example.com");
+    let rules = PATHS.iter().enumerate().map(|(row, (paths, _, _))| {
+        let last = paths.len() - 1;
+        let paths = paths.iter().enumerate().map(|(at, (kind, path))| (*kind, *path, if at == last { "green" } else { "blue" }));
+        rule(&host(row), &paths.collect::<Vec<_>>())
+    });
+    world.hold("table", vec![ingress("demo", "table", json!({"rules": rules.collect::<Vec<_>>()}))]);
+    for (row, (paths, target, expected)) in PATHS.iter().enumerate() {
+        assert_eq!(world.ask(&host(row), target), *expected, "{paths:?} {target}");
+    }
+    // What no rule takes goes to a default backend as soon as there is one.
+    world.hold("default", vec![ingress("demo", "default", json!({"defaultBackend": backend("blue")}))]);
+    for (row, (paths, target, expected)) in PATHS.iter().enumerate() {
+        let expected = if *expected == "404" { "blue" } else { expected };
+        assert_eq!(world.ask(&host(row), target), expected, "{paths:?} {target}, with a default backend");
+    }
+    world.check(&[("nobody.example.com", "/", "blue")]);
+}
+
+#[test]
+fn the_path_table_of_the_documentation_holds() {
+    path_table(&World::start(&[]));
+}
+
+#[test]
+fn the_path_table_holds_in_the_filter_proxy() {
+    path_table(&World::start(&["--force-hop"]));
+}
+
+#[test]
+fn all_ingresses_of_a_host_are_one() {
+    let world = World::start(&[]);
+    let of = |name, host, paths: &[(&str, &str, &str)]| ingress("demo", name, json!({"rules": [rule(host, paths)]}));
+    world.hold(
+        "objects",
+        vec![
+            aged(of("a", "shop.test", &[("Prefix", "/", "blue"), ("Exact", "/x", "blue")]), 1),
+            aged(of("b", "shop.test", &[("Prefix", "/x", "green"), ("Prefix", "/x/y", "green")]), 2),
+            // Of equal paths the older Ingress has it, then the first by name.
+            aged(of("c", "shop.test", &[("Prefix", "/age", "green")]), 3),
+            aged(of("d", "shop.test", &[("Prefix", "/age", "blue"), ("Prefix", "/name", "blue")]), 4),
+            aged(of("e", "shop.test", &[("Prefix", "/name", "green")]), 4),
+            aged(of("f", "*.shop.test", &[("Prefix", "/", "green")]), 1),
+            aged(of("g", "exact.shop.test", &[("Prefix", "/only", "blue")]), 1),
+            // A rule without host is for every host; a default backend is for what is left, however old it is.
+            aged(of("h", "", &[("Prefix", "/health", "green"), ("Prefix", "/free", "green")]), 5),
+            aged(ingress("demo", "i", json!({"defaultBackend": backend("blue"), "rules": [rule("", &[("Prefix", "/old", "green")])]})), 1),
+        ],
+    );
+    world.check(&[
+        ("shop.test", "/", "blue"),
+        ("shop.test", "/x", "blue"),
+        ("shop.test", "/x/", "green"),
+        ("shop.test", "/x/y/z", "green"),
+        ("shop.test", "/age", "green"),
+        ("shop.test", "/name", "blue"),
+        ("SHOP.test:8080", "/x", "blue"),
+        // One label, not two and not none.
+        ("a.shop.test", "/", "green"),
+        ("b.a.shop.test", "/", "blue"),
+        ("exact.shop.test", "/only", "blue"),
+        ("exact.shop.test", "/else", "green"),
+        ("other.test", "/health", "green"),
+        ("other.test", "/old", "green"),
+        ("other.test", "/nothing", "blue"),
+    ]);
+}
+
+#[test]
+fn a_host_belongs_to_the_namespace_that_used_it_first() {
+    let world = World::start(&[]);
+    let of = |namespace, name, day, service| {
+        let service = rule("mine.test", &[("Prefix", "/", service)]);
+        aged(ingress(namespace, name, json!({"rules": [service]})), day)
+    };
+    let service =
+        json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "trap", "namespace": "a"}, "spec": {"ports": [{"port": 80}]}});
+    world.hold("late", vec![service, of("a", "late", 9, "trap"), ingress("a", "hostless", json!({"defaultBackend": backend("trap")}))]);
+    world.check(&[("mine.test", "/", "503"), ("else.test", "/", "503")]);
+    world.hold("first", vec![of("demo", "first", 2, "blue"), of("demo", "second", 3, "green")]);
+    world.check(&[("mine.test", "/", "blue")]);
+    let found = world.findings("Ingress/a/late");
+    assert_eq!(found, ["spec.rules[0].host host mine.test belongs to namespace demo, which used it first, so this is not served"]);
+    // The owner goes, the next one gets it.
+    world.rig.remove("first.yaml");
+    world.rig.eventually("the host is the other namespace's again", || world.ask("mine.test", "/") == "503");
+    assert!(world.findings("Ingress/a/late").iter().all(|finding| !finding.contains("belongs to")));
+}
+
+#[test]
+fn only_ingresses_of_our_classes_are_served() {
+    let world = World::start(&[]);
+    let named = |name: &str, class: Option<&str>, annotation: Option<&str>| {
+        let mut object = ingress("demo", name, json!({"rules": [rule(&format!("{name}.test"), &[("Prefix", "/", "blue")])]}));
+        match class {
+            Some(class) => object["spec"]["ingressClassName"] = json!(class),
+            None => drop(object["spec"].as_object_mut().unwrap().remove("ingressClassName")),
+        }
+        if let Some(annotation) = annotation {
+            object["metadata"]["annotations"] = json!({"kubernetes.io/ingress.class": annotation});
+        }
+        object
+    };
+    let all = vec![
+        named("field", Some("kakehi"), Some("foreign")),
+        named("annotation", None, Some("kakehi")),
+        named("foreign", Some("foreign"), Some("kakehi")),
+        named("none", None, None),
+    ];
+    world.hold("classes", all);
+    let ours = [("field.test", "/", "blue"), ("annotation.test", "/", "blue"), ("foreign.test", "/", "404")];
+    world.check(&ours);
+    world.check(&[("none.test", "/", "404")]);
+    let report = world.rig.admin("/debug/report").body;
+    assert!(!report.contains("Ingress/demo/foreign") && !report.contains("Ingress/demo/none"), "left alone without a trace: {report}");
+
+    let default = CLASS.replace("{name: kakehi}", "{name: kakehi, annotations: {ingressclass.kubernetes.io/is-default-class: \"true\"}}");
+    world.rig.write("class.yaml", &default);
+    world.rig.eventually("the default class has it", || world.ask("none.test", "/") == "blue");
+    world.check(&ours);
+    world.rig.remove("class.yaml");
+    world.rig.eventually("without its class nothing is served", || world.ask("field.test", "/") == "nothing");
+}
+
+#[test]
+fn the_sample_serves_hosts_with_tls_and_says_where() {
+    let world = World::start(&[]);
+    let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/samples/ingress.yaml");
+    world.rig.write("class.yaml", &fs::read_to_string(sample).unwrap());
+    world.rig.eventually("the sample is served", || world.ask("one.localhost", "/") == "blue");
+    world.check(&[("one.localhost", "/cart/2", "green"), ("a.shop.localhost", "/", "green"), ("b.a.shop.localhost", "/", "404")]);
+    let roots = fs::read(world.rig.config().join("demo-ca.crt")).unwrap();
+    assert_eq!(client::get_tls(world.https, "one.localhost", &roots).unwrap().backend(), "blue");
+    assert!(client::get_tls(world.https, "two.localhost", &roots).is_err(), "no certificate is shown for it");
+    let status = world.rig.status("Ingress/demo/shop.yaml", |text| text.contains("ip:"));
+    let status: Value = serde_saphyr::from_str(&status).unwrap();
+    assert_eq!(status["status"], json!({"loadBalancer": {"ingress": [{"ip": "127.0.0.1"}]}}));
+
+    // A second host with its own certificate, told apart by SNI; the first one stays as it is.
+    let second =
+        json!({"tls": [{"hosts": ["two.localhost"], "secretName": "two"}], "rules": [rule("two.localhost", &[("Prefix", "/", "green")])]});
+    world.hold("second", vec![ingress("demo", "second", second)]);
+    assert_eq!(client::get_tls(world.https, "two.localhost", &roots).unwrap().backend(), "green");
+    assert_eq!(client::get_tls(world.https, "one.localhost", &roots).unwrap().backend(), "blue");
+    world.rig.remove("second.yaml");
+    world.rig.eventually("its certificate is gone too", || client::get_tls(world.https, "two.localhost", &roots).is_err());
+}
