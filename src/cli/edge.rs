@@ -7,13 +7,15 @@ use std::time::Duration;
 
 use clap::Args;
 
-use crate::edge::{self, EdgeSettings, FilterCommand, SozuOrigin};
+use crate::edge::{self, EdgeSettings, FilterCommand, Origin, SozuOrigin};
 use crate::settings::LogSettings;
+use crate::snapshot::disk::Disk;
+use crate::snapshot::fetch::Remote;
 
 /// Flags of `kakehi edge`.
 #[derive(Args, Debug)]
 pub(super) struct Settings {
-    /// Namespace and name of the Gateway, for logs
+    /// The edge, as NAMESPACE/NAME of its Gateway
     #[arg(long, env = "KAKEHI_EDGE_NAME")]
     name: String,
     /// Address of the listeners
@@ -22,9 +24,21 @@ pub(super) struct Settings {
     /// Private directory for sockets and state
     #[arg(long, env = "KAKEHI_RUNTIME_DIR", value_name = "DIR")]
     runtime_dir: PathBuf,
-    /// Unix socket on which the control plane publishes this edge's snapshot
-    #[arg(long, env = "KAKEHI_SNAPSHOT", value_name = "SOCKET")]
-    snapshot: PathBuf,
+    /// Unix socket on which a control plane on this machine publishes this edge's snapshot
+    #[arg(long, env = "KAKEHI_SNAPSHOT", value_name = "SOCKET", required_unless_present = "snapshot_url", conflicts_with = "snapshot_url")]
+    snapshot: Option<PathBuf>,
+    /// Where a control plane on the network serves snapshots: https://HOST:PORT
+    #[arg(long, env = "KAKEHI_SNAPSHOT_URL", value_name = "URL", requires_all = ["ca", "token", "state"])]
+    snapshot_url: Option<String>,
+    /// PEM file of the authorities that its certificate may come from, read at each connection
+    #[arg(long, env = "KAKEHI_CA", value_name = "FILE")]
+    ca: Option<PathBuf>,
+    /// File of the ServiceAccount token that is shown to it, read at each connection
+    #[arg(long, env = "KAKEHI_TOKEN", value_name = "FILE")]
+    token: Option<PathBuf>,
+    /// Directory, in memory, for the last good snapshot, which is served while no control plane answers
+    #[arg(long, env = "KAKEHI_STATE", value_name = "DIR")]
+    state: Option<PathBuf>,
     /// The sozu binary
     #[arg(long, env = "KAKEHI_SOZU", default_value = "sozu", value_name = "PATH")]
     sozu: PathBuf,
@@ -49,6 +63,7 @@ pub(super) struct Settings {
 pub(super) async fn run(settings: Settings, log: &LogSettings) -> anyhow::Result<ExitCode> {
     let filter =
         FilterCommand { program: std::env::current_exe()?, args: std::iter::once("filter".to_owned()).chain(log.flags()).collect() };
+    let snapshot = origin(&settings)?;
     let sozu = match settings.sozu_socket {
         Some(socket) => SozuOrigin::Adopt(socket),
         None => SozuOrigin::Spawn { program: settings.sozu, log_level: settings.sozu_log },
@@ -57,7 +72,7 @@ pub(super) async fn run(settings: Settings, log: &LogSettings) -> anyhow::Result
         name: settings.name,
         address: settings.address,
         runtime_dir: settings.runtime_dir,
-        snapshot: settings.snapshot,
+        snapshot,
         sozu,
         filter,
         force_hop: settings.force_hop,
@@ -66,4 +81,16 @@ pub(super) async fn run(settings: Settings, log: &LogSettings) -> anyhow::Result
     };
     edge::run(settings).await?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Where the snapshot comes from. The command line is checked already for what belongs together.
+fn origin(settings: &Settings) -> anyhow::Result<Origin> {
+    match settings {
+        Settings { snapshot_url: Some(url), ca: Some(ca), token: Some(token), state: Some(state), name, .. } => {
+            let remote = Remote::new(url, ca.clone(), token.clone(), name.clone())?;
+            Ok(Origin::Remote(remote, Disk::new(state.clone())))
+        }
+        Settings { snapshot: Some(path), .. } => Ok(Origin::Local(path.clone())),
+        _ => anyhow::bail!("neither --snapshot nor --snapshot-url with --ca, --token and --state"),
+    }
 }

@@ -11,4 +11,4 @@ mod supervisor;
 mod testing;
 
 pub use sozu::{Farewell, SpawnSettings, launch};
-pub use supervisor::{EdgeError, EdgeSettings, FilterCommand, SozuOrigin, private_directory, run};
+pub use supervisor::{EdgeError, EdgeSettings, FilterCommand, Origin, SozuOrigin, private_directory, run};

@@ -3,9 +3,15 @@
 //! The hash of a snapshot does not depend on order or history: same objects, same hash (law 8). A snapshot is a
 //! persistent value: a clone is cheap, and the difference of two costs what differs.
 
+pub mod disk;
 pub mod fetch;
 mod hash;
+mod held;
+mod lines;
+mod nodes;
 pub mod publish;
+pub mod serve;
+pub mod tls;
 pub mod wire;
 
 use std::fmt;
@@ -16,6 +22,7 @@ use imbl::ordmap::DiffItem;
 use serde::{Deserialize, Serialize};
 
 pub use hash::Hash;
+pub use held::{Held, Mismatch};
 
 use crate::model::{Backend, BackendId, Certificate, CertificateId, Listener, ListenerName, ObjectId, Route};
 
@@ -149,6 +156,11 @@ impl Snapshot {
     /// The resource under a key.
     pub fn get(&self, key: &Key) -> Option<&Arc<Resource>> {
         self.resources.get(key).map(|(resource, _)| resource)
+    }
+
+    /// The hash of the resource under a key.
+    pub fn hash_of(&self, key: &Key) -> Option<Hash> {
+        self.resources.get(key).map(|(_, hash)| *hash)
     }
 
     /// All resources in key order.

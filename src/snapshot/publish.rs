@@ -1,54 +1,98 @@
 //! The serving side of the snapshot stream.
 
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
-use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::watch;
+use tokio::time::timeout;
 
-use super::wire::{Ack, Stamp, Update};
-use super::{Delta, Snapshot};
+use super::lines::{self, Lines};
+use super::nodes::{Nodes, Seat};
+use super::wire::{Ack, REQUIREMENTS, Requires, Stamp, Update};
+use super::{Delta, Hash, Snapshot};
 
-/// Holds one edge's snapshot, sends it to the client that connects, and remembers what the client acknowledged.
+/// So many states before the newest one are remembered, for clients that come back. They share what they have in common.
+const REMEMBERED: usize = 64;
+/// How often a quiet connection shows that it lives.
+pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(10);
+/// A client over TLS that shows nothing for so long is gone.
+pub(super) const SILENCE: Duration = Duration::from_secs(35);
+/// Longest ack: one that refuses some ten thousand resources.
+const LONGEST_ACK: usize = 4 << 20;
+
+/// Holds one edge's snapshot, sends it to the clients that connect, and remembers what they acknowledged.
 ///
-/// Changes that arrive while an update is on its way gather into the next one. One client at a time: a new connection
-/// takes the place of the one before.
+/// Changes that arrive while an update is on its way gather into the next one. One client per node: a new connection of a
+/// node takes the place of the one before. A unix socket has one node.
 #[derive(Clone)]
 pub struct Publisher {
-    current: watch::Sender<(Stamp, Snapshot)>,
-    acks: Arc<watch::Sender<Option<Ack>>>,
+    current: watch::Sender<State>,
+    nodes: Arc<Nodes>,
+}
+
+struct State {
+    stamp: Stamp,
+    snapshot: Snapshot,
+    /// The states before, newest first.
+    before: VecDeque<Snapshot>,
+}
+
+/// Who a publisher talks to.
+pub(super) struct Client {
+    pub node: String,
+    /// What it holds already.
+    pub have: Option<Hash>,
+    /// It is another program, perhaps of another version, over a network.
+    pub remote: bool,
 }
 
 impl Publisher {
     /// A publisher of an empty snapshot in this epoch, at sequence number 0.
     pub fn new(epoch: u64) -> Self {
-        Self { current: watch::Sender::new((Stamp { epoch, seq: 0 }, Snapshot::default())), acks: Arc::new(watch::Sender::new(None)) }
+        let state = State { stamp: Stamp { epoch, seq: 0 }, snapshot: Snapshot::default(), before: VecDeque::new() };
+        Self { current: watch::Sender::new(state), nodes: Nodes::new() }
     }
 
     /// Applies a change and returns the stamp of the state that includes it.
     pub fn publish(&self, delta: &Delta) -> Stamp {
         let mut stamp = Stamp::default();
-        self.current.send_modify(|(current, snapshot)| {
-            current.seq += 1;
-            stamp = *current;
-            snapshot.apply(delta);
+        self.current.send_modify(|state| {
+            state.stamp.seq += 1;
+            stamp = state.stamp;
+            state.before.push_front(state.snapshot.clone());
+            state.before.truncate(REMEMBERED);
+            state.snapshot.apply(delta);
         });
         stamp
     }
 
     /// The newest stamp and snapshot.
     pub fn current(&self) -> (Stamp, Snapshot) {
-        self.current.borrow().clone()
+        let state = self.current.borrow();
+        (state.stamp, state.snapshot.clone())
     }
 
-    /// The newest ack of the connected client; `None` while no client is connected or none was sent yet.
+    /// What all connected nodes have acknowledged: the least of their stamps, and everything that any of them refuses.
+    /// `None` while no node is connected, or one has not acknowledged anything yet.
     pub fn acks(&self) -> watch::Receiver<Option<Ack>> {
-        self.acks.subscribe()
+        self.nodes.acks()
     }
 
-    /// Accepts clients until the listener fails.
+    /// Every connected node with its newest ack.
+    pub fn nodes(&self) -> BTreeMap<String, Option<Ack>> {
+        self.nodes.list()
+    }
+
+    /// Whether both are one.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.nodes, &other.nodes)
+    }
+
+    /// Accepts clients of the one node behind a unix socket until the listener fails.
     ///
     /// # Errors
     /// The listener's.
@@ -56,53 +100,98 @@ impl Publisher {
         let (mut stream, _) = listener.accept().await?;
         loop {
             tokio::select! {
-                ended = self.serve_client(stream) => {
+                ended = self.serve_local(stream) => {
                     tracing::debug!(?ended, "snapshot client gone");
-                    self.acks.send_replace(None);
                     stream = listener.accept().await?.0;
                 }
-                next = listener.accept() => {
-                    self.acks.send_replace(None);
-                    stream = next?.0;
+                next = listener.accept() => stream = next?.0,
+            }
+        }
+    }
+
+    async fn serve_local(&self, stream: UnixStream) -> io::Result<()> {
+        let (reader, writer) = stream.into_split();
+        let client = Client { node: "local".to_owned(), have: None, remote: false };
+        self.serve_client(client, Lines::new(reader, LONGEST_ACK), writer).await
+    }
+
+    /// Serves one client until it is gone, or another one takes its place.
+    pub(super) async fn serve_client<R, W>(&self, client: Client, lines: Lines<R>, writer: W) -> io::Result<()>
+    where
+        R: AsyncRead + Unpin,
+        W: AsyncWrite + Unpin,
+    {
+        let (seat, replaced) = self.nodes.seat(&client.node);
+        tokio::select! {
+            ended = self.send_updates(writer, &client) => ended,
+            ended = self.receive_acks(lines.allow(LONGEST_ACK), &seat, client.remote) => ended,
+            _ = replaced => Err(io::Error::other("the node has connected anew")),
+        }
+    }
+
+    async fn send_updates(&self, mut writer: impl AsyncWrite + Unpin, client: &Client) -> io::Result<()> {
+        let mut current = self.current.subscribe();
+        if client.remote {
+            // Nothing is published yet: to say so would withdraw everything from an edge that serves.
+            current.wait_for(|state| state.stamp.seq > 0).await.map_err(io::Error::other)?;
+        }
+        let known = client.have.and_then(|hash| current.borrow().known(hash));
+        let mut full = known.is_none();
+        let mut sent = known.unwrap_or_default();
+        loop {
+            let (stamp, target) = {
+                let state = current.borrow_and_update();
+                (state.stamp, state.snapshot.clone())
+            };
+            lines::write(&mut writer, &update(stamp, full, (&sent, &target), client.remote)).await?;
+            (sent, full) = (target, false);
+            loop {
+                match timeout(KEEP_ALIVE, current.changed()).await {
+                    Ok(Ok(())) => break,
+                    Ok(Err(_)) => return Ok(()),
+                    Err(_) => lines::keep_alive(&mut writer).await?,
                 }
             }
         }
     }
 
-    async fn serve_client(&self, stream: UnixStream) -> io::Result<()> {
-        let (reader, writer) = stream.into_split();
-        tokio::select! {
-            ended = self.send_updates(writer) => ended,
-            ended = self.receive_acks(reader) => ended,
+    async fn receive_acks<R: AsyncRead + Unpin>(&self, mut lines: Lines<R>, seat: &Seat, remote: bool) -> io::Result<()> {
+        loop {
+            let next = lines.next();
+            let silent = |_| io::Error::new(io::ErrorKind::TimedOut, "the client is silent");
+            let line = if remote { timeout(SILENCE, next).await.map_err(silent)?? } else { next.await? };
+            let Some(line) = line else { return Ok(()) };
+            if line.is_empty() {
+                continue;
+            }
+            let ack: Ack = serde_json::from_slice(&line)?;
+            let newest = self.current.borrow().stamp;
+            if ack.stamp.epoch != newest.epoch || ack.stamp > newest {
+                tracing::debug!(acked = ?ack.stamp, ?newest, "an ack of what was never sent");
+                continue;
+            }
+            seat.acknowledge(ack);
         }
-    }
-
-    async fn send_updates(&self, mut writer: OwnedWriteHalf) -> io::Result<()> {
-        let mut current = self.current.subscribe();
-        let (stamp, mut sent) = current.borrow_and_update().clone();
-        send(&mut writer, &Update { stamp, full: true, delta: sent.as_delta(), hash: sent.hash() }).await?;
-        while current.changed().await.is_ok() {
-            let (stamp, target) = current.borrow_and_update().clone();
-            send(&mut writer, &Update { stamp, full: false, delta: sent.diff(&target), hash: target.hash() }).await?;
-            sent = target;
-        }
-        Ok(())
-    }
-
-    async fn receive_acks(&self, reader: OwnedReadHalf) -> io::Result<()> {
-        let mut lines = BufReader::new(reader).lines();
-        while let Some(line) = lines.next_line().await? {
-            let ack: Ack = serde_json::from_str(&line)?;
-            self.acks.send_replace(Some(ack));
-        }
-        Ok(())
     }
 }
 
-async fn send(writer: &mut OwnedWriteHalf, update: &Update) -> io::Result<()> {
-    let mut line = serde_json::to_vec(update)?;
-    line.push(b'\n');
-    writer.write_all(&line).await
+impl State {
+    /// The state of this hash, if it is remembered.
+    fn known(&self, hash: Hash) -> Option<Snapshot> {
+        std::iter::once(&self.snapshot).chain(&self.before).find(|snapshot| snapshot.hash() == hash).cloned()
+    }
+}
+
+/// The update that leads from one state to another.
+fn update(stamp: Stamp, full: bool, (sent, target): (&Snapshot, &Snapshot), remote: bool) -> Update {
+    let delta = sent.diff(target);
+    let (hashes, requires) = if remote {
+        let hashes = delta.set.iter().map(|resource| target.hash_of(&resource.key()).unwrap_or_default());
+        (hashes.collect(), Requires::of(&delta, REQUIREMENTS))
+    } else {
+        (Vec::new(), Vec::new())
+    };
+    Update { stamp, full, delta, hash: target.hash(), hashes, requires }
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::time::Duration;
 
-use kakehi::edge::{EdgeSettings, FilterCommand, SozuOrigin};
+use kakehi::edge::{EdgeSettings, FilterCommand, Origin, SozuOrigin};
 use kakehi::snapshot::publish::Publisher;
 use kakehi::snapshot::wire::{Ack, Refusal, Stamp};
 use kakehi::snapshot::{Key, Resource, Snapshot, fetch};
@@ -51,7 +51,7 @@ impl Edge {
             name: "test/edge".to_owned(),
             address,
             runtime_dir: dir.path().join("edge"),
-            snapshot: dir.path().join("snapshot.sock"),
+            snapshot: Origin::Local(dir.path().join("snapshot.sock")),
             sozu: SozuOrigin::Spawn { program: program(), log_level: "error".to_owned() },
             filter: FilterCommand { program: "sh".into(), args: vec!["-c".to_owned(), script, own] },
             force_hop: false,
@@ -166,7 +166,7 @@ async fn lone_edge() {
         name: "test/lone".to_owned(),
         address: IpAddr::from([127, 0, 0, 1]),
         runtime_dir: dir.join("edge"),
-        snapshot: dir.join("snapshot.sock"),
+        snapshot: Origin::Local(dir.join("snapshot.sock")),
         sozu: SozuOrigin::Spawn { program: program(), log_level: "error".to_owned() },
         filter: FilterCommand { program: "sleep".into(), args: vec!["1000".to_owned()] },
         force_hop: false,

@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 
 pub use filter::FilterCommand;
+pub use source::Origin;
 
 use super::health;
 use super::plan::{Options, Planner};
@@ -35,8 +36,8 @@ pub struct EdgeSettings {
     pub address: IpAddr,
     /// Directory of its own; made for this user only when it is not there.
     pub runtime_dir: PathBuf,
-    /// The control plane's unix socket.
-    pub snapshot: PathBuf,
+    /// Where its snapshot comes from.
+    pub snapshot: Origin,
     /// Where its Sōzu comes from.
     pub sozu: SozuOrigin,
     /// How to start the filter proxy.
@@ -140,6 +141,7 @@ pub async fn run(settings: EdgeSettings) -> Result<(), EdgeError> {
         acks: source.acks(),
         ready,
         applied: None,
+        closed: Vec::new(),
         stamp: Stamp::default(),
         changed: Instant::now(),
         audited: Instant::now(),
@@ -194,6 +196,8 @@ struct Edge {
     ready: watch::Sender<bool>,
     /// What Sōzu holds: the filter's stamp that goes with it, and Sōzu's refusals.
     applied: Option<(Stamp, Vec<Refusal>)>,
+    /// What the control plane sent and this version does not understand.
+    closed: Vec<Refusal>,
     /// The control plane's stamp of what Sōzu holds.
     stamp: Stamp,
     /// When it last got something new.
@@ -266,7 +270,7 @@ impl Edge {
 
     /// Brings filter and Sōzu to a state; without a newer one, sees to it that Sōzu still holds the last.
     async fn apply(&mut self, state: Option<State>) -> Result<(), sozu::Error> {
-        let Some(State { stamp, snapshot }) = state else { return Ok(()) };
+        let Some(State { stamp, snapshot, refused: closed }) = state else { return Ok(()) };
         let delta = self.planner.snapshot().diff(&snapshot);
         let news = self.applied.is_none() || stamp != self.stamp;
         let mut filter_stamp = self.publisher.current().0;
@@ -285,6 +289,7 @@ impl Edge {
         let refused = self.sozu.apply(self.planner.target()).await?;
         let before = self.applied.replace((filter_stamp, refused));
         self.stamp = stamp;
+        self.closed = closed;
         if news || before != self.applied {
             self.acknowledge();
         }
@@ -325,7 +330,7 @@ impl Edge {
         let taken = acks.borrow().clone();
         let Some(filter) = taken.filter(|ack| ack.stamp >= *filter_stamp) else { return };
         let mut refused = refused.clone();
-        for refusal in filter.refused {
+        for refusal in filter.refused.into_iter().chain(self.closed.iter().cloned()) {
             if refused.iter().all(|known| known.key != refusal.key) {
                 refused.push(refusal);
             }
