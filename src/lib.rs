@@ -8,6 +8,7 @@ pub mod cli;
 pub mod controller;
 pub mod edge;
 pub mod filter;
+pub mod leader;
 pub mod model;
 pub mod observe;
 pub mod provision;

@@ -86,6 +86,29 @@ pub struct StandaloneSettings {
     pub runtime_dir: Option<PathBuf>,
 }
 
+/// `kakehi controller`.
+#[derive(Args, Clone, Debug)]
+pub struct ControllerSettings {
+    /// Controller name that a GatewayClass must have to be ours
+    #[arg(long, env = "KAKEHI_CONTROLLER_NAME", default_value = "kakehi.dev/gateway-controller", value_name = "NAME")]
+    pub controller_name: String,
+    /// Namespace that this process runs in, where its Lease is
+    #[arg(long, env = "KAKEHI_NAMESPACE", default_value = "kakehi-system", value_name = "NAME")]
+    pub namespace: String,
+    /// Name of the Lease by which one of several replicas leads
+    #[arg(long, env = "KAKEHI_LEASE", default_value = "kakehi-controller", value_name = "NAME")]
+    pub lease: String,
+    /// Name of this replica, part of the Lease holder's name; default: the host's
+    #[arg(long, env = "KAKEHI_REPLICA", value_name = "NAME")]
+    pub replica: Option<String>,
+    /// Address in the status of Gateways that ask for none
+    #[arg(long, env = "KAKEHI_ADDRESS", value_name = "IP")]
+    pub address: Option<IpAddr>,
+    /// Address of the admin port: /healthz /readyz /metrics /debug/report /debug/snapshot /debug/plan
+    #[arg(long, env = "KAKEHI_ADMIN", default_value = "127.0.0.1:9901", value_name = "IP:PORT")]
+    pub admin: SocketAddr,
+}
+
 /// `kakehi translate`.
 #[derive(Args, Clone, Debug)]
 pub struct TranslateSettings {

@@ -41,6 +41,20 @@ macro_rules! kinds {
                 })
             }
 
+            /// Decodes an object whose metadata are known.
+            pub fn from_parts(kind: Kind, metadata: ObjectMeta, fields: serde_json::Map<String, serde_json::Value>) -> Self {
+                match kind {
+                    $(Kind::$kind => Self::$kind(Arc::new(Obj::from_parts(metadata, fields))),)+
+                }
+            }
+
+            /// The status as it is written.
+            pub fn status(&self) -> Option<&serde_json::Value> {
+                match self {
+                    $(Self::$kind(object) => object.status.as_ref(),)+
+                }
+            }
+
             /// The kind.
             pub fn kind(&self) -> Kind {
                 match self {
@@ -74,9 +88,13 @@ macro_rules! kinds {
                 let (mut value, metadata) = match self {
                     $(Self::$kind(object) => (object.ok().map(serde_json::to_value).transpose()?, &object.metadata),)+
                 };
+                let status = self.status();
                 let fields = value.get_or_insert_with(|| serde_json::json!({"kind": self.kind().name()}));
                 if let Some(fields) = fields.as_object_mut() {
                     fields.insert("metadata".into(), serde_json::to_value(metadata)?);
+                    if let Some(status) = status {
+                        fields.insert("status".into(), status.clone());
+                    }
                 }
                 Ok(value.unwrap_or_default())
             }

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use kube::api::ObjectMeta;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Map, Value};
 
 /// One object as a source delivered it: `K` of every watch, store and controller.
 ///
@@ -13,8 +14,10 @@ use serde::{Deserialize, Deserializer, Serialize};
 pub struct Obj<T> {
     /// Metadata, which always parses.
     pub metadata: ObjectMeta,
-    /// The typed object, or why it could not be read.
+    /// The typed object without its status, or why it could not be read.
     pub body: Result<T, Malformed>,
+    /// The status as it is written, entries of others included.
+    pub status: Option<Value>,
     /// Paths of fields that `T` does not know.
     pub unknown: Vec<String>,
 }
@@ -34,25 +37,26 @@ impl<T: DeserializeOwned> Obj<T> {
     ///
     /// # Errors
     /// Only when `metadata` itself cannot be read.
-    pub fn from_value(mut value: serde_json::Value) -> Result<Self, serde_json::Error> {
-        let empty = || serde_json::Value::Object(serde_json::Map::new());
-        let metadata = match value.as_object_mut() {
-            Some(fields) => {
-                // Every object carries them, not every root type declares them.
-                fields.remove("apiVersion");
-                fields.remove("kind");
-                fields.insert("metadata".into(), empty()).unwrap_or_else(empty)
-            }
-            None => return Err(serde::de::Error::custom("not an object")),
-        };
-        let metadata = serde_json::from_value(metadata)?;
+    pub fn from_value(value: Value) -> Result<Self, serde_json::Error> {
+        let Value::Object(mut fields) = value else { return Err(serde::de::Error::custom("not an object")) };
+        let metadata = serde_json::from_value(fields.remove("metadata").unwrap_or_else(|| Value::Object(Map::new())))?;
+        Ok(Self::from_parts(metadata, fields))
+    }
+
+    /// Decodes one object whose metadata are known.
+    pub fn from_parts(metadata: ObjectMeta, mut fields: Map<String, Value>) -> Self {
+        // Every object carries them, not every root type declares them.
+        fields.remove("apiVersion");
+        fields.remove("kind");
+        fields.insert("metadata".into(), Value::Object(Map::new()));
+        let status = fields.remove("status").filter(|status| !status.is_null());
         let mut unknown = Vec::new();
         let mut record = |path: serde_ignored::Path<'_>| unknown.push(path.to_string());
         let mut track = serde_path_to_error::Track::new();
-        let tracked = serde_path_to_error::Deserializer::new(value, &mut track);
+        let tracked = serde_path_to_error::Deserializer::new(Value::Object(fields), &mut track);
         let body = T::deserialize(serde_ignored::Deserializer::new(tracked, &mut record))
             .map_err(|error| Malformed { path: track.path().to_string(), message: error.to_string() });
-        Ok(Self { metadata, body, unknown })
+        Self { metadata, body, status, unknown }
     }
 }
 
@@ -85,7 +89,7 @@ impl<T> Obj<T> {
 
 impl<'de, T: DeserializeOwned> Deserialize<'de> for Obj<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let value = serde_json::Value::deserialize(deserializer)?;
+        let value = Value::deserialize(deserializer)?;
         Self::from_value(value).map_err(serde::de::Error::custom)
     }
 }
@@ -135,6 +139,15 @@ mod tests {
         assert_eq!((object.namespace(), object.name()), ("b", "a"));
         let malformed = object.body.unwrap_err();
         assert!(malformed.path.starts_with("spec.rules[0].filters[0]"), "{malformed}");
+    }
+
+    #[test]
+    fn a_status_stays_as_it_is_and_cannot_spoil_the_object() {
+        let status = serde_json::json!({"parents": [{"conditions": "nonsense", "tomorrow": 1}]});
+        let value = serde_json::json!({"metadata": {"name": "a"}, "spec": {}, "status": status});
+        let object: Obj<HttpRoute> = Obj::from_value(value).unwrap();
+        assert!(object.body.is_ok() && object.unknown.is_empty());
+        assert_eq!(object.status, Some(status));
     }
 
     #[test]

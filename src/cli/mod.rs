@@ -1,5 +1,6 @@
 //! Subcommands: one thin file each.
 
+mod controller;
 pub mod crds;
 mod edge;
 mod filter;
@@ -13,7 +14,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::observe::log;
-use crate::settings::{LogSettings, StandaloneSettings, TranslateSettings};
+use crate::settings::{ControllerSettings, LogSettings, StandaloneSettings, TranslateSettings};
 
 /// Gateway API on the Sōzu reverse proxy.
 #[derive(Parser)]
@@ -29,6 +30,8 @@ struct Cli {
 enum Command {
     /// Serve a directory of manifests through Sōzu on this machine, without a cluster
     Standalone(StandaloneSettings),
+    /// Serve a cluster: watch its objects, feed its edges, write statuses
+    Controller(ControllerSettings),
     /// Print what a directory of manifests means: snapshot, plan with reasons, statuses. Exit 1 when an object is refused
     Translate(TranslateSettings),
     /// Supervise one edge's Sōzu and filter proxy (started by standalone, or in an edge pod)
@@ -57,6 +60,7 @@ pub fn run() -> ExitCode {
     }
     let done = match cli.command {
         Command::Standalone(settings) => standalone::run(settings, cli.log),
+        Command::Controller(settings) => controller::run(settings),
         Command::Translate(settings) => translate::run(&settings),
         Command::Edge(settings) => edge::run(settings, &cli.log),
         Command::Launch(settings) => launch::run(settings),

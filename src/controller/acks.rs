@@ -7,7 +7,7 @@ use imbl::OrdMap;
 use super::world::{World, owner};
 use crate::model::{EdgeId, ObjectId};
 use crate::report::Acknowledgement;
-use crate::snapshot::wire::{Ack, Refusal};
+use crate::snapshot::wire::{Ack, Refusal, Stamp};
 
 /// Why the status of objects may have changed.
 #[derive(Debug)]
@@ -23,6 +23,11 @@ pub enum Wake {
 pub struct Acks(OrdMap<EdgeId, Ack>);
 
 impl Acks {
+    /// Whether an edge said that it has come as far as a stamp.
+    pub fn reached(&self, edge: &EdgeId, stamp: Stamp) -> bool {
+        self.0.get(edge).is_some_and(|ack| ack.stamp >= stamp)
+    }
+
     /// What the edges that serve an object said of it.
     pub fn said(&self, id: &ObjectId, world: &World) -> BTreeMap<EdgeId, Acknowledgement> {
         let mut said = BTreeMap::new();
@@ -31,7 +36,7 @@ impl Acks {
             let refusals = ack.map(|ack| ack.refused.as_slice()).unwrap_or_default().iter();
             let refused = refusals.filter(|refusal| owner(edge, &refusal.key).as_ref() == Some(id));
             let refused = refused.map(|refusal| (refusal.key.clone(), refusal.reason.clone())).collect();
-            said.insert(edge.clone(), Acknowledgement { programmed: ack.is_some_and(|ack| ack.stamp >= stamp), refused });
+            said.insert(edge.clone(), Acknowledgement { programmed: self.reached(edge, stamp), refused });
         }
         said
     }
@@ -57,8 +62,9 @@ impl Awaited {
             }
         }
         for id in &dirty {
-            for (edge, stamp) in world.served_by(id) {
-                if self.acks.0.get(edge).is_none_or(|ack| ack.stamp < stamp) {
+            let withdrawn = world.withdrawn_from(id).map(|(edge, stamp, _)| (edge, stamp));
+            for (edge, stamp) in world.served_by(id).chain(withdrawn) {
+                if !self.acks.reached(edge, stamp) {
                     self.waiting.entry(edge.clone()).or_default().insert(id.clone());
                 }
             }

@@ -1,12 +1,21 @@
 //! From a source's events to edges and statuses: what standalone mode and the operator on a cluster have in common.
 //!
 //! [`pipeline`] is the translator task, generic over who runs edges ([`EdgeHost`]); [`world`] is what it tells everybody
-//! else; [`acks`] is what the edges said; [`view`] is what people see.
+//! else; [`acks`] is what the edges said; [`view`] is what people see. [`operator`] is the whole on a cluster: a kube
+//! controller per kind ([`dispatch`]) with one [`reconcile`], which writes through one [`writer`].
 
 pub mod acks;
+pub mod dispatch;
+pub mod finalizer;
+pub mod fleet;
+pub mod operator;
+pub mod pace;
 pub mod pipeline;
+pub mod provisioning;
+pub mod reconcile;
 pub mod view;
 pub mod world;
+pub mod writer;
 
 use crate::model::EdgeId;
 use crate::snapshot::publish::Publisher;

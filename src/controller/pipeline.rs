@@ -8,13 +8,14 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use super::EdgeHost;
 use super::acks::Wake;
 use super::world::{World, owner};
-use crate::api::Change;
+use crate::api::{Change, Object};
 use crate::model::EdgeId;
 use crate::observe::metrics::Metrics;
 use crate::snapshot::publish::Publisher;
 use crate::snapshot::wire::Stamp;
 use crate::snapshot::{Delta, Key};
 use crate::store::Event;
+use crate::store::kinds::{Finalizer, row};
 use crate::translate::{EdgeChange, Now, Translator};
 
 /// Most events taken in at once: later ones gather while a translation runs, none waits for a timer.
@@ -22,11 +23,22 @@ const BATCH: usize = 4096;
 /// How often certificate expiry is looked at.
 const EXPIRY: std::time::Duration = std::time::Duration::from_secs(3600);
 
+/// Whom the translator task tells what.
+pub struct Outputs {
+    /// What everybody else knows.
+    pub world: watch::Sender<World>,
+    /// To whoever writes statuses.
+    pub wakes: mpsc::UnboundedSender<Wake>,
+    /// Counters.
+    pub metrics: Metrics,
+}
+
 /// The translator task.
 pub struct Pipeline<H> {
     translator: Translator,
     edges: H,
-    epoch: u64,
+    /// The epoch that is served; 0 while another process leads.
+    epoch: watch::Receiver<u64>,
     world: watch::Sender<World>,
     wakes: mpsc::UnboundedSender<Wake>,
     metrics: Metrics,
@@ -37,15 +49,10 @@ pub struct Pipeline<H> {
 }
 
 impl<H: EdgeHost> Pipeline<H> {
-    /// A task that knows nothing yet: `world` is what it tells everybody else, `wakes` leads to whoever writes statuses.
-    pub fn new(
-        translator: Translator,
-        edges: H,
-        world: watch::Sender<World>,
-        wakes: mpsc::UnboundedSender<Wake>,
-        metrics: Metrics,
-    ) -> Self {
-        Self { translator, edges, epoch: 1, world, wakes, metrics, gathered: Vec::new(), open: false }
+    /// A task that knows nothing yet. `epoch` is 0 while another process leads.
+    pub fn new(translator: Translator, edges: H, epoch: watch::Receiver<u64>, outputs: Outputs) -> Self {
+        let Outputs { world, wakes, metrics } = outputs;
+        Self { translator, edges, epoch, world, wakes, metrics, gathered: Vec::new(), open: false }
     }
 
     /// Runs until the source or `stop` ends it, then stops all edges.
@@ -65,6 +72,7 @@ impl<H: EdgeHost> Pipeline<H> {
                     }
                 }
                 _ = expiry.tick() => {}
+                Ok(()) = self.epoch.changed() => self.lead(),
                 () = &mut stop => break,
             }
             if self.open {
@@ -95,19 +103,28 @@ impl<H: EdgeHost> Pipeline<H> {
         }
     }
 
+    /// All edges are served in the epoch of now.
+    fn lead(&mut self) {
+        let epoch = *self.epoch.borrow_and_update();
+        for publisher in self.world.borrow().edges.values() {
+            publisher.lead(epoch);
+        }
+    }
+
     async fn translate(&mut self) {
         let changes = std::mem::take(&mut self.gathered);
         let mut dirty: Vec<_> = changes.iter().map(|change| change.id.clone()).collect();
         self.world.send_modify(|world| {
             for change in &changes {
                 match &change.new {
-                    Some(object) => world.objects.insert(change.id.clone(), object.clone()),
-                    None => world.objects.remove(&change.id),
-                };
+                    Some(object) => drop(world.objects.insert(change.id.clone(), object.clone())),
+                    None => world.forget(&change.id),
+                }
             }
         });
         let started = Instant::now();
         let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map(|since| since.as_secs()).unwrap_or_default();
+        let changes = changes.into_iter().map(without_terminating);
         let decided = self.translator.apply(changes, Now::from_unix(seconds.cast_signed()));
         self.metrics.translate.observe(started.elapsed().as_secs_f64());
         for (id, edge) in decided.edges {
@@ -129,12 +146,10 @@ impl<H: EdgeHost> Pipeline<H> {
     async fn publish(&mut self, id: &EdgeId, change: EdgeChange) {
         let EdgeChange::Set { delta, edge } = change else {
             self.edges.stop(id).await;
-            return self.world.send_modify(|world| {
-                world.edges.remove(id);
-                world.served = world.served.iter().filter(|((_, edge), _)| edge != id).map(|(key, stamp)| (key.clone(), *stamp)).collect();
-            });
+            return self.world.send_modify(|world| world.forget_edge(id));
         };
-        let publisher = match self.edges.run(id, &edge.data, self.epoch).await {
+        let epoch = *self.epoch.borrow();
+        let publisher = match self.edges.run(id, &edge.data, epoch).await {
             Ok(Some(publisher)) => publisher,
             Ok(None) => return,
             Err(error) => return tracing::error!(edge = %id, %error, "cannot run the edge"),
@@ -157,15 +172,25 @@ impl<H: EdgeHost> Pipeline<H> {
         self.world.send_modify(|world| {
             world.edges.insert(id.clone(), publisher.clone());
             for object in delta.keys().filter_map(|key| owner(id, &key)) {
+                world.withdrawn.remove(&(object.clone(), id.clone()));
                 world.served.insert((object, id.clone()), stamp);
             }
+            let now = Instant::now();
             for key in &delta.remove {
                 if let Key::Route(route) = key {
                     world.served.remove(&(route.clone(), id.clone()));
+                    world.withdrawn.insert((route.clone(), id.clone()), (stamp, now));
                 }
             }
         });
     }
+}
+
+/// To translation, an object of ours that is being deleted is gone: it is withdrawn at once, and released afterwards.
+fn without_terminating(change: Change) -> Change {
+    let class = row(change.id.kind).finalizer;
+    let ends = |object: &Object| matches!(class, Finalizer::Owned | Finalizer::Attached) && object.metadata().deletion_timestamp.is_some();
+    Change { new: change.new.filter(|object| !ends(object)), old: change.old.filter(|object| !ends(object)), id: change.id }
 }
 
 /// Tells whoever writes statuses what an edge acknowledges, until its publisher is gone.

@@ -2,17 +2,21 @@
 
 use std::collections::BTreeMap;
 
+use imbl::OrdSet;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use super::world::World;
 use crate::edge::plan::{self, explain};
+use crate::model::ObjectId;
 use crate::observe::admin::View;
 use crate::observe::metrics::Metrics;
 use crate::report::ObjectReport;
 use crate::snapshot::Snapshot;
 use crate::snapshot::publish::Publisher;
 use crate::store::Refusal;
+use crate::store::cluster::{State, States};
+use crate::store::kinds::table;
 
 /// The admin port's view of the world.
 pub struct WorldView {
@@ -22,12 +26,15 @@ pub struct WorldView {
     pub metrics: Metrics,
     /// How edges plan.
     pub options: plan::Options,
+    /// Whether edges that have not acknowledged anything yet keep this process from being ready.
+    pub awaits_edges: bool,
 }
 
 impl View for WorldView {
     fn ready(&self) -> bool {
         let world = self.world.borrow();
-        world.published && world.edges.values().all(|publisher| publisher.acks().borrow().is_some())
+        let acknowledged = || world.edges.values().all(|publisher| publisher.acks().borrow().is_some());
+        world.published && (!self.awaits_edges || acknowledged())
     }
 
     fn report(&self) -> Value {
@@ -70,6 +77,56 @@ impl View for WorldView {
         }
         let refused = world.refusals.values().map(Vec::len).sum::<usize>();
         self.metrics.refused_writes.set(i64::try_from(refused).unwrap_or(i64::MAX));
+    }
+}
+
+/// The admin port's view of an operator: the world, and how it stands with the API server.
+pub struct OperatorView {
+    /// The world.
+    pub world: WorldView,
+    /// The watches.
+    pub states: watch::Receiver<States>,
+    /// Objects that wait for their turn.
+    pub queued: watch::Receiver<OrdSet<ObjectId>>,
+}
+
+impl View for OperatorView {
+    fn ready(&self) -> bool {
+        self.world.ready()
+    }
+
+    fn report(&self) -> Value {
+        self.world.report()
+    }
+
+    fn snapshot(&self) -> Value {
+        self.world.snapshot()
+    }
+
+    fn plan(&self) -> Value {
+        self.world.plan()
+    }
+
+    fn refresh(&self) {
+        self.world.refresh();
+        let metrics = &self.world.metrics;
+        for (kind, watched) in self.states.borrow().iter() {
+            for state in State::ALL {
+                let labels = [kind.name(), state.name()];
+                metrics.watch_state.with_label_values(&labels).set(i64::from(state == watched.state));
+            }
+            for (variant, count) in &watched.errors {
+                let counter = metrics.watch_errors.with_label_values(&[kind.name(), variant]);
+                counter.inc_by(count.saturating_sub(counter.get()));
+            }
+        }
+        let mut waiting: BTreeMap<&str, i64> = table().filter(|row| row.status).map(|row| (row.kind.name(), 0)).collect();
+        for id in self.queued.borrow().iter() {
+            *waiting.entry(id.kind.name()).or_default() += 1;
+        }
+        for (kind, count) in waiting {
+            metrics.queue.with_label_values(&[kind]).set(count);
+        }
     }
 }
 

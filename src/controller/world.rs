@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use imbl::OrdMap;
+use tokio::time::Instant;
 
 use crate::api::Object;
-use crate::model::{EdgeId, ObjectId};
-use crate::report::ObjectReport;
+use crate::model::{EdgeId, Kind, ObjectId};
+use crate::report::{ObjectReport, Provisioned};
 use crate::snapshot::Key;
 use crate::snapshot::publish::Publisher;
 use crate::snapshot::wire::Stamp;
@@ -23,8 +24,13 @@ pub struct World {
     pub edges: OrdMap<EdgeId, Publisher>,
     /// For every object that an edge serves: the state of that edge which first held its present form.
     pub served: OrdMap<(ObjectId, EdgeId), Stamp>,
+    /// For every route that an edge does not serve any more: the state of that edge which was the first without it, and
+    /// since when.
+    pub withdrawn: OrdMap<(ObjectId, EdgeId), (Stamp, Instant)>,
     /// Refused manifests by file.
     pub refusals: OrdMap<String, Vec<Refusal>>,
+    /// What was made of edges so far; none where edges are not made on the cluster.
+    pub provisioned: Option<OrdMap<EdgeId, Provisioned>>,
     /// Everything that existed at the start is translated and published.
     pub published: bool,
 }
@@ -32,11 +38,41 @@ pub struct World {
 impl World {
     /// The edges that serve an object, with the stamps from which on they do.
     pub fn served_by(&self, id: &ObjectId) -> impl Iterator<Item = (&EdgeId, Stamp)> {
-        let first = EdgeId { namespace: String::new(), name: String::new() };
-        let id = id.clone();
-        let from = (id.clone(), first);
-        self.served.range(from..).take_while(move |((object, _), _)| *object == id).map(|((_, edge), stamp)| (edge, *stamp))
+        of(&self.served, id).map(|(edge, stamp)| (edge, *stamp))
     }
+
+    /// The edges that do not serve a route any more, with the stamps from which on they do not, and since when.
+    pub fn withdrawn_from(&self, id: &ObjectId) -> impl Iterator<Item = (&EdgeId, Stamp, Instant)> {
+        of(&self.withdrawn, id).map(|(edge, (stamp, since))| (edge, *stamp, *since))
+    }
+
+    /// Nothing is known of an edge any more.
+    pub fn forget_edge(&mut self, id: &EdgeId) {
+        self.edges.remove(id);
+        self.served = self.served.iter().filter(|((_, edge), _)| edge != id).map(|(key, stamp)| (key.clone(), *stamp)).collect();
+        self.withdrawn = self.withdrawn.iter().filter(|((_, edge), _)| edge != id).map(|(key, at)| (key.clone(), *at)).collect();
+    }
+
+    /// An object is gone.
+    pub fn forget(&mut self, id: &ObjectId) {
+        self.objects.remove(id);
+        let edges: Vec<_> = of(&self.withdrawn, id).map(|(edge, _)| edge.clone()).collect();
+        for edge in edges {
+            self.withdrawn.remove(&(id.clone(), edge));
+        }
+    }
+
+    /// Whether a namespace is being deleted.
+    pub fn is_ending(&self, namespace: &str) -> bool {
+        let id = ObjectId::new(Kind::Namespace, "", namespace);
+        self.objects.get(&id).is_some_and(|object| object.metadata().deletion_timestamp.is_some())
+    }
+}
+
+fn of<'a, V>(map: &'a OrdMap<(ObjectId, EdgeId), V>, id: &ObjectId) -> impl Iterator<Item = (&'a EdgeId, &'a V)> {
+    let first = EdgeId { namespace: String::new(), name: String::new() };
+    let id = id.clone();
+    map.range((id.clone(), first)..).take_while(move |((object, _), _)| *object == id).map(|((_, edge), value)| (edge, value))
 }
 
 /// The object whose status shows a resource's fate, if any.

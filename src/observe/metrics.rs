@@ -30,6 +30,20 @@ pub struct Metrics {
     pub edge_restarts: IntCounterVec,
     /// `kakehi_status_writes_total{kind}`: statuses written.
     pub status_writes: IntCounterVec,
+    /// `kakehi_reconciles_total{kind,result}`: turns of objects at the API server.
+    pub reconciles: IntCounterVec,
+    /// `kakehi_reconcile_seconds{kind}`: time of one turn.
+    pub reconcile_seconds: HistogramVec,
+    /// `kakehi_reconcile_errors_total{kind,variant}`: writes that were not done.
+    pub reconcile_errors: IntCounterVec,
+    /// `kakehi_queue_depth{kind}`: objects that wait for their turn.
+    pub queue: IntGaugeVec,
+    /// `kakehi_watch_state{kind,state}`: 1 for the state in which the watch of a kind is.
+    pub watch_state: IntGaugeVec,
+    /// `kakehi_watch_errors_total{kind,variant}`: failures of watches.
+    pub watch_errors: IntCounterVec,
+    /// `kakehi_leader`: 1 while this process leads.
+    pub leader: IntGauge,
 }
 
 impl Metrics {
@@ -57,6 +71,14 @@ impl Metrics {
             HistogramOpts::new("kakehi_apply_seconds", "From publishing a change to its acknowledgement").buckets(buckets),
             &["edge"],
         )?;
+        let reconcile_seconds = HistogramVec::new(
+            HistogramOpts::new("kakehi_reconcile_seconds", "Time of one turn of an object at the API server")
+                .buckets(exponential_buckets(0.0001, 4.0, 10)?),
+            &["kind"],
+        )?;
+        registry.register(Box::new(reconcile_seconds.clone()))?;
+        let leader = IntGauge::new("kakehi_leader", "1 while this process leads")?;
+        registry.register(Box::new(leader.clone()))?;
         let refused_writes = IntGauge::new("kakehi_refused_writes", "Manifests that the directory source refuses now")?;
         registry.register(Box::new(translate.clone()))?;
         registry.register(Box::new(apply.clone()))?;
@@ -72,6 +94,13 @@ impl Metrics {
             refused_keys: gauges("kakehi_refused_keys", "Resources that the data plane holds back", &["edge"])?,
             edge_restarts: counters("kakehi_edge_restarts_total", "Edge processes that ended by themselves", &["edge"])?,
             status_writes: counters("kakehi_status_writes_total", "Statuses written", &["kind"])?,
+            reconciles: counters("kakehi_reconciles_total", "Turns of objects at the API server", &["kind", "result"])?,
+            reconcile_errors: counters("kakehi_reconcile_errors_total", "Writes that were not done", &["kind", "variant"])?,
+            queue: gauges("kakehi_queue_depth", "Objects that wait for their turn", &["kind"])?,
+            watch_state: gauges("kakehi_watch_state", "1 for the state in which the watch of a kind is", &["kind", "state"])?,
+            watch_errors: counters("kakehi_watch_errors_total", "Failures of watches", &["kind", "variant"])?,
+            reconcile_seconds,
+            leader,
             registry,
             refused_writes,
             translate,

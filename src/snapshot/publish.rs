@@ -70,6 +70,11 @@ impl Publisher {
         stamp
     }
 
+    /// The same state in another epoch: whoever applied a state of the epoch before does not hold it yet.
+    pub fn lead(&self, epoch: u64) {
+        self.current.send_modify(|state| state.stamp = Stamp { epoch, seq: state.stamp.seq + 1 });
+    }
+
     /// The newest stamp and snapshot.
     pub fn current(&self) -> (Stamp, Snapshot) {
         let state = self.current.borrow();

@@ -16,7 +16,7 @@ pub use self::meaning::{Meaning, translate};
 use self::edges::{EdgeCommand, Edges, private_directory};
 use self::status_dir::{StatusDir, StatusError};
 use self::statuses::Statuses;
-use crate::controller::pipeline::Pipeline;
+use crate::controller::pipeline::{Outputs, Pipeline};
 use crate::controller::view::WorldView;
 use crate::controller::world::World;
 use crate::edge::plan;
@@ -26,6 +26,8 @@ use crate::settings::{DirectorySettings, LogSettings, StandaloneSettings};
 use crate::store::directory::{self, Directory};
 use crate::translate::{self as translation, Translator};
 
+/// One process, one leader, one epoch.
+const EPOCH: u64 = 1;
 /// Events of the directory that may wait for the translator.
 const EVENTS: usize = 1024;
 
@@ -84,15 +86,12 @@ pub async fn run(settings: StandaloneSettings, log: LogSettings, stop: impl Futu
     let (wakes, woken) = mpsc::unbounded_channel();
     let writer = Statuses::new(world.subscribe(), settings.directory.controller_name.clone(), statuses, metrics.clone());
     let writing = tokio::spawn(writer.run(woken));
-    let view = WorldView { world: world.subscribe(), metrics: metrics.clone(), options: plan::Options { force_hop } };
+    let view = WorldView { world: world.subscribe(), metrics: metrics.clone(), options: plan::Options { force_hop }, awaits_edges: true };
     let serving = tokio::spawn(admin::serve(listener, Arc::new(view), metrics.clone()));
-    let pipeline = Pipeline::new(
-        Translator::new(translation_settings(&settings.directory)),
-        Edges::new(command, metrics.clone()),
-        world,
-        wakes,
-        metrics,
-    );
+    let (_only, epoch) = watch::channel(EPOCH);
+    let outputs = Outputs { world, wakes, metrics: metrics.clone() };
+    let translator = Translator::new(translation_settings(&settings.directory));
+    let pipeline = Pipeline::new(translator, Edges::new(command, metrics), epoch, outputs);
     let (events, received) = mpsc::channel(EVENTS);
     // Not inside the macro: below its level nothing there is evaluated, and nobody would wait.
     let stopped = async {

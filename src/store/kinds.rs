@@ -1,7 +1,7 @@
 //! The table of kinds: one row per [`Kind`]. A new kind is a row.
 
 use super::checks::{self, Checks};
-use super::pump::{AnyPump, Pump};
+use super::pump::{AnyPump, Pump, Pumped};
 use crate::api::{ConfigMap, EdgeProfile, EndpointSlice, Gateway, GatewayClass, HttpRoute, Namespace, ReferenceGrant, Secret, Service};
 use crate::api::{Ingress, IngressClass};
 use crate::model::Kind;
@@ -31,6 +31,8 @@ pub enum Finalizer {
     Owned,
     /// While it is attached to an edge of ours.
     Attached,
+    /// While a Gateway uses it, under the name that Gateway API has for that. It stays in effect until it is gone.
+    InUse,
     /// Never: it is only read.
     Never,
 }
@@ -61,9 +63,20 @@ pub struct Row {
     pub pump: fn() -> Box<dyn AnyPump>,
 }
 
+/// Somebody who does something for every kind, by its type.
+pub trait Visitor {
+    /// One kind.
+    fn visit<K: Pumped>(&mut self, row: &'static Row);
+}
+
 macro_rules! table {
     ($($kind:ident ($type:ty) { $($field:ident: $value:expr),* $(,)? })*) => {
         const KINDS: &[Kind] = &[$(Kind::$kind),*];
+
+        /// Shows every kind's type to a visitor.
+        pub fn visit(visitor: &mut impl Visitor) {
+            $(visitor.visit::<$type>(row(Kind::$kind));)*
+        }
 
         /// The row of `kind`.
         pub fn row(kind: Kind) -> &'static Row {
@@ -83,7 +96,7 @@ const NETWORKING: &str = "networking.k8s.io";
 table! {
     GatewayClass(GatewayClass) {
         group: GATEWAY_API, versions: &["v1", "v1beta1"], plural: "gatewayclasses", scope: Scope::Cluster,
-        origin: Origin::Crd, finalizer: Finalizer::Attached, status: true, aged: false, checks: &checks::GATEWAY_CLASS,
+        origin: Origin::Crd, finalizer: Finalizer::InUse, status: true, aged: false, checks: &checks::GATEWAY_CLASS,
     }
     Gateway(Gateway) {
         group: GATEWAY_API, versions: &["v1", "v1beta1"], plural: "gateways", scope: Scope::Namespaced,

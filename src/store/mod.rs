@@ -1,9 +1,10 @@
 //! What the world says: one kube store per kind, filled by one pump per kind, whatever the source.
 //!
 //! [`kinds`] is the table of kinds, [`pump`] turns watch events into [`api::Change`](crate::api::Change)s, and
-//! [`directory`] is the source that reads manifests from a directory.
+//! [`directory`] and [`cluster`] are the sources: manifests in a directory, and an API server.
 
 pub mod checks;
+pub mod cluster;
 pub mod crds;
 pub mod directory;
 pub mod kinds;

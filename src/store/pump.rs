@@ -13,6 +13,7 @@ use futures::{Stream, StreamExt};
 use kube::runtime::reflector::store::Writer;
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::watcher;
+use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 
 use super::Event;
@@ -21,9 +22,15 @@ use crate::api::{ApiKind, Change, Obj, Object};
 use crate::model::Kind;
 
 /// A Kubernetes type that can be pumped.
-pub trait Pumped: ApiKind + kube::Resource<DynamicType = ()> + Clone + Debug + PartialEq + Send + Sync + 'static {}
+pub trait Pumped:
+    ApiKind + kube::Resource<DynamicType = ()> + DeserializeOwned + Clone + Debug + PartialEq + Send + Sync + 'static
+{
+}
 
-impl<K: ApiKind + kube::Resource<DynamicType = ()> + Clone + Debug + PartialEq + Send + Sync + 'static> Pumped for K {}
+impl<K> Pumped for K where
+    K: ApiKind + kube::Resource<DynamicType = ()> + DeserializeOwned + Clone + Debug + PartialEq + Send + Sync + 'static
+{
+}
 
 /// The pump of one kind. It owns the store's writer.
 pub struct Pump<K: Pumped> {
@@ -182,6 +189,15 @@ pub struct Pumps(HashMap<Kind, Box<dyn AnyPump>>);
 impl Default for Pumps {
     fn default() -> Self {
         Self(table().map(|row| (row.kind, (row.pump)())).collect())
+    }
+}
+
+impl IntoIterator for Pumps {
+    type Item = (Kind, Box<dyn AnyPump>);
+    type IntoIter = std::collections::hash_map::IntoIter<Kind, Box<dyn AnyPump>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
     }
 }
 

@@ -7,7 +7,7 @@ use kakehi::api::{Change, Object};
 use kakehi::model::{Action, BackendTarget, EdgeId, Kind, ObjectId};
 use kakehi::report::{ObjectReport, Verdict};
 use kakehi::snapshot::{Key, Resource, Snapshot};
-use kakehi::translate::{Changes, EdgeChange, Now, Settings, Translator};
+use kakehi::translate::{Changes, EdgeChange, IngressSettings, Now, Settings, Translator};
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -61,6 +61,8 @@ fn scratch(world: &BTreeMap<ObjectId, Object>, backwards: bool, (settings, now):
 fn apply(world: &mut BTreeMap<ObjectId, Object>, Write { id, body, created }: Write, generation: usize) -> Change {
     let new = body.map(|(mut body, labels)| {
         body["metadata"] = json!({"name": id.name, "namespace": id.namespace, "generation": generation, "labels": labels});
+        body["metadata"]["annotations"] = body["annotations"].take();
+        body.as_object_mut().unwrap().remove("annotations");
         body["metadata"]["creationTimestamp"] = json!(format!("2026-01-0{created}T00:00:00Z"));
         Object::from_value(id.kind, body).unwrap()
     });
@@ -126,7 +128,9 @@ proptest! {
     fn incremental_equals_from_scratch(
         batches in prop::collection::vec((prop::collection::vec(write(), 1..6), 0..3_u8), 1..14), shared_host: bool
     ) {
-        let settings = Settings { shared_host, default_address: shared_host.then_some([127, 0, 0, 9].into()), ..Settings::default() };
+        let ingress = IngressSettings { without_class: shared_host, ..IngressSettings::default() };
+        let default_address = shared_host.then_some([127, 0, 0, 9].into());
+        let settings = Settings { shared_host, default_address, ingress, ..Settings::default() };
         let mut translator = Translator::new(settings.clone());
         let mut world = BTreeMap::new();
         let mut follower = Follower::default();

@@ -145,6 +145,40 @@ pub(crate) fn route() -> impl Strategy<Value = (ObjectId, Value)> {
     )
 }
 
+fn ingress_class() -> impl Strategy<Value = (ObjectId, Value)> {
+    let controller = select(vec!["kakehi.dev/ingress-controller", "kakehi.dev/ingress-controller", "example.com/other"]);
+    let parameters = prop_oneof![9 => Just(Value::Null), 1 => Just(json!({"kind": "Y", "name": "z"}))];
+    (select(vec!["c", "d"]), controller, parameters, any::<bool>()).prop_map(|(name, controller, parameters, default)| {
+        let annotations = json!({"ingressclass.kubernetes.io/is-default-class": default.to_string()});
+        let spec = json!({"controller": controller, "parameters": parameters});
+        (ObjectId::new(Kind::IngressClass, "", name), json!({"spec": spec, "annotations": annotations}))
+    })
+}
+
+fn ingress_rule() -> impl Strategy<Value = Value> {
+    let service = (select(vec!["s1", "s2", "missing"]), select(vec![json!({"number": 80}), json!({"number": 81}), json!({"name": "p80"})]))
+        .prop_map(|(name, port)| json!({"service": {"name": name, "port": port}}));
+    let backend = prop_oneof![9 => service, 1 => Just(json!({"resource": {"kind": "Bucket", "name": "b"}}))];
+    let path = (select(vec!["Exact", "Prefix", "ImplementationSpecific"]), select(vec!["/", "/x", "/y/", "/a//b"]), backend)
+        .prop_map(|(kind, path, backend)| json!({"pathType": kind, "path": path, "backend": backend}));
+    let http = prop_oneof![5 => prop::collection::vec(path, 1..3).prop_map(|paths| json!({"paths": paths})), 1 => Just(Value::Null)];
+    (hostname(), http).prop_map(|(host, http)| json!({"host": host, "http": http}))
+}
+
+fn ingress() -> impl Strategy<Value = (ObjectId, Value)> {
+    let hosts = prop::collection::vec(select(vec!["a.x.io", "b.x.io", "*.x.io", "y.io"]), 0..3);
+    let tls = (hosts, select(vec![json!("c1"), json!("c2"), json!("missing"), Value::Null]))
+        .prop_map(|(hosts, secret)| json!({"hosts": hosts, "secretName": secret}));
+    let class = (select(vec![Value::Null, json!("c"), json!("c"), json!("d")]), select(vec![Value::Null, json!("c"), json!("e")]));
+    let default = maybe(json!({"service": {"name": "s1", "port": {"number": 80}}}));
+    let spec = (class, default, prop::collection::vec(ingress_rule(), 0..3), prop::collection::vec(tls, 0..3));
+    (namespace(), select(vec!["i1", "i2", "i3"]), spec).prop_map(|(namespace, name, ((class, annotation), default, rules, tls))| {
+        let annotations = json!({"kubernetes.io/ingress.class": annotation});
+        let spec = json!({"ingressClassName": class, "defaultBackend": default, "rules": rules, "tls": tls});
+        (ObjectId::new(Kind::Ingress, namespace, name), json!({"spec": spec, "annotations": annotations}))
+    })
+}
+
 fn grant() -> impl Strategy<Value = (ObjectId, Value)> {
     let from =
         select(vec!["HTTPRoute", "Gateway"]).prop_map(|kind| json!({"group": "gateway.networking.k8s.io", "kind": kind, "namespace": "b"}));
@@ -216,6 +250,8 @@ pub(crate) fn write() -> impl Strategy<Value = Write> {
         1 => profile().prop_map(plain),
         4 => gateway().prop_map(plain),
         6 => route().prop_map(plain),
+        2 => ingress_class().prop_map(plain),
+        6 => ingress().prop_map(plain),
         2 => grant().prop_map(plain),
         3 => service().prop_map(plain),
         4 => slice(),

@@ -88,9 +88,11 @@ fn aged(mut ingress: Value, day: u8) -> Value {
     ingress
 }
 
+type Row = (&'static [(&'static str, &'static str)], &'static str, &'static str);
+
 /// The path table of the Ingress documentation: the rule paths, the request, and which of the paths takes it. The last
 /// path of a row is served by green, the others by blue.
-const PATHS: [(&[(&str, &str)], &str, &str); 27] = [
+const PATHS: [Row; 27] = [
     (&[("Prefix", "/")], "/", "green"),
     (&[("Prefix", "/")], "/any/thing", "green"),
     (&[("Exact", "/foo")], "/foo", "green"),

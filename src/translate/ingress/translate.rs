@@ -67,12 +67,14 @@ pub(crate) fn translate(reader: &mut Reader<'_>, id: &ObjectId) -> Option<RouteO
 
     let backends: BTreeSet<_> = rules.iter().flat_map(backends_of).cloned().collect();
     let route = Route { id: id.clone(), created: meta.created, attachments: attachments(&points, &owned), rules };
+    let https = i32::from(reader.settings().ingress.ports.1);
+    let secure = points.iter().any(|point| point.serving && point.port == https);
     let served = !route.attachments.is_empty() && !route.rules.is_empty();
     let share = Share {
         attached: BTreeSet::new(),
         backends: if served { backends } else { BTreeSet::new() },
         route: served.then(|| Arc::new(Resource::Route(route))),
-        certificates: if served { certificates } else { BTreeMap::new() },
+        certificates: if served && secure { certificates } else { BTreeMap::new() },
     };
     let mut findings: Vec<_> = issues.into_iter().map(|(scope, issue)| Finding { object: id.clone(), scope, issue }).collect();
     findings.sort();

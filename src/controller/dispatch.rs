@@ -1,0 +1,119 @@
+//! Wakes to the controllers of the kinds they concern, while this process leads.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use futures::channel::mpsc as channel;
+use futures::{FutureExt, StreamExt, stream};
+use kube::runtime::Controller;
+use kube::runtime::controller::{Action, Config};
+use kube::runtime::reflector::ObjectRef;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+
+use super::acks::{Acks, Awaited, Wake};
+use super::reconcile::{Context, reconcile};
+use super::world::World;
+use crate::api::Obj;
+use crate::model::{Kind, ObjectId};
+use crate::store::cluster::Cluster;
+use crate::store::kinds::{Finalizer, Row, Visitor};
+use crate::store::pump::Pumped;
+
+/// Reconciles of one kind at the same time.
+const CONCURRENCY: u16 = 8;
+/// Most wakes taken in at once.
+const BATCH: usize = 1024;
+
+type Queue = Box<dyn Fn(&ObjectId) + Send>;
+
+/// A controller for every kind that something is written for, and the queues that lead to them.
+pub struct Controllers<'a> {
+    cluster: &'a Cluster,
+    context: Arc<Context>,
+    stop: watch::Receiver<bool>,
+    queues: BTreeMap<Kind, Queue>,
+    tasks: JoinSet<()>,
+}
+
+impl<'a> Controllers<'a> {
+    /// No controller yet.
+    pub fn new(cluster: &'a Cluster, context: Arc<Context>, stop: watch::Receiver<bool>) -> Self {
+        Self { cluster, context, stop, queues: BTreeMap::new(), tasks: JoinSet::new() }
+    }
+
+    /// What leads to them, and the tasks that run them until told to stop.
+    pub fn split(self) -> (Dispatch, JoinSet<()>) {
+        (Dispatch { queues: self.queues, context: self.context, awaited: Awaited::default() }, self.tasks)
+    }
+}
+
+impl Visitor for Controllers<'_> {
+    fn visit<K: Pumped>(&mut self, row: &'static Row) {
+        let Some(store) = self.cluster.store::<K>().filter(|_| row.status || row.finalizer != Finalizer::Never) else { return };
+        let (queue, queued) = channel::unbounded::<ObjectRef<Obj<K>>>();
+        let send = move |id: &ObjectId| {
+            let object = ObjectRef::new(&id.name);
+            let object = if id.namespace.is_empty() { object } else { object.within(&id.namespace) };
+            drop(queue.unbounded_send(object));
+        };
+        self.queues.insert(row.kind, Box::new(send));
+        let mut stop = self.stop.clone();
+        let stopped = async move { drop(stop.wait_for(|stop| *stop).await) };
+        let controller = Controller::for_stream(stream::pending(), store)
+            .with_config(Config::default().concurrency(CONCURRENCY))
+            .reconcile_on(queued)
+            .graceful_shutdown_on(stopped);
+        // Errors are dealt with by the reconcile itself; what is left is an object that is gone by now.
+        let run = controller.run(reconcile::<K>, |_, _, _| Action::await_change(), self.context.clone());
+        self.tasks.spawn(run.for_each(|_| futures::future::ready(())).map(drop));
+    }
+}
+
+/// The task that wakes objects.
+pub struct Dispatch {
+    queues: BTreeMap<Kind, Queue>,
+    context: Arc<Context>,
+    awaited: Awaited,
+}
+
+impl Dispatch {
+    /// Wakes objects until every sender of wakes is gone. When this process begins to lead (`epoch` is not 0), all of them.
+    pub async fn run(mut self, mut wakes: mpsc::UnboundedReceiver<Wake>, mut epoch: watch::Receiver<u64>, acks: watch::Sender<Acks>) {
+        let mut batch = Vec::new();
+        loop {
+            let elected = tokio::select! {
+                received = wakes.recv_many(&mut batch, BATCH) => match received {
+                    0 => return,
+                    _ => false,
+                },
+                Ok(()) = epoch.changed() => true,
+            };
+            let world = self.context.world.borrow().clone();
+            let mut dirty = self.awaited.take(batch.drain(..), &world);
+            acks.send_replace(self.awaited.acks.clone());
+            if *epoch.borrow_and_update() == 0 {
+                continue;
+            }
+            if elected {
+                dirty.extend(world.objects.keys().cloned());
+            }
+            self.wake(dirty, &world);
+        }
+    }
+
+    fn wake(&self, mut dirty: BTreeSet<ObjectId>, world: &World) {
+        if dirty.iter().any(|id| id.kind == Kind::Gateway) {
+            // Whether a class is in use follows from the Gateways.
+            let first = ObjectId::new(Kind::GatewayClass, "", "");
+            dirty.extend(world.objects.range(first..).map(|(id, _)| id.clone()).take_while(|id| id.kind == Kind::GatewayClass));
+        }
+        let awake: Vec<_> = dirty.into_iter().filter(|id| self.queues.contains_key(&id.kind) && world.objects.contains_key(id)).collect();
+        self.context.queued.send_modify(|queued| queued.extend(awake.iter().cloned()));
+        for id in awake {
+            if let Some(queue) = self.queues.get(&id.kind) {
+                queue(&id);
+            }
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! What leaves the process for one object: status, Events, finalizer. The same for every kind; it never translates.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use imbl::OrdSet;
+use kube::runtime::controller::Action;
+use serde_json::Value;
+use tokio::sync::{Mutex, watch};
+use tokio::time::Instant;
+
+use super::acks::Acks;
+use super::finalizer::{Due, due};
+use super::pace::Pace;
+use super::world::World;
+use super::writer::{WriteError, Writer};
+use crate::api::{Obj, Object};
+use crate::model::ObjectId;
+use crate::observe::metrics::Metrics;
+use crate::report::{Finding, Issue, ObjectReport, Observed, Provisioned, status};
+use crate::store::kinds::row;
+use crate::store::pump::Pumped;
+
+/// Status writes of one object at once, and the time between those that follow.
+const STATUS: (u32, Duration) = (3, Duration::from_millis(500));
+/// First and longest wait of an object whose Service has no endpoint.
+const ENDPOINTS: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(300));
+/// First and longest wait after an error.
+const ERRORS: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(60));
+/// Wait after a conflict: what has changed comes by the watch and wakes the object before.
+const CONFLICT: Duration = Duration::from_secs(2);
+/// Most Events for one change of an object.
+const EVENTS: usize = 5;
+
+/// What every reconcile shares.
+pub struct Context {
+    /// What is known.
+    pub world: watch::Receiver<World>,
+    /// What the edges said.
+    pub acks: watch::Receiver<Acks>,
+    /// The way to the API server.
+    pub writer: Writer,
+    /// Name of this controller.
+    pub controller_name: String,
+    /// Counters.
+    pub metrics: Metrics,
+    /// Objects that wait for their turn.
+    pub queued: watch::Sender<OrdSet<ObjectId>>,
+    /// What is remembered of objects.
+    pub memories: Mutex<HashMap<ObjectId, Memory>>,
+}
+
+/// What is remembered of an object from one reconcile to the next.
+pub struct Memory {
+    errors: u32,
+    pace: Pace,
+    /// What was judged when endpoints were missing, and how often.
+    missing: Option<(Arc<ObjectReport>, u32)>,
+    /// The status that was written last, and the version that the object had afterwards.
+    written: Option<(Option<String>, Value)>,
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self { errors: 0, pace: Pace::new(STATUS.1, STATUS.0), missing: None, written: None }
+    }
+}
+
+/// The reconcile of every kind. Errors are dealt with here.
+///
+/// # Errors
+/// Never.
+pub async fn reconcile<K: Pumped>(trigger: Arc<Obj<K>>, context: Arc<Context>) -> Result<Action, Infallible> {
+    let id = ObjectId::new(K::KIND, trigger.namespace(), trigger.name());
+    Ok(context.turn(&id).await.map_or_else(Action::await_change, Action::requeue))
+}
+
+impl Context {
+    /// One turn of an object. Returns when it is due again if nothing happens.
+    async fn turn(&self, id: &ObjectId) -> Option<Duration> {
+        self.queued.send_if_modified(|queued| queued.remove(id).is_some());
+        let (kind, started) = (id.kind.name(), Instant::now());
+        let mut memory = self.memories.lock().await.remove(id).unwrap_or_default();
+        let done = self.step(id, &mut memory).await;
+        self.metrics.reconcile_seconds.with_label_values(&[kind]).observe(started.elapsed().as_secs_f64());
+        let again = match done {
+            Ok(again) => {
+                memory.errors = 0;
+                self.metrics.reconciles.with_label_values(&[kind, "ok"]).inc();
+                again
+            }
+            Err(error) => {
+                self.metrics.reconciles.with_label_values(&[kind, "error"]).inc();
+                self.metrics.reconcile_errors.with_label_values(&[kind, error.variant()]).inc();
+                after_error(id, &error, &mut memory)
+            }
+        };
+        if self.world.borrow().objects.contains_key(id) {
+            self.memories.lock().await.insert(id.clone(), memory);
+        }
+        again
+    }
+
+    async fn step(&self, id: &ObjectId, memory: &mut Memory) -> Result<Option<Duration>, WriteError> {
+        let world = self.world.borrow().clone();
+        let acks = self.acks.borrow().clone();
+        let Some(object) = world.objects.get(id) else { return Ok(None) };
+        let report = world.reports.get(id);
+        let judged = report.is_none_or(|report| report.generation == object.metadata().generation.unwrap_or_default());
+        // The translator wakes the object once it has come as far.
+        if !self.writer.leads() || !judged {
+            return Ok(None);
+        }
+        let mut again = report.and_then(|report| missing_endpoints(report, memory));
+        let mut version = object.metadata().resource_version.clone().unwrap_or_default();
+        match self.write_status((object, report), (&world, &acks), memory).await? {
+            Written::No => {}
+            Written::As(new) => version = new.unwrap_or(version),
+            Written::Later(wait) => again = sooner(again, wait),
+        }
+        match due(object, &world, &acks) {
+            Due::Nothing => {}
+            Due::Add(name) => self.writer.add_finalizer(object, &version, name).await?,
+            Due::Remove(name, index) => self.writer.remove_finalizer(object, index, name).await?,
+            Due::Wait(wait) => again = sooner(again, wait),
+        }
+        Ok(again)
+    }
+
+    async fn write_status(
+        &self,
+        (object, report): (&Object, Option<&Arc<ObjectReport>>),
+        (world, acks): (&World, &Acks),
+        memory: &mut Memory,
+    ) -> Result<Written, WriteError> {
+        let id = object.id();
+        if !row(id.kind).status || (report.is_none() && object.metadata().deletion_timestamp.is_some()) {
+            return Ok(Written::No);
+        }
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map(|since| since.as_secs().cast_signed()).unwrap_or_default();
+        let nothing = Provisioned::default();
+        let edge = EdgeId::of_gateway(&id.namespace, &id.name);
+        let provisioned = world.provisioned.as_ref().map(|all| all.get(&edge).unwrap_or(&nothing));
+        let observed = Observed { controller_name: &self.controller_name, edges: &acks.said(&id, world), provisioned, now };
+        let previous = object.status();
+        let Some(wanted) = status(id.kind, report.map(AsRef::as_ref), previous, &observed) else { return Ok(Written::No) };
+        // The API server drops what its definitions do not know: what was written once and is there as it is stays so.
+        let written =
+            memory.written.as_ref().is_some_and(|(version, status)| *version == object.metadata().resource_version && *status == wanted);
+        if previous == Some(&wanted) || written {
+            return Ok(Written::No);
+        }
+        if let Err(wait) = memory.pace.try_take(Instant::now()) {
+            return Ok(Written::Later(wait));
+        }
+        let version = self.writer.status(object, &wanted).await?;
+        self.metrics.status_writes.with_label_values(&[id.kind.name()]).inc();
+        memory.written = Some((version.clone(), wanted));
+        for finding in new_findings(report, previous) {
+            if let Err(error) = self.writer.event(object, finding).await {
+                tracing::warn!(object = %id, %error, "cannot write an Event");
+            }
+        }
+        Ok(Written::As(version))
+    }
+}
+
+enum Written {
+    No,
+    /// The object is in this version now.
+    As(Option<String>),
+    /// It was written too often.
+    Later(Duration),
+}
+
+fn sooner(again: Option<Duration>, wait: Duration) -> Option<Duration> {
+    Some(again.map_or(wait, |again| again.min(wait)))
+}
+
+fn after_error(id: &ObjectId, error: &WriteError, memory: &mut Memory) -> Option<Duration> {
+    match error.variant() {
+        "gone" | "not-leading" => None,
+        "conflict" => Some(CONFLICT),
+        variant => {
+            let wait = ERRORS.0.saturating_mul(1 << memory.errors.min(8)).min(ERRORS.1);
+            memory.errors += 1;
+            tracing::warn!(object = %id, %error, variant, "cannot write; tried again");
+            Some(wait)
+        }
+    }
+}
+
+/// When to look again at an object whose Service is absent or has no endpoint: later each time nothing has changed.
+fn missing_endpoints(report: &Arc<ObjectReport>, memory: &mut Memory) -> Option<Duration> {
+    let is_missing = |finding: &Finding| {
+        matches!(finding.issue, Issue::NoEndpoints { .. } | Issue::BackendNotFound { .. } | Issue::BackendPortMissing { .. })
+    };
+    if !report.findings.iter().any(is_missing) {
+        memory.missing = None;
+        return None;
+    }
+    let times = memory.missing.as_ref().filter(|(judged, _)| Arc::ptr_eq(judged, report)).map_or(0, |(_, times)| times + 1);
+    memory.missing = Some((report.clone(), times));
+    Some(ENDPOINTS.0.saturating_mul(1 << times.min(8)).min(ENDPOINTS.1))
+}
+
+/// Problems that the status written before does not tell. So a new leader does not tell them again.
+fn new_findings<'a>(report: Option<&'a Arc<ObjectReport>>, previous: Option<&Value>) -> impl Iterator<Item = &'a Finding> {
+    let mut told = Vec::new();
+    if let Some(previous) = previous {
+        messages(previous, &mut told);
+    }
+    let findings = report.into_iter().flat_map(|report| &report.findings);
+    let is_new = move |finding: &&Finding| {
+        let text = finding.issue.to_string();
+        !told.iter().any(|message| message.contains(&text))
+    };
+    findings.filter(is_new).take(EVENTS)
+}
+
+fn messages(value: &Value, into: &mut Vec<String>) {
+    match value {
+        Value::Object(fields) => {
+            into.extend(fields.get("message").and_then(Value::as_str).map(str::to_owned));
+            fields.values().for_each(|value| messages(value, into));
+        }
+        Value::Array(items) => items.iter().for_each(|value| messages(value, into)),
+        _ => {}
+    }
+}

@@ -1,0 +1,127 @@
+//! The API server source: one watch per kind, through the same pumps as a directory.
+//!
+//! - A kind whose CustomResourceDefinition is absent is [`State::NotServed`]: known to be empty, and picked up when it is
+//!   installed. Which version is watched is decided by what is served and what the table of kinds accepts.
+//! - A kind that may not be read is [`State::Forbidden`]: empty, and tried again.
+//! - Every watch stands alone: an error, a refusal or a silence of one holds no other back.
+//! - Of what is kept nothing is kept twice: no `managedFields`, no last-applied annotation, no Helm releases.
+
+mod discovery;
+mod kind;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use imbl::OrdMap;
+use kube::Client;
+use kube::runtime::reflector::Store;
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::task::JoinSet;
+
+use self::discovery::Discovery;
+use self::kind::Watch;
+use super::Event;
+use super::kinds::{Origin, table};
+use super::pump::{Pumped, Pumps};
+use crate::api::Obj;
+use crate::model::Kind;
+
+/// Lists of whole kinds that are on their way at the same time.
+const LISTS: usize = 4;
+/// How long a list may keep others waiting.
+const LIST_TURN: Duration = Duration::from_secs(5);
+
+/// How it stands with one kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum State {
+    /// Not known yet.
+    #[default]
+    Starting,
+    /// Its objects are known, and so will be what happens to them.
+    Synced,
+    /// The API server does not serve it.
+    NotServed,
+    /// It may not be read.
+    Forbidden,
+}
+
+impl State {
+    /// Every state.
+    pub const ALL: [Self; 4] = [Self::Starting, Self::Synced, Self::NotServed, Self::Forbidden];
+
+    /// Its name, for people and metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Synced => "synced",
+            Self::NotServed => "not-served",
+            Self::Forbidden => "forbidden",
+        }
+    }
+}
+
+/// How it stands with the watch of one kind.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Watched {
+    /// What is known.
+    pub state: State,
+    /// The version that is watched; empty while there is none.
+    pub version: &'static str,
+    /// Failures so far, by what failed.
+    pub errors: OrdMap<&'static str, u64>,
+}
+
+/// How it stands with every kind.
+pub type States = OrdMap<Kind, Watched>;
+
+/// An API server as a source.
+pub struct Cluster {
+    client: Client,
+    pumps: Pumps,
+    states: watch::Sender<States>,
+}
+
+impl Cluster {
+    /// The API server that a client leads to.
+    pub fn new(client: Client) -> Self {
+        let states = table().map(|row| (row.kind, Watched::default())).collect();
+        Self { client, pumps: Pumps::default(), states: watch::Sender::new(states) }
+    }
+
+    /// The store of one kind, filled while the server is watched.
+    pub fn store<K: Pumped>(&self) -> Option<Store<Obj<K>>> {
+        self.pumps.store()
+    }
+
+    /// How it stands with every kind, now and later.
+    pub fn states(&self) -> watch::Receiver<States> {
+        self.states.subscribe()
+    }
+
+    /// Sends everything that is there, then [`Event::Synced`], then every change, until the receiver is gone.
+    pub async fn watch(self, events: mpsc::Sender<Event>) {
+        let (discovery, served) = Discovery::new(self.client.clone());
+        let lists = Arc::new(Semaphore::new(LISTS));
+        let mut tasks = JoinSet::new();
+        for (kind, pump) in self.pumps {
+            let row = super::kinds::row(kind);
+            let watch = Watch {
+                row,
+                pump,
+                client: self.client.clone(),
+                served: (row.origin == Origin::Crd).then(|| served.subscribe()),
+                lists: lists.clone(),
+                states: self.states.clone(),
+                events: events.clone(),
+                reported: State::Starting,
+            };
+            tasks.spawn(watch.run());
+        }
+        tasks.spawn(discovery.run(served));
+        let mut states = self.states.subscribe();
+        let known = states.wait_for(|states| states.values().all(|watched| watched.state != State::Starting)).await.is_ok();
+        if known && events.send(Event::Synced).await.is_ok() {
+            events.closed().await;
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! Which kinds the API server serves, and in which version.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use kube::Client;
+use tokio::sync::watch;
+use tokio::time::sleep;
+
+use crate::model::Kind;
+use crate::store::kinds::{Origin, Row, table};
+
+/// How often is looked for kinds that are not served yet.
+const PERIOD: Duration = Duration::from_secs(3);
+/// How often is looked for kinds that are not served any more.
+const SLOW: Duration = Duration::from_secs(30);
+
+/// The kinds that are served, each with the version of the table that is preferred; none before the first answer.
+pub(super) type Served = Option<BTreeMap<Kind, &'static str>>;
+
+/// The task that asks.
+pub(super) struct Discovery {
+    client: Client,
+}
+
+impl Discovery {
+    pub(super) fn new(client: Client) -> (Self, watch::Sender<Served>) {
+        (Self { client }, watch::Sender::new(None))
+    }
+
+    /// Asks until it is dropped.
+    pub(super) async fn run(self, served: watch::Sender<Served>) {
+        let optional: Vec<_> = table().filter(|row| row.origin == Origin::Crd).collect();
+        loop {
+            match self.ask(&optional).await {
+                Ok(found) => {
+                    let all = optional.iter().all(|row| found.contains_key(&row.kind));
+                    served.send_if_modified(|served| {
+                        let differs = served.as_ref() != Some(&found);
+                        *served = Some(found);
+                        differs
+                    });
+                    sleep(if all { SLOW } else { PERIOD }).await;
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "cannot ask the API server for what it serves");
+                    sleep(PERIOD).await;
+                }
+            }
+        }
+    }
+
+    async fn ask(&self, rows: &[&'static Row]) -> Result<BTreeMap<Kind, &'static str>, kube::Error> {
+        let groups: BTreeSet<_> = rows.iter().map(|row| row.group).collect();
+        let present: BTreeSet<_> = self.client.list_api_groups().await?.groups.into_iter().map(|group| group.name).collect();
+        let mut found = BTreeMap::new();
+        for group in groups.into_iter().filter(|group| present.contains(*group)) {
+            let versions: BTreeSet<_> = rows.iter().filter(|row| row.group == group).flat_map(|row| row.versions).collect();
+            let mut resources = BTreeMap::new();
+            for version in versions {
+                match self.client.list_api_group_resources(&format!("{group}/{version}")).await {
+                    Ok(list) => drop(resources.insert(*version, list.resources)),
+                    Err(kube::Error::Api(status)) if status.code == 404 => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            for row in rows.iter().filter(|row| row.group == group) {
+                let serves = |version: &&&str| resources.get(**version).is_some_and(|list| list.iter().any(|one| one.name == row.plural));
+                if let Some(version) = row.versions.iter().find(serves) {
+                    found.insert(row.kind, *version);
+                }
+            }
+        }
+        Ok(found)
+    }
+}
