@@ -5,7 +5,10 @@
 //! controller per kind ([`dispatch`]) with one [`reconcile`], which writes through one [`writer`].
 
 pub mod acks;
+pub mod auth;
+pub mod ca;
 pub mod dispatch;
+pub mod endpoint;
 pub mod finalizer;
 pub mod fleet;
 pub mod operator;

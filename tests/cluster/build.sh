@@ -1,13 +1,14 @@
 #!/bin/sh
 # Builds what the test clusters run into a folder of the user's cache and
 # prints that folder:
-#   build.sh apiserver   etcd, Kubernetes, kubectl, and the command `cluster`
+#   build.sh rig         the command `cluster`
+#   build.sh apiserver   that, and etcd, Kubernetes, kubectl
 #   build.sh node        those, Helm and CoreDNS, and the container images
 # A second run that finds nothing changed does nothing. Two runs at once wait
 # for one another.
 set -eu
 
-want=${1:?usage: build.sh apiserver|node}
+want=${1:?usage: build.sh rig|apiserver|node}
 here=$(cd "$(dirname "$0")" && pwd)
 release=$(sed -n 's,^\tk8s.io/kubernetes v,,p' "$here/kubernetes/go.mod")
 bin=${XDG_CACHE_HOME:-$HOME/.cache}/kakehi/kubernetes-$release
@@ -67,7 +68,7 @@ if ! fresh rig rig; then
 	compile "$bin/cluster" "$here/rig" .
 	built
 fi
-if ! fresh kubernetes kubernetes; then
+if [ "$want" != rig ] && ! fresh kubernetes kubernetes; then
 	compile "$bin/kube" "$here/kubernetes" . "$(version_flags)"
 	ln -sf kube "$bin/kubectl"
 	built

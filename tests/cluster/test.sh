@@ -5,7 +5,9 @@
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
-bin=$("$here/build.sh" node)
+bin=$("$here/build.sh" rig)
+[ -n "${KUBECONFIG:-}" ] || "$bin/cluster" require
+"$here/build.sh" node >/dev/null
 "$here/check.sh"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -127,6 +127,13 @@ func clusterRun(arguments []string) error {
 	return node.Run(whole(at))
 }
 
+func clusterRequire(arguments []string) error {
+	if _, err := nodePlace(arguments); err != nil {
+		return err
+	}
+	return node.Require()
+}
+
 func clusterPackages([]string) error {
 	for _, name := range node.Lacking() {
 		fmt.Println(name)

@@ -20,6 +20,7 @@ var commands = map[string]struct {
 	"apiserver serve": {"", apiserverServe},
 	"up":              {"start a one-node Kubernetes; prints its kubeconfig", clusterUp},
 	"down":            {"stop it and remove all of it", clusterDown},
+	"require":         {"tell what this machine lacks to be a node", clusterRequire},
 	"packages":        {"print the packages of the distribution that a node lacks here", clusterPackages},
 	"kubeconfig":      {"print the kubeconfig of the one that runs", clusterKubeconfig},
 	"load":            {"load image archives into it: load ARCHIVE...", clusterLoad},
