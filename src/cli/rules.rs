@@ -13,6 +13,7 @@ use crate::store::kinds::{Finalizer, table};
 const MORE: &[(&str, &str, &[&str], &str)] = &[
     ("authentication.k8s.io", "tokenreviews", &["create"], "edges show their ServiceAccount's token"),
     ("", "pods", &["get"], "the token's pod must be a live pod of the edge"),
+    ("apps", "replicasets", &["get"], "which belongs to its Deployment through a ReplicaSet"),
     ("events.k8s.io", "events", &["create", "patch"], "Events"),
     ("apiextensions.k8s.io", "customresourcedefinitions", &["get", "list", "watch"], "which Gateway API is installed"),
 ];

@@ -7,8 +7,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
+use kube::Error as KubeError;
 use kube::api::{Api, ObjectMeta, PostParams};
-use kube::{Client, Error as KubeError};
 use tokio::sync::watch;
 use tokio::time::sleep;
 
@@ -27,6 +27,8 @@ pub struct Keeper {
     /// Names of the server, as edges call it.
     names: Vec<String>,
     life: Lifetimes,
+    /// The bundle of authorities in PEM, for the ConfigMap beside each edge.
+    bundle: watch::Sender<String>,
     /// What signed the certificate that is shown, and when that is to be renewed.
     shown: Option<(Authorities, i64)>,
 }
@@ -48,56 +50,47 @@ pub enum CaError {
     Contended,
 }
 
-/// What is shown to edges and what they are to trust.
-pub struct Opened {
-    /// The server's certificate, renewed in place.
-    pub identity: Identity,
-    /// The bundle of authorities in PEM, for the ConfigMap beside each edge.
-    pub bundle: watch::Receiver<String>,
-    bundles: watch::Sender<String>,
-}
-
 impl Keeper {
-    /// Keeps the authority in the Secret `namespace`/`name`, for a server with these DNS names or addresses.
-    pub fn new(client: Client, namespace: &str, name: impl Into<String>, names: Vec<String>) -> Self {
-        let secrets = Api::namespaced(client, namespace);
-        Self { secrets, name: name.into(), names, life: Lifetimes::default(), shown: None }
+    /// Keeps the authority in the Secret `name` for a server with these DNS names or addresses, and tells `bundle` whom to
+    /// trust.
+    pub fn new(secrets: Api<Secret>, name: impl Into<String>, names: Vec<String>, bundle: watch::Sender<String>) -> Self {
+        Self { secrets, name: name.into(), names, life: Lifetimes::default(), bundle, shown: None }
     }
 
     /// Reads or makes the authority, and certifies the server.
     ///
     /// # Errors
     /// Those of the API server, mainly.
-    pub async fn open(&mut self) -> Result<Opened, CaError> {
+    pub async fn open(&mut self) -> Result<Identity, CaError> {
         let now = now();
         let authorities = self.authorities(now).await?;
         let certified = authorities.server_certificate(&self.names, now, &self.life)?;
         let identity = Identity::new(&certified.chain, &certified.key)?;
-        let (bundles, bundle) = watch::channel(authorities.bundle());
+        self.bundle.send_replace(authorities.bundle());
         self.shown = Some((authorities, certified.renew));
-        Ok(Opened { identity, bundle, bundles })
+        Ok(identity)
     }
 
     /// Renews what [`Self::open`] gave, for ever. What cannot be renewed now is tried again; there is a third of its life
     /// left then.
-    pub async fn keep(mut self, opened: Opened) {
+    pub async fn keep(mut self, identity: Identity) {
         loop {
             sleep(LOOK).await;
-            if let Err(error) = self.renew(&opened, now()).await {
+            if let Err(error) = self.renew(&identity, now()).await {
                 tracing::error!(%error, "the certificate authority cannot be renewed; trying again");
             }
         }
     }
 
-    async fn renew(&mut self, opened: &Opened, now: i64) -> Result<(), CaError> {
+    async fn renew(&mut self, identity: &Identity, now: i64) -> Result<(), CaError> {
         let authorities = self.authorities(now).await?;
         if self.shown.as_ref().is_some_and(|(shown, renew)| *shown == authorities && now < *renew) {
             return Ok(());
         }
         let certified = authorities.server_certificate(&self.names, now, &self.life)?;
         // Trusted before it is shown.
-        opened.bundles.send_replace(authorities.bundle());
-        opened.identity.replace(&certified.chain, &certified.key)?;
+        self.bundle.send_replace(authorities.bundle());
+        identity.replace(&certified.chain, &certified.key)?;
         tracing::info!(?authorities, "the server's certificate is renewed");
         self.shown = Some((authorities, certified.renew));
         Ok(())

@@ -14,6 +14,7 @@ pub mod fleet;
 pub mod operator;
 pub mod pace;
 pub mod pipeline;
+pub mod port;
 pub mod provisioning;
 pub mod reconcile;
 pub mod view;

@@ -17,7 +17,7 @@ use super::pace::Pace;
 use super::world::World;
 use super::writer::{WriteError, Writer};
 use crate::api::{Obj, Object};
-use crate::model::ObjectId;
+use crate::model::{EdgeId, ObjectId};
 use crate::observe::metrics::Metrics;
 use crate::report::{Finding, Issue, ObjectReport, Observed, Provisioned, status};
 use crate::store::kinds::row;
