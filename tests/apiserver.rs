@@ -15,6 +15,8 @@ mod lenient;
 mod pump;
 #[path = "apiserver/server.rs"]
 mod server;
+#[path = "apiserver/stream.rs"]
+mod stream;
 #[path = "apiserver/verdicts.rs"]
 mod verdicts;
 #[path = "apiserver/wire.rs"]
