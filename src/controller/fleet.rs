@@ -6,9 +6,9 @@ use std::convert::Infallible;
 use tokio::sync::mpsc;
 
 use super::EdgeHost;
+use super::lane::Order;
 use crate::model::EdgeId;
 use crate::provision::EdgeSpec;
-use crate::provision::lane::Order;
 use crate::snapshot::publish::Publisher;
 use crate::snapshot::serve::Publishers;
 use crate::translate::EdgeData;

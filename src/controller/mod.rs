@@ -11,6 +11,7 @@ pub mod dispatch;
 pub mod endpoint;
 pub mod finalizer;
 pub mod fleet;
+pub mod lane;
 pub mod operator;
 pub mod pace;
 pub mod pipeline;

@@ -4,10 +4,10 @@ use imbl::OrdMap;
 use tokio::sync::{mpsc, watch};
 
 use super::acks::Wake;
+use super::lane::{Lane, Order};
 use super::world::World;
 use crate::model::EdgeId;
 use crate::provision::Installation;
-use crate::provision::lane::{Lane, Order};
 use crate::report::Provisioned;
 
 /// What makes edges, before anybody leads.

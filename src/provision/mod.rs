@@ -1,10 +1,9 @@
 //! From an edge to the objects that run it on a cluster: Deployment, Service, ServiceAccount, ConfigMap, disruption budget
 //! and autoscaler, all in the Gateway's own namespace; in the operator's for the edge of an IngressClass.
 //!
-//! [`objects`] is pure: the same edge gives the same objects. [`lane`] applies them.
+//! [`objects`] is pure: the same edge gives the same objects. `controller::lane` applies them.
 
 mod deployment;
-pub mod lane;
 pub mod names;
 mod objects;
 mod pod;

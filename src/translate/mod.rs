@@ -141,7 +141,7 @@ pub struct Changes {
     pub edges: BTreeMap<EdgeId, EdgeChange>,
     /// Reports; none for an object that has no report any more.
     pub reports: BTreeMap<ObjectId, Option<Arc<ObjectReport>>>,
-    /// Number of routes, Gateways, Service ports and certificates that were computed anew.
+    /// Number of routes, Gateways, classes, Service ports and certificates that were computed anew.
     pub computed: usize,
 }
 

@@ -239,7 +239,7 @@ fn cost_grows_with_the_change() {
     ];
     objects.extend((0..ROUTES).map(|number| numbered(number, "/")));
     let mut translator = Translator::new(Settings::default());
-    assert_eq!(translator.apply(objects, day(0)).computed, ROUTES + 3);
+    assert_eq!(translator.apply(objects, day(0)).computed, ROUTES + 4);
 
     let mut step = |change: Change| {
         let changes = translator.apply([change], day(0));

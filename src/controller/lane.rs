@@ -16,8 +16,8 @@ use tokio::task::JoinHandle;
 
 use self::keeper::{Keeper, Wanted};
 use self::watched::Seen;
-use super::{EdgeSpec, Installation, names};
 use crate::model::EdgeId;
+use crate::provision::{EdgeSpec, Installation, names};
 use crate::report::{Address, Provisioned};
 
 /// Name under which fields are owned at the API server.

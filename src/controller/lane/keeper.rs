@@ -11,8 +11,7 @@ use tokio::time::{sleep, timeout};
 
 use super::{FIELD_MANAGER, Shared, is_ours};
 use crate::model::EdgeId;
-use crate::provision::objects::{Part, objects};
-use crate::provision::{EdgeSpec, names};
+use crate::provision::{EdgeSpec, Part, names, objects};
 
 /// First and longest wait after something was refused.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(60));
