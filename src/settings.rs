@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::observe::log::Format;
+use crate::translate;
 
 /// Logging, for every subcommand.
 #[derive(Args, Clone, Debug)]
@@ -41,6 +42,17 @@ pub struct IngressSettings {
     /// Port for HTTPS of the edge of an IngressClass
     #[arg(long, env = "KAKEHI_INGRESS_HTTPS_PORT", default_value_t = 443, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     pub ingress_https_port: u16,
+}
+
+impl IngressSettings {
+    /// What translation is told. `without_class`: Ingresses that name no class belong to the default class.
+    pub fn translation(&self, without_class: bool) -> translate::IngressSettings {
+        translate::IngressSettings {
+            controller_name: self.ingress_controller_name.clone(),
+            ports: (self.ingress_http_port, self.ingress_https_port),
+            without_class,
+        }
+    }
 }
 
 /// Where objects come from when there is no cluster.
@@ -92,6 +104,12 @@ pub struct ControllerSettings {
     /// Controller name that a GatewayClass must have to be ours
     #[arg(long, env = "KAKEHI_CONTROLLER_NAME", default_value = "kakehi.dev/gateway-controller", value_name = "NAME")]
     pub controller_name: String,
+    /// Ingress
+    #[command(flatten)]
+    pub ingress: IngressSettings,
+    /// Take Ingresses that name no class, because they are older than the default class, for the default class's
+    #[arg(long, env = "KAKEHI_WATCH_INGRESS_WITHOUT_CLASS")]
+    pub watch_ingress_without_class: bool,
     /// Namespace that this process runs in, where its Lease is
     #[arg(long, env = "KAKEHI_NAMESPACE", default_value = "kakehi-system", value_name = "NAME")]
     pub namespace: String,
@@ -107,6 +125,38 @@ pub struct ControllerSettings {
     /// Address of the admin port: /healthz /readyz /metrics /debug/report /debug/snapshot /debug/plan
     #[arg(long, env = "KAKEHI_ADMIN", default_value = "127.0.0.1:9901", value_name = "IP:PORT")]
     pub admin: SocketAddr,
+    /// Edges
+    #[command(flatten)]
+    pub provision: ProvisionSettings,
+}
+
+/// How edges of a cluster are made and fed.
+#[derive(Args, Clone, Debug)]
+pub struct ProvisionSettings {
+    /// Image of container edge in edge pods; without it no edges are made
+    #[arg(long, env = "KAKEHI_EDGE_IMAGE", value_name = "IMAGE", requires = "sozu_image")]
+    pub edge_image: Option<String>,
+    /// Image of container sozu in edge pods
+    #[arg(long, env = "KAKEHI_SOZU_IMAGE", value_name = "IMAGE")]
+    pub sozu_image: Option<String>,
+    /// Pull policy of both images: Always, IfNotPresent, Never; default: that of Kubernetes
+    #[arg(long, env = "KAKEHI_PULL_POLICY", value_name = "POLICY")]
+    pub pull_policy: Option<String>,
+    /// What edges log: a level, or per module
+    #[arg(long, env = "KAKEHI_EDGE_LOG", default_value = "info", value_name = "LEVELS")]
+    pub edge_log: String,
+    /// Address of the port on which the leader serves snapshots
+    #[arg(long, env = "KAKEHI_SNAPSHOT_LISTEN", default_value = "0.0.0.0:9443", value_name = "IP:PORT")]
+    pub snapshot_listen: SocketAddr,
+    /// Service without a selector that leads edges to the leader
+    #[arg(long, env = "KAKEHI_SERVICE", default_value = "kakehi", value_name = "NAME")]
+    pub service: String,
+    /// Secret with the authority of the snapshot port
+    #[arg(long, env = "KAKEHI_CA_SECRET", default_value = "kakehi-ca", value_name = "NAME")]
+    pub ca_secret: String,
+    /// Address of this pod, to which the Service leads while it is the leader
+    #[arg(long, env = "KAKEHI_POD_IP", value_name = "IP")]
+    pub pod_ip: Option<IpAddr>,
 }
 
 /// `kakehi translate`.

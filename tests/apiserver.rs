@@ -9,12 +9,18 @@ mod crds;
 #[path = "store/mutate.rs"]
 mod mutate;
 
+#[path = "apiserver/failover.rs"]
+mod failover;
 #[path = "apiserver/judges.rs"]
 mod judges;
 #[path = "apiserver/lenient.rs"]
 mod lenient;
+#[path = "apiserver/operator.rs"]
+mod operator;
 #[path = "apiserver/pump.rs"]
 mod pump;
+#[path = "apiserver/rig.rs"]
+mod rig;
 #[path = "apiserver/server.rs"]
 mod server;
 #[path = "apiserver/stream.rs"]

@@ -12,8 +12,10 @@ use tokio::time::{sleep, timeout};
 
 use super::EdgeHost;
 use super::acks::Acks;
-use super::dispatch::Controllers;
+use super::dispatch::controllers;
+use super::finalizer::of_controller;
 use super::pipeline::{Outputs, Pipeline};
+use super::provisioning::Provisioning;
 use super::reconcile::Context;
 use super::view::{OperatorView, WorldView};
 use super::world::World;
@@ -23,7 +25,6 @@ use crate::leader::{self, Candidate, Leadership, Lost};
 use crate::model::ObjectId;
 use crate::observe::metrics::Metrics;
 use crate::store::cluster::{Cluster, States};
-use crate::store::kinds;
 use crate::translate::{self as translation, Translator};
 
 /// Events of the API server that may wait for the translator.
@@ -39,6 +40,8 @@ pub struct Settings {
     pub translation: translation::Settings,
     /// Election.
     pub leader: leader::Settings,
+    /// What makes edges on the cluster, if anything.
+    pub provisioning: Option<Provisioning>,
 }
 
 /// An operator that is not yet running.
@@ -101,6 +104,7 @@ impl Operator {
         let context = Arc::new(Context {
             world: world.subscribe(),
             acks: acks.subscribe(),
+            finalizer: of_controller(&names.0),
             controller_name: names.0.clone(),
             writer: Writer::new(client, leadership.clone(), cluster.states(), names),
             metrics: metrics.clone(),
@@ -108,10 +112,9 @@ impl Operator {
             memories: Mutex::new(HashMap::new()),
         });
         let stopping = watch::Sender::new(false);
-        let mut controllers = Controllers::new(&cluster, context, stopping.subscribe());
-        kinds::visit(&mut controllers);
-        let (dispatch, mut controllers) = controllers.split();
+        let (dispatch, mut controllers) = controllers(&cluster, context, stopping.subscribe());
         let (wakes, woken) = mpsc::unbounded_channel();
+        let provisioning = settings.provisioning.map(|it| tokio::spawn(it.run(epoch.subscribe(), world.clone(), wakes.clone())));
         let pipeline = Pipeline::new(
             Translator::new(settings.translation),
             host,
@@ -134,7 +137,7 @@ impl Operator {
         let electing = tokio::spawn(elected);
         let (candidate, translating, ending) = (candidate.run(released), translating.map(Ok), ending.map(Ok));
         let done = tokio::try_join!(candidate, translating, ending).map(drop);
-        for task in [watching, dispatching, electing] {
+        for task in [watching, dispatching, electing].into_iter().chain(provisioning) {
             task.abort();
         }
         done

@@ -17,9 +17,9 @@ use super::pace::Pace;
 use super::world::World;
 use super::writer::{WriteError, Writer};
 use crate::api::{Obj, Object};
-use crate::model::ObjectId;
+use crate::model::{EdgeId, Kind, ObjectId};
 use crate::observe::metrics::Metrics;
-use crate::report::{Finding, Issue, ObjectReport, Observed, status};
+use crate::report::{Finding, Issue, ObjectReport, Observed, Provisioned, status};
 use crate::store::kinds::row;
 use crate::store::pump::Pumped;
 
@@ -44,6 +44,8 @@ pub struct Context {
     pub writer: Writer,
     /// Name of this controller.
     pub controller_name: String,
+    /// The finalizer that its objects carry.
+    pub finalizer: String,
     /// Counters.
     pub metrics: Metrics,
     /// Objects that wait for their turn.
@@ -60,11 +62,13 @@ pub struct Memory {
     missing: Option<(Arc<ObjectReport>, u32)>,
     /// The status that was written last, and the version that the object had afterwards.
     written: Option<(Option<String>, Value)>,
+    /// What was told by Events last, of an object whose status has no conditions to tell it.
+    told: Option<Arc<ObjectReport>>,
 }
 
 impl Default for Memory {
     fn default() -> Self {
-        Self { errors: 0, pace: Pace::new(STATUS.1, STATUS.0), missing: None, written: None }
+        Self { errors: 0, pace: Pace::new(STATUS.1, STATUS.0), missing: None, written: None, told: None }
     }
 }
 
@@ -120,7 +124,10 @@ impl Context {
             Written::As(new) => version = new.unwrap_or(version),
             Written::Later(wait) => again = sooner(again, wait),
         }
-        match due(object, &world, &acks) {
+        if has_no_conditions(id.kind) {
+            self.tell_changes((object, report), memory).await;
+        }
+        match due(object, &world, &acks, &self.finalizer) {
             Due::Nothing => {}
             Due::Add(name) => self.writer.add_finalizer(object, &version, name).await?,
             Due::Remove(name, index) => self.writer.remove_finalizer(object, index, name).await?,
@@ -140,7 +147,10 @@ impl Context {
             return Ok(Written::No);
         }
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map(|since| since.as_secs().cast_signed()).unwrap_or_default();
-        let observed = Observed { controller_name: &self.controller_name, edges: &acks.said(&id, world), now };
+        let nothing = Provisioned::default();
+        let edge = EdgeId::of_gateway(&id.namespace, &id.name);
+        let provisioned = world.provisioned.as_ref().map(|all| all.get(&edge).unwrap_or(&nothing));
+        let observed = Observed { controller_name: &self.controller_name, edges: &acks.said(&id, world), provisioned, now };
         let previous = object.status();
         let Some(wanted) = status(id.kind, report.map(AsRef::as_ref), previous, &observed) else { return Ok(Written::No) };
         // The API server drops what its definitions do not know: what was written once and is there as it is stays so.
@@ -155,13 +165,32 @@ impl Context {
         let version = self.writer.status(object, &wanted).await?;
         self.metrics.status_writes.with_label_values(&[id.kind.name()]).inc();
         memory.written = Some((version.clone(), wanted));
-        for finding in new_findings(report, previous) {
-            if let Err(error) = self.writer.event(object, finding).await {
-                tracing::warn!(object = %id, %error, "cannot write an Event");
-            }
+        if !has_no_conditions(id.kind) {
+            self.tell(object, new_findings(report, previous)).await;
         }
         Ok(Written::As(version))
     }
+
+    /// Tells what is new about an object whose status has no conditions.
+    async fn tell_changes(&self, (object, report): (&Object, Option<&Arc<ObjectReport>>), memory: &mut Memory) {
+        let told = std::mem::replace(&mut memory.told, report.cloned());
+        let is_told = |finding: &&Finding| told.as_ref().is_some_and(|told| told.findings.contains(finding));
+        let findings = report.into_iter().flat_map(|report| &report.findings);
+        self.tell(object, findings.filter(|finding| !is_told(finding)).take(EVENTS)).await;
+    }
+
+    async fn tell(&self, object: &Object, findings: impl Iterator<Item = &Finding>) {
+        for finding in findings {
+            if let Err(error) = self.writer.event(object, finding).await {
+                tracing::warn!(object = %object.id(), %error, "cannot write an Event");
+            }
+        }
+    }
+}
+
+/// Whether problems of a kind are told by Events alone.
+fn has_no_conditions(kind: Kind) -> bool {
+    matches!(kind, Kind::Ingress | Kind::IngressClass)
 }
 
 enum Written {
