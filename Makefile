@@ -8,7 +8,7 @@ CARGO        ?= cargo
 
 .DEFAULT_GOAL := help
 include tests/cluster/cluster.mk
-.PHONY: help run test check bless generate tools sozu sozu-lto bench-standalone
+.PHONY: help run test check bless generate tools sozu sozu-lto bench-standalone e2e
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -33,8 +33,13 @@ bench-standalone: tools $(SOZU_LTO) ## latency, CPU per request beside nginx, ha
 	config/install-bench-tools
 	KAKEHI_SOZU=$${KAKEHI_SOZU:-$(SOZU_LTO)} $(CARGO) bench --bench standalone
 
-generate: tools ## rewrites what is generated from the code: config/settings.md
+generate: tools ## rewrites what is generated from the code: config/settings.md, crds/, the chart's rules, config/operator/operator.yaml
 	KAKEHI_BLESS=1 $(CARGO) test --test generated
+	bin=$$(tests/cluster/build.sh node) && HELM=$$bin/helm config/render-operator >config/operator/operator.yaml
+
+e2e: tools $(SOZU_TEST) ## the chart on the test cluster (make cluster): install, traffic from outside, roll under load, uninstall
+	$(CARGO) build --bin kakehi
+	tests/e2e/run.sh target/debug/kakehi $(SOZU_TEST)
 
 tools: ## protoc, which the Sōzu command library's build needs
 	@config/install-tools

@@ -112,4 +112,14 @@ grep -q ' 0 failed' "$work/load" || fail "requests failed under load"
 kubectl -n $space delete gateway web --timeout=30s >/dev/null || fail "the Gateway cannot be deleted"
 gone() { [ -z "$(kubectl -n $space get deployment,service,serviceaccount,configmap -l kakehi.dev/edge -o name)" ]; }
 eventually 30 "nothing of the edge is left" gone
+
+HELM=$bin/helm "$root/config/render-operator" | diff -q - "$root/config/operator/operator.yaml" >/dev/null ||
+	fail "config/operator/operator.yaml is not current: run make generate"
+kubectl apply --server-side --dry-run=server -f "$root/config/operator/namespace.yaml" >/dev/null
+kubectl -n $space delete httproute app >/dev/null
+helm uninstall kakehi -n $system --wait --timeout 60s >/dev/null || fail "helm uninstall"
+left=$(kubectl get clusterrole,clusterrolebinding,gatewayclass -o name | grep kakehi || true)
+[ -z "$left" ] || fail "left by helm uninstall: $left"
+kubectl delete namespace $space --timeout=60s >/dev/null || fail "the namespace cannot be deleted"
+say "uninstalled; nothing is stuck"
 say "passed"
