@@ -24,7 +24,11 @@ pub(super) async fn run(settings: ControllerSettings) -> anyhow::Result<ExitCode
     let listener = TcpListener::bind(settings.admin).await.with_context(|| format!("admin port {}", settings.admin))?;
     let operator = Operator::new(client, operator_settings(settings), metrics.clone());
     let serving = tokio::spawn(admin::serve(listener, Arc::new(operator.view()), metrics));
-    let stopped = async { tracing::info!(reason = stop.await, "ending") };
+    let stopped = async {
+        // Fields of events that nobody logs are not even computed.
+        let reason = stop.await;
+        tracing::info!(reason, "ending");
+    };
     let done = operator.run(Fleet::new(Publishers::default()), stopped).await;
     serving.abort();
     done?;
