@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::observe::log::Format;
+use crate::translate;
 
 /// Logging, for every subcommand.
 #[derive(Args, Clone, Debug)]
@@ -41,6 +42,17 @@ pub struct IngressSettings {
     /// Port for HTTPS of the edge of an IngressClass
     #[arg(long, env = "KAKEHI_INGRESS_HTTPS_PORT", default_value_t = 443, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     pub ingress_https_port: u16,
+}
+
+impl IngressSettings {
+    /// What translation is told. `without_class`: Ingresses that name no class belong to the default class.
+    pub fn translation(&self, without_class: bool) -> translate::IngressSettings {
+        translate::IngressSettings {
+            controller_name: self.ingress_controller_name.clone(),
+            ports: (self.ingress_http_port, self.ingress_https_port),
+            without_class,
+        }
+    }
 }
 
 /// Where objects come from when there is no cluster.
@@ -92,6 +104,12 @@ pub struct ControllerSettings {
     /// Controller name that a GatewayClass must have to be ours
     #[arg(long, env = "KAKEHI_CONTROLLER_NAME", default_value = "kakehi.dev/gateway-controller", value_name = "NAME")]
     pub controller_name: String,
+    /// Ingress
+    #[command(flatten)]
+    pub ingress: IngressSettings,
+    /// Take Ingresses that name no class, because they are older than the default class, for the default class's
+    #[arg(long, env = "KAKEHI_WATCH_INGRESS_WITHOUT_CLASS")]
+    pub watch_ingress_without_class: bool,
     /// Namespace that this process runs in, where its Lease is
     #[arg(long, env = "KAKEHI_NAMESPACE", default_value = "kakehi-system", value_name = "NAME")]
     pub namespace: String,

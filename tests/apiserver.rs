@@ -2,6 +2,8 @@
 //!
 //! The server is the one of `tests/cluster`, started for these tests, or the cluster that `KUBECONFIG` names.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
 #[path = "store/crds.rs"]
 mod crds;
 #[path = "store/mutate.rs"]

@@ -42,6 +42,7 @@ fn operator_settings(settings: ControllerSettings) -> Settings {
     let translation = translate::Settings {
         controller_name: settings.controller_name,
         default_address: settings.address,
+        ingress: settings.ingress.translation(settings.watch_ingress_without_class),
         ..translate::Settings::default()
     };
     Settings { translation, leader: leader::Settings::new(settings.namespace, settings.lease, identity) }

@@ -17,7 +17,7 @@ use super::pace::Pace;
 use super::world::World;
 use super::writer::{WriteError, Writer};
 use crate::api::{Obj, Object};
-use crate::model::ObjectId;
+use crate::model::{Kind, ObjectId};
 use crate::observe::metrics::Metrics;
 use crate::report::{Finding, Issue, ObjectReport, Observed, status};
 use crate::store::kinds::row;
@@ -62,11 +62,13 @@ pub struct Memory {
     missing: Option<(Arc<ObjectReport>, u32)>,
     /// The status that was written last, and the version that the object had afterwards.
     written: Option<(Option<String>, Value)>,
+    /// What was told by Events last, of an object whose status has no conditions to tell it.
+    told: Option<Arc<ObjectReport>>,
 }
 
 impl Default for Memory {
     fn default() -> Self {
-        Self { errors: 0, pace: Pace::new(STATUS.1, STATUS.0), missing: None, written: None }
+        Self { errors: 0, pace: Pace::new(STATUS.1, STATUS.0), missing: None, written: None, told: None }
     }
 }
 
@@ -122,6 +124,9 @@ impl Context {
             Written::As(new) => version = new.unwrap_or(version),
             Written::Later(wait) => again = sooner(again, wait),
         }
+        if has_no_conditions(id.kind) {
+            self.tell_changes((object, report), memory).await;
+        }
         match due(object, &world, &acks, &self.finalizer) {
             Due::Nothing => {}
             Due::Add(name) => self.writer.add_finalizer(object, &version, name).await?,
@@ -157,13 +162,32 @@ impl Context {
         let version = self.writer.status(object, &wanted).await?;
         self.metrics.status_writes.with_label_values(&[id.kind.name()]).inc();
         memory.written = Some((version.clone(), wanted));
-        for finding in new_findings(report, previous) {
-            if let Err(error) = self.writer.event(object, finding).await {
-                tracing::warn!(object = %id, %error, "cannot write an Event");
-            }
+        if !has_no_conditions(id.kind) {
+            self.tell(object, new_findings(report, previous)).await;
         }
         Ok(Written::As(version))
     }
+
+    /// Tells what is new about an object whose status has no conditions.
+    async fn tell_changes(&self, (object, report): (&Object, Option<&Arc<ObjectReport>>), memory: &mut Memory) {
+        let told = std::mem::replace(&mut memory.told, report.cloned());
+        let is_told = |finding: &&Finding| told.as_ref().is_some_and(|told| told.findings.contains(finding));
+        let findings = report.into_iter().flat_map(|report| &report.findings);
+        self.tell(object, findings.filter(|finding| !is_told(finding)).take(EVENTS)).await;
+    }
+
+    async fn tell(&self, object: &Object, findings: impl Iterator<Item = &Finding>) {
+        for finding in findings {
+            if let Err(error) = self.writer.event(object, finding).await {
+                tracing::warn!(object = %object.id(), %error, "cannot write an Event");
+            }
+        }
+    }
+}
+
+/// Whether problems of a kind are told by Events alone.
+fn has_no_conditions(kind: Kind) -> bool {
+    matches!(kind, Kind::Ingress | Kind::IngressClass)
 }
 
 enum Written {

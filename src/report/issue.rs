@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use serde::Serialize;
 
 use super::{ConditionType, Effect, Severity};
-use crate::model::{BackendId, CertificateId, EdgeId, Hostname, ListenerName, ObjectId, PatternError};
+use crate::model::{BackendId, CertificateId, EdgeId, Hostname, ListenerName, PatternError};
 
 /// One problem, as a value. [`Issue::effect`] says which condition shows it, `Display` says it to people.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, thiserror::Error)]
@@ -77,12 +77,12 @@ pub enum Issue {
         holder: EdgeId,
     },
     /// An older Ingress of another namespace uses the host; on the edge of a class it belongs to that namespace.
-    #[error("host {hostname} belongs to namespace {}, which used it first, so this is not served", owner.namespace)]
+    #[error("host {hostname} belongs to namespace {owner}, which used it first, so this is not served")]
     HostTaken {
         /// The host.
         hostname: Hostname,
-        /// The oldest Ingress that uses it.
-        owner: ObjectId,
+        /// The namespace of the oldest Ingress that uses it.
+        owner: String,
     },
     /// A TLS host that no rule of the Ingress is for; no certificate is shown for it.
     #[error("host {hostname} is in no rule, so no certificate is shown for it")]

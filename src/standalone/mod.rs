@@ -116,12 +116,8 @@ fn translation_settings(settings: &DirectorySettings) -> translation::Settings {
         loopback_endpoints: true,
         default_address: Some(settings.address),
         shared_host: true,
-        ingress: translation::IngressSettings {
-            controller_name: settings.ingress.ingress_controller_name.clone(),
-            ports: (settings.ingress.ingress_http_port, settings.ingress.ingress_https_port),
-            // No API server has written the default class into the manifests.
-            without_class: true,
-        },
+        // No API server has written the default class into the manifests.
+        ingress: settings.ingress.translation(true),
     }
 }
 

@@ -166,9 +166,9 @@ impl Graph {
         self.backends.get(id).map(|known| &known.outcome)
     }
 
-    /// The oldest Ingress that uses a host.
-    pub(super) fn host_owner(&self, edge: &EdgeId, host: &Hostname) -> Option<&ObjectId> {
-        self.hosts.get(&(edge.clone(), host.clone()))?.first().map(|(_, id)| id)
+    /// The namespace of the oldest Ingress that uses a host.
+    pub(super) fn host_owner(&self, edge: &EdgeId, host: &Hostname) -> Option<&String> {
+        self.hosts.get(&(edge.clone(), host.clone()))?.first().map(|(_, id)| &id.namespace)
     }
 
     /// A Gateway or IngressClass as it is for itself, when it is ours.

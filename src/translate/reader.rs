@@ -109,8 +109,8 @@ impl<'a> Reader<'a> {
         self.graph.world().ingress_classes()
     }
 
-    /// The oldest Ingress that uses a host on the edge of an IngressClass.
-    pub(super) fn host_owner(&mut self, edge: &EdgeId, host: &Hostname) -> Option<ObjectId> {
+    /// The namespace of the oldest Ingress that uses a host on the edge of an IngressClass.
+    pub(super) fn host_owner(&mut self, edge: &EdgeId, host: &Hostname) -> Option<String> {
         self.reads.insert(Read::Host(edge.clone(), host.clone()));
         self.graph.host_owner(edge, host).cloned()
     }

@@ -39,7 +39,7 @@ impl Pair {
         }
     }
 
-    fn place(&self) -> Place<'_> {
+    pub fn place(&self) -> Place<'_> {
         Place { ports: &self.ports, backend_port: self.backends.port }
     }
 

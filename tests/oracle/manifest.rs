@@ -45,6 +45,14 @@ pub fn objects(world: &World, place: Place) -> Vec<Value> {
             };
         }
     }
+    objects.extend(services(used, place));
+    objects.extend(world.routes.iter().map(|it| route(it, place)));
+    objects
+}
+
+/// Services by namespace and number of their test backend, with an EndpointSlice when there is such a backend.
+pub fn services(used: BTreeSet<(String, Option<usize>)>, place: Place) -> Vec<Value> {
+    let mut objects = Vec::new();
     for (namespace, number) in used {
         let name = service_name(number.map_or(Service::Idle, Service::Live));
         objects.push(json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": name, "namespace": namespace},
@@ -56,7 +64,6 @@ pub fn objects(world: &World, place: Place) -> Vec<Value> {
                 "endpoints": [{"addresses": [backend_ip(number).to_string()], "conditions": {"ready": true}}]}));
         }
     }
-    objects.extend(world.routes.iter().map(|it| route(it, place)));
     objects
 }
 
@@ -94,7 +101,8 @@ fn yaml(value: &Value, depth: usize, text: &mut String) {
     }
 }
 
-fn service_name(service: Service) -> String {
+/// The name of a Service.
+pub fn service_name(service: Service) -> String {
     match service {
         Service::Live(number) => format!("b{number}"),
         Service::Idle => "idle".to_owned(),

@@ -270,7 +270,8 @@ fn redirected(redirect: &Redirect, matched: &Match, port: u16, request: &Request
     Verdict::Redirect { status: redirect.status.unwrap_or(302), location }
 }
 
-fn forwarded(rule: &Rule, backend_edit: Option<&Edit>, backend: usize, matched: &Match, request: &Request) -> Verdict {
+/// What arrives at a backend, and what becomes of its answer.
+pub fn forwarded(rule: &Rule, backend_edit: Option<&Edit>, backend: usize, matched: &Match, request: &Request) -> Verdict {
     let (path, query) = path_and_query(&request.target);
     let change = rule.rewrite.as_ref().and_then(|rewrite| rewrite.path.as_ref());
     let mut headers = Vec::new();

@@ -6,7 +6,8 @@ use kakehi::api::{Change, Object};
 use kakehi::model::{EdgeId, ObjectId};
 use kakehi::snapshot::Snapshot;
 use kakehi::store::directory::{Directory, Settings as DirectorySettings};
-use kakehi::translate::{Now, Settings, Translator};
+use kakehi::translate::{IngressSettings, Now, Settings, Translator};
+use serde_json::Value;
 
 use super::manifest::{self, GATEWAY, NAMESPACE, Place};
 use super::world::World;
@@ -26,9 +27,22 @@ impl Pipeline {
         Self { translator: Translator::new(settings), held: BTreeMap::new() }
     }
 
+    /// One for Ingresses, whose edge has these ports.
+    pub fn for_ingress(ports: (u16, u16)) -> Self {
+        let ingress = IngressSettings { ports, ..IngressSettings::default() };
+        let settings = Settings { loopback_endpoints: true, default_address: Some([127, 0, 0, 1].into()), ingress, ..Settings::default() };
+        Self { translator: Translator::new(settings), held: BTreeMap::new() }
+    }
+
     /// The snapshot of a world, by the changes that lead to it from the world before.
     pub fn hold(&mut self, world: &World, place: Place) -> Snapshot {
-        let wanted: BTreeMap<_, _> = read(world, place).into_iter().map(|object| (object.id(), object)).collect();
+        let edge = EdgeId::of_gateway(NAMESPACE, GATEWAY);
+        self.hold_objects(&manifest::objects(world, place), &edge)
+    }
+
+    /// The snapshot of an edge, by the changes that lead to these objects from those before.
+    pub fn hold_objects(&mut self, objects: &[Value], edge: &EdgeId) -> Snapshot {
+        let wanted: BTreeMap<_, _> = read(objects).into_iter().map(|object| (object.id(), object)).collect();
         let mut changes = Vec::new();
         for (id, old) in &self.held {
             if !wanted.contains_key(id) {
@@ -43,8 +57,7 @@ impl Pipeline {
         }
         self.held = wanted;
         self.translator.apply(changes, Now::from_unix(TODAY));
-        let edge = EdgeId { namespace: NAMESPACE.to_owned(), name: GATEWAY.to_owned() };
-        let (_, edge) = self.translator.edges().find(|(id, _)| **id == edge).expect("the Gateway has an edge");
+        let (_, edge) = self.translator.edges().find(|(id, _)| *id == edge).expect("the object has an edge");
         edge.snapshot.clone()
     }
 }
@@ -54,10 +67,10 @@ pub fn snapshot(world: &World, place: Place) -> Snapshot {
     Pipeline::new().hold(world, place)
 }
 
-/// The objects that a directory with the world's manifests gives. The source has nothing against any of them.
-fn read(world: &World, place: Place) -> Vec<Object> {
+/// The objects that a directory with these manifests gives. The source has nothing against any of them.
+fn read(objects: &[Value]) -> Vec<Object> {
     let directory = tempfile::tempdir().unwrap();
-    let text = manifest::text(&manifest::objects(world, place));
+    let text = manifest::text(objects);
     std::fs::write(directory.path().join("world.yaml"), &text).unwrap();
     let loaded = Directory::open(DirectorySettings::new(directory.path())).unwrap().load().unwrap();
     assert!(loaded.refusals.is_empty(), "refused: {:#?}\n{text}", loaded.refusals);

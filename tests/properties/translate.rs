@@ -201,6 +201,31 @@ fn slice(addresses: &[&str]) -> Change {
     change(Kind::EndpointSlice, "a", "shop-1", body)
 }
 
+/// One edit of an Ingress among many that share the edge of their class costs what it touches.
+#[test]
+fn ingresses_of_a_class_cost_what_they_change() {
+    const INGRESSES: usize = 2_000;
+    let ingress = |number: usize, path: &str, host: &str| {
+        let backend = json!({"service": {"name": "shop", "port": {"number": 80}}});
+        let rule = json!({"host": host, "http": {"paths": [{"path": path, "pathType": "Prefix", "backend": backend}]}});
+        change(Kind::Ingress, "a", &format!("i{number}"), json!({"spec": {"ingressClassName": "ours", "rules": [rule]}}))
+    };
+    let host = |number: usize| format!("h{number}.x.io");
+    let mut objects = vec![
+        change(Kind::IngressClass, "", "ours", json!({"spec": {"controller": "kakehi.dev/ingress-controller"}})),
+        change(Kind::Service, "a", "shop", json!({"spec": {"ports": [{"port": 80}]}})),
+        slice(&["10.0.0.1"]),
+    ];
+    objects.extend((0..INGRESSES).map(|number| ingress(number, "/", &host(number))));
+    let mut translator = Translator::new(Settings::default());
+    assert_eq!(translator.apply(objects, day(0)).computed, 2 * INGRESSES + 3);
+    // Which hosts it wants, and what it comes to.
+    assert_eq!(translator.apply([ingress(7, "/x", &host(7))], day(0)).computed, 2);
+    // A host that another Ingress of the namespace has too.
+    assert_eq!(translator.apply([ingress(7, "/x", &host(8))], day(0)).computed, 2);
+    assert_eq!(translator.apply([slice(&["10.0.0.2"])], day(0)).computed, 1);
+}
+
 /// One edit among many objects costs what it touches.
 #[test]
 fn cost_grows_with_the_change() {

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::Checks;
-use super::forms::{ANY, Form, GROUP, HOSTNAME, PATH_SEGMENT, PORT_NAME, SERVICE_NAME, SUBDOMAIN, ip};
+use super::forms::{ANY, Form, HOSTNAME, PATH_SEGMENT, PORT_NAME, SERVICE_NAME, SUBDOMAIN, ip};
 use super::shape::{Absent, Shape, Unique, Violation};
 use super::shared::{items, text};
 
@@ -59,6 +59,14 @@ fn something_to_serve(spec: &Value) -> Option<Violation> {
     if empty { Violation::here("[]: either `defaultBackend` or `rules` must be specified") } else { None }
 }
 
+/// The annotation that is older than the field says the same as the field.
+fn one_class(ingress: &Value) -> Option<Violation> {
+    let annotation = ingress.pointer("/metadata/annotations/kubernetes.io~1ingress.class")?;
+    let differs = ingress.pointer("/spec/ingressClassName").is_some_and(|field| field != annotation);
+    let message = format!("Invalid value: {annotation}: must match `ingressClassName` when both are specified");
+    if differs { Violation::at(".metadata.annotations[kubernetes.io/ingress.class]", message) } else { None }
+}
+
 static PORT: Shape = Shape::Object {
     fields: &[
         ("name", &Shape::Text { min: 0, max: 63, form: &OPTIONAL_PORT_NAME }, Absent::Fine),
@@ -73,9 +81,9 @@ static SERVICE: Shape = Shape::Object {
 };
 static RESOURCE: Shape = Shape::Object {
     fields: &[
-        ("apiGroup", &Shape::Text { min: 0, max: 253, form: &GROUP }, Absent::Fine),
-        ("kind", &Shape::Text { min: 1, max: 253, form: &PATH_SEGMENT }, Absent::Refused),
-        ("name", &Shape::Text { min: 1, max: 253, form: &PATH_SEGMENT }, Absent::Refused),
+        ("apiGroup", &Shape::Text { min: 1, max: 253, form: &SUBDOMAIN }, Absent::Fine),
+        ("kind", &Shape::Text { min: 1, max: usize::MAX, form: &PATH_SEGMENT }, Absent::Refused),
+        ("name", &Shape::Text { min: 1, max: usize::MAX, form: &PATH_SEGMENT }, Absent::Refused),
     ],
     rules: &[],
 };
@@ -83,7 +91,7 @@ static BACKEND: Shape =
     Shape::Object { fields: &[("service", &SERVICE, Absent::Fine), ("resource", &RESOURCE, Absent::Fine)], rules: &[one_backend] };
 static PATH: Shape = Shape::Object {
     fields: &[
-        ("path", &Shape::Text { min: 0, max: usize::MAX / 4, form: &ANY }, Absent::Fine),
+        ("path", &Shape::Text { min: 0, max: usize::MAX, form: &ANY }, Absent::Fine),
         ("pathType", &Shape::Choice(&["Exact", "ImplementationSpecific", "Prefix"]), Absent::Refused),
         ("backend", &BACKEND, Absent::Refused),
     ],
@@ -131,7 +139,7 @@ static SPEC: Shape = Shape::Object {
 };
 
 /// Ingress.
-pub static INGRESS: Checks = Checks::built_in(&Shape::Object { fields: &[("spec", &SPEC, Absent::Default("{}"))], rules: &[] });
+pub static INGRESS: Checks = Checks::built_in(&Shape::Object { fields: &[("spec", &SPEC, Absent::Default("{}"))], rules: &[one_class] });
 
 #[cfg(test)]
 mod tests {

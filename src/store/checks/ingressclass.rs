@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::Checks;
-use super::forms::{DOMAIN_PREFIXED, GROUP, PATH_SEGMENT, SUBDOMAIN};
+use super::forms::{DOMAIN_PREFIXED, LABEL, PATH_SEGMENT, SUBDOMAIN};
 use super::shape::{Absent, Shape, Violation};
 use super::shared::text;
 
@@ -17,17 +17,16 @@ fn scope_and_namespace(parameters: &Value) -> Option<Violation> {
 
 static PARAMETERS: Shape = Shape::Object {
     fields: &[
-        ("apiGroup", &Shape::Text { min: 0, max: 253, form: &GROUP }, Absent::Fine),
-        ("kind", &Shape::Text { min: 1, max: 253, form: &PATH_SEGMENT }, Absent::Refused),
-        ("name", &Shape::Text { min: 1, max: 253, form: &PATH_SEGMENT }, Absent::Refused),
+        ("apiGroup", &Shape::Text { min: 1, max: 253, form: &SUBDOMAIN }, Absent::Fine),
+        ("kind", &Shape::Text { min: 1, max: usize::MAX, form: &PATH_SEGMENT }, Absent::Refused),
+        ("name", &Shape::Text { min: 1, max: usize::MAX, form: &PATH_SEGMENT }, Absent::Refused),
         ("scope", &Shape::Choice(&["Cluster", "Namespace"]), Absent::Default("\"Cluster\"")),
-        ("namespace", &Shape::Text { min: 0, max: 63, form: &SUBDOMAIN_OR_EMPTY }, Absent::Fine),
+        ("namespace", &Shape::Text { min: 0, max: 63, form: &LABEL_OR_EMPTY }, Absent::Fine),
     ],
     rules: &[scope_and_namespace],
 };
 
-static SUBDOMAIN_OR_EMPTY: super::Form =
-    super::Form { holds: |text| text.is_empty() || (SUBDOMAIN.holds)(text), message: SUBDOMAIN.message };
+static LABEL_OR_EMPTY: super::Form = super::Form { holds: |text| text.is_empty() || (LABEL.holds)(text), message: LABEL.message };
 
 static SPEC: Shape = Shape::Object {
     fields: &[

@@ -55,7 +55,7 @@ fn hosts(reader: &mut Reader<'_>, facts: &IngressFacts, entry: &TlsEntry, owned:
         all.extend(common.into_iter().filter(|host| declared.iter().any(|of_rule| of_rule.covers(host) && owned.has(of_rule))));
     }
     // A host within a wildcard of ours may belong to another namespace by itself.
-    let mine = all.into_iter().filter(|host| reader.host_owner(owned.edge, host).is_none_or(|owner| owner.namespace == owned.namespace));
+    let mine = all.into_iter().filter(|host| reader.host_owner(owned.edge, host).is_none_or(|owner| owner == owned.namespace));
     (mine.collect(), unused)
 }
 

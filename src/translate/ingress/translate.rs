@@ -21,13 +21,13 @@ const GROUP: &str = "networking.k8s.io";
 pub(super) struct Owned<'a> {
     pub(super) edge: &'a EdgeId,
     pub(super) namespace: &'a str,
-    hosts: BTreeMap<Hostname, Option<ObjectId>>,
+    /// Each with the namespace that it belongs to, when that is another one.
+    hosts: BTreeMap<Hostname, Option<String>>,
 }
 
 impl<'a> Owned<'a> {
     fn of(reader: &mut Reader<'_>, edge: &'a EdgeId, namespace: &'a str, facts: &IngressFacts) -> Self {
-        let stranger =
-            |reader: &mut Reader<'_>, host: &Hostname| reader.host_owner(edge, host).filter(|owner| owner.namespace != namespace);
+        let stranger = |reader: &mut Reader<'_>, host: &Hostname| reader.host_owner(edge, host).filter(|owner| owner != namespace);
         let declared: BTreeSet<_> = facts.hosts().cloned().collect();
         let hosts = declared.into_iter().map(|host| (host.clone(), stranger(reader, &host))).collect();
         Self { edge, namespace, hosts }
