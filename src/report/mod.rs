@@ -14,8 +14,8 @@ use std::net::IpAddr;
 use serde::Serialize;
 
 pub use condition::{ConditionType, Effect};
-pub use issue::{CertificateProblem, Issue};
-pub use status::{Acknowledgement, Observed, status};
+pub use issue::{CertificateProblem, Issue, ProfileProblem};
+pub use status::{Acknowledgement, Address, Observed, Provisioned, status};
 
 use crate::model::{EdgeId, ListenerName, ObjectId};
 

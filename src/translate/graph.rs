@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::backend::{self, BackendOutcome};
 use super::certificate::{self, CertificateOutcome};
-use super::groups::{self, Claim, Draft, Group};
+use super::groups::{self, Claim, Draft, Group, JudgedClass};
 use super::ingress::{self, Application};
 use super::reader::{Read, Reader};
 use super::routes::{self, RouteOutcome};
@@ -27,6 +27,8 @@ pub(super) enum Node {
     Certificate(CertificateId),
     /// A Service port.
     Backend(BackendId),
+    /// A GatewayClass with its parameters.
+    Class(String),
     /// A Gateway or IngressClass as it is for itself.
     Draft(EdgeId),
     /// The hosts that an Ingress asks for.
@@ -53,6 +55,7 @@ pub(super) struct Graph {
     world: World,
     certificates: Memo<CertificateId, CertificateOutcome>,
     backends: Memo<BackendId, BackendOutcome>,
+    classes: Memo<String, Option<Arc<JudgedClass>>>,
     drafts: Memo<EdgeId, Option<Arc<Draft>>>,
     /// Who wants an address and port, the oldest first.
     claims: BTreeMap<Claim, BTreeSet<(i64, EdgeId)>>,
@@ -79,6 +82,7 @@ impl Graph {
             world: World::default(),
             certificates: HashMap::new(),
             backends: HashMap::new(),
+            classes: HashMap::new(),
             drafts: HashMap::new(),
             claims: BTreeMap::new(),
             applications: HashMap::new(),
@@ -123,6 +127,7 @@ impl Graph {
                 if let Read::Object(id) = &read {
                     self.dirty.insert(Node::Text(id.clone()));
                     match id.kind {
+                        Kind::GatewayClass => self.dirty.insert(Node::Class(id.name.clone())),
                         Kind::Gateway => self.dirty.insert(Node::Draft(EdgeId::of_gateway(&id.namespace, &id.name))),
                         Kind::IngressClass => self.dirty.insert(Node::Draft(EdgeId::of_class(&id.name))),
                         Kind::Ingress => {
@@ -166,6 +171,11 @@ impl Graph {
         self.backends.get(id).map(|known| &known.outcome)
     }
 
+    /// A GatewayClass, when it is ours.
+    pub(super) fn class(&self, name: &str) -> Option<Arc<JudgedClass>> {
+        self.classes.get(name)?.outcome.as_ref().clone()
+    }
+
     /// The namespace of the oldest Ingress that uses a host.
     pub(super) fn host_owner(&self, edge: &EdgeId, host: &Hostname) -> Option<&String> {
         self.hosts.get(&(edge.clone(), host.clone()))?.first().map(|(_, id)| &id.namespace)
@@ -195,6 +205,17 @@ impl Graph {
         self.dirty.extend(self.dependents.get(read).into_iter().flatten().cloned());
     }
 
+    fn refresh_class(&mut self, name: &String) {
+        let node = Node::Class(name.clone());
+        let computed = self.compute(|reader| groups::class(reader, name).map(Arc::new));
+        let (old, new) = self.remember(node.clone(), |graph| &mut graph.classes, name, computed);
+        if old.as_ref() != Some(&new) {
+            self.touch(&Read::Class(name.clone()));
+        }
+        let gone = self.world.get(&ObjectId::new(Kind::GatewayClass, "", name)).is_none();
+        self.forget(gone, &node);
+    }
+
     fn refresh(&mut self, node: Node) {
         match &node {
             Node::Text(_) => {
@@ -214,6 +235,7 @@ impl Graph {
                     self.touch(&Read::Backend(id.clone()));
                 }
             }
+            Node::Class(name) => self.refresh_class(name),
             Node::Draft(edge) => {
                 let computed = self.compute(|reader| draft(reader, edge).map(Arc::new));
                 let (old, new) = self.remember(node.clone(), |graph| &mut graph.drafts, edge, computed);
@@ -236,7 +258,7 @@ impl Graph {
             Node::Group(edge) => {
                 let computed = self.compute(|reader| groups::settle(reader, edge));
                 let (old, new) = self.remember(node.clone(), |graph| &mut graph.groups, edge, computed);
-                let points = |group: &Option<Group>| group.as_ref().map(|group| (group.points.clone(), group.addresses.clone()));
+                let points = |group: &Option<Group>| group.as_ref().map(|group| (group.points.clone(), group.data.addresses.clone()));
                 if old.as_deref().and_then(points) != points(&new) {
                     self.touch(&Read::Group(edge.clone()));
                 }
@@ -356,6 +378,7 @@ impl Graph {
             Node::Text(_) => None,
             Node::Certificate(id) => self.certificates.remove(id).map(|known| known.reads),
             Node::Backend(id) => self.backends.remove(id).map(|known| known.reads),
+            Node::Class(name) => self.classes.remove(name).map(|known| known.reads),
             Node::Draft(edge) => self.drafts.remove(edge).map(|known| known.reads),
             Node::Application(id) => self.applications.remove(id).map(|known| known.reads),
             Node::Group(edge) => self.groups.remove(edge).map(|known| known.reads),
@@ -370,7 +393,7 @@ impl Graph {
             let read = match &node {
                 Node::Certificate(id) => Read::Certificate(id.clone()),
                 Node::Backend(id) => Read::Backend(id.clone()),
-                Node::Text(_) | Node::Draft(_) | Node::Application(_) | Node::Group(_) | Node::Route(_) => continue,
+                Node::Text(_) | Node::Class(_) | Node::Draft(_) | Node::Application(_) | Node::Group(_) | Node::Route(_) => continue,
             };
             let unread = !self.dependents.contains_key(&read);
             self.forget(unread, &node);
@@ -382,6 +405,7 @@ impl Graph {
         self.world.is_empty()
             && self.certificates.is_empty()
             && self.backends.is_empty()
+            && self.classes.is_empty()
             && self.drafts.is_empty()
             && self.claims.is_empty()
             && self.applications.is_empty()

@@ -89,7 +89,7 @@ impl Running {
         let metrics = Metrics::new().unwrap();
         let translation = translate::Settings { controller_name: controller.to_owned(), ..translate::Settings::default() };
         let leader = leader::Settings::new(namespace, "kakehi", format!("test-{:08x}", rand::random::<u32>()));
-        let operator = Operator::new(client.clone(), Settings { translation, leader }, metrics.clone());
+        let operator = Operator::new(client.clone(), Settings { translation, leader, provisioning: None }, metrics.clone());
         let (world, epoch, view) = (operator.world(), operator.epoch(), operator.view());
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(operator.run(edges, async { drop(stopped.await) }));

@@ -6,6 +6,7 @@ mod ingress;
 mod route;
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use k8s_openapi::jiff::Timestamp;
 use serde_json::Value;
@@ -24,6 +25,24 @@ pub struct Acknowledgement {
     pub refused: Vec<(Key, String)>,
 }
 
+/// What was made of an edge on a cluster, so far.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Provisioned {
+    /// Addresses that its Service has.
+    pub addresses: Vec<Address>,
+    /// Why something of it cannot be made, in the words of the API server.
+    pub problem: Option<String>,
+}
+
+/// An address of a Gateway.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Address {
+    /// An IP address.
+    Ip(IpAddr),
+    /// A host name, as some load balancers have.
+    Hostname(String),
+}
+
 /// What a status depends on besides the report.
 #[derive(Clone, Copy, Debug)]
 pub struct Observed<'a> {
@@ -31,6 +50,9 @@ pub struct Observed<'a> {
     pub controller_name: &'a str,
     /// What the edges said; an edge that is missing has said nothing.
     pub edges: &'a BTreeMap<EdgeId, Acknowledgement>,
+    /// What is there of the edge of the Gateway whose status is rendered; none where edges are processes of this machine,
+    /// whose addresses are those of the report.
+    pub provisioned: Option<&'a Provisioned>,
     /// Time of the write, in seconds since the Unix epoch.
     pub now: i64,
 }

@@ -51,7 +51,7 @@ impl<'a> Owned<'a> {
 
 /// Translates an Ingress; none when it does not exist, cannot be read, or its class is not ours.
 pub(crate) fn translate(reader: &mut Reader<'_>, id: &ObjectId) -> Option<RouteOutcome> {
-    let Fact { meta, body, findings } = reader.fact(id)?.clone();
+    let Fact { meta, body, findings, .. } = reader.fact(id)?.clone();
     let Body::Ingress(facts) = body else { return None };
     let edge = class::edge_of(reader, &facts)?;
     let points = reader.listeners(&edge)?;
