@@ -11,6 +11,7 @@ pub mod filter;
 pub mod leader;
 pub mod model;
 pub mod observe;
+pub mod provision;
 pub mod report;
 pub mod settings;
 pub mod snapshot;

@@ -125,6 +125,38 @@ pub struct ControllerSettings {
     /// Address of the admin port: /healthz /readyz /metrics /debug/report /debug/snapshot /debug/plan
     #[arg(long, env = "KAKEHI_ADMIN", default_value = "127.0.0.1:9901", value_name = "IP:PORT")]
     pub admin: SocketAddr,
+    /// Edges
+    #[command(flatten)]
+    pub provision: ProvisionSettings,
+}
+
+/// How edges of a cluster are made and fed.
+#[derive(Args, Clone, Debug)]
+pub struct ProvisionSettings {
+    /// Image of container edge in edge pods; without it no edges are made
+    #[arg(long, env = "KAKEHI_EDGE_IMAGE", value_name = "IMAGE", requires = "sozu_image")]
+    pub edge_image: Option<String>,
+    /// Image of container sozu in edge pods
+    #[arg(long, env = "KAKEHI_SOZU_IMAGE", value_name = "IMAGE")]
+    pub sozu_image: Option<String>,
+    /// Pull policy of both images: Always, IfNotPresent, Never; default: that of Kubernetes
+    #[arg(long, env = "KAKEHI_PULL_POLICY", value_name = "POLICY")]
+    pub pull_policy: Option<String>,
+    /// What edges log: a level, or per module
+    #[arg(long, env = "KAKEHI_EDGE_LOG", default_value = "info", value_name = "LEVELS")]
+    pub edge_log: String,
+    /// Address of the port on which the leader serves snapshots
+    #[arg(long, env = "KAKEHI_SNAPSHOT_LISTEN", default_value = "0.0.0.0:9443", value_name = "IP:PORT")]
+    pub snapshot_listen: SocketAddr,
+    /// Service without a selector that leads edges to the leader
+    #[arg(long, env = "KAKEHI_SERVICE", default_value = "kakehi", value_name = "NAME")]
+    pub service: String,
+    /// Secret with the authority of the snapshot port
+    #[arg(long, env = "KAKEHI_CA_SECRET", default_value = "kakehi-ca", value_name = "NAME")]
+    pub ca_secret: String,
+    /// Address of this pod, to which the Service leads while it is the leader
+    #[arg(long, env = "KAKEHI_POD_IP", value_name = "IP")]
+    pub pod_ip: Option<IpAddr>,
 }
 
 /// `kakehi translate`.

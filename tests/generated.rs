@@ -7,12 +7,40 @@ use std::path::Path;
 
 #[test]
 fn the_page_of_settings_is_current() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/settings.md");
-    let wanted = settings();
-    if std::env::var_os("KAKEHI_BLESS").is_some() {
-        std::fs::write(&path, &wanted).unwrap();
+    current(&Path::new(env!("CARGO_MANIFEST_DIR")).join("config/settings.md"), &settings());
+}
+
+#[test]
+fn the_resource_definitions_are_current() {
+    let wanted = kakehi::cli::crds::definitions().unwrap();
+    for folder in ["crds", "charts/kakehi/files/crds"] {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+        for (name, text) in &wanted {
+            current(&folder.join(name), text);
+        }
+        let mut there: Vec<_> =
+            std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        there.sort();
+        let mut names: Vec<_> = wanted.iter().map(|(name, _)| name.clone()).collect();
+        names.sort();
+        assert_eq!(there, names, "{}", folder.display());
     }
-    assert_eq!(std::fs::read_to_string(&path).unwrap_or_default(), wanted, "run `make generate`");
+}
+
+#[test]
+fn the_chart_s_rules_are_those_of_the_tables() {
+    let rules = serde_json::to_value(kakehi::cli::rules::rules()).unwrap();
+    let text = serde_saphyr::to_string(&rules).unwrap();
+    current(&Path::new(env!("CARGO_MANIFEST_DIR")).join("charts/kakehi/files/rules.yaml"), &text);
+}
+
+/// Asserts that a file holds this, and writes it when asked to.
+fn current(path: &Path, wanted: &str) {
+    if std::env::var_os("KAKEHI_BLESS").is_some() {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, wanted).unwrap();
+    }
+    assert_eq!(std::fs::read_to_string(path).unwrap_or_default(), wanted, "{}: run `make generate`", path.display());
 }
 
 /// Every flag of every subcommand as a page.

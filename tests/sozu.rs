@@ -11,6 +11,8 @@ mod hosts;
 mod order;
 #[path = "sozu/paths.rs"]
 mod paths;
+#[path = "sozu/pod.rs"]
+mod pod;
 #[path = "sozu/replace.rs"]
 mod replace;
 #[path = "sozu/rig.rs"]

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use kube::api::ObjectMeta;
 
 use super::{
-    ConfigMap, EndpointSlice, Gateway, GatewayClass, HttpRoute, Ingress, IngressClass, Malformed, Namespace, Obj, ReferenceGrant, Secret,
-    Service,
+    ConfigMap, EdgeProfile, EndpointSlice, Gateway, GatewayClass, HttpRoute, Ingress, IngressClass, Malformed, Namespace, Obj,
+    ReferenceGrant, Secret, Service,
 };
 use crate::model::{Kind, ObjectId};
 
@@ -138,6 +138,7 @@ kinds! {
     Gateway => Gateway,
     HttpRoute => HttpRoute,
     ReferenceGrant => ReferenceGrant,
+    EdgeProfile => EdgeProfile,
     Namespace => Namespace,
     Service => Service,
     EndpointSlice => EndpointSlice,

@@ -2,9 +2,11 @@
 //!
 //! The only place that names the gateway-api crate. Its experimental types hold both channels.
 
+pub mod edge_profile;
 mod kinds;
 mod object;
 
+pub use edge_profile::{EdgeProfile, EdgeProfileSpec};
 pub use gateway_api::apis::experimental::gatewayclasses;
 pub use gateway_api::apis::experimental::gatewayclasses::GatewayClass;
 pub use gateway_api::apis::experimental::gateways;

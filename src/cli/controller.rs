@@ -5,13 +5,20 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 
+use crate::controller::auth::Workload;
+use crate::controller::endpoint::Replica;
 use crate::controller::fleet::Fleet;
 use crate::controller::operator::{Operator, Settings};
+use crate::controller::port::{self, Port};
+use crate::controller::provisioning::Provisioning;
 use crate::leader;
+use crate::model::EdgeId;
 use crate::observe::admin;
 use crate::observe::metrics::Metrics;
-use crate::settings::ControllerSettings;
+use crate::provision::{Installation, names};
+use crate::settings::{ControllerSettings, ProvisionSettings};
 use crate::snapshot::serve::Publishers;
 use crate::stop::told_to_end;
 use crate::translate;
@@ -22,24 +29,77 @@ pub(super) async fn run(settings: ControllerSettings) -> anyhow::Result<ExitCode
     let metrics = Metrics::new()?;
     let client = kube::Client::try_default().await.context("no API server is known")?;
     let listener = TcpListener::bind(settings.admin).await.with_context(|| format!("admin port {}", settings.admin))?;
-    let operator = Operator::new(client, operator_settings(settings), metrics.clone());
+    let publishers = Publishers::default();
+    let bundle = watch::Sender::new(String::new());
+    let (mut fleet, mut opens) = (Fleet::new(publishers.clone()), None);
+    let mut provisioning = None;
+    if let Some(installation) = installation(&settings) {
+        let making = Provisioning::new(client.clone(), installation.clone(), bundle.subscribe());
+        fleet = fleet.made_by(making.orders());
+        provisioning = Some(making);
+        let workloads = move |edge: &str| {
+            let id: EdgeId = edge.parse().ok()?;
+            let workload = Workload { namespace: installation.namespace_of(&id).to_owned(), name: names::object(&id) };
+            Some((id, workload))
+        };
+        opens = Some((Port { client: client.clone(), publishers, workloads, bundle }, port_settings(&settings)));
+    }
+    let operator = Operator::new(client, Settings { provisioning, ..operator_settings(settings) }, metrics.clone());
+    let ports = opens.map(|(port, settings)| tokio::spawn(port.run(operator.epoch(), settings)));
     let serving = tokio::spawn(admin::serve(listener, Arc::new(operator.view()), metrics));
     let stopped = async { tracing::info!(reason = stop.await, "ending") };
-    let done = operator.run(Fleet::new(Publishers::default()), stopped).await;
+    let done = operator.run(fleet, stopped).await;
     serving.abort();
+    if let Some(port) = ports {
+        port.abort();
+    }
     done?;
     Ok(ExitCode::SUCCESS)
 }
 
 fn operator_settings(settings: ControllerSettings) -> Settings {
-    let host = || rustix::system::uname().nodename().to_string_lossy().into_owned();
     // A process that starts anew under the same name is another one.
-    let identity = format!("{}_{:08x}", settings.replica.unwrap_or_else(host), rand::random::<u32>());
+    let identity = format!("{}_{:08x}", replica(&settings), rand::random::<u32>());
     let translation = translate::Settings {
         controller_name: settings.controller_name,
         default_address: settings.address,
         ingress: settings.ingress.translation(settings.watch_ingress_without_class),
         ..translate::Settings::default()
     };
-    Settings { translation, leader: leader::Settings::new(settings.namespace, settings.lease, identity) }
+    Settings { translation, leader: leader::Settings::new(settings.namespace, settings.lease, identity), provisioning: None }
+}
+
+fn replica(settings: &ControllerSettings) -> String {
+    settings.replica.clone().unwrap_or_else(|| rustix::system::uname().nodename().to_string_lossy().into_owned())
+}
+
+/// What edges have in common, when any are made.
+fn installation(settings: &ControllerSettings) -> Option<Installation> {
+    let ProvisionSettings { edge_image, sozu_image, pull_policy, edge_log, snapshot_listen, service, .. } = settings.provision.clone();
+    Some(Installation {
+        edge_image: edge_image?,
+        sozu_image: sozu_image?,
+        pull_policy,
+        snapshot_url: format!("https://{service}.{}.svc:{}", settings.namespace, snapshot_listen.port()),
+        log: edge_log,
+        namespace: settings.namespace.clone(),
+    })
+}
+
+fn port_settings(settings: &ControllerSettings) -> port::Settings {
+    let ProvisionSettings { snapshot_listen, service, ca_secret, pod_ip, .. } = settings.provision.clone();
+    let replica = pod_ip.map(|address| Replica {
+        namespace: settings.namespace.clone(),
+        service: service.clone(),
+        pod: replica(settings),
+        address,
+        port: ("snapshot".to_owned(), snapshot_listen.port()),
+    });
+    port::Settings {
+        listen: snapshot_listen,
+        secret: ca_secret,
+        names: vec![format!("{service}.{}.svc", settings.namespace)],
+        replica,
+        namespace: settings.namespace.clone(),
+    }
 }

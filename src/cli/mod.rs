@@ -1,8 +1,11 @@
 //! Subcommands: one thin file each.
 
 mod controller;
+pub mod crds;
 mod edge;
 mod filter;
+mod launch;
+pub mod rules;
 mod standalone;
 mod translate;
 
@@ -33,6 +36,12 @@ enum Command {
     Translate(TranslateSettings),
     /// Supervise one edge's Sōzu and filter proxy (started by standalone, or in an edge pod)
     Edge(edge::Settings),
+    /// Keep one Sōzu running for a supervisor in another container (started in an edge pod)
+    Launch(launch::Settings),
+    /// Print the CustomResourceDefinitions of Kakehi's own kinds
+    Crds,
+    /// Print the ClusterRole that the operator needs
+    Rules,
     /// Run the filter proxy of an edge (started by the edge)
     Filter(filter::Settings),
 }
@@ -54,6 +63,9 @@ pub fn run() -> ExitCode {
         Command::Controller(settings) => controller::run(settings),
         Command::Translate(settings) => translate::run(&settings),
         Command::Edge(settings) => edge::run(settings, &cli.log),
+        Command::Launch(settings) => launch::run(settings),
+        Command::Crds => crds::run(),
+        Command::Rules => rules::run(),
         Command::Filter(settings) => filter::run(settings),
     };
     match done {

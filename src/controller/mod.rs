@@ -15,6 +15,7 @@ pub mod operator;
 pub mod pace;
 pub mod pipeline;
 pub mod port;
+pub mod provisioning;
 pub mod reconcile;
 pub mod view;
 pub mod world;

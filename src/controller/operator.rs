@@ -14,6 +14,7 @@ use super::EdgeHost;
 use super::acks::Acks;
 use super::dispatch::Controllers;
 use super::pipeline::{Outputs, Pipeline};
+use super::provisioning::Provisioning;
 use super::reconcile::Context;
 use super::view::{OperatorView, WorldView};
 use super::world::World;
@@ -39,6 +40,8 @@ pub struct Settings {
     pub translation: translation::Settings,
     /// Election.
     pub leader: leader::Settings,
+    /// What makes edges on the cluster, if anything.
+    pub provisioning: Option<Provisioning>,
 }
 
 /// An operator that is not yet running.
@@ -112,6 +115,7 @@ impl Operator {
         kinds::visit(&mut controllers);
         let (dispatch, mut controllers) = controllers.split();
         let (wakes, woken) = mpsc::unbounded_channel();
+        let provisioning = settings.provisioning.map(|it| tokio::spawn(it.run(epoch.subscribe(), world.clone(), wakes.clone())));
         let pipeline = Pipeline::new(
             Translator::new(settings.translation),
             host,
@@ -134,7 +138,7 @@ impl Operator {
         let electing = tokio::spawn(elected);
         let (candidate, translating, ending) = (candidate.run(released), translating.map(Ok), ending.map(Ok));
         let done = tokio::try_join!(candidate, translating, ending).map(drop);
-        for task in [watching, dispatching, electing] {
+        for task in [watching, dispatching, electing].into_iter().chain(provisioning) {
             task.abort();
         }
         done

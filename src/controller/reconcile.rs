@@ -17,9 +17,9 @@ use super::pace::Pace;
 use super::world::World;
 use super::writer::{WriteError, Writer};
 use crate::api::{Obj, Object};
-use crate::model::{Kind, ObjectId};
+use crate::model::{EdgeId, Kind, ObjectId};
 use crate::observe::metrics::Metrics;
-use crate::report::{Finding, Issue, ObjectReport, Observed, status};
+use crate::report::{Finding, Issue, ObjectReport, Observed, Provisioned, Verdict, status};
 use crate::store::kinds::row;
 use crate::store::pump::Pumped;
 
@@ -145,7 +145,13 @@ impl Context {
             return Ok(Written::No);
         }
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map(|since| since.as_secs().cast_signed()).unwrap_or_default();
-        let observed = Observed { controller_name: &self.controller_name, edges: &acks.said(&id, world), now };
+        let nothing = Provisioned::default();
+        let edge = match report.map(|report| &report.verdict) {
+            Some(Verdict::Ingress { edge, .. }) => edge.clone(),
+            _ => EdgeId::of_gateway(&id.namespace, &id.name),
+        };
+        let provisioned = world.provisioned.as_ref().map(|all| all.get(&edge).unwrap_or(&nothing));
+        let observed = Observed { controller_name: &self.controller_name, edges: &acks.said(&id, world), provisioned, now };
         let previous = object.status();
         let Some(wanted) = status(id.kind, report.map(AsRef::as_ref), previous, &observed) else { return Ok(Written::No) };
         // The API server drops what its definitions do not know: what was written once and is there as it is stays so.

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use crate::api::Object;
 use crate::model::{EdgeId, Kind, ObjectId};
-use crate::report::ObjectReport;
+use crate::report::{ObjectReport, Provisioned};
 use crate::snapshot::Key;
 use crate::snapshot::publish::Publisher;
 use crate::snapshot::wire::Stamp;
@@ -29,6 +29,8 @@ pub struct World {
     pub withdrawn: OrdMap<(ObjectId, EdgeId), (Stamp, Instant)>,
     /// Refused manifests by file.
     pub refusals: OrdMap<String, Vec<Refusal>>,
+    /// What was made of edges so far; none where edges are not made on the cluster.
+    pub provisioned: Option<OrdMap<EdgeId, Provisioned>>,
     /// Everything that existed at the start is translated and published.
     pub published: bool,
 }

@@ -3,10 +3,12 @@
 //! [`plan`] decides, purely, what Sōzu must hold and which requests go through the filter; [`sozu`] brings a real Sōzu
 //! there and says what it refused; [`run`] keeps both stages in step with the control plane.
 
+mod health;
 pub mod plan;
 pub mod sozu;
 mod supervisor;
 #[cfg(test)]
 mod testing;
 
-pub use supervisor::{EdgeError, EdgeSettings, FilterCommand, Origin, run};
+pub use sozu::{Farewell, SpawnSettings, launch};
+pub use supervisor::{EdgeError, EdgeSettings, FilterCommand, Origin, SozuOrigin, private_directory, run};

@@ -17,6 +17,8 @@ pub enum Kind {
     HttpRoute,
     /// `gateway.networking.k8s.io` ReferenceGrant.
     ReferenceGrant,
+    /// `kakehi.dev` EdgeProfile.
+    EdgeProfile,
     /// Core Namespace.
     Namespace,
     /// Core Service.
@@ -41,6 +43,7 @@ impl Kind {
             Self::Gateway => "Gateway",
             Self::HttpRoute => "HTTPRoute",
             Self::ReferenceGrant => "ReferenceGrant",
+            Self::EdgeProfile => "EdgeProfile",
             Self::Namespace => "Namespace",
             Self::Service => "Service",
             Self::EndpointSlice => "EndpointSlice",

@@ -48,6 +48,16 @@ pub enum Issue {
         /// Name.
         name: String,
     },
+    /// `parametersRef` names an EdgeProfile that cannot be used.
+    #[error("EdgeProfile {namespace}/{name} {problem}")]
+    ProfileNotUsable {
+        /// Namespace.
+        namespace: String,
+        /// Name.
+        name: String,
+        /// Why.
+        problem: ProfileProblem,
+    },
     /// The GatewayClass itself is not accepted.
     #[error("GatewayClass {class} is not accepted")]
     ClassNotAccepted {
@@ -360,6 +370,20 @@ pub enum Issue {
     },
 }
 
+/// Why an EdgeProfile cannot be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, thiserror::Error)]
+pub enum ProfileProblem {
+    /// There is none of this name.
+    #[error("does not exist")]
+    NotFound,
+    /// It does not fit the kind.
+    #[error("cannot be read")]
+    Unreadable,
+    /// A GatewayClass has no namespace of its own, so its reference names one.
+    #[error("needs the namespace in parametersRef")]
+    NoNamespace,
+}
+
 /// Why a Secret gives no certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, thiserror::Error)]
 pub enum CertificateProblem {
@@ -392,7 +416,9 @@ impl Issue {
             Self::HostTaken { .. } => (Accepted, false, "HostTaken"),
             Self::HostWithoutRule { .. } => (Accepted, true, "HostWithoutRule"),
             Self::SeveralDefaultClasses { .. } => (Accepted, true, "SeveralDefaultClasses"),
-            Self::InvalidParameters { .. } | Self::ClassNotAccepted { .. } => (Accepted, false, "InvalidParameters"),
+            Self::InvalidParameters { .. } | Self::ProfileNotUsable { .. } | Self::ClassNotAccepted { .. } => {
+                (Accepted, false, "InvalidParameters")
+            }
             Self::UnsupportedAddress { .. } => (Accepted, false, "UnsupportedAddress"),
             Self::InvalidAddress { .. } | Self::AddressTaken { .. } => (Programmed, false, "AddressNotUsable"),
             Self::UnsupportedProtocol { .. } => (Accepted, false, "UnsupportedProtocol"),

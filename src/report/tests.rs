@@ -3,7 +3,8 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::{
-    Acknowledgement, Finding, Issue, ListenerReport, ObjectReport, Observed, ParentRef, ParentReport, Scope, Severity, Verdict, status,
+    Acknowledgement, Address, Finding, Issue, ListenerReport, ObjectReport, Observed, ParentRef, ParentReport, Provisioned, Scope,
+    Severity, Verdict, status,
 };
 use crate::model::{EdgeId, Kind, ListenerName, ObjectId};
 use crate::snapshot::Key;
@@ -38,7 +39,7 @@ fn gateway(issues: Vec<(Scope, Issue)>, listeners: &[&str]) -> ObjectReport {
 
 fn render(report: &ObjectReport, previous: Option<&Value>, said: Option<Acknowledgement>, now: i64) -> Value {
     let edges: BTreeMap<_, _> = said.into_iter().map(|said| (edge(), said)).collect();
-    let observed = Observed { controller_name: CONTROLLER, edges: &edges, now };
+    let observed = Observed { controller_name: CONTROLLER, edges: &edges, provisioned: None, now };
     let rendered = status(report.id.kind, Some(report), previous, &observed).unwrap();
     let again = status(report.id.kind, Some(report), Some(&rendered), &Observed { now: now + 60, ..observed });
     assert_eq!(again.as_ref(), Some(&rendered), "rendering is no fixed point");
@@ -120,7 +121,7 @@ fn what_others_wrote_stays() {
     assert_eq!(rendered["parents"][0], foreign);
     assert_eq!(rendered["parents"].as_array().unwrap().len(), 2, "our stale entry is gone");
 
-    let observed = Observed { controller_name: CONTROLLER, edges: &BTreeMap::new(), now: 0 };
+    let observed = Observed { controller_name: CONTROLLER, edges: &BTreeMap::new(), provisioned: None, now: 0 };
     let left = status(Kind::HttpRoute, None, Some(&rendered), &observed).unwrap();
     assert_eq!(left, json!({"parents": [foreign]}));
     assert_eq!(status(Kind::HttpRoute, None, Some(&left), &observed), None);
@@ -195,4 +196,29 @@ fn long_messages_are_cut() {
     let entry = render(&route(1, 2_000, issues), None, programmed(), 0)["parents"][0].clone();
     let message = entry["conditions"][0]["message"].as_str().unwrap();
     assert!(message.len() <= 32_768 && message.ends_with(" ..."));
+}
+
+#[test]
+fn a_gateway_is_programmed_when_it_has_its_address() {
+    let ip = |last| Address::Ip([192, 0, 2, last].into());
+    let render = |wanted: &[u8], provisioned: Provisioned| {
+        let mut report = gateway(Vec::new(), &["http"]);
+        let Verdict::Gateway { addresses, .. } = &mut report.verdict else { unreachable!() };
+        addresses.extend(wanted.iter().map(|last| std::net::IpAddr::from([192, 0, 2, *last])));
+        let edges = BTreeMap::from([(edge(), programmed().unwrap())]);
+        let observed = Observed { controller_name: CONTROLLER, edges: &edges, provisioned: Some(&provisioned), now: 0 };
+        status(Kind::Gateway, Some(&report), None, &observed).unwrap()
+    };
+    let has = |addresses: Vec<Address>| Provisioned { addresses, problem: None };
+    is(&render(&[], has(Vec::new())), "Programmed", ("False", "AddressNotAssigned"));
+    let assigned = render(&[], has(vec![ip(1)]));
+    is(&assigned, "Programmed", ("True", "Programmed"));
+    assert_eq!(assigned["addresses"], json!([{"type": "IPAddress", "value": "192.0.2.1"}]));
+    is(&render(&[9], has(vec![ip(1)])), "Programmed", ("False", "AddressNotUsable"));
+    is(&render(&[1, 9], has(vec![ip(1)])), "Programmed", ("False", "AddressNotUsable"));
+    is(&render(&[1], has(vec![ip(1)])), "Programmed", ("True", "Programmed"));
+    let refused = render(&[], Provisioned { addresses: vec![ip(1)], problem: Some("exceeded quota".into()) });
+    is(&refused, "Programmed", ("False", "NoResources"));
+    let named = render(&[], has(vec![Address::Hostname("lb.example".into())]));
+    assert_eq!(named["addresses"], json!([{"type": "Hostname", "value": "lb.example"}]));
 }

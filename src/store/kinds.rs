@@ -2,7 +2,7 @@
 
 use super::checks::{self, Checks};
 use super::pump::{AnyPump, Pump, Pumped};
-use crate::api::{ConfigMap, EndpointSlice, Gateway, GatewayClass, HttpRoute, Namespace, ReferenceGrant, Secret, Service};
+use crate::api::{ConfigMap, EdgeProfile, EndpointSlice, Gateway, GatewayClass, HttpRoute, Namespace, ReferenceGrant, Secret, Service};
 use crate::api::{Ingress, IngressClass};
 use crate::model::Kind;
 
@@ -109,6 +109,10 @@ table! {
     ReferenceGrant(ReferenceGrant) {
         group: GATEWAY_API, versions: &["v1", "v1beta1"], plural: "referencegrants", scope: Scope::Namespaced,
         origin: Origin::Crd, finalizer: Finalizer::Never, status: false, aged: false, checks: &checks::REFERENCE_GRANT,
+    }
+    EdgeProfile(EdgeProfile) {
+        group: "kakehi.dev", versions: &["v1alpha1"], plural: "edgeprofiles", scope: Scope::Namespaced,
+        origin: Origin::Crd, finalizer: Finalizer::Never, status: false, aged: false, checks: &checks::EDGE_PROFILE,
     }
     Namespace(Namespace) {
         group: "", versions: &["v1"], plural: "namespaces", scope: Scope::Cluster,

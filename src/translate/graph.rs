@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::backend::{self, BackendOutcome};
 use super::certificate::{self, CertificateOutcome};
-use super::groups::{self, Claim, Draft, Group};
+use super::groups::{self, Claim, Draft, Group, JudgedClass};
 use super::ingress::{self, Application};
 use super::reader::{Read, Reader};
 use super::routes::{self, RouteOutcome};
@@ -27,6 +27,8 @@ pub(super) enum Node {
     Certificate(CertificateId),
     /// A Service port.
     Backend(BackendId),
+    /// A GatewayClass with its parameters.
+    Class(String),
     /// A Gateway or IngressClass as it is for itself.
     Draft(EdgeId),
     /// The hosts that an Ingress asks for.
@@ -53,6 +55,7 @@ pub(super) struct Graph {
     world: World,
     certificates: Memo<CertificateId, CertificateOutcome>,
     backends: Memo<BackendId, BackendOutcome>,
+    classes: Memo<String, Option<Arc<JudgedClass>>>,
     drafts: Memo<EdgeId, Option<Arc<Draft>>>,
     /// Who wants an address and port, the oldest first.
     claims: BTreeMap<Claim, BTreeSet<(i64, EdgeId)>>,
@@ -79,6 +82,7 @@ impl Graph {
             world: World::default(),
             certificates: HashMap::new(),
             backends: HashMap::new(),
+            classes: HashMap::new(),
             drafts: HashMap::new(),
             claims: BTreeMap::new(),
             applications: HashMap::new(),
@@ -123,6 +127,7 @@ impl Graph {
                 if let Read::Object(id) = &read {
                     self.dirty.insert(Node::Text(id.clone()));
                     match id.kind {
+                        Kind::GatewayClass => self.dirty.insert(Node::Class(id.name.clone())),
                         Kind::Gateway => self.dirty.insert(Node::Draft(EdgeId::of_gateway(&id.namespace, &id.name))),
                         Kind::IngressClass => self.dirty.insert(Node::Draft(EdgeId::of_class(&id.name))),
                         Kind::Ingress => {
@@ -164,6 +169,11 @@ impl Graph {
     /// A Service port that a route refers to.
     pub(super) fn known_backend(&self, id: &BackendId) -> Option<&Arc<BackendOutcome>> {
         self.backends.get(id).map(|known| &known.outcome)
+    }
+
+    /// A GatewayClass, when it is ours.
+    pub(super) fn class(&self, name: &str) -> Option<Arc<JudgedClass>> {
+        self.classes.get(name)?.outcome.as_ref().clone()
     }
 
     /// The namespace of the oldest Ingress that uses a host.
@@ -214,6 +224,15 @@ impl Graph {
                     self.touch(&Read::Backend(id.clone()));
                 }
             }
+            Node::Class(name) => {
+                let computed = self.compute(|reader| groups::class(reader, name).map(Arc::new));
+                let (old, new) = self.remember(node.clone(), |graph| &mut graph.classes, name, computed);
+                if old.as_ref() != Some(&new) {
+                    self.touch(&Read::Class(name.clone()));
+                }
+                let gone = self.world.get(&ObjectId::new(Kind::GatewayClass, "", name)).is_none();
+                self.forget(gone, &node);
+            }
             Node::Draft(edge) => {
                 let computed = self.compute(|reader| draft(reader, edge).map(Arc::new));
                 let (old, new) = self.remember(node.clone(), |graph| &mut graph.drafts, edge, computed);
@@ -236,7 +255,7 @@ impl Graph {
             Node::Group(edge) => {
                 let computed = self.compute(|reader| groups::settle(reader, edge));
                 let (old, new) = self.remember(node.clone(), |graph| &mut graph.groups, edge, computed);
-                let points = |group: &Option<Group>| group.as_ref().map(|group| (group.points.clone(), group.addresses.clone()));
+                let points = |group: &Option<Group>| group.as_ref().map(|group| (group.points.clone(), group.data.addresses.clone()));
                 if old.as_deref().and_then(points) != points(&new) {
                     self.touch(&Read::Group(edge.clone()));
                 }
@@ -356,6 +375,7 @@ impl Graph {
             Node::Text(_) => None,
             Node::Certificate(id) => self.certificates.remove(id).map(|known| known.reads),
             Node::Backend(id) => self.backends.remove(id).map(|known| known.reads),
+            Node::Class(name) => self.classes.remove(name).map(|known| known.reads),
             Node::Draft(edge) => self.drafts.remove(edge).map(|known| known.reads),
             Node::Application(id) => self.applications.remove(id).map(|known| known.reads),
             Node::Group(edge) => self.groups.remove(edge).map(|known| known.reads),
@@ -370,7 +390,7 @@ impl Graph {
             let read = match &node {
                 Node::Certificate(id) => Read::Certificate(id.clone()),
                 Node::Backend(id) => Read::Backend(id.clone()),
-                Node::Text(_) | Node::Draft(_) | Node::Application(_) | Node::Group(_) | Node::Route(_) => continue,
+                Node::Text(_) | Node::Class(_) | Node::Draft(_) | Node::Application(_) | Node::Group(_) | Node::Route(_) => continue,
             };
             let unread = !self.dependents.contains_key(&read);
             self.forget(unread, &node);
@@ -382,6 +402,7 @@ impl Graph {
         self.world.is_empty()
             && self.certificates.is_empty()
             && self.backends.is_empty()
+            && self.classes.is_empty()
             && self.drafts.is_empty()
             && self.claims.is_empty()
             && self.applications.is_empty()

@@ -21,13 +21,13 @@ mod selector;
 mod tests;
 mod world;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use self::graph::Graph;
 use self::rendering::Rendering;
-use crate::api::Change;
+use crate::api::{Change, EdgeProfileSpec};
 use crate::model::{EdgeId, ObjectId};
 use crate::report::ObjectReport;
 use crate::snapshot::{Delta, Snapshot};
@@ -95,7 +95,7 @@ impl Now {
 }
 
 /// An edge as translation knows it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Edge {
     /// What it must hold.
     pub snapshot: Snapshot,
@@ -104,21 +104,31 @@ pub struct Edge {
 }
 
 /// What concerns an edge besides its snapshot.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct EdgeData {
     /// Addresses that it is to be reached at, from the Gateway or the default.
     pub addresses: Vec<IpAddr>,
+    /// Uid of its Gateway, empty where objects have none.
+    pub uid: String,
+    /// TCP ports of its listeners.
+    pub ports: BTreeSet<u16>,
+    /// Labels for everything that is made for it (`spec.infrastructure.labels`).
+    pub labels: BTreeMap<String, String>,
+    /// Annotations for everything that is made for it (`spec.infrastructure.annotations`).
+    pub annotations: BTreeMap<String, String>,
+    /// Parameters of its Gateway over those of the class.
+    pub profile: Arc<EdgeProfileSpec>,
 }
 
 /// What happened to an edge.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum EdgeChange {
     /// It is new or different.
     Set {
         /// From the snapshot before (empty for a new edge) to the one now.
         delta: Delta,
         /// The edge now.
-        edge: Edge,
+        edge: Box<Edge>,
     },
     /// Its Gateway is gone or not ours any more.
     Gone,

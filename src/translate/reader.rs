@@ -9,8 +9,9 @@ use super::backend::BackendState;
 use super::certificate::CertificateOutcome;
 use super::facts::{Body, Fact, GrantFacts, NamespaceFacts, SecretFacts, ServiceFacts, SliceFacts};
 use super::graph::Graph;
-use super::groups::{AttachPoint, Claim, Draft};
+use super::groups::{AttachPoint, Claim, Draft, JudgedClass};
 use super::world::Class;
+use crate::api::EdgeProfileSpec;
 use crate::model::{BackendId, CertificateId, EdgeId, Hostname, Kind, ObjectId};
 
 /// Something that was looked up, whether it was there or not.
@@ -22,6 +23,8 @@ pub(super) enum Read {
     Grants(String),
     /// All EndpointSlices of a Service: namespace and name.
     Slices(String, String),
+    /// A GatewayClass with its parameters.
+    Class(String),
     /// All IngressClasses.
     IngressClasses,
     /// Whose a host is on the edge of an IngressClass.
@@ -79,6 +82,20 @@ impl<'a> Reader<'a> {
             Body::Service(service) => Some(service.clone()),
             _ => None,
         }
+    }
+
+    /// An EdgeProfile: none when it does not exist, an error when it cannot be read.
+    pub(super) fn profile(&mut self, namespace: &str, name: &str) -> Option<Result<Arc<EdgeProfileSpec>, ()>> {
+        match &self.fact(&ObjectId::new(Kind::EdgeProfile, namespace, name))?.body {
+            Body::Profile(profile) => Some(Ok(profile.clone())),
+            _ => Some(Err(())),
+        }
+    }
+
+    /// A GatewayClass of ours.
+    pub(super) fn class(&mut self, name: &str) -> Option<Arc<JudgedClass>> {
+        self.reads.insert(Read::Class(name.to_owned()));
+        self.graph.class(name)
     }
 
     /// A Secret.
@@ -154,6 +171,6 @@ impl<'a> Reader<'a> {
     /// Addresses that a Gateway or IngressClass of ours is to be reached at.
     pub(super) fn addresses(&mut self, edge: &EdgeId) -> Vec<IpAddr> {
         self.reads.insert(Read::Group(edge.clone()));
-        self.graph.group(edge).map(|group| group.addresses.clone()).unwrap_or_default()
+        self.graph.group(edge).map(|group| group.data.addresses.clone()).unwrap_or_default()
     }
 }

@@ -5,10 +5,9 @@ use std::sync::Arc;
 
 use super::facts::{Body, Fact};
 use super::graph::{Graph, Node};
-use super::groups;
 use super::routes::{Offer, Share};
-use super::{Changes, Edge, EdgeChange, EdgeData, features};
-use crate::model::{BackendId, Certificate, CertificateId, EdgeId, Listener, ListenerName, ObjectId, Protocol};
+use super::{Changes, Edge, EdgeChange, features};
+use crate::model::{BackendId, Certificate, CertificateId, EdgeId, Kind, Listener, ListenerName, ObjectId, Protocol};
 use crate::report::{Finding, ListenerReport, ObjectReport, Scope, Verdict};
 use crate::snapshot::{Key, Resource, Snapshot};
 
@@ -75,6 +74,9 @@ impl Rendering {
                 Node::Text(id) => {
                     touched.reports.insert(id);
                 }
+                Node::Class(name) => {
+                    touched.reports.insert(ObjectId::new(Kind::GatewayClass, "", name));
+                }
                 Node::Certificate(_) | Node::Draft(_) | Node::Application(_) => {}
                 Node::Backend(id) => self.backend(graph, &id, &mut touched),
                 Node::Group(edge) => self.group(graph, &edge, &mut touched),
@@ -133,7 +135,7 @@ impl Rendering {
         }
         rendered.own = own;
         rendered.list_certificates(resources);
-        rendered.edge.data = EdgeData { addresses: group.map(|group| group.addresses.clone()).unwrap_or_default() };
+        rendered.edge.data = group.map(|group| group.data.clone()).unwrap_or_default();
     }
 
     fn route(&mut self, graph: &Graph, id: ObjectId, touched: &mut Touched) {
@@ -216,7 +218,7 @@ impl Rendering {
             let same = |before: &Edge| before.snapshot.hash() == rendered.edge.snapshot.hash() && before.data == rendered.edge.data;
             if !before.as_ref().is_some_and(same) {
                 let delta = before.map(|edge| edge.snapshot).unwrap_or_else(Snapshot::default).diff(&rendered.edge.snapshot);
-                changes.insert(id, EdgeChange::Set { delta, edge: rendered.edge.clone() });
+                changes.insert(id, EdgeChange::Set { delta, edge: Box::new(rendered.edge.clone()) });
             }
         }
         changes
@@ -240,8 +242,8 @@ impl Rendering {
         let report = |findings, verdict| Arc::new(ObjectReport { id: id.clone(), generation: fact.meta.generation, findings, verdict });
         match &fact.body {
             Body::Class(class) if class.controller_name == graph.settings().controller_name => {
-                let issues = groups::class_issues(class).into_iter();
-                let own = issues.map(|issue| Finding { object: id.clone(), scope: Scope::Object, issue });
+                let class = graph.class(&id.name)?;
+                let own = class.issues.iter().cloned().map(|issue| Finding { object: id.clone(), scope: Scope::Object, issue });
                 let findings = fact.findings.iter().cloned().chain(own).collect();
                 Some(report(findings, Verdict::Class { features: features::SUPPORTED }))
             }
@@ -255,7 +257,7 @@ impl Rendering {
                     supported_kinds: kinds.clone(),
                     attached_routes: count(name),
                 });
-                let verdict = Verdict::Gateway { listeners: listeners.collect(), addresses: group.addresses.clone() };
+                let verdict = Verdict::Gateway { listeners: listeners.collect(), addresses: group.data.addresses.clone() };
                 Some(report(group.findings.clone(), verdict))
             }
             Body::Route(_) | Body::Ingress(_) => graph.route(id).map(|outcome| outcome.report.clone()),

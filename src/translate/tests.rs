@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 use super::{Edge, Now, Settings, Translator};
 use crate::api::{Change, Object};
 use crate::model::{BackendId, EdgeId, Kind, ObjectId};
-use crate::report::ObjectReport;
+use crate::report::{Issue, ObjectReport, ProfileProblem};
 use crate::snapshot::{Key, Resource};
 
 const TODAY: i64 = 1_796_083_200;
@@ -114,4 +114,34 @@ fn a_status_write_of_an_object_changes_nothing() {
     let changes = world.0.apply([Change { id: object.id(), old: None, new: Some(object) }], Now::from_unix(TODAY));
     assert!(changes.edges.is_empty() && changes.reports.is_empty() && changes.computed == 0, "{changes:?}");
     assert_eq!(world.edge(), &before);
+}
+
+#[test]
+fn parameters_of_the_gateway_go_over_those_of_the_class() {
+    let mut world = World::new(Settings::default());
+    let of_class = json!({"group": "kakehi.dev", "kind": "EdgeProfile", "name": "base", "namespace": "a"});
+    world.set(Kind::GatewayClass, "ours", json!({"spec": {"controllerName": "kakehi.dev/gateway-controller", "parametersRef": of_class}}));
+    let missing = |name: &str| Issue::ProfileNotUsable { namespace: "a".into(), name: name.into(), problem: ProfileProblem::NotFound };
+    let class = ObjectId::new(Kind::GatewayClass, "", "ours");
+    assert_eq!(world.0.reports()[&class].findings[0].issue, missing("base"));
+    assert!(world.edge().snapshot.is_empty(), "nothing is served without the parameters");
+
+    world.set(Kind::EdgeProfile, "base", json!({"spec": {"replicas": 4, "forceHop": true}}));
+    assert_eq!(world.0.reports()[&class].findings, []);
+    assert_eq!(world.edge().data.profile.replicas, Some(4));
+
+    let listeners = json!([{"name": "http", "port": 80, "protocol": "HTTP"}]);
+    let infrastructure = json!({"labels": {"team": "red"}, "parametersRef": {"group": "kakehi.dev", "kind": "EdgeProfile", "name": "own"}});
+    world.set(
+        Kind::Gateway,
+        "web",
+        json!({"spec": {"gatewayClassName": "ours", "listeners": listeners, "infrastructure": infrastructure}}),
+    );
+    assert_eq!(world.report(Kind::Gateway, "web").unwrap().findings[0].issue, missing("own"));
+    world.set(Kind::EdgeProfile, "own", json!({"spec": {"replicas": 1}}));
+    assert_eq!(world.report(Kind::Gateway, "web").unwrap().findings, []);
+    let data = &world.edge().data;
+    assert_eq!((data.profile.replicas, data.profile.force_hop), (Some(1), Some(true)));
+    assert_eq!(data.ports.iter().collect::<Vec<_>>(), [&80]);
+    assert_eq!(data.labels["team"], "red");
 }

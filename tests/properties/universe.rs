@@ -51,7 +51,8 @@ fn clean(value: Value) -> Value {
 
 fn class() -> impl Strategy<Value = (ObjectId, Value)> {
     let controller = select(vec!["kakehi.dev/gateway-controller", "kakehi.dev/gateway-controller", "example.com/other"]);
-    let parameters = prop_oneof![9 => Just(Value::Null), 1 => Just(json!({"group": "x", "kind": "Y", "name": "z"}))];
+    let profile = json!({"group": "kakehi.dev", "kind": "EdgeProfile", "name": "p1", "namespace": "a"});
+    let parameters = prop_oneof![8 => Just(Value::Null), 2 => Just(profile), 1 => Just(json!({"group": "x", "kind": "Y", "name": "z"}))];
     (select(vec!["ours", "second"]), controller, parameters).prop_map(|(name, controller, parameters)| {
         (ObjectId::new(Kind::GatewayClass, "", name), json!({"spec": {"controllerName": controller, "parametersRef": parameters}}))
     })
@@ -77,13 +78,22 @@ fn listener(name: &'static str) -> impl Strategy<Value = Value> {
     )
 }
 
+fn profile() -> impl Strategy<Value = (ObjectId, Value)> {
+    let spec = select(vec![json!({"replicas": 3}), json!({"service": {"type": "NodePort"}}), json!({"replicas": "many"})]);
+    (namespace(), select(vec!["p1", "p2"]), spec)
+        .prop_map(|(namespace, name, spec)| (ObjectId::new(Kind::EdgeProfile, namespace, name), json!({"spec": spec})))
+}
+
 fn gateway() -> impl Strategy<Value = (ObjectId, Value)> {
     let listeners = (listener("l1"), listener("l2"), listener("l3"));
     let listeners = (listeners, 1..4_usize).prop_map(|((a, b, c), count)| [a, b, c].into_iter().take(count).collect::<Vec<_>>());
     let address = prop_oneof![8 => Just(Value::Null), 1 => Just(json!([{"type": "IPAddress", "value": "127.0.0.9"}])), 1 => Just(json!([{"type": "Hostname", "value": "x"}]))];
-    (namespace(), select(vec!["g1", "g2"]), select(vec!["ours", "ours", "second", "absent"]), listeners, address).prop_map(
-        |(namespace, name, class, listeners, addresses)| {
-            let spec = json!({"gatewayClassName": class, "listeners": listeners, "addresses": addresses});
+    let parameters = json!({"group": "kakehi.dev", "kind": "EdgeProfile", "name": "p2"});
+    let infrastructure = prop_oneof![6 => Just(Value::Null), 1 => Just(json!({"parametersRef": parameters, "labels": {"team": "red"}}))];
+    let class = select(vec!["ours", "ours", "second", "absent"]);
+    (namespace(), select(vec!["g1", "g2"]), class, listeners, address, infrastructure).prop_map(
+        |(namespace, name, class, listeners, addresses, infrastructure)| {
+            let spec = json!({"gatewayClassName": class, "listeners": listeners, "addresses": addresses, "infrastructure": infrastructure});
             (ObjectId::new(Kind::Gateway, namespace, name), json!({"spec": spec}))
         },
     )
@@ -237,6 +247,7 @@ pub(crate) fn write() -> impl Strategy<Value = Write> {
     let plain = |(id, body): (ObjectId, Value)| (id, (body, json!({})));
     let object = prop_oneof![
         1 => class().prop_map(plain),
+        1 => profile().prop_map(plain),
         4 => gateway().prop_map(plain),
         6 => route().prop_map(plain),
         2 => ingress_class().prop_map(plain),

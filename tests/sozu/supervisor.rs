@@ -5,7 +5,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::time::Duration;
 
-use kakehi::edge::{EdgeSettings, FilterCommand, Origin};
+use kakehi::edge::{EdgeSettings, FilterCommand, Origin, SozuOrigin};
 use kakehi::snapshot::publish::Publisher;
 use kakehi::snapshot::wire::{Ack, Refusal, Stamp};
 use kakehi::snapshot::{Key, Resource, Snapshot, fetch};
@@ -52,10 +52,11 @@ impl Edge {
             address,
             runtime_dir: dir.path().join("edge"),
             snapshot: Origin::Local(dir.path().join("snapshot.sock")),
-            sozu: program(),
-            sozu_log_level: "error".to_owned(),
+            sozu: SozuOrigin::Spawn { program: program(), log_level: "error".to_owned() },
             filter: FilterCommand { program: "sh".into(), args: vec!["-c".to_owned(), script, own] },
             force_hop: false,
+            health: None,
+            linger: Duration::ZERO,
         };
         let task = tokio::spawn(async move { kakehi::edge::run(settings).await.unwrap() });
         Self { dir, publisher, address, task }
@@ -166,10 +167,11 @@ async fn lone_edge() {
         address: IpAddr::from([127, 0, 0, 1]),
         runtime_dir: dir.join("edge"),
         snapshot: Origin::Local(dir.join("snapshot.sock")),
-        sozu: program(),
-        sozu_log_level: "error".to_owned(),
+        sozu: SozuOrigin::Spawn { program: program(), log_level: "error".to_owned() },
         filter: FilterCommand { program: "sleep".into(), args: vec!["1000".to_owned()] },
         force_hop: false,
+        health: None,
+        linger: Duration::ZERO,
     };
     kakehi::edge::run(settings).await.unwrap();
 }

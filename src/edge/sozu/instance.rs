@@ -128,14 +128,18 @@ impl Instance {
         }
     }
 
-    /// Waits until the process ends; forever for an adopted one.
+    /// Waits until the process ends.
     pub(super) async fn ended(&mut self) {
         match &mut self.child {
             Some(child) => {
                 let status = child.wait().await;
                 tracing::warn!(?status, "Sōzu ended");
             }
-            None => std::future::pending().await,
+            // Nobody speaks on it unasked, so this is the end of the process.
+            None => {
+                self.socket.closed().await;
+                tracing::warn!("the adopted Sōzu is gone");
+            }
         }
     }
 

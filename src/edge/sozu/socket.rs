@@ -85,6 +85,23 @@ impl Socket {
         Ok(reply)
     }
 
+    /// Waits until the other side closes the connection, or says something unasked.
+    pub async fn closed(&mut self) {
+        let mut byte = [0];
+        loop {
+            if self.stream.readable().await.is_err() {
+                return;
+            }
+            match self.stream.try_read(&mut byte) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                unasked => {
+                    self.spoilt = true;
+                    return tracing::debug!(?unasked, "the command socket is of no use any more");
+                }
+            }
+        }
+    }
+
     async fn exchange(&mut self, request: RequestType) -> Result<Reply, SocketError> {
         let message = Request { request_type: Some(request) };
         let length = message.encoded_len() + size_of::<u64>();

@@ -6,17 +6,19 @@
 mod filter;
 mod source;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use tokio::net::UnixListener;
+use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 
 pub use filter::FilterCommand;
 pub use source::Origin;
 
+use super::health;
 use super::plan::{Options, Planner};
 use super::sozu::{self, Maker, Sozu, SpawnSettings, Wire};
 use crate::snapshot::publish::Publisher;
@@ -36,14 +38,30 @@ pub struct EdgeSettings {
     pub runtime_dir: PathBuf,
     /// Where its snapshot comes from.
     pub snapshot: Origin,
-    /// The sozu binary.
-    pub sozu: PathBuf,
-    /// Sōzu's log level.
-    pub sozu_log_level: String,
+    /// Where its Sōzu comes from.
+    pub sozu: SozuOrigin,
     /// How to start the filter proxy.
     pub filter: FilterCommand,
     /// Send everything through the filter.
     pub force_hop: bool,
+    /// Where it says whether it is ready; nowhere when absent.
+    pub health: Option<SocketAddr>,
+    /// How long it serves on, no longer ready, once it is told to end.
+    pub linger: Duration,
+}
+
+/// Where the Sōzu of an edge comes from.
+#[derive(Clone, Debug)]
+pub enum SozuOrigin {
+    /// The edge starts it.
+    Spawn {
+        /// The binary.
+        program: PathBuf,
+        /// Its log level.
+        log_level: String,
+    },
+    /// A launcher in another container keeps it running; this is its command socket, in a directory that both can write to.
+    Adopt(PathBuf),
 }
 
 /// An edge cannot work at all.
@@ -60,6 +78,14 @@ pub enum EdgeError {
     /// The signal handlers.
     #[error("signals: {0}")]
     Signals(std::io::Error),
+    /// The health port.
+    #[error("health port {address}: {source}")]
+    Health {
+        /// Its address.
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
     /// Sōzu does not start.
     #[error(transparent)]
     Sozu(#[from] sozu::Error),
@@ -77,6 +103,8 @@ const RETRY: Duration = Duration::from_secs(1);
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
 /// Requests in flight may take this long once the edge is told to end.
 const DRAIN: Duration = Duration::from_secs(3);
+/// An adopted Sōzu is ended by its launcher, which may take this long.
+const DRAIN_ADOPTED: Duration = Duration::from_secs(30);
 
 /// Runs an edge until it is told to end (SIGTERM, SIGINT, or the end of a piped standard input: its parent is gone), then
 /// lets requests in flight end.
@@ -92,8 +120,18 @@ pub async fn run(settings: EdgeSettings) -> Result<(), EdgeError> {
     let publisher = Publisher::new(0);
     let serving = tokio::spawn(serve(publisher.clone(), bind(&filter_snapshot)?));
     let filter = filter::keep(settings.filter.clone(), hop_listener, filter_snapshot);
-    let spawn = SpawnSettings { program: settings.sozu.clone(), dir: dir.clone(), log_level: settings.sozu_log_level.clone() };
-    let sozu = Sozu::start(Maker::Spawn(spawn), Wire { address: settings.address, hop }).await?;
+    let ready = watch::Sender::new(false);
+    let health = health(settings.health, ready.subscribe()).await?;
+    let stop = told_to_end().map_err(EdgeError::Signals)?;
+    tokio::pin!(stop);
+    let wire = Wire { address: settings.address, hop };
+    let sozu = tokio::select! {
+        sozu = start(&settings.sozu, dir, wire) => sozu?,
+        reason = &mut stop => {
+            tracing::info!(edge = settings.name, reason, "ending before Sōzu is up");
+            return Ok(());
+        }
+    };
     tracing::info!(edge = settings.name, pid = sozu.pid(), "Sōzu is up");
     let (source, states) = Source::follow(settings.snapshot.clone());
     let mut edge = Edge {
@@ -101,22 +139,52 @@ pub async fn run(settings: EdgeSettings) -> Result<(), EdgeError> {
         publisher,
         sozu,
         acks: source.acks(),
+        ready,
         applied: None,
         closed: Vec::new(),
         stamp: Stamp::default(),
         changed: Instant::now(),
         audited: Instant::now(),
     };
-    let stop = told_to_end().map_err(EdgeError::Signals)?;
     tokio::select! {
-        reason = stop => tracing::info!(edge = settings.name, reason, "ending"),
-        () = edge.follow(states) => {}
+        reason = &mut stop => tracing::info!(edge = settings.name, reason, "ending"),
+        () = edge.follow(states.clone()) => {}
     }
+    edge.end(states, &settings).await;
     source.stop();
-    edge.sozu.stop(DRAIN).await;
     filter.stop().await;
     serving.abort();
+    if let Some(health) = health {
+        health.abort();
+    }
     Ok(())
+}
+
+/// Opens the health port.
+async fn health(address: Option<SocketAddr>, ready: watch::Receiver<bool>) -> Result<Option<JoinHandle<()>>, EdgeError> {
+    let Some(address) = address else { return Ok(None) };
+    let listener = TcpListener::bind(address).await.map_err(|source| EdgeError::Health { address, source })?;
+    Ok(Some(tokio::spawn(async move {
+        if let Err(error) = health::serve(listener, ready).await {
+            tracing::error!(%error, "the health port is gone");
+        }
+    })))
+}
+
+/// An empty Sōzu: made, or adopted as soon as it is there.
+async fn start(origin: &SozuOrigin, dir: &Path, wire: Wire) -> Result<Sozu, sozu::Error> {
+    match origin {
+        SozuOrigin::Spawn { program, log_level } => {
+            let settings = SpawnSettings { program: program.clone(), dir: dir.to_owned(), log_level: log_level.clone() };
+            Sozu::start(Maker::Spawn(settings), wire).await
+        }
+        SozuOrigin::Adopt(socket) => loop {
+            match Sozu::start(Maker::Adopt(socket.clone()), wire.clone()).await {
+                Ok(sozu) => return Ok(sozu),
+                Err(error) => tracing::warn!(%error, socket = %socket.display(), "waiting for Sōzu"),
+            }
+        },
+    }
 }
 
 struct Edge {
@@ -124,6 +192,8 @@ struct Edge {
     publisher: Publisher,
     sozu: Sozu,
     acks: watch::Sender<Option<Ack>>,
+    /// Whether requests may be sent here: something was applied, and the end was not asked for.
+    ready: watch::Sender<bool>,
     /// What Sōzu holds: the filter's stamp that goes with it, and Sōzu's refusals.
     applied: Option<(Stamp, Vec<Refusal>)>,
     /// What the control plane sent and this version does not understand.
@@ -179,6 +249,22 @@ impl Edge {
                     Some((Instant::now() + wait, wait))
                 }
             };
+        }
+    }
+
+    /// Serves on for a while, no longer ready, then lets requests in flight end.
+    async fn end(mut self, states: watch::Receiver<Option<State>>, settings: &EdgeSettings) {
+        let ready = std::mem::replace(&mut self.ready, watch::Sender::new(false));
+        ready.send_replace(false);
+        if timeout(settings.linger, self.follow(states)).await.is_ok() {
+            tracing::debug!("the stream ended before the edge");
+        }
+        match settings.sozu {
+            SozuOrigin::Spawn { .. } => self.sozu.stop(DRAIN).await,
+            SozuOrigin::Adopt(_) if timeout(DRAIN_ADOPTED, self.sozu.ended()).await.is_err() => {
+                tracing::warn!("the adopted Sōzu outlives its edge");
+            }
+            SozuOrigin::Adopt(_) => {}
         }
     }
 
@@ -250,6 +336,7 @@ impl Edge {
             }
         }
         refused.sort_by(|a, b| a.key.cmp(&b.key));
+        self.ready.send_replace(true);
         self.acks.send_replace(Some(Ack { stamp: self.stamp, refused }));
     }
 }
@@ -275,7 +362,11 @@ fn bind(path: &Path) -> Result<UnixListener, EdgeError> {
     UnixListener::bind(path).map_err(|source| EdgeError::File { path: path.to_owned(), source })
 }
 
-fn private_directory(path: &Path) -> std::io::Result<()> {
+/// Makes a directory that only this user can enter.
+///
+/// # Errors
+/// When it cannot be made, or is there and others can enter it.
+pub fn private_directory(path: &Path) -> std::io::Result<()> {
     use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
     let mode = std::fs::metadata(path)?.permissions().mode();

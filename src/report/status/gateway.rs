@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use serde_json::{Value, json};
 
-use super::{Acknowledgement, Observed, programmed};
+use super::{Acknowledgement, Address, Observed, present, programmed};
 use crate::model::{EdgeId, ListenerName};
 use crate::report::condition::{Condition, ConditionType, Stamp, derive, merge, turns};
 use crate::report::{Finding, Issue, ListenerReport, ObjectReport, Scope};
@@ -23,7 +23,7 @@ pub(super) struct Rendering<'a> {
 
 impl Rendering<'_> {
     pub(super) fn status(&self) -> Value {
-        let addresses: Vec<_> = self.addresses.iter().map(|ip| json!({"type": "IPAddress", "value": ip.to_string()})).collect();
+        let addresses: Vec<_> = self.present().iter().map(address).collect();
         let listeners: Vec<_> = self.listeners.iter().map(|listener| self.listener(listener)).collect();
         let written = self.previous.and_then(|status| status.get("conditions"));
         let mut status = json!({
@@ -34,6 +34,27 @@ impl Rendering<'_> {
             fields.insert("addresses".into(), addresses.into());
         }
         status
+    }
+
+    /// Addresses that clients can use.
+    fn present(&self) -> Vec<Address> {
+        present(self.observed.provisioned, self.addresses)
+    }
+
+    /// What is wrong with what was made for the edge on a cluster, if anything.
+    fn unmade(&self) -> Option<Condition> {
+        let provisioned = self.observed.provisioned?;
+        let refused = |reason, message: String| Some(Condition::new("Programmed", false, reason, message));
+        if let Some(problem) = &provisioned.problem {
+            return refused("NoResources", problem.clone());
+        }
+        if let Some(wanted) = self.addresses.iter().find(|ip| !provisioned.addresses.contains(&Address::Ip(**ip))) {
+            return refused("AddressNotUsable", format!("the Service does not have the requested address {wanted}"));
+        }
+        if provisioned.addresses.is_empty() {
+            return refused("AddressNotAssigned", "the Service has no address yet".to_owned());
+        }
+        None
     }
 
     fn object(&self) -> impl Iterator<Item = &Finding> {
@@ -80,6 +101,9 @@ impl Rendering<'_> {
         if !accepted.status {
             return Condition::new("Programmed", false, "Invalid", accepted.message);
         }
+        if let Some(unmade) = self.unmade() {
+            return unmade;
+        }
         let serving = self.listeners.iter().filter(|listener| self.serves(&listener.name));
         let refusals: Option<Vec<_>> = serving.map(|listener| self.refused(&listener.name)).collect();
         let healthy = self.acknowledged("Programmed", refusals.map(|reasons| reasons.join("; ")), self.previous);
@@ -114,5 +138,12 @@ impl Rendering<'_> {
             "attachedRoutes": listener.attached_routes,
             "conditions": merge(written.and_then(|old| old.get("conditions")), &wanted, OURS, &self.stamp),
         })
+    }
+}
+
+fn address(address: &Address) -> Value {
+    match address {
+        Address::Ip(ip) => json!({"type": "IPAddress", "value": ip.to_string()}),
+        Address::Hostname(name) => json!({"type": "Hostname", "value": name}),
     }
 }

@@ -3,6 +3,7 @@
 //! They hold for manifests when no CustomResourceDefinition is offered for the kind.
 
 mod configmap;
+mod edgeprofile;
 mod endpointslice;
 mod forms;
 mod gateway;
@@ -21,6 +22,7 @@ mod shared;
 use serde_json::Value;
 
 pub use self::configmap::CONFIG_MAP;
+pub use self::edgeprofile::EDGE_PROFILE;
 pub use self::endpointslice::ENDPOINT_SLICE;
 use self::forms::Form;
 pub use self::gateway::GATEWAY;

@@ -1,5 +1,7 @@
 //! GatewayClasses and Gateways.
 
+use std::collections::BTreeMap;
+
 use super::{GATEWAY_GROUP, ObjectRef};
 use crate::api::gateways::{
     GatewayListeners, GatewayListenersAllowedRoutesNamespaces, GatewayListenersAllowedRoutesNamespacesFrom as From, GatewayListenersTls,
@@ -35,6 +37,10 @@ pub(crate) struct GatewayFacts {
     pub(crate) class: String,
     pub(crate) listeners: Vec<ListenerFacts>,
     pub(crate) parameters: Option<ObjectRef>,
+    /// `infrastructure.labels`.
+    pub(crate) labels: BTreeMap<String, String>,
+    /// `infrastructure.annotations`.
+    pub(crate) annotations: BTreeMap<String, String>,
     /// (type, value) of requested addresses.
     pub(crate) addresses: Vec<(String, Option<String>)>,
     /// Whether clients must show certificates: by default, and where a port says otherwise.
@@ -86,8 +92,6 @@ impl GatewayFacts {
         let addresses = spec.addresses.iter().flatten().map(|address| (address_type(&address.r#type), address.value.clone()));
         let tls = spec.tls.as_ref();
         let unsupported = [
-            ("spec.infrastructure.labels", infrastructure.is_some_and(|infrastructure| infrastructure.labels.is_some())),
-            ("spec.infrastructure.annotations", infrastructure.is_some_and(|infrastructure| infrastructure.annotations.is_some())),
             ("spec.allowedListeners", spec.allowed_listeners.is_some()),
             ("spec.defaultScope", spec.default_scope.is_some()),
             ("spec.tls.backend", tls.is_some_and(|tls| tls.backend.is_some())),
@@ -96,6 +100,8 @@ impl GatewayFacts {
             class: spec.gateway_class_name.clone(),
             listeners: spec.listeners.iter().map(ListenerFacts::read).collect(),
             parameters,
+            labels: infrastructure.and_then(|infrastructure| infrastructure.labels.clone()).unwrap_or_default(),
+            annotations: infrastructure.and_then(|infrastructure| infrastructure.annotations.clone()).unwrap_or_default(),
             addresses: addresses.collect(),
             client_validation: tls.and_then(|tls| tls.frontend.as_ref()).map(client_validation).unwrap_or_default(),
             unsupported: unsupported.into_iter().filter(|(_, used)| *used).map(|(field, _)| field).collect(),

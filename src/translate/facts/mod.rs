@@ -16,7 +16,7 @@ pub(super) use service::{Family, Readiness, ServiceFacts, ServicePort, SliceFact
 
 use super::Settings;
 use super::routes::{RouteFacts, http};
-use crate::api::{Obj, Object};
+use crate::api::{EdgeProfileSpec, Obj, Object};
 use crate::model::{Kind, ObjectId};
 use crate::report::{Finding, Issue, Scope};
 
@@ -28,6 +28,8 @@ pub(super) const GATEWAY_GROUP: &str = "gateway.networking.k8s.io";
 pub(super) struct Fact {
     /// Generation and age.
     pub(super) meta: Meta,
+    /// Uid, empty where objects have none.
+    pub(super) uid: String,
     /// What it says.
     pub(super) body: Body,
     /// What is wrong with it as text: malformed, unknown fields.
@@ -49,6 +51,7 @@ pub(super) enum Body {
     Gateway(Arc<GatewayFacts>),
     Route(Arc<RouteFacts>),
     Grant(Arc<GrantFacts>),
+    Profile(Arc<EdgeProfileSpec>),
     Namespace(Arc<NamespaceFacts>),
     Service(Arc<ServiceFacts>),
     Slice(Arc<SliceFacts>),
@@ -85,6 +88,7 @@ pub(super) fn read(object: &Object, settings: &Settings) -> Fact {
         Object::Gateway(gateway) => body(gateway, |gateway| Body::Gateway(Arc::new(GatewayFacts::read(gateway)))),
         Object::HttpRoute(route) => body(route, |body| Body::Route(Arc::new(http::read(&object.id(), body)))),
         Object::ReferenceGrant(grant) => body(grant, |grant| Body::Grant(Arc::new(GrantFacts::read(grant)))),
+        Object::EdgeProfile(profile) => body(profile, |profile| Body::Profile(Arc::new(profile.spec.clone()))),
         Object::Namespace(namespace) => body(namespace, |_| Body::Namespace(Arc::new(NamespaceFacts::read(&namespace.metadata)))),
         Object::Service(service) => body(service, |service| Body::Service(Arc::new(ServiceFacts::read(service)))),
         Object::EndpointSlice(slice) => {
@@ -97,7 +101,7 @@ pub(super) fn read(object: &Object, settings: &Settings) -> Fact {
     };
     let created = object.metadata().creation_timestamp.as_ref().map(|time| time.0.as_second()).unwrap_or_default();
     let meta = Meta { generation: object.metadata().generation.unwrap_or_default(), created };
-    Fact { meta, body, findings: text_findings(object) }
+    Fact { meta, uid: object.metadata().uid.clone().unwrap_or_default(), body, findings: text_findings(object) }
 }
 
 fn body<T>(object: &Obj<T>, read: impl FnOnce(&T) -> Body) -> Body {
@@ -111,9 +115,13 @@ fn text_findings(object: &Object) -> Vec<Finding> {
         return vec![finding(Issue::Malformed { path: malformed.path.clone(), message: malformed.message.clone() })];
     }
     match object.kind() {
-        Kind::GatewayClass | Kind::Gateway | Kind::HttpRoute | Kind::ReferenceGrant | Kind::IngressClass | Kind::Ingress => {
-            object.unknown().iter().map(|path| finding(Issue::UnknownField { path: path.clone() })).collect()
-        }
+        Kind::GatewayClass
+        | Kind::Gateway
+        | Kind::HttpRoute
+        | Kind::ReferenceGrant
+        | Kind::EdgeProfile
+        | Kind::IngressClass
+        | Kind::Ingress => object.unknown().iter().map(|path| finding(Issue::UnknownField { path: path.clone() })).collect(),
         Kind::Namespace | Kind::Service | Kind::EndpointSlice | Kind::Secret | Kind::ConfigMap => Vec::new(),
     }
 }

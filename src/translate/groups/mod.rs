@@ -3,16 +3,19 @@
 mod certificates;
 mod conflict;
 mod listener;
+mod parameters;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 pub(super) use listener::{AttachPoint, Judged};
+pub(super) use parameters::{JudgedClass, class, resolve};
 
-use super::facts::{Body, ClassFacts, Fact, GatewayFacts, Meta};
+use super::EdgeData;
+use super::facts::{Body, Fact, GatewayFacts, Meta};
 use super::reader::Reader;
-use crate::model::{EdgeId, Kind, ListenerName, ObjectId};
+use crate::model::{EdgeId, ListenerName};
 use crate::report::{Finding, Issue, RouteKind, Scope, Severity};
 use crate::snapshot::Resource;
 
@@ -25,8 +28,8 @@ pub(super) struct Group {
     /// Route kinds that each listener admits, in the order of the spec.
     pub(super) kinds: Vec<(ListenerName, Vec<RouteKind>)>,
     pub(super) findings: Vec<Finding>,
-    /// Addresses that it is to be reached at.
-    pub(super) addresses: Vec<IpAddr>,
+    /// What else concerns its edge.
+    pub(super) data: EdgeData,
     /// Listeners and certificates, for the snapshot.
     pub(super) resources: Vec<Arc<Resource>>,
 }
@@ -35,7 +38,7 @@ pub(super) struct Group {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Draft {
     pub(super) meta: Meta,
-    addresses: Vec<IpAddr>,
+    data: EdgeData,
     issues: Vec<(Scope, Issue)>,
     listeners: Vec<Judged>,
     /// Whether the Gateway as a whole can be served.
@@ -46,29 +49,31 @@ pub(super) struct Draft {
 pub(super) type Claim = (IpAddr, u16);
 
 impl Draft {
-    /// A draft from what was found about the object as a whole, and its listeners, which have different names.
-    pub(super) fn new(meta: Meta, addresses: Vec<IpAddr>, issues: Vec<(Scope, Issue)>, mut listeners: Vec<Judged>) -> Self {
+    /// A draft from what was found about the object as a whole, and its listeners, which have different names. The ports of
+    /// its edge follow from them.
+    pub(super) fn new(meta: Meta, mut data: EdgeData, issues: Vec<(Scope, Issue)>, mut listeners: Vec<Judged>) -> Self {
         let accepted = !issues.iter().any(|(_, issue)| issue.severity() == Severity::Error);
         conflict::mark(&mut listeners);
-        Self { meta, addresses, issues, listeners, accepted }
+        data.ports = listeners.iter().filter_map(Judged::bound_port).filter(|_| accepted).collect();
+        Self { meta, data, issues, listeners, accepted }
     }
 
     /// Where it wants to listen.
     pub(super) fn claims(&self) -> BTreeSet<Claim> {
-        let ports: BTreeSet<_> = self.listeners.iter().filter_map(Judged::bound_port).filter(|_| self.accepted).collect();
-        self.addresses.iter().flat_map(|ip| ports.iter().map(|port| (*ip, *port))).collect()
+        let ports = &self.data.ports;
+        self.data.addresses.iter().flat_map(|ip| ports.iter().map(|port| (*ip, *port))).collect()
     }
 }
 
 /// Judges a Gateway; none when it does not exist, cannot be read, or is not ours.
 pub(super) fn draft(reader: &mut Reader<'_>, edge: &EdgeId) -> Option<Draft> {
-    let id = edge.owner();
-    let Fact { meta, body, findings } = reader.fact(&id)?.clone();
+    let Fact { meta, uid, body, findings } = reader.fact(&edge.owner())?.clone();
     let Body::Gateway(gateway) = body else { return None };
-    let class = class(reader, &gateway.class).filter(|class| class.controller_name == reader.settings().controller_name)?;
+    let class = reader.class(&gateway.class)?;
 
     let mut issues: Vec<(Scope, Issue)> = findings.into_iter().map(|finding| (finding.scope, finding.issue)).collect();
-    issues.extend(whole(&gateway, &class).into_iter().map(|issue| (Scope::Object, issue)));
+    let (profile, of_parameters) = parameters::of_gateway(reader, edge, &gateway, &class);
+    issues.extend(whole(reader, &gateway).into_iter().chain(of_parameters).map(|issue| (Scope::Object, issue)));
     let (addresses, of_addresses) = addresses(reader, &gateway);
     issues.extend(of_addresses.into_iter().map(|issue| (Scope::Object, issue)));
     let mut duplicates = Vec::new();
@@ -80,7 +85,9 @@ pub(super) fn draft(reader: &mut Reader<'_>, edge: &EdgeId) -> Option<Draft> {
             listeners.push(listener::judge(reader, edge, &gateway, facts));
         }
     }
-    let mut draft = Draft::new(meta, addresses, issues, listeners);
+    let (labels, annotations) = (gateway.labels.clone(), gateway.annotations.clone());
+    let data = EdgeData { uid, addresses, labels, annotations, profile, ports: BTreeSet::new() };
+    let mut draft = Draft::new(meta, data, issues, listeners);
     // The first of each name is served all the same.
     draft.issues.extend(duplicates);
     Some(draft)
@@ -89,7 +96,7 @@ pub(super) fn draft(reader: &mut Reader<'_>, edge: &EdgeId) -> Option<Draft> {
 /// Settles what a Gateway or IngressClass of ours comes to among the others.
 pub(super) fn settle(reader: &mut Reader<'_>, edge: &EdgeId) -> Option<Group> {
     let draft = reader.draft(edge)?;
-    let Draft { meta, addresses, mut issues, mut listeners, accepted } = Draft::clone(&draft);
+    let Draft { meta, data, mut issues, mut listeners, accepted } = Draft::clone(&draft);
     if reader.settings().shared_host {
         issues.extend(taken(reader, edge, &draft, &mut listeners));
     }
@@ -109,7 +116,7 @@ pub(super) fn settle(reader: &mut Reader<'_>, edge: &EdgeId) -> Option<Group> {
     let mut findings: Vec<_> = issues.into_iter().map(|(scope, issue)| Finding { object: id.clone(), scope, issue }).collect();
     findings.sort();
     findings.dedup();
-    Some(Group { generation: meta.generation, points: Arc::new(points), kinds, findings, addresses, resources })
+    Some(Group { generation: meta.generation, points: Arc::new(points), kinds, findings, data, resources })
 }
 
 /// Where all edges are on one host, an address and port belong to the oldest Gateway that wants it. The others do not
@@ -125,29 +132,16 @@ fn taken(reader: &mut Reader<'_>, edge: &EdgeId, draft: &Draft, listeners: &mut 
     issues
 }
 
-fn class(reader: &mut Reader<'_>, name: &str) -> Option<Arc<ClassFacts>> {
-    match &reader.fact(&ObjectId::new(Kind::GatewayClass, "", name))?.body {
-        Body::Class(class) => Some(class.clone()),
-        _ => None,
-    }
-}
-
-/// Issues of a GatewayClass of ours. No kind of parameters is known yet.
-pub(super) fn class_issues(class: &ClassFacts) -> Vec<Issue> {
-    let parameters = class.parameters.iter();
-    parameters.map(|of| Issue::InvalidParameters { group: of.group.clone(), kind: of.kind.clone(), name: of.name.clone() }).collect()
-}
-
-fn whole(gateway: &GatewayFacts, class: &ClassFacts) -> Vec<Issue> {
-    let mut issues = Vec::new();
-    if !class_issues(class).is_empty() {
-        issues.push(Issue::ClassNotAccepted { class: gateway.class.clone() });
-    }
-    if let Some(of) = &gateway.parameters {
-        issues.push(Issue::InvalidParameters { group: of.group.clone(), kind: of.kind.clone(), name: of.name.clone() });
-    }
-    issues.extend(gateway.unsupported.iter().map(|field| Issue::UnsupportedField { field: (*field).to_owned() }));
-    issues
+fn whole(reader: &Reader<'_>, gateway: &GatewayFacts) -> Vec<Issue> {
+    // Nothing is made for an edge that is a process of this machine.
+    let made = !reader.settings().shared_host;
+    let ignored = [
+        ("spec.infrastructure.labels", !made && !gateway.labels.is_empty()),
+        ("spec.infrastructure.annotations", !made && !gateway.annotations.is_empty()),
+    ];
+    let ignored = ignored.into_iter().filter(|(_, used)| *used).map(|(field, _)| field);
+    let unsupported = gateway.unsupported.iter().copied().chain(ignored);
+    unsupported.map(|field| Issue::UnsupportedField { field: field.to_owned() }).collect()
 }
 
 /// Requested addresses, or the default one where none, or a type without a value, is requested.

@@ -51,7 +51,7 @@ impl<'a> Owned<'a> {
 
 /// Translates an Ingress; none when it does not exist, cannot be read, or its class is not ours.
 pub(crate) fn translate(reader: &mut Reader<'_>, id: &ObjectId) -> Option<RouteOutcome> {
-    let Fact { meta, body, findings } = reader.fact(id)?.clone();
+    let Fact { meta, body, findings, .. } = reader.fact(id)?.clone();
     let Body::Ingress(facts) = body else { return None };
     let edge = class::edge_of(reader, &facts)?;
     let points = reader.listeners(&edge)?;
@@ -79,8 +79,7 @@ pub(crate) fn translate(reader: &mut Reader<'_>, id: &ObjectId) -> Option<RouteO
     let mut findings: Vec<_> = issues.into_iter().map(|(scope, issue)| Finding { object: id.clone(), scope, issue }).collect();
     findings.sort();
     findings.dedup();
-    let addresses = if served { reader.addresses(&edge) } else { Vec::new() };
-    let verdict = Verdict::Ingress { edge: edge.clone(), addresses };
+    let verdict = Verdict::Ingress { edge: edge.clone(), addresses: reader.addresses(&edge), served };
     let report = Arc::new(ObjectReport { id: id.clone(), generation: meta.generation, findings, verdict });
     Some(RouteOutcome { report, shares: Arc::new(BTreeMap::from([(edge, share)])) })
 }

@@ -41,7 +41,7 @@ pub(crate) struct Offer {
 
 /// Translates a route; none when it does not exist, cannot be read, or no parent of it is ours.
 pub(crate) fn translate(reader: &mut Reader<'_>, id: &ObjectId) -> Option<RouteOutcome> {
-    let Fact { meta, body, findings } = reader.fact(id)?.clone();
+    let Fact { meta, body, findings, .. } = reader.fact(id)?.clone();
     let Body::Route(facts) = body else { return None };
     let attached = attach_all(reader, id, &facts);
     if attached.parents.is_empty() {

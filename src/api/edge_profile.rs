@@ -1,0 +1,230 @@
+//! `EdgeProfile`: parameters of edges, for a GatewayClass (`spec.parametersRef`) or one Gateway
+//! (`spec.infrastructure.parametersRef`). A field of the Gateway's profile wins over that of the class.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::{Affinity, LocalObjectReference, ResourceRequirements, Toleration, TopologySpreadConstraint};
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Parameters of edges: named by a GatewayClass (spec.parametersRef) for all its Gateways, or by one Gateway
+/// (spec.infrastructure.parametersRef), whose fields win over those of the class. Every field is optional; its description
+/// names the default.
+#[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[kube(
+    group = "kakehi.dev",
+    version = "v1alpha1",
+    kind = "EdgeProfile",
+    plural = "edgeprofiles",
+    shortname = "ep",
+    category = "kakehi",
+    namespaced,
+    derive = "PartialEq",
+    doc = "Parameters of edges, the data planes of Gateways.",
+    printcolumn = r#"{"name":"Replicas","type":"integer","jsonPath":".spec.replicas"}"#,
+    printcolumn = r#"{"name":"Service","type":"string","jsonPath":".spec.service.type"}"#,
+    printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#
+)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = ("!(has(self.replicas) && has(self.autoscaling))", "replicas and autoscaling exclude each other"))]
+pub struct EdgeProfileSpec {
+    /// Number of pods of the edge. Default: 2.
+    #[schemars(range(min = 1, max = 1000))]
+    pub replicas: Option<i32>,
+    /// A HorizontalPodAutoscaler in place of a fixed number of pods. Default: none.
+    pub autoscaling: Option<Autoscaling>,
+    /// The Service of the edge.
+    pub service: Option<ServiceProfile>,
+    /// Requests and limits of the two containers.
+    pub resources: Option<Resources>,
+    /// Where the pods run.
+    pub placement: Option<Placement>,
+    /// Images in place of those of the installation.
+    pub images: Option<ImageOverrides>,
+    /// Serve every route through the filter proxy, none by Sōzu alone. Default: false.
+    pub force_hop: Option<bool>,
+}
+
+/// A HorizontalPodAutoscaler.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = ("!has(self.minReplicas) || self.minReplicas <= self.maxReplicas", "minReplicas exceeds maxReplicas"))]
+pub struct Autoscaling {
+    /// Fewest pods. Default: 2, or maxReplicas where that is less.
+    #[schemars(range(min = 1, max = 1000))]
+    pub min_replicas: Option<i32>,
+    /// Most pods.
+    #[schemars(range(min = 1, max = 1000))]
+    pub max_replicas: i32,
+    /// Average use of the requested CPU to aim at, in percent. Default: 80.
+    #[schemars(range(min = 1, max = 1000))]
+    pub target_cpu_percent: Option<i32>,
+}
+
+/// The Service of an edge.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = ("!has(self.type) || self.type != 'ClusterIP' || !has(self.externalTrafficPolicy)", "externalTrafficPolicy is for types LoadBalancer and NodePort"),
+    validation = ("!has(self.type) || self.type == 'LoadBalancer' || (!has(self.loadBalancerClass) && !has(self.loadBalancerSourceRanges))", "loadBalancerClass and loadBalancerSourceRanges are for type LoadBalancer")
+)]
+pub struct ServiceProfile {
+    /// Its type. Default: LoadBalancer.
+    #[serde(rename = "type")]
+    pub kind: Option<ServiceType>,
+    /// Its annotations. Those of the Gateway (spec.infrastructure.annotations) win. Default: none.
+    #[schemars(extend("maxProperties" = 64))]
+    pub annotations: Option<BTreeMap<String, String>>,
+    /// Its externalTrafficPolicy: with Local, pods see the client's address. Default: Cluster.
+    pub external_traffic_policy: Option<TrafficPolicy>,
+    /// Its loadBalancerClass. Default: the cluster's default load balancer.
+    #[schemars(length(min = 1, max = 253))]
+    pub load_balancer_class: Option<String>,
+    /// Clients that the load balancer admits, as CIDRs. Default: all.
+    #[schemars(length(max = 64))]
+    pub load_balancer_source_ranges: Option<Vec<String>>,
+}
+
+/// Type of the Service of an edge.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum ServiceType {
+    /// Reached from outside through a load balancer.
+    #[default]
+    LoadBalancer,
+    /// Reached through a port of every node.
+    NodePort,
+    /// Reached inside the cluster.
+    ClusterIP,
+}
+
+/// Which pods answer what arrives at a node.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum TrafficPolicy {
+    /// Those of all nodes.
+    #[default]
+    Cluster,
+    /// Those of the node itself.
+    Local,
+}
+
+/// Requests and limits of the containers of an edge pod.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Resources {
+    /// Container edge: supervisor and filter proxy. Default: requests of 50m CPU and 64Mi.
+    pub edge: Option<ResourceRequirements>,
+    /// Container sozu. Default: requests of 50m CPU and 64Mi.
+    pub sozu: Option<ResourceRequirements>,
+}
+
+/// Where the pods of an edge run.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Placement {
+    /// Labels of nodes. Default: any node.
+    pub node_selector: Option<BTreeMap<String, String>>,
+    /// Taints that are tolerated. Default: none.
+    pub tolerations: Option<Vec<Toleration>>,
+    /// Affinities. Default: pods of one edge prefer different nodes.
+    pub affinity: Option<Affinity>,
+    /// Topology spread constraints. Default: those of the cluster.
+    pub topology_spread_constraints: Option<Vec<TopologySpreadConstraint>>,
+    /// Priority class. Default: that of the cluster.
+    pub priority_class_name: Option<String>,
+}
+
+/// Images of an edge.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ImageOverrides {
+    /// Image of container edge. Default: the controller's own.
+    #[schemars(length(min = 1, max = 512))]
+    pub edge: Option<String>,
+    /// Image of container sozu. Default: that of the installation.
+    #[schemars(length(min = 1, max = 512))]
+    pub sozu: Option<String>,
+    /// Pull policy of both. Default: that of the installation.
+    pub pull_policy: Option<PullPolicy>,
+    /// Secrets with credentials of registries, in the Gateway's namespace. Default: none.
+    pub pull_secrets: Option<Vec<LocalObjectReference>>,
+}
+
+/// When an image is pulled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum PullPolicy {
+    /// At every start.
+    Always,
+    /// When the node lacks it.
+    IfNotPresent,
+    /// Never.
+    Never,
+}
+
+/// Field by field.
+macro_rules! over {
+    ($type:ident { $($field:ident),* $(,)? }) => {
+        impl $type {
+            /// These fields, where they are set, over those of `below`.
+            #[must_use]
+            pub fn over(self, below: &Self) -> Self {
+                Self { $($field: self.$field.or_else(|| below.$field.clone())),* }
+            }
+        }
+    };
+}
+
+over! { ServiceProfile { kind, annotations, external_traffic_policy, load_balancer_class, load_balancer_source_ranges } }
+over! { Resources { edge, sozu } }
+over! { Placement { node_selector, tolerations, affinity, topology_spread_constraints, priority_class_name } }
+over! { ImageOverrides { edge, sozu, pull_policy, pull_secrets } }
+
+impl EdgeProfileSpec {
+    /// These fields, where they are set, over those of `below`. A number of pods replaces an autoscaler and the other way
+    /// round.
+    #[must_use]
+    pub fn over(self, below: &Self) -> Self {
+        let scaled = self.replicas.is_some() || self.autoscaling.is_some();
+        Self {
+            replicas: if scaled { self.replicas } else { below.replicas },
+            autoscaling: if scaled { self.autoscaling } else { below.autoscaling.clone() },
+            service: nested(self.service, &below.service, ServiceProfile::over),
+            resources: nested(self.resources, &below.resources, Resources::over),
+            placement: nested(self.placement, &below.placement, Placement::over),
+            images: nested(self.images, &below.images, ImageOverrides::over),
+            force_hop: self.force_hop.or(below.force_hop),
+        }
+    }
+}
+
+fn nested<T: Clone>(own: Option<T>, below: &Option<T>, over: fn(T, &T) -> T) -> Option<T> {
+    match (own, below) {
+        (Some(own), Some(below)) => Some(over(own, below)),
+        (own, below) => own.or_else(|| below.clone()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Autoscaling, EdgeProfileSpec, ServiceProfile, ServiceType, TrafficPolicy};
+
+    #[test]
+    fn the_gateway_s_fields_win_over_those_of_the_class() {
+        let class = EdgeProfileSpec {
+            autoscaling: Some(Autoscaling { max_replicas: 5, ..Default::default() }),
+            service: Some(ServiceProfile {
+                kind: Some(ServiceType::NodePort),
+                external_traffic_policy: Some(TrafficPolicy::Local),
+                ..Default::default()
+            }),
+            ..Default::default()
+        };
+        let service = ServiceProfile { kind: Some(ServiceType::LoadBalancer), ..Default::default() };
+        let gateway = EdgeProfileSpec { replicas: Some(3), service: Some(service), ..Default::default() };
+        let merged = gateway.over(&class);
+        assert_eq!((merged.replicas, merged.autoscaling), (Some(3), None));
+        let service = merged.service.unwrap();
+        assert_eq!((service.kind, service.external_traffic_policy), (Some(ServiceType::LoadBalancer), Some(TrafficPolicy::Local)));
+        assert_eq!(EdgeProfileSpec::default().over(&class), class);
+    }
+}

@@ -1,0 +1,39 @@
+//! `kakehi launch`: keeps one Sōzu running for a supervisor in another container.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+
+use crate::edge::{self, Farewell, SpawnSettings};
+use crate::stop::told_to_end;
+
+/// Flags of `kakehi launch`.
+#[derive(Args, Debug)]
+pub(super) struct Settings {
+    /// The sozu binary
+    #[arg(long, env = "KAKEHI_SOZU", default_value = "sozu", value_name = "PATH")]
+    sozu: PathBuf,
+    /// Private directory for Sōzu's command socket (command.sock) and state
+    #[arg(long, env = "KAKEHI_SOZU_DIR", value_name = "DIR")]
+    dir: PathBuf,
+    /// Sōzu's own log level: error, warn, info (access logs come with info)
+    #[arg(long, env = "KAKEHI_SOZU_LOG", default_value = "error", value_name = "LEVEL")]
+    sozu_log: String,
+    /// Seconds for which new connections are still taken once it is told to end
+    #[arg(long, env = "KAKEHI_LINGER", default_value_t = 0, value_name = "SECONDS")]
+    linger: u64,
+    /// Seconds that requests in flight may then take
+    #[arg(long, env = "KAKEHI_DRAIN", default_value_t = 25, value_name = "SECONDS")]
+    drain: u64,
+}
+
+#[tokio::main(flavor = "current_thread")]
+pub(super) async fn run(settings: Settings) -> anyhow::Result<ExitCode> {
+    edge::private_directory(&settings.dir)?;
+    let farewell = Farewell { linger: Duration::from_secs(settings.linger), drain: Duration::from_secs(settings.drain) };
+    let spawn = SpawnSettings { program: settings.sozu, dir: settings.dir, log_level: settings.sozu_log };
+    edge::launch(spawn, farewell, told_to_end()?).await;
+    Ok(ExitCode::SUCCESS)
+}

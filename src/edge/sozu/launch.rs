@@ -1,0 +1,62 @@
+//! The launcher: keeps one Sōzu running for a supervisor in another container, which adopts its command socket.
+
+use std::future::Future;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use super::instance::{Instance, Maker, SpawnSettings};
+
+/// A process that lived this long is replaced at once when it ends.
+const STABLE: Duration = Duration::from_secs(1);
+/// First and longest wait before one that did not is replaced.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(2));
+
+/// How the end goes.
+#[derive(Clone, Copy, Debug)]
+pub struct Farewell {
+    /// How long new connections are still taken once the end is asked for.
+    pub linger: Duration,
+    /// How long requests in flight may then take.
+    pub drain: Duration,
+}
+
+/// Keeps a Sōzu running until `stop` resolves: one that ends, by itself or because its supervisor wants an empty one, is
+/// replaced at once. Then it lingers, and lets requests in flight end.
+pub async fn launch(settings: SpawnSettings, farewell: Farewell, stop: impl Future<Output = &'static str>) {
+    let mut wait = BACKOFF.0;
+    tokio::pin!(stop);
+    loop {
+        let since = Instant::now();
+        let made = tokio::select! {
+            made = Instance::make(Maker::Spawn(settings.clone())) => made,
+            reason = &mut stop => return tracing::info!(reason, "ending before Sōzu is up"),
+        };
+        match made {
+            Ok(mut instance) => {
+                tracing::info!(pid = instance.pid(), "Sōzu is up");
+                tokio::select! {
+                    () = instance.ended() => instance.reap_now().await,
+                    reason = &mut stop => return end(instance, farewell, reason).await,
+                }
+            }
+            Err(error) => tracing::error!(%error, "Sōzu does not start"),
+        }
+        if since.elapsed() > STABLE {
+            wait = BACKOFF.0;
+            continue;
+        }
+        tokio::select! {
+            reason = &mut stop => return tracing::info!(reason, "ending while no Sōzu is up"),
+            () = sleep(wait) => wait = (wait * 2).min(BACKOFF.1),
+        }
+    }
+}
+
+async fn end(mut instance: Instance, farewell: Farewell, reason: &'static str) {
+    tracing::info!(reason, "ending");
+    let ended = tokio::time::timeout(farewell.linger, instance.ended()).await;
+    if ended.is_err() {
+        instance.stop(farewell.drain).await;
+    }
+}

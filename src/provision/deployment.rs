@@ -1,0 +1,67 @@
+//! The Deployment of an edge, its disruption budget and its autoscaler.
+
+use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment};
+use k8s_openapi::api::autoscaling::v2::{
+    CrossVersionObjectReference, HorizontalPodAutoscaler, HorizontalPodAutoscalerSpec, MetricSpec, MetricTarget, ResourceMetricSource,
+};
+use k8s_openapi::api::policy::v1::{PodDisruptionBudget, PodDisruptionBudgetSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+
+use super::objects::metadata;
+use super::{EdgeSpec, Installation, names, pod};
+
+/// Average use of the requested CPU that an autoscaler aims at, in percent.
+const CPU: i32 = 80;
+
+fn selector(edge: &EdgeSpec) -> LabelSelector {
+    LabelSelector { match_labels: Some(names::selector(&edge.id)), ..Default::default() }
+}
+
+/// The Deployment. A pod leaves only when another is ready.
+pub(super) fn deployment(edge: &EdgeSpec, installation: &Installation) -> Deployment {
+    let rolling =
+        RollingUpdateDeployment { max_unavailable: Some(IntOrString::Int(0)), max_surge: Some(IntOrString::String("25%".to_owned())) };
+    let spec = DeploymentSpec {
+        replicas: edge.profile.autoscaling.is_none().then(|| edge.pods()),
+        selector: selector(edge),
+        strategy: Some(DeploymentStrategy { type_: Some("RollingUpdate".to_owned()), rolling_update: Some(rolling) }),
+        template: pod::template(edge, installation),
+        ..Default::default()
+    };
+    Deployment { metadata: metadata(edge, installation), spec: Some(spec), status: None }
+}
+
+/// The disruption budget: one pod at a time. Useless for a single one, which it would pin to its node.
+pub(super) fn budget(edge: &EdgeSpec, installation: &Installation) -> Option<PodDisruptionBudget> {
+    let spec = PodDisruptionBudgetSpec { max_unavailable: Some(IntOrString::Int(1)), selector: Some(selector(edge)), ..Default::default() };
+    (edge.pods() > 1).then(|| PodDisruptionBudget { metadata: metadata(edge, installation), spec: Some(spec), status: None })
+}
+
+/// The autoscaler, when one is asked for.
+pub(super) fn autoscaler(edge: &EdgeSpec, installation: &Installation) -> Option<HorizontalPodAutoscaler> {
+    let scaling = edge.profile.autoscaling.as_ref()?;
+    let target = MetricTarget {
+        type_: "Utilization".to_owned(),
+        average_utilization: Some(scaling.target_cpu_percent.unwrap_or(CPU)),
+        ..Default::default()
+    };
+    let metric = MetricSpec {
+        type_: "Resource".to_owned(),
+        resource: Some(ResourceMetricSource { name: "cpu".to_owned(), target }),
+        ..Default::default()
+    };
+    let scaled = CrossVersionObjectReference {
+        api_version: Some("apps/v1".to_owned()),
+        kind: "Deployment".to_owned(),
+        name: names::object(&edge.id),
+    };
+    let spec = HorizontalPodAutoscalerSpec {
+        min_replicas: Some(edge.pods()),
+        max_replicas: scaling.max_replicas,
+        metrics: Some(vec![metric]),
+        scale_target_ref: scaled,
+        ..Default::default()
+    };
+    Some(HorizontalPodAutoscaler { metadata: metadata(edge, installation), spec: Some(spec), status: None })
+}

@@ -1,0 +1,168 @@
+//! Applies what edges need, in the leader: server-side apply, one keeper task per edge, so that a slow or refused write of
+//! one edge never holds up another.
+//!
+//! An object of a wanted name that was not made for this very Gateway is left alone and reported.
+
+mod keeper;
+mod watched;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use futures::StreamExt;
+use kube::Client;
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::task::JoinHandle;
+
+use self::keeper::{Keeper, Wanted};
+use self::watched::Seen;
+use super::{EdgeSpec, Installation, names};
+use crate::model::EdgeId;
+use crate::report::{Address, Provisioned};
+
+/// Name under which fields are owned at the API server.
+const FIELD_MANAGER: &str = "kakehi-provision";
+/// Edges that are written at a time.
+const AT_ONCE: usize = 8;
+
+/// What the lane is told.
+#[derive(Clone, Debug)]
+pub enum Order {
+    /// An edge is to run like this.
+    Want(Box<EdgeSpec>),
+    /// An edge is not to run any more.
+    Gone(EdgeId),
+    /// Every edge that is to run was named; whatever else was made earlier is taken away.
+    Settled,
+}
+
+/// Everything that is made for edges.
+pub struct Lane {
+    shared: Arc<Shared>,
+    /// The CA bundle (PEM) that edges are given.
+    ca: watch::Receiver<String>,
+    /// Where it says what an edge has.
+    told: mpsc::UnboundedSender<(EdgeId, Provisioned)>,
+    problems: mpsc::UnboundedSender<(EdgeId, Option<String>)>,
+    found: mpsc::UnboundedReceiver<(EdgeId, Option<String>)>,
+    edges: BTreeMap<EdgeId, Edge>,
+    /// Edges for which something was seen at the API server.
+    seen: BTreeMap<EdgeId, Vec<Address>>,
+    settled: bool,
+}
+
+/// What all keepers share.
+struct Shared {
+    client: Client,
+    installation: Installation,
+    writing: Semaphore,
+}
+
+struct Edge {
+    wanted: watch::Sender<Wanted>,
+    keeper: JoinHandle<()>,
+    provisioned: Provisioned,
+}
+
+impl Lane {
+    /// A lane that has made nothing yet.
+    pub fn new(
+        client: Client,
+        installation: Installation,
+        ca: watch::Receiver<String>,
+        told: mpsc::UnboundedSender<(EdgeId, Provisioned)>,
+    ) -> Self {
+        let (problems, found) = mpsc::unbounded_channel();
+        let shared = Arc::new(Shared { client, installation, writing: Semaphore::new(AT_ONCE) });
+        Self { shared, ca, told, problems, found, edges: BTreeMap::new(), seen: BTreeMap::new(), settled: false }
+    }
+
+    /// Carries orders out until nobody can give any more. What was made stays.
+    pub async fn run(mut self, mut orders: mpsc::UnboundedReceiver<Order>) {
+        let mut seen = watched::watch(&self.shared.client);
+        let mut ca = self.ca.clone();
+        loop {
+            tokio::select! {
+                order = orders.recv() => match order {
+                    Some(order) => self.take(order),
+                    None => break,
+                },
+                Some(seen) = seen.next() => self.see(seen),
+                Some((id, problem)) = self.found.recv() => self.tell(&id, |provisioned| provisioned.problem = problem),
+                changed = ca.changed() => match changed {
+                    Ok(()) => self.edges.values().for_each(|edge| edge.wanted.send_modify(|wanted| wanted.again += 1)),
+                    Err(_) => break,
+                },
+            }
+        }
+        for edge in self.edges.into_values() {
+            edge.keeper.abort();
+        }
+    }
+
+    fn take(&mut self, order: Order) {
+        match order {
+            Order::Want(spec) => {
+                let id = spec.id.clone();
+                let edge = self.edges.remove(&id).unwrap_or_else(|| self.start(&id));
+                edge.wanted.send_modify(|wanted| wanted.spec = Some(Arc::from(spec)));
+                self.edges.insert(id.clone(), edge);
+                let addresses = self.seen.get(&id).cloned().unwrap_or_default();
+                self.tell(&id, |provisioned| provisioned.addresses = addresses);
+            }
+            Order::Gone(id) => self.withdraw(id),
+            Order::Settled => {
+                self.settled = true;
+                let strays: Vec<_> = self.seen.keys().filter(|id| !self.edges.contains_key(id)).cloned().collect();
+                strays.into_iter().for_each(|id| self.withdraw(id));
+            }
+        }
+    }
+
+    fn start(&self, id: &EdgeId) -> Edge {
+        let (wanted, spec) = watch::channel(Wanted::default());
+        let keeper = Keeper::new(self.shared.clone(), id.clone(), self.ca.clone(), self.problems.clone());
+        Edge { wanted, keeper: tokio::spawn(keeper.run(spec)), provisioned: Provisioned::default() }
+    }
+
+    /// Has everything of an edge deleted; its keeper ends by itself then.
+    fn withdraw(&mut self, id: EdgeId) {
+        let edge = self.edges.remove(&id).unwrap_or_else(|| self.start(&id));
+        edge.wanted.send_modify(|wanted| wanted.spec = None);
+        // Closed without a wish: the keeper knows that none will come.
+        drop(edge.wanted);
+    }
+
+    fn see(&mut self, seen: Seen) {
+        match seen {
+            Seen::Service(id, addresses) => {
+                self.seen.insert(id.clone(), addresses.clone());
+                if self.settled && !self.edges.contains_key(&id) {
+                    return;
+                }
+                self.tell(&id, |provisioned| provisioned.addresses = addresses);
+            }
+            Seen::Gone(id) => {
+                self.seen.remove(&id);
+                if let Some(edge) = self.edges.get(&id) {
+                    edge.wanted.send_modify(|wanted| wanted.again += 1);
+                }
+            }
+        }
+    }
+
+    fn tell(&mut self, id: &EdgeId, change: impl FnOnce(&mut Provisioned)) {
+        let Some(edge) = self.edges.get_mut(id) else { return };
+        let before = edge.provisioned.clone();
+        change(&mut edge.provisioned);
+        if before != edge.provisioned && self.told.send((id.clone(), edge.provisioned.clone())).is_err() {
+            tracing::debug!(edge = %id, "nobody asks what edges have any more");
+        }
+    }
+}
+
+/// Whether an object with these labels was made by us.
+fn is_ours(metadata: &kube::api::ObjectMeta, id: &EdgeId) -> bool {
+    let labelled = metadata.labels.as_ref().is_some_and(|labels| labels.contains_key(names::EDGE));
+    labelled && metadata.annotations.as_ref().and_then(names::edge_of).as_ref() == Some(id)
+}

@@ -1,0 +1,210 @@
+//! One edge: brings its objects to what is wanted, again and again until the API server takes them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, Preconditions};
+use kube::{Api, ResourceExt};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{sleep, timeout};
+
+use super::{FIELD_MANAGER, Shared, is_ours};
+use crate::model::EdgeId;
+use crate::provision::objects::{Part, objects};
+use crate::provision::{EdgeSpec, names};
+
+/// First and longest wait after something was refused.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(60));
+/// A request that takes longer is given up and tried again.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// What is wanted of an edge.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Wanted {
+    /// How it is to run; not at all when absent.
+    pub(super) spec: Option<Arc<EdgeSpec>>,
+    /// Counts reasons to look at everything again.
+    pub(super) again: u64,
+}
+
+/// The one task that writes an edge's objects.
+pub(super) struct Keeper {
+    shared: Arc<Shared>,
+    id: EdgeId,
+    ca: watch::Receiver<String>,
+    problems: mpsc::UnboundedSender<(EdgeId, Option<String>)>,
+    /// What the API server took, by part.
+    applied: BTreeMap<Part, DynamicObject>,
+    /// Parts that are known not to be there.
+    absent: BTreeSet<Part>,
+}
+
+/// Something of an edge cannot be made.
+#[derive(Debug, thiserror::Error)]
+enum Problem {
+    /// The API server refuses, or cannot be reached.
+    #[error("{kind}: {message}")]
+    Refused { kind: String, message: String },
+    /// The name is taken.
+    #[error("{kind} {name} exists and does not belong to this Gateway")]
+    Foreign { kind: String, name: String },
+    /// What was made for a Gateway of the same name, which is gone, is still there.
+    #[error("{kind} {name} of an earlier Gateway is still being deleted")]
+    Leaving { kind: String, name: String },
+    /// An object cannot be written down.
+    #[error(transparent)]
+    Json(#[from] serde_json::Error),
+}
+
+impl Keeper {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        id: EdgeId,
+        ca: watch::Receiver<String>,
+        problems: mpsc::UnboundedSender<(EdgeId, Option<String>)>,
+    ) -> Self {
+        Self { shared, id, ca, problems, applied: BTreeMap::new(), absent: BTreeSet::new() }
+    }
+
+    /// Follows what is wanted, until nothing is wanted any more and nothing is left.
+    pub(super) async fn run(mut self, mut wanted: watch::Receiver<Wanted>) {
+        let mut wait = BACKOFF.0;
+        let mut looks = 0;
+        loop {
+            let Wanted { spec, again } = wanted.borrow_and_update().clone();
+            if looks != again {
+                looks = again;
+                self.applied.clear();
+                self.absent.clear();
+            }
+            // Nothing wanted yet is not nothing wanted any more.
+            let done = match &spec {
+                Some(spec) => self.make(spec).await.map(|()| false),
+                None if wanted.has_changed().is_err() => self.unmake().await.map(|()| true),
+                None => Ok(false),
+            };
+            let problem = done.as_ref().err().map(ToString::to_string);
+            if let Some(problem) = &problem {
+                tracing::warn!(edge = %self.id, problem, ?wait, "cannot be provisioned; trying again");
+            }
+            if spec.is_some() && self.problems.send((self.id.clone(), problem)).is_err() {
+                return;
+            }
+            match done {
+                Ok(true) => return tracing::info!(edge = %self.id, "everything of it is deleted"),
+                Ok(false) => {
+                    wait = BACKOFF.0;
+                    if wanted.changed().await.is_err() && wanted.borrow().spec.is_some() {
+                        return;
+                    }
+                }
+                Err(_) => {
+                    // News may be the end of the problem.
+                    drop(timeout(wait, wanted.changed()).await);
+                    if wanted.has_changed().is_err() {
+                        sleep(wait).await;
+                    }
+                    wait = (wait * 2).min(BACKOFF.1);
+                }
+            }
+        }
+    }
+
+    /// Brings every part to what the edge needs. Without ports there is nothing to run: what is there is left as it is, so
+    /// that an address is not lost over a mistake in a Gateway.
+    async fn make(&mut self, spec: &EdgeSpec) -> Result<(), Problem> {
+        if spec.ports.is_empty() {
+            return Ok(());
+        }
+        let ca = self.ca.borrow().clone();
+        let mut wanted = objects(spec, &self.shared.installation, &ca)?;
+        for part in Part::ALL {
+            match wanted.remove(&part) {
+                Some(object) if self.applied.get(&part) == Some(&object) => {}
+                Some(object) => {
+                    self.apply(part, &object, spec).await?;
+                    self.absent.remove(&part);
+                    self.applied.insert(part, object);
+                }
+                None if self.absent.contains(&part) => {}
+                None => self.delete(part).await?,
+            }
+        }
+        Ok(())
+    }
+
+    async fn unmake(&mut self) -> Result<(), Problem> {
+        for part in Part::ALL.into_iter().rev() {
+            self.delete(part).await?;
+        }
+        Ok(())
+    }
+
+    async fn apply(&self, part: Part, object: &DynamicObject, spec: &EdgeSpec) -> Result<(), Problem> {
+        let _turn = self.shared.writing.acquire().await;
+        let api = self.api(part);
+        let name = object.name_any();
+        let kind = part.resource().kind;
+        if let Some(live) = request(&kind, api.get_metadata_opt(&name)).await? {
+            let owned = live.owner_references().iter().any(|owner| owner.uid == spec.uid);
+            match (owned, live.metadata.deletion_timestamp.is_some()) {
+                (true, false) => {}
+                (false, false) if is_ours(&live.metadata, &self.id) => {
+                    self.remove(&api, &kind, &live.metadata).await?;
+                    return Err(Problem::Leaving { kind, name });
+                }
+                (_, true) if is_ours(&live.metadata, &self.id) => return Err(Problem::Leaving { kind, name }),
+                _ => return Err(Problem::Foreign { kind, name }),
+            }
+        }
+        let params = PatchParams::apply(FIELD_MANAGER).force();
+        request(&kind, api.patch(&name, &params, &Patch::Apply(object))).await?;
+        tracing::info!(edge = %self.id, kind, name, "applied");
+        Ok(())
+    }
+
+    /// Deletes a part, if there is one and it is ours.
+    async fn delete(&mut self, part: Part) -> Result<(), Problem> {
+        let _turn = self.shared.writing.acquire().await;
+        let api = self.api(part);
+        let kind = part.resource().kind;
+        let live = request(&kind, api.get_metadata_opt(&names::object(&self.id))).await?;
+        if let Some(live) = live.filter(|live| is_ours(&live.metadata, &self.id)) {
+            self.remove(&api, &kind, &live.metadata).await?;
+        }
+        self.applied.remove(&part);
+        self.absent.insert(part);
+        Ok(())
+    }
+
+    async fn remove(&self, api: &Api<DynamicObject>, kind: &str, live: &kube::api::ObjectMeta) -> Result<(), Problem> {
+        let only = Preconditions { uid: live.uid.clone(), resource_version: None };
+        let params = DeleteParams { preconditions: Some(only), ..DeleteParams::background() };
+        let name = live.name.as_deref().unwrap_or_default();
+        match request(kind, api.delete(name, &params)).await {
+            Ok(_) => {
+                tracing::info!(edge = %self.id, kind, name, "deleted");
+                Ok(())
+            }
+            // Somebody was faster.
+            Err(_) if matches!(api.get_metadata_opt(name).await, Ok(None)) => Ok(()),
+            Err(problem) => Err(problem),
+        }
+    }
+
+    fn api(&self, part: Part) -> Api<DynamicObject> {
+        Api::namespaced_with(self.shared.client.clone(), self.shared.installation.namespace_of(&self.id), &part.resource())
+    }
+}
+
+/// One request, with an end, and the API server's own words when it refuses.
+async fn request<T>(kind: &str, answer: impl Future<Output = Result<T, kube::Error>>) -> Result<T, Problem> {
+    let refused = |message: String| Problem::Refused { kind: kind.to_owned(), message };
+    match timeout(PATIENCE, answer).await {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(kube::Error::Api(status))) => Err(refused(status.message.clone())),
+        Ok(Err(error)) => Err(refused(error.to_string())),
+        Err(_) => Err(refused(format!("no answer from the API server within {PATIENCE:?}"))),
+    }
+}

@@ -1,0 +1,80 @@
+//! What there is of edges at the API server, as far as decisions need it: Services with their addresses, and deletions.
+
+use futures::stream::{self, BoxStream};
+use futures::{StreamExt, TryStreamExt};
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::Service;
+use kube::runtime::watcher::{self, Event};
+use kube::runtime::{WatchStreamExt, watcher as watch_objects};
+use kube::{Api, Client, ResourceExt};
+
+use crate::model::EdgeId;
+use crate::provision::names;
+use crate::report::Address;
+
+/// Something that happened to an object of ours.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Seen {
+    /// The Service of an edge has these addresses.
+    Service(EdgeId, Vec<Address>),
+    /// An object of an edge was deleted.
+    Gone(EdgeId),
+}
+
+/// All Services and Deployments with our label, for ever.
+pub(super) fn watch(client: &Client) -> BoxStream<'static, Seen> {
+    let config = || watcher::Config::default().labels(names::EDGE);
+    let services = watch_objects(Api::<Service>::all(client.clone()), config()).default_backoff();
+    let services = services.map_ok(|event| match event {
+        Event::Apply(service) | Event::InitApply(service) => {
+            names::edge_of(service.annotations()).map(|id| Seen::Service(id, addresses(&service)))
+        }
+        Event::Delete(service) => names::edge_of(service.annotations()).map(Seen::Gone),
+        Event::Init | Event::InitDone => None,
+    });
+    let deployments = watch_objects(Api::<Deployment>::all(client.clone()), config()).default_backoff();
+    let deployments = deployments.map_ok(|event| match event {
+        Event::Delete(deployment) => names::edge_of(deployment.annotations()).map(Seen::Gone),
+        Event::Apply(_) | Event::InitApply(_) | Event::Init | Event::InitDone => None,
+    });
+    let all = stream::select(services, deployments);
+    let all = all.inspect_err(|error| tracing::warn!(%error, "objects of edges cannot be watched"));
+    all.filter_map(async |seen| seen.ok().flatten()).boxed()
+}
+
+/// Addresses that clients can use: those of the load balancer, else those inside the cluster.
+fn addresses(service: &Service) -> Vec<Address> {
+    let Some(spec) = &service.spec else { return Vec::new() };
+    if spec.type_.as_deref() != Some("LoadBalancer") {
+        let ips = spec.cluster_ips.iter().flatten().filter_map(|ip| ip.parse().ok());
+        return ips.map(Address::Ip).collect();
+    }
+    let balancer = service.status.as_ref().and_then(|status| status.load_balancer.as_ref());
+    let entries = balancer.and_then(|balancer| balancer.ingress.as_ref()).into_iter().flatten();
+    let address = entries.filter_map(|entry| match (&entry.ip, &entry.hostname) {
+        (Some(ip), _) => ip.parse().ok().map(Address::Ip),
+        (None, Some(name)) => Some(Address::Hostname(name.clone())),
+        (None, None) => None,
+    });
+    address.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::addresses;
+    use crate::report::Address;
+
+    #[test]
+    fn addresses_are_those_of_the_load_balancer_or_of_the_cluster() {
+        let of = |value| addresses(&serde_json::from_value(value).unwrap());
+        let inside = json!({"spec": {"type": "ClusterIP", "clusterIPs": ["10.0.0.1", "None"]}});
+        assert_eq!(of(inside), [Address::Ip([10, 0, 0, 1].into())]);
+        let waiting = json!({"spec": {"type": "LoadBalancer", "clusterIPs": ["10.0.0.1"]}, "status": {"loadBalancer": {}}});
+        assert_eq!(of(waiting), []);
+        let ingress = json!([{"ip": "192.0.2.1"}, {"hostname": "lb.example"}]);
+        let balanced = json!({"spec": {"type": "LoadBalancer"}, "status": {"loadBalancer": {"ingress": ingress}}});
+        assert_eq!(of(balanced), [Address::Ip([192, 0, 2, 1].into()), Address::Hostname("lb.example".into())]);
+    }
+}

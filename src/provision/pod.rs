@@ -1,0 +1,202 @@
+//! The pods of an edge: containers `edge` (supervisor and filter proxy) and `sozu` (Sōzu under a small launcher). They meet
+//! the `restricted` Pod Security Standard.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::{
+    Affinity, Capabilities, ConfigMapVolumeSource, Container, ContainerPort, EmptyDirVolumeSource, EnvVar, HTTPGetAction, PodAffinityTerm,
+    PodAntiAffinity, PodSecurityContext, PodSpec, PodTemplateSpec, Probe, ProjectedVolumeSource, ResourceRequirements, SeccompProfile,
+    SecurityContext, ServiceAccountTokenProjection, Sysctl, Volume, VolumeMount, VolumeProjection, WeightedPodAffinityTerm,
+};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use kube::api::ObjectMeta;
+
+use super::{EdgeSpec, HEALTH_PORT, Installation, TOKEN_AUDIENCE, names};
+
+/// Key of the CA bundle in its ConfigMap.
+pub(super) const CA_KEY: &str = "ca.crt";
+/// User and group of both containers: they share sockets that nobody else may open.
+const USER: i64 = 65_532;
+/// Memory-backed: sockets, Sōzu's state files, the last good snapshot. They hold private keys.
+const RUN: &str = "/run/kakehi";
+const RUN_VOLUME: &str = "run";
+const TOKEN: &str = "/var/run/secrets/kakehi.dev/snapshot";
+const TOKEN_VOLUME: &str = "token";
+const CA: &str = "/etc/kakehi/ca";
+const CA_VOLUME: &str = "ca";
+/// Seconds that a token is valid. The kubelet renews it in time.
+const TOKEN_SECONDS: i64 = 3600;
+/// Seconds between the request to end and the kill: [`LINGER`], then requests in flight.
+const GRACE: i64 = 40;
+/// Seconds that a pod which is to end still takes new connections: load balancers need them to take note.
+const LINGER: u32 = 5;
+
+/// The pod template. Ports of listeners are not in it: they open and close without new pods.
+pub(super) fn template(edge: &EdgeSpec, installation: &Installation) -> PodTemplateSpec {
+    let placement = edge.profile.placement.clone().unwrap_or_default();
+    let images = edge.profile.images.clone().unwrap_or_default();
+    let security = PodSecurityContext {
+        run_as_non_root: Some(true),
+        run_as_user: Some(USER),
+        run_as_group: Some(USER),
+        fs_group: Some(USER),
+        seccomp_profile: Some(SeccompProfile { type_: "RuntimeDefault".to_owned(), ..Default::default() }),
+        // A safe sysctl: real low ports without privileges, so that redirects and X-Forwarded-Port stay true.
+        sysctls: Some(vec![Sysctl { name: "net.ipv4.ip_unprivileged_port_start".to_owned(), value: "0".to_owned() }]),
+        ..Default::default()
+    };
+    let spec = PodSpec {
+        service_account_name: Some(names::object(&edge.id)),
+        automount_service_account_token: Some(false),
+        enable_service_links: Some(false),
+        termination_grace_period_seconds: Some(GRACE),
+        security_context: Some(security),
+        containers: vec![edge_container(edge, installation), sozu_container(edge, installation)],
+        volumes: Some(volumes(edge)),
+        image_pull_secrets: images.pull_secrets,
+        node_selector: placement.node_selector,
+        tolerations: placement.tolerations,
+        affinity: Some(placement.affinity.unwrap_or_else(|| apart(edge))),
+        topology_spread_constraints: placement.topology_spread_constraints,
+        priority_class_name: placement.priority_class_name,
+        ..Default::default()
+    };
+    let metadata = ObjectMeta {
+        labels: Some(names::labels(&edge.id, &edge.labels)),
+        annotations: Some(names::annotations(&edge.id, &edge.annotations)),
+        ..Default::default()
+    };
+    PodTemplateSpec { metadata: Some(metadata), spec: Some(spec) }
+}
+
+/// Pods of one edge prefer different nodes.
+fn apart(edge: &EdgeSpec) -> Affinity {
+    let term = PodAffinityTerm {
+        label_selector: Some(LabelSelector { match_labels: Some(names::selector(&edge.id)), ..Default::default() }),
+        topology_key: "kubernetes.io/hostname".to_owned(),
+        ..Default::default()
+    };
+    let preferred = vec![WeightedPodAffinityTerm { weight: 100, pod_affinity_term: term }];
+    let apart = PodAntiAffinity { preferred_during_scheduling_ignored_during_execution: Some(preferred), ..Default::default() };
+    Affinity { pod_anti_affinity: Some(apart), ..Default::default() }
+}
+
+fn edge_container(edge: &EdgeSpec, installation: &Installation) -> Container {
+    let images = edge.profile.images.clone().unwrap_or_default();
+    let mut args: Vec<String> = [
+        "edge",
+        "--name",
+        &edge.id.to_string(),
+        "--address",
+        "0.0.0.0",
+        "--runtime-dir",
+        &format!("{RUN}/edge"),
+        "--snapshot-url",
+        &installation.snapshot_url,
+        "--ca",
+        &format!("{CA}/{CA_KEY}"),
+        "--token",
+        &format!("{TOKEN}/token"),
+        "--state",
+        &format!("{RUN}/state"),
+        "--sozu-socket",
+        &format!("{RUN}/sozu/command.sock"),
+        "--health",
+        &format!("0.0.0.0:{HEALTH_PORT}"),
+        "--linger",
+        &LINGER.to_string(),
+    ]
+    .map(str::to_owned)
+    .into();
+    if edge.profile.force_hop.unwrap_or_default() {
+        args.push("--force-hop".to_owned());
+    }
+    let resources = edge.profile.resources.clone().and_then(|resources| resources.edge);
+    Container {
+        name: "edge".to_owned(),
+        image: Some(images.edge.unwrap_or_else(|| installation.edge_image.clone())),
+        args: Some(args),
+        ports: Some(vec![ContainerPort {
+            name: Some("health".to_owned()),
+            container_port: i32::from(HEALTH_PORT),
+            protocol: Some("TCP".to_owned()),
+            ..Default::default()
+        }]),
+        readiness_probe: Some(probe("/readyz", 1)),
+        liveness_probe: Some(probe("/healthz", 10)),
+        volume_mounts: Some(vec![mount(RUN_VOLUME, RUN, false), mount(TOKEN_VOLUME, TOKEN, true), mount(CA_VOLUME, CA, true)]),
+        ..container(edge, installation, resources)
+    }
+}
+
+fn sozu_container(edge: &EdgeSpec, installation: &Installation) -> Container {
+    let images = edge.profile.images.clone().unwrap_or_default();
+    let args = ["launch", "--dir", &format!("{RUN}/sozu"), "--linger", &LINGER.to_string()].map(str::to_owned);
+    let resources = edge.profile.resources.clone().and_then(|resources| resources.sozu);
+    Container {
+        name: "sozu".to_owned(),
+        image: Some(images.sozu.unwrap_or_else(|| installation.sozu_image.clone())),
+        args: Some(args.into()),
+        volume_mounts: Some(vec![mount(RUN_VOLUME, RUN, false)]),
+        ..container(edge, installation, resources)
+    }
+}
+
+/// What both containers have in common.
+fn container(edge: &EdgeSpec, installation: &Installation, resources: Option<ResourceRequirements>) -> Container {
+    let policy = edge.profile.images.as_ref().and_then(|images| images.pull_policy).map(|policy| format!("{policy:?}"));
+    let env = EnvVar { name: "KAKEHI_LOG".to_owned(), value: Some(installation.log.clone()), ..Default::default() };
+    let requests = || {
+        let requests = [("cpu", "50m"), ("memory", "64Mi")].map(|(name, amount)| (name.to_owned(), Quantity(amount.to_owned())));
+        ResourceRequirements { requests: Some(BTreeMap::from(requests)), ..Default::default() }
+    };
+    Container {
+        env: Some(vec![env]),
+        image_pull_policy: policy.or_else(|| installation.pull_policy.clone()),
+        resources: Some(resources.unwrap_or_else(requests)),
+        security_context: Some(SecurityContext {
+            allow_privilege_escalation: Some(false),
+            read_only_root_filesystem: Some(true),
+            capabilities: Some(Capabilities { drop: Some(vec!["ALL".to_owned()]), add: None }),
+            ..Default::default()
+        }),
+        ..Default::default()
+    }
+}
+
+fn probe(path: &str, period: i32) -> Probe {
+    let get = HTTPGetAction { path: Some(path.to_owned()), port: IntOrString::String("health".to_owned()), ..Default::default() };
+    Probe { http_get: Some(get), period_seconds: Some(period), timeout_seconds: Some(2), failure_threshold: Some(3), ..Default::default() }
+}
+
+fn mount(volume: &str, path: &str, read_only: bool) -> VolumeMount {
+    VolumeMount { name: volume.to_owned(), mount_path: path.to_owned(), read_only: read_only.then_some(true), ..Default::default() }
+}
+
+fn volumes(edge: &EdgeSpec) -> Vec<Volume> {
+    let token = ServiceAccountTokenProjection {
+        audience: Some(TOKEN_AUDIENCE.to_owned()),
+        expiration_seconds: Some(TOKEN_SECONDS),
+        path: "token".to_owned(),
+    };
+    let projection = VolumeProjection { service_account_token: Some(token), ..Default::default() };
+    vec![
+        Volume {
+            name: RUN_VOLUME.to_owned(),
+            empty_dir: Some(EmptyDirVolumeSource { medium: Some("Memory".to_owned()), size_limit: None }),
+            ..Default::default()
+        },
+        Volume {
+            name: TOKEN_VOLUME.to_owned(),
+            projected: Some(ProjectedVolumeSource { sources: Some(vec![projection]), default_mode: Some(0o440) }),
+            ..Default::default()
+        },
+        Volume {
+            name: CA_VOLUME.to_owned(),
+            config_map: Some(ConfigMapVolumeSource { name: names::object(&edge.id), ..Default::default() }),
+            ..Default::default()
+        },
+    ]
+}

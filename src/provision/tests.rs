@@ -1,0 +1,124 @@
+//! Properties of what is made; that an API server takes it is seen by `tests/e2e`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::{EdgeSpec, Installation, Part, names, objects};
+use crate::model::EdgeId;
+
+fn edge(profile: Value) -> EdgeSpec {
+    EdgeSpec {
+        id: EdgeId { namespace: "shop".into(), name: "web".into() },
+        uid: "u-1".into(),
+        ports: BTreeSet::from([80, 443]),
+        address: Some([192, 0, 2, 7].into()),
+        labels: BTreeMap::from([("team".to_owned(), "red".to_owned()), (names::EDGE.to_owned(), "mine".to_owned())]),
+        annotations: BTreeMap::from([("note".to_owned(), "of the gateway".to_owned())]),
+        profile: Arc::new(serde_json::from_value(profile).unwrap()),
+    }
+}
+
+fn made(edge: &EdgeSpec) -> BTreeMap<Part, Value> {
+    let installation = Installation {
+        edge_image: "kakehi:1".into(),
+        sozu_image: "sozu:1".into(),
+        snapshot_url: "https://control:9443".into(),
+        log: "info".into(),
+        ..Default::default()
+    };
+    let all = objects(edge, &installation, "PEM").unwrap();
+    all.into_iter().map(|(part, object)| (part, serde_json::to_value(object).unwrap())).collect()
+}
+
+#[test]
+fn everything_carries_name_labels_annotations_and_owner() {
+    let all = made(&edge(json!({"autoscaling": {"maxReplicas": 5}})));
+    assert_eq!(all.keys().copied().collect::<Vec<_>>(), Part::ALL);
+    for (part, object) in &all {
+        assert_eq!(object["kind"], part.resource().kind);
+        assert_eq!(object["apiVersion"], part.resource().api_version);
+        let metadata = &object["metadata"];
+        assert_eq!((&metadata["name"], &metadata["namespace"]), (&json!("kakehi-web"), &json!("shop")));
+        assert_eq!(metadata["labels"]["team"], "red");
+        assert_eq!(metadata["labels"]["gateway.networking.k8s.io/gateway-name"], "web");
+        assert_eq!(metadata["labels"][names::EDGE], "kakehi-web", "the user cannot take ours");
+        assert_eq!(metadata["annotations"]["note"], "of the gateway");
+        assert_eq!(metadata["ownerReferences"][0]["uid"], "u-1");
+    }
+    let template = &all[&Part::Deployment]["spec"]["template"];
+    assert_eq!(template["metadata"]["labels"]["team"], "red");
+    assert_eq!(all[&Part::Deployment]["spec"]["selector"]["matchLabels"], json!({"kakehi.dev/edge": "kakehi-web"}));
+    assert_eq!(all[&Part::Deployment]["spec"]["replicas"], Value::Null, "the autoscaler's");
+}
+
+/// The rules of the Pod Security Standard `restricted` that a pod template can break.
+#[test]
+fn pods_are_restricted() {
+    let template = made(&edge(json!({})))[&Part::Deployment]["spec"]["template"].clone();
+    let spec = &template["spec"];
+    assert_eq!((&spec["securityContext"]["runAsNonRoot"], &spec["automountServiceAccountToken"]), (&json!(true), &json!(false)));
+    assert_eq!(spec["securityContext"]["seccompProfile"]["type"], "RuntimeDefault");
+    for name in ["hostNetwork", "hostPID", "hostIPC"] {
+        assert_eq!(spec[name], Value::Null);
+    }
+    for container in spec["containers"].as_array().unwrap() {
+        let security = json!({"allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true, "capabilities": {"drop": ["ALL"]}});
+        assert_eq!(container["securityContext"], security);
+        assert!(container["ports"].as_array().into_iter().flatten().all(|port| port["hostPort"].is_null()));
+    }
+    for volume in spec["volumes"].as_array().unwrap() {
+        let allowed = ["emptyDir", "projected", "configMap"];
+        assert!(allowed.iter().any(|kind| !volume[kind].is_null()), "{volume}");
+    }
+}
+
+#[test]
+fn a_port_of_a_listener_changes_the_service_and_no_pod() {
+    let mut edge = edge(json!({}));
+    let before = made(&edge);
+    edge.ports.insert(8080);
+    let after = made(&edge);
+    let changed: Vec<_> = Part::ALL.into_iter().filter(|part| before.get(part) != after.get(part)).collect();
+    assert_eq!(changed, [Part::Service]);
+    let ports = after[&Part::Service]["spec"]["ports"].as_array().unwrap();
+    assert_eq!(ports[2], json!({"name": "port-8080", "port": 8080, "targetPort": 8080, "protocol": "TCP"}));
+}
+
+#[test]
+fn the_service_is_as_the_profile_says() {
+    let service = |profile| made(&edge(json!({"service": profile})))[&Part::Service].clone();
+    let default = service(json!({}));
+    assert_eq!((&default["spec"]["type"], &default["spec"]["loadBalancerIP"]), (&json!("LoadBalancer"), &json!("192.0.2.7")));
+    let inside = service(json!({"type": "ClusterIP", "annotations": {"note": "of the profile", "more": "x"}}));
+    assert_eq!((&inside["spec"]["type"], &inside["spec"]["loadBalancerIP"]), (&json!("ClusterIP"), &Value::Null));
+    assert_eq!(inside["spec"]["externalTrafficPolicy"], Value::Null);
+    assert_eq!(
+        (&inside["metadata"]["annotations"]["note"], &inside["metadata"]["annotations"]["more"]),
+        (&json!("of the gateway"), &json!("x"))
+    );
+    let local = service(json!({"externalTrafficPolicy": "Local", "loadBalancerClass": "example.com/lb"}));
+    assert_eq!((&local["spec"]["externalTrafficPolicy"], &local["spec"]["loadBalancerClass"]), (&json!("Local"), &json!("example.com/lb")));
+}
+
+#[test]
+fn the_pods_are_as_the_profile_says() {
+    let all = made(&edge(json!({
+        "replicas": 1,
+        "forceHop": true,
+        "images": {"sozu": "mine:2", "pullPolicy": "Never"},
+        "placement": {"nodeSelector": {"disk": "fast"}, "priorityClassName": "high"},
+        "resources": {"edge": {"limits": {"memory": "1Gi"}}},
+    })));
+    assert!(!all.contains_key(&Part::PodDisruptionBudget), "it would pin the only pod to its node");
+    let deployment = &all[&Part::Deployment]["spec"];
+    assert_eq!((&deployment["replicas"], &deployment["strategy"]["rollingUpdate"]["maxUnavailable"]), (&json!(1), &json!(0)));
+    let spec = &deployment["template"]["spec"];
+    assert_eq!((&spec["nodeSelector"]["disk"], &spec["priorityClassName"]), (&json!("fast"), &json!("high")));
+    let [supervisor, sozu] = spec["containers"].as_array().unwrap().as_slice() else { panic!("{spec}") };
+    assert_eq!((&supervisor["image"], &sozu["image"], &sozu["imagePullPolicy"]), (&json!("kakehi:1"), &json!("mine:2"), &json!("Never")));
+    assert!(supervisor["args"].as_array().unwrap().contains(&json!("--force-hop")));
+    assert_eq!(supervisor["resources"], json!({"limits": {"memory": "1Gi"}}));
+    assert_eq!(sozu["resources"]["requests"]["cpu"], "50m");
+}
