@@ -13,7 +13,7 @@ fn the_page_of_settings_is_current() {
 #[test]
 fn the_resource_definitions_are_current() {
     let wanted = kakehi::cli::crds::definitions().unwrap();
-    for folder in ["crds", "charts/kakehi/files/crds"] {
+    for folder in ["crds", "charts/kakehi/crds"] {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
         for (name, text) in &wanted {
             current(&folder.join(name), text);

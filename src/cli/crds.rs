@@ -24,9 +24,7 @@ pub(super) fn run() -> anyhow::Result<ExitCode> {
 pub fn definitions() -> anyhow::Result<Vec<(String, String)>> {
     let mut all = Vec::new();
     for crd in KINDS {
-        let mut crd = crd();
-        // Helm leaves it in place when the chart is uninstalled: deleting a definition deletes all its objects.
-        crd.metadata.annotations.get_or_insert_default().insert("helm.sh/resource-policy".to_owned(), "keep".to_owned());
+        let crd = crd();
         let name = format!("{}_{}.yaml", crd.spec.group, crd.spec.names.plural);
         let value = serde_json::to_value(&crd)?;
         all.push((name, format!("---\n{}", serde_saphyr::to_string(&value)?)));

@@ -46,7 +46,9 @@ clean() {
 trap 'clean; rm -rf "$work"' EXIT
 
 "$here/images.sh" "$bin" "$kakehi" "$sozu" "$tag"
-crds=$(cd "$root/tests/cluster/echo" && go list -m -f '{{.Dir}}' sigs.k8s.io/gateway-api)/config/crd/standard
+release=sigs.k8s.io/gateway-api@v1.6.1
+go mod download "$release"
+crds=$(go env GOMODCACHE)/$release/config/crd/standard
 kubectl apply --server-side -f "$crds" >/dev/null
 for name in $system $space; do
 	kubectl create namespace $name --dry-run=client -o yaml | kubectl apply -f - >/dev/null

@@ -114,10 +114,11 @@ impl Keeper {
     /// Brings every part to what the edge needs. Without ports there is nothing to run: what is there is left as it is, so
     /// that an address is not lost over a mistake in a Gateway.
     async fn make(&mut self, spec: &EdgeSpec) -> Result<(), Problem> {
-        if spec.ports.is_empty() {
+        let ca = self.ca.borrow().clone();
+        // A new leader has no bundle for a moment; pods that run must not be left without.
+        if spec.ports.is_empty() || ca.is_empty() {
             return Ok(());
         }
-        let ca = self.ca.borrow().clone();
         let mut wanted = objects(spec, &self.shared.installation, &ca)?;
         for part in Part::ALL {
             match wanted.remove(&part) {
