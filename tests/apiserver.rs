@@ -2,17 +2,25 @@
 //!
 //! The server is the one of `tests/cluster`, started for these tests, or the cluster that `KUBECONFIG` names.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
 #[path = "store/crds.rs"]
 mod crds;
 #[path = "store/mutate.rs"]
 mod mutate;
 
+#[path = "apiserver/failover.rs"]
+mod failover;
 #[path = "apiserver/judges.rs"]
 mod judges;
 #[path = "apiserver/lenient.rs"]
 mod lenient;
+#[path = "apiserver/operator.rs"]
+mod operator;
 #[path = "apiserver/pump.rs"]
 mod pump;
+#[path = "apiserver/rig.rs"]
+mod rig;
 #[path = "apiserver/server.rs"]
 mod server;
 #[path = "apiserver/stream.rs"]

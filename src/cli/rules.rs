@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use k8s_openapi::api::rbac::v1::{ClusterRole, PolicyRule};
-use serde_json::json;
+use kube::api::ObjectMeta;
 
 use crate::provision::Part;
 use crate::store::kinds::{Finalizer, table};
@@ -19,10 +19,9 @@ const MORE: &[(&str, &str, &[&str], &str)] = &[
 ];
 
 pub(super) fn run() -> anyhow::Result<ExitCode> {
-    let role = ClusterRole { rules: Some(rules()), ..Default::default() };
-    let mut value = serde_json::to_value(role)?;
-    value["metadata"] = json!({"name": "kakehi"});
-    print!("{}", serde_saphyr::to_string(&value)?);
+    let metadata = ObjectMeta { name: Some("kakehi".to_owned()), ..Default::default() };
+    let role = ClusterRole { metadata, rules: Some(rules()), ..Default::default() };
+    print!("{}", serde_saphyr::to_string(&serde_json::to_value(role)?)?);
     Ok(ExitCode::SUCCESS)
 }
 

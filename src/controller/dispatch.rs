@@ -17,7 +17,7 @@ use super::world::World;
 use crate::api::Obj;
 use crate::model::{Kind, ObjectId};
 use crate::store::cluster::Cluster;
-use crate::store::kinds::{Finalizer, Row, Visitor};
+use crate::store::kinds::{self, Finalizer, Row, Visitor};
 use crate::store::pump::Pumped;
 
 /// Reconciles of one kind at the same time.
@@ -28,7 +28,7 @@ const BATCH: usize = 1024;
 type Queue = Box<dyn Fn(&ObjectId) + Send>;
 
 /// A controller for every kind that something is written for, and the queues that lead to them.
-pub struct Controllers<'a> {
+struct Controllers<'a> {
     cluster: &'a Cluster,
     context: Arc<Context>,
     stop: watch::Receiver<bool>,
@@ -36,16 +36,11 @@ pub struct Controllers<'a> {
     tasks: JoinSet<()>,
 }
 
-impl<'a> Controllers<'a> {
-    /// No controller yet.
-    pub fn new(cluster: &'a Cluster, context: Arc<Context>, stop: watch::Receiver<bool>) -> Self {
-        Self { cluster, context, stop, queues: BTreeMap::new(), tasks: JoinSet::new() }
-    }
-
-    /// What leads to them, and the tasks that run them until told to stop.
-    pub fn split(self) -> (Dispatch, JoinSet<()>) {
-        (Dispatch { queues: self.queues, context: self.context, awaited: Awaited::default() }, self.tasks)
-    }
+/// Makes the controllers: what leads to them, and the tasks that run them until told to stop.
+pub fn controllers(cluster: &Cluster, context: Arc<Context>, stop: watch::Receiver<bool>) -> (Dispatch, JoinSet<()>) {
+    let mut made = Controllers { cluster, context: context.clone(), stop, queues: BTreeMap::new(), tasks: JoinSet::new() };
+    kinds::visit(&mut made);
+    (Dispatch { queues: made.queues, context, awaited: Awaited::default() }, made.tasks)
 }
 
 impl Visitor for Controllers<'_> {

@@ -9,8 +9,16 @@ use crate::model::{Kind, ObjectId};
 use crate::report::Verdict;
 use crate::store::kinds::{Finalizer, row};
 
-/// Carried by objects of ours that edges serve.
-pub const WITHDRAW: &str = "kakehi.dev/withdraw";
+/// Longest name of a finalizer, after its domain.
+const NAME: usize = 63;
+
+/// The finalizer of objects that a controller's edges serve: the controller's name, which no other installation has.
+pub fn of_controller(controller_name: &str) -> String {
+    let (domain, path) = controller_name.split_once('/').unwrap_or(("kakehi.dev", controller_name));
+    let name: String = path.chars().map(|c| if c == '/' { '.' } else { c }).take(NAME).collect();
+    format!("{domain}/{}", name.trim_end_matches(|c: char| !c.is_ascii_alphanumeric()))
+}
+
 /// Carried by a GatewayClass while a Gateway uses it: the name is Gateway API's
 /// (`GatewayClassFinalizerGatewaysExist`).
 pub const GATEWAY_EXISTS: &str = "gateway-exists-finalizer.gateway.networking.k8s.io";
@@ -20,19 +28,19 @@ const PATIENCE: Duration = Duration::from_secs(3);
 
 /// What is to be done about an object's finalizer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Due {
+pub enum Due<'a> {
     /// Nothing.
     Nothing,
     /// To be added.
-    Add(&'static str),
+    Add(&'a str),
     /// To be removed, from this place in the list.
-    Remove(&'static str, usize),
+    Remove(&'a str, usize),
     /// To be looked at again: edges have so long to answer.
     Wait(Duration),
 }
 
-/// What is to be done about the finalizer of an object.
-pub fn due(object: &Object, world: &World, acks: &Acks) -> Due {
+/// What is to be done about the finalizer of an object, when `ours` is the name of [`of_controller`].
+pub fn due<'a>(object: &Object, world: &World, acks: &Acks, ours: &'a str) -> Due<'a> {
     let (id, metadata) = (object.id(), object.metadata());
     let ending = metadata.deletion_timestamp.is_some();
     let verdict = world.reports.get(&id).map(|report| &report.verdict);
@@ -40,8 +48,8 @@ pub fn due(object: &Object, world: &World, acks: &Acks) -> Due {
         Finalizer::Never => return Due::Nothing,
         Finalizer::InUse if !matches!(verdict, Some(Verdict::Class { .. })) => return Due::Nothing,
         Finalizer::InUse => (GATEWAY_EXISTS, is_used(&id, world)),
-        Finalizer::Owned => (WITHDRAW, !ending && matches!(verdict, Some(Verdict::Gateway { .. }))),
-        Finalizer::Attached => (WITHDRAW, !ending && world.served_by(&id).next().is_some()),
+        Finalizer::Owned => (ours, !ending && matches!(verdict, Some(Verdict::Gateway { .. }))),
+        Finalizer::Attached => (ours, !ending && world.served_by(&id).next().is_some()),
     };
     let place = metadata.finalizers.iter().flatten().position(|finalizer| finalizer == name);
     match place {
@@ -71,5 +79,17 @@ fn class_of(object: &Object) -> Option<&str> {
     match object {
         Object::Gateway(gateway) => Some(&gateway.ok()?.spec.gateway_class_name),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::of_controller;
+
+    #[test]
+    fn a_finalizer_is_a_qualified_name() {
+        assert_eq!(of_controller("kakehi.dev/gateway-controller"), "kakehi.dev/gateway-controller");
+        assert_eq!(of_controller("example.com/a/b"), "example.com/a.b");
+        assert_eq!(of_controller(&format!("example.com/{}-b", "a".repeat(62))), format!("example.com/{}", "a".repeat(62)));
     }
 }

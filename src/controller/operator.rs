@@ -12,7 +12,8 @@ use tokio::time::{sleep, timeout};
 
 use super::EdgeHost;
 use super::acks::Acks;
-use super::dispatch::Controllers;
+use super::dispatch::controllers;
+use super::finalizer::of_controller;
 use super::pipeline::{Outputs, Pipeline};
 use super::provisioning::Provisioning;
 use super::reconcile::Context;
@@ -24,7 +25,6 @@ use crate::leader::{self, Candidate, Leadership, Lost};
 use crate::model::ObjectId;
 use crate::observe::metrics::Metrics;
 use crate::store::cluster::{Cluster, States};
-use crate::store::kinds;
 use crate::translate::{self as translation, Translator};
 
 /// Events of the API server that may wait for the translator.
@@ -104,6 +104,7 @@ impl Operator {
         let context = Arc::new(Context {
             world: world.subscribe(),
             acks: acks.subscribe(),
+            finalizer: of_controller(&names.0),
             controller_name: names.0.clone(),
             writer: Writer::new(client, leadership.clone(), cluster.states(), names),
             metrics: metrics.clone(),
@@ -111,9 +112,7 @@ impl Operator {
             memories: Mutex::new(HashMap::new()),
         });
         let stopping = watch::Sender::new(false);
-        let mut controllers = Controllers::new(&cluster, context, stopping.subscribe());
-        kinds::visit(&mut controllers);
-        let (dispatch, mut controllers) = controllers.split();
+        let (dispatch, mut controllers) = controllers(&cluster, context, stopping.subscribe());
         let (wakes, woken) = mpsc::unbounded_channel();
         let provisioning = settings.provisioning.map(|it| tokio::spawn(it.run(epoch.subscribe(), world.clone(), wakes.clone())));
         let pipeline = Pipeline::new(

@@ -39,7 +39,10 @@ pub struct Pipeline<H> {
     edges: H,
     /// The epoch that is served; 0 while another process leads.
     epoch: watch::Receiver<u64>,
+    /// What everybody else knows.
     world: watch::Sender<World>,
+    /// What they are told next: objects, what was decided about them and what edges serve of them, in one piece.
+    next: World,
     wakes: mpsc::UnboundedSender<Wake>,
     metrics: Metrics,
     /// Changes that were not translated yet.
@@ -52,7 +55,7 @@ impl<H: EdgeHost> Pipeline<H> {
     /// A task that knows nothing yet. `epoch` is 0 while another process leads.
     pub fn new(translator: Translator, edges: H, epoch: watch::Receiver<u64>, outputs: Outputs) -> Self {
         let Outputs { world, wakes, metrics } = outputs;
-        Self { translator, edges, epoch, world, wakes, metrics, gathered: Vec::new(), open: false }
+        Self { translator, edges, epoch, world, next: World::default(), wakes, metrics, gathered: Vec::new(), open: false }
     }
 
     /// Runs until the source or `stop` ends it, then stops all edges.
@@ -81,7 +84,17 @@ impl<H: EdgeHost> Pipeline<H> {
         }
         self.edges.stop_all().await;
         // Whoever follows an edge's acks ends with its publisher.
-        self.world.send_modify(|world| world.edges = imbl::OrdMap::new());
+        self.next.edges = imbl::OrdMap::new();
+        self.tell();
+    }
+
+    fn tell(&self) {
+        let World { objects, reports, edges, served, withdrawn, refusals, published, .. } = self.next.clone();
+        self.world.send_modify(|world| {
+            (world.objects, world.reports, world.edges) = (objects, reports, edges);
+            (world.served, world.withdrawn) = (served, withdrawn);
+            (world.refusals, world.published) = (refusals, published);
+        });
     }
 
     fn take(&mut self, event: Event) {
@@ -92,13 +105,12 @@ impl<H: EdgeHost> Pipeline<H> {
                 for refusal in &refusals {
                     tracing::warn!("{refusal}");
                 }
-                self.world.send_modify(|world| {
-                    if refusals.is_empty() {
-                        world.refusals.remove(&file)
-                    } else {
-                        world.refusals.insert(file, refusals)
-                    };
-                });
+                if refusals.is_empty() {
+                    self.next.refusals.remove(&file);
+                } else {
+                    self.next.refusals.insert(file, refusals);
+                }
+                self.tell();
             }
         }
     }
@@ -106,7 +118,7 @@ impl<H: EdgeHost> Pipeline<H> {
     /// All edges are served in the epoch of now.
     fn lead(&mut self) {
         let epoch = *self.epoch.borrow_and_update();
-        for publisher in self.world.borrow().edges.values() {
+        for publisher in self.next.edges.values() {
             publisher.lead(epoch);
         }
     }
@@ -114,14 +126,12 @@ impl<H: EdgeHost> Pipeline<H> {
     async fn translate(&mut self) {
         let changes = std::mem::take(&mut self.gathered);
         let mut dirty: Vec<_> = changes.iter().map(|change| change.id.clone()).collect();
-        self.world.send_modify(|world| {
-            for change in &changes {
-                match &change.new {
-                    Some(object) => drop(world.objects.insert(change.id.clone(), object.clone())),
-                    None => world.forget(&change.id),
-                }
+        for change in &changes {
+            match &change.new {
+                Some(object) => drop(self.next.objects.insert(change.id.clone(), object.clone())),
+                None => self.next.forget(&change.id),
             }
-        });
+        }
         let started = Instant::now();
         let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map(|since| since.as_secs()).unwrap_or_default();
         let changes = changes.into_iter().map(without_terminating);
@@ -131,22 +141,21 @@ impl<H: EdgeHost> Pipeline<H> {
             self.publish(&id, edge).await;
         }
         dirty.extend(decided.reports.keys().cloned());
-        self.world.send_modify(|world| {
-            world.published = true;
-            for (id, report) in decided.reports {
-                match report {
-                    Some(report) => world.reports.insert(id, report),
-                    None => world.reports.remove(&id),
-                };
-            }
-        });
+        for (id, report) in decided.reports {
+            match report {
+                Some(report) => self.next.reports.insert(id, report),
+                None => self.next.reports.remove(&id),
+            };
+        }
+        self.next.published = true;
+        self.tell();
         drop(self.wakes.send(Wake::Objects(dirty)));
     }
 
     async fn publish(&mut self, id: &EdgeId, change: EdgeChange) {
         let EdgeChange::Set { delta, edge } = change else {
             self.edges.stop(id).await;
-            return self.world.send_modify(|world| world.forget_edge(id));
+            return self.next.forget_edge(id);
         };
         let epoch = *self.epoch.borrow();
         let publisher = match self.edges.run(id, &edge.data, epoch).await {
@@ -164,25 +173,24 @@ impl<H: EdgeHost> Pipeline<H> {
     }
 
     /// Remembers from which state on an edge serves what the delta changed.
-    fn note(&self, id: &EdgeId, publisher: &Publisher, delta: &Delta, stamp: Stamp) {
+    fn note(&mut self, id: &EdgeId, publisher: &Publisher, delta: &Delta, stamp: Stamp) {
         let name = id.to_string();
         self.metrics.published.with_label_values(&[&name]).set(i64::try_from(stamp.seq).unwrap_or(i64::MAX));
         let resources = i64::try_from(publisher.current().1.len()).unwrap_or(i64::MAX);
         self.metrics.resources.with_label_values(&[&name]).set(resources);
-        self.world.send_modify(|world| {
-            world.edges.insert(id.clone(), publisher.clone());
-            for object in delta.keys().filter_map(|key| owner(id, &key)) {
-                world.withdrawn.remove(&(object.clone(), id.clone()));
-                world.served.insert((object, id.clone()), stamp);
+        let world = &mut self.next;
+        world.edges.insert(id.clone(), publisher.clone());
+        for object in delta.keys().filter_map(|key| owner(id, &key)) {
+            world.withdrawn.remove(&(object.clone(), id.clone()));
+            world.served.insert((object, id.clone()), stamp);
+        }
+        let now = Instant::now();
+        for key in &delta.remove {
+            if let Key::Route(route) = key {
+                world.served.remove(&(route.clone(), id.clone()));
+                world.withdrawn.insert((route.clone(), id.clone()), (stamp, now));
             }
-            let now = Instant::now();
-            for key in &delta.remove {
-                if let Key::Route(route) = key {
-                    world.served.remove(&(route.clone(), id.clone()));
-                    world.withdrawn.insert((route.clone(), id.clone()), (stamp, now));
-                }
-            }
-        });
+        }
     }
 }
 

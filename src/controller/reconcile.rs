@@ -44,6 +44,8 @@ pub struct Context {
     pub writer: Writer,
     /// Name of this controller.
     pub controller_name: String,
+    /// The finalizer that its objects carry.
+    pub finalizer: String,
     /// Counters.
     pub metrics: Metrics,
     /// Objects that wait for their turn.
@@ -125,7 +127,7 @@ impl Context {
         if has_no_conditions(id.kind) {
             self.tell_changes((object, report), memory).await;
         }
-        match due(object, &world, &acks) {
+        match due(object, &world, &acks, &self.finalizer) {
             Due::Nothing => {}
             Due::Add(name) => self.writer.add_finalizer(object, &version, name).await?,
             Due::Remove(name, index) => self.writer.remove_finalizer(object, index, name).await?,

@@ -205,6 +205,17 @@ impl Graph {
         self.dirty.extend(self.dependents.get(read).into_iter().flatten().cloned());
     }
 
+    fn refresh_class(&mut self, name: &String) {
+        let node = Node::Class(name.clone());
+        let computed = self.compute(|reader| groups::class(reader, name).map(Arc::new));
+        let (old, new) = self.remember(node.clone(), |graph| &mut graph.classes, name, computed);
+        if old.as_ref() != Some(&new) {
+            self.touch(&Read::Class(name.clone()));
+        }
+        let gone = self.world.get(&ObjectId::new(Kind::GatewayClass, "", name)).is_none();
+        self.forget(gone, &node);
+    }
+
     fn refresh(&mut self, node: Node) {
         match &node {
             Node::Text(_) => {
@@ -224,15 +235,7 @@ impl Graph {
                     self.touch(&Read::Backend(id.clone()));
                 }
             }
-            Node::Class(name) => {
-                let computed = self.compute(|reader| groups::class(reader, name).map(Arc::new));
-                let (old, new) = self.remember(node.clone(), |graph| &mut graph.classes, name, computed);
-                if old.as_ref() != Some(&new) {
-                    self.touch(&Read::Class(name.clone()));
-                }
-                let gone = self.world.get(&ObjectId::new(Kind::GatewayClass, "", name)).is_none();
-                self.forget(gone, &node);
-            }
+            Node::Class(name) => self.refresh_class(name),
             Node::Draft(edge) => {
                 let computed = self.compute(|reader| draft(reader, edge).map(Arc::new));
                 let (old, new) = self.remember(node.clone(), |graph| &mut graph.drafts, edge, computed);

@@ -50,15 +50,36 @@ pub fn ours(objects: &[Value]) -> Vec<Verdict> {
 pub async fn theirs(client: &Client, objects: &[Value]) -> Vec<Verdict> {
     let judge = async |object: &Value| {
         let row = row(object);
-        let created = dry_run(client, "POST", &collection(row, object), object).await;
+        let created = write(client, "POST", &format!("{}?dryRun=All", collection(row, object)), object).await;
         created.map(|created| body(&Object::from_value(row.kind, created).unwrap(), object))
     };
     stream::iter(objects).map(judge).buffered(8).collect().await
 }
 
-/// What the server says to a write that it does not keep.
-pub async fn dry_run(client: &Client, method: &str, path: &str, object: &Value) -> Verdict {
-    let request = Request::builder().method(method).uri(format!("{path}?dryRun=All")).header("content-type", "application/json");
+/// What our checks say of a change to a stored object.
+pub fn our_change(old: &Value, new: &Value) -> Verdict {
+    let (checks, mut old, mut new) = (row(old).checks, old.clone(), new.clone());
+    assert_eq!(checks.body(&mut old), [""; 0]);
+    let violations = checks.body(&mut new);
+    let violations = if violations.is_empty() { checks.transition(&old, &new).into_iter().collect() } else { violations };
+    let sent = new.clone();
+    if violations.is_empty() { Ok(body(&Object::from_value(row(&new).kind, new).unwrap(), &sent)) } else { Err(violations.join("; ")) }
+}
+
+/// What the API server would say of it.
+pub async fn their_change(client: &Client, old: &Value, new: &Value) -> Verdict {
+    let (row, collection) = (row(old), collection(row(old), old));
+    let path = format!("{collection}/{}", old["metadata"]["name"].as_str().unwrap());
+    let stored = write(client, "POST", &collection, old).await.unwrap();
+    let mut sent = new.clone();
+    sent["metadata"]["resourceVersion"] = stored["metadata"]["resourceVersion"].clone();
+    let changed = write(client, "PUT", &format!("{path}?dryRun=All"), &sent).await;
+    write(client, "DELETE", &path, &json!({})).await.unwrap();
+    changed.map(|changed| body(&Object::from_value(row.kind, changed).unwrap(), new))
+}
+
+async fn write(client: &Client, method: &str, path: &str, object: &Value) -> Verdict {
+    let request = Request::builder().method(method).uri(path).header("content-type", "application/json");
     match client.request(request.body(object.to_string().into_bytes()).unwrap()).await {
         Ok(answer) => Ok(answer),
         Err(kube::Error::Api(status)) if [400, 413, 422].contains(&status.code) => Err(status.message),
@@ -67,7 +88,7 @@ pub async fn dry_run(client: &Client, method: &str, path: &str, object: &Value) 
 }
 
 /// Where objects of a kind are.
-pub fn collection(row: &Row, object: &Value) -> String {
+fn collection(row: &Row, object: &Value) -> String {
     let version = object["apiVersion"].as_str().unwrap();
     let root = if row.group.is_empty() { "api" } else { "apis" };
     match (row.scope, object["metadata"]["namespace"].as_str()) {
@@ -118,11 +139,7 @@ fn remove(value: &mut Value, sent: Option<&Value>, path: &[&str]) {
         (Value::Array(items), ["*", rest @ ..]) => {
             items.iter_mut().enumerate().for_each(|(index, item)| remove(item, sent.and_then(|sent| sent.get(index)), rest));
         }
-        (Value::Object(fields), [last]) => {
-            if sent.and_then(|sent| sent.get(last)).is_none_or(is_empty) {
-                fields.remove(*last);
-            }
-        }
+        (Value::Object(fields), [last]) if sent.and_then(|sent| sent.get(last)).is_none_or(is_empty) => drop(fields.remove(*last)),
         (Value::Object(fields), [first, rest @ ..]) => {
             if let Some(value) = fields.get_mut(*first) {
                 remove(value, sent.and_then(|sent| sent.get(first)), rest);
@@ -137,13 +154,15 @@ fn is_empty(value: &Value) -> bool {
     *value == json!(null) || *value == json!("") || *value == json!(0) || *value == json!([]) || *value == json!({})
 }
 
+/// Fields that are free maps.
+const MAPS: &[&str] = &["data", "binaryData", "selector"];
+
 /// Removes empty fields, which a server leaves out of built-in kinds. The entries of free maps stay.
 fn prune(value: &mut Value) {
     match value {
         Value::Object(fields) => {
-            fields.values_mut().for_each(prune);
-            let is_map = fields.values().all(Value::is_string);
-            fields.retain(|_, value| !is_empty(value) || is_map && value.is_string());
+            fields.iter_mut().filter(|(field, _)| !MAPS.contains(&field.as_str())).for_each(|(_, value)| prune(value));
+            fields.retain(|_, value| !is_empty(value));
         }
         Value::Array(items) => items.iter_mut().for_each(prune),
         _ => {}

@@ -68,20 +68,31 @@ pub fn is_foreign() -> bool {
     std::env::var_os("KUBECONFIG").is_some_and(|path| !path.is_empty())
 }
 
-/// How to reach the server that all tests share; it serves the Gateway API. Statics are never dropped: ours ends with the
-/// process.
+/// The server that all tests share, and the path of its kubeconfig; it serves the Gateway API. Statics are never dropped:
+/// ours ends with the process.
+static SHARED: OnceCell<(Config, PathBuf, Option<Server>)> = OnceCell::const_new();
+
+/// How to reach it.
 pub async fn shared() -> Config {
-    static SHARED: OnceCell<(Config, Option<Server>)> = OnceCell::const_new();
     let start = async || {
         let server = (!is_foreign()).then(Server::start);
-        let config = match &server {
-            Some(server) => server.config().await,
-            None => Config::from_kubeconfig(&KubeConfigOptions::default()).await.unwrap(),
+        let (config, kubeconfig) = match &server {
+            Some(server) => (server.config().await, server.kubeconfig.clone()),
+            None => {
+                let config = Config::from_kubeconfig(&KubeConfigOptions::default()).await.unwrap();
+                (config, PathBuf::from(std::env::var_os("KUBECONFIG").unwrap_or_default()))
+            }
         };
         define(&Client::try_from(config.clone()).unwrap(), &definitions()).await;
-        (config, server)
+        (config, kubeconfig, server)
     };
     SHARED.get_or_init(start).await.0.clone()
+}
+
+/// The path of its kubeconfig, for other processes.
+pub async fn shared_kubeconfig() -> PathBuf {
+    shared().await;
+    SHARED.get().unwrap().1.clone()
 }
 
 /// The released definitions of the kinds that Kakehi reads.

@@ -12,7 +12,7 @@ use rand::rngs::StdRng;
 use serde_json::{Map, Value};
 
 use crate::crds::gateway_api;
-use crate::judges::{Verdict, ours, place, row, theirs};
+use crate::judges::{Verdict, our_change, ours, place, row, their_change, theirs};
 use crate::mutate::mutated;
 use crate::server::{discard, namespace, shared};
 
@@ -133,23 +133,41 @@ fn put(object: &mut Value, pointer: &str, value: &Value) {
     }
 }
 
-#[tokio::test]
-async fn each_field_with_each_value_is_judged_alike() {
-    let (full, client) = (full(), Client::try_from(shared().await).unwrap());
-    let space = namespace(&client, "fields").await;
-    let variants = documents(&corpus("apiserver/corpus/variants.yaml")).remove(0);
-    let mut objects = Vec::new();
+/// The objects that a table of places and values makes of the full ones, each beside the one it is made of.
+fn variants(file: &str, space: &str) -> Vec<(Value, Value)> {
+    let (full, variants) = (full(), documents(&corpus(file)).remove(0));
+    let mut made = Vec::new();
     for (base, places) in variants.as_object().unwrap() {
         let base = full.get(base).unwrap_or_else(|| panic!("there is no {base}"));
         for (pointer, values) in places.as_object().unwrap() {
             for value in values.as_array().unwrap() {
-                let mut object = place(base.clone(), &format!("{space}-{}", objects.len()), &space);
+                let base = place(base.clone(), &format!("{space}-{}", made.len()), space);
+                let mut object = base.clone();
                 put(&mut object, pointer, value);
-                objects.push(object);
+                made.push((base, object));
             }
         }
     }
+    made
+}
+
+#[tokio::test]
+async fn each_field_with_each_value_is_judged_alike() {
+    let client = Client::try_from(shared().await).unwrap();
+    let space = namespace(&client, "fields").await;
+    let objects: Vec<_> = variants("apiserver/corpus/variants.yaml", &space).into_iter().map(|(_, object)| object).collect();
     compare_as_they_are("fields", &client, &objects).await;
+    discard(&client, &space).await;
+}
+
+#[tokio::test]
+async fn changes_are_judged_alike() {
+    let client = Client::try_from(shared().await).unwrap();
+    let space = namespace(&client, "changes").await;
+    for (old, new) in variants("apiserver/corpus/changes.yaml", &space) {
+        let (ours, theirs) = (our_change(&old, &new), their_change(&client, &old, &new).await);
+        assert!(agree(row(&old).kind, &ours, &theirs), "{new}\n  ours: {}\n  theirs: {}", shown(&ours), shown(&theirs));
+    }
     discard(&client, &space).await;
 }
 

@@ -50,10 +50,12 @@ fresh() {
 built() { echo "$new" >"$bin/stamps/$name"; }
 
 # compile OUTPUT FOLDER PACKAGE [LDFLAGS]: the package of the module there.
+# Whoever starts the program meanwhile gets the old one, whole.
 compile() {
 	echo "building $(basename "$1")" >&2
 	(cd "$2" && nice -n 19 go build -p "$jobs" -buildvcs=false -trimpath -tags grpcnotrace,providerless \
-		-ldflags "-s -w ${4:-}" -o "$1" "$3")
+		-ldflags "-s -w ${4:-}" -o "$1.new" "$3")
+	mv "$1.new" "$1"
 }
 
 # The release, as the programs shall name it: VARIABLE=VALUE for the linker.

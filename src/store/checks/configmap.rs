@@ -37,6 +37,7 @@ pub fn size(map: Option<&Value>) -> usize {
 
 static SHAPE: Shape = Shape::Object {
     fields: &[
+        ("immutable", &Shape::Boolean, Absent::Fine),
         ("data", &Shape::Map { of: &TEXT, max: usize::MAX, keys: &DATA_KEY }, Absent::Fine),
         ("binaryData", &Shape::Map { of: &BINARY, max: usize::MAX, keys: &DATA_KEY }, Absent::Fine),
     ],
@@ -53,5 +54,14 @@ static SHAPE: Shape = Shape::Object {
     ],
 };
 
+/// What is immutable stays so, and keeps its content.
+pub fn immutable(old: &Value, new: &Value) -> Option<String> {
+    let changed = |field: &&str| old.get(field) != new.get(field);
+    let field =
+        ["immutable", "data", "binaryData"].into_iter().find(changed).filter(|_| old.get("immutable") == Some(&Value::Bool(true)))?;
+    Some(format!("{field}: Forbidden: field is immutable when `immutable` is set"))
+}
+
 /// ConfigMap.
-pub static CONFIG_MAP: Checks = Checks { prepare: |map| encode_anew(map.get_mut("binaryData")), ..Checks::built_in(&SHAPE) };
+pub static CONFIG_MAP: Checks =
+    Checks { prepare: |map| encode_anew(map.get_mut("binaryData")), transition: immutable, ..Checks::built_in(&SHAPE) };

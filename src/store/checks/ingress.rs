@@ -59,6 +59,14 @@ fn something_to_serve(spec: &Value) -> Option<Violation> {
     if empty { Violation::here("[]: either `defaultBackend` or `rules` must be specified") } else { None }
 }
 
+/// The annotation that is older than the field says the same as the field.
+fn one_class(ingress: &Value) -> Option<Violation> {
+    let annotation = ingress.pointer("/metadata/annotations/kubernetes.io~1ingress.class")?;
+    let differs = ingress.pointer("/spec/ingressClassName").is_some_and(|field| field != annotation);
+    let message = format!("Invalid value: {annotation}: must match `ingressClassName` when both are specified");
+    if differs { Violation::at(".metadata.annotations[kubernetes.io/ingress.class]", message) } else { None }
+}
+
 static PORT: Shape = Shape::Object {
     fields: &[
         ("name", &Shape::Text { min: 0, max: 63, form: &OPTIONAL_PORT_NAME }, Absent::Fine),
@@ -131,7 +139,7 @@ static SPEC: Shape = Shape::Object {
 };
 
 /// Ingress.
-pub static INGRESS: Checks = Checks::built_in(&Shape::Object { fields: &[("spec", &SPEC, Absent::Default("{}"))], rules: &[] });
+pub static INGRESS: Checks = Checks::built_in(&Shape::Object { fields: &[("spec", &SPEC, Absent::Default("{}"))], rules: &[one_class] });
 
 #[cfg(test)]
 mod tests {

@@ -8,9 +8,9 @@ use super::shape::{Absent, Shape, Violation};
 use super::shared::text;
 
 fn scope_and_namespace(parameters: &Value) -> Option<Violation> {
-    match (text(parameters, "scope"), parameters.get("namespace").is_some()) {
-        ("Namespace", false) => Violation::at(".namespace", "Required value: parameters of a namespace name it"),
-        ("Cluster", true) => Violation::at(".namespace", "Forbidden: cluster-wide parameters have no namespace"),
+    match (text(parameters, "scope"), text(parameters, "namespace").is_empty()) {
+        ("Namespace", true) => Violation::at(".namespace", "Required value: parameters of a namespace name it"),
+        ("Cluster", false) => Violation::at(".namespace", "Forbidden: cluster-wide parameters have no namespace"),
         _ => None,
     }
 }
@@ -21,10 +21,12 @@ static PARAMETERS: Shape = Shape::Object {
         ("kind", &Shape::Text { min: 1, max: usize::MAX, form: &PATH_SEGMENT }, Absent::Refused),
         ("name", &Shape::Text { min: 1, max: usize::MAX, form: &PATH_SEGMENT }, Absent::Refused),
         ("scope", &Shape::Choice(&["Cluster", "Namespace"]), Absent::Default("\"Cluster\"")),
-        ("namespace", &Shape::Text { min: 1, max: 63, form: &LABEL }, Absent::Fine),
+        ("namespace", &Shape::Text { min: 0, max: 63, form: &LABEL_OR_EMPTY }, Absent::Fine),
     ],
     rules: &[scope_and_namespace],
 };
+
+static LABEL_OR_EMPTY: super::Form = super::Form { holds: |text| text.is_empty() || (LABEL.holds)(text), message: LABEL.message };
 
 static SPEC: Shape = Shape::Object {
     fields: &[

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
 
 use super::Checks;
-use super::configmap::{DATA, encode_anew, size};
+use super::configmap::{DATA, encode_anew, immutable, size};
 use super::forms::{ANY, DATA_KEY};
 use super::shape::{Absent, Shape, Violation};
 use super::shared::text;
@@ -80,11 +80,13 @@ pub static SECRET: Checks = Checks {
         merge_string_data(secret);
     },
     transition: |old, new| {
-        (text(old, "type") != text(new, "type")).then(|| "type: Invalid value: field is immutable; give the Secret another name".to_owned())
+        let is_other = text(old, "type") != text(new, "type");
+        is_other.then(|| "type: Invalid value: field is immutable; give the Secret another name".to_owned()).or_else(|| immutable(old, new))
     },
     ..Checks::built_in(&Shape::Object {
         fields: &[
             ("type", &Shape::Text { min: 0, max: DATA, form: &ANY }, Absent::OrEmpty("\"Opaque\"")),
+            ("immutable", &Shape::Boolean, Absent::Fine),
             ("data", &Shape::Map { of: &Shape::Any(&[is_base64]), max: usize::MAX, keys: &DATA_KEY }, Absent::Fine),
             (
                 "stringData",

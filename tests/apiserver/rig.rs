@@ -1,0 +1,239 @@
+//! An operator in this process, whose edges acknowledge everything, or nothing; and one as a process of its own.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::time::Duration;
+
+use kakehi::controller::EdgeHost;
+use kakehi::controller::operator::{Operator, Settings};
+use kakehi::controller::view::OperatorView;
+use kakehi::controller::world::World;
+use kakehi::leader;
+use kakehi::model::EdgeId;
+use kakehi::observe::admin::View;
+use kakehi::observe::metrics::Metrics;
+use kakehi::snapshot::fetch;
+use kakehi::snapshot::publish::Publisher;
+use kakehi::snapshot::wire::Ack;
+use kakehi::translate::{self, EdgeData};
+use kube::Client;
+use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, Patch, PatchParams};
+use serde_json::{Value, json};
+use tokio::net::UnixListener;
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinHandle;
+
+/// How long anything may take on a machine that does much else.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Edges in this process.
+pub struct Edges {
+    publishers: BTreeMap<EdgeId, Publisher>,
+    folder: tempfile::TempDir,
+    acknowledge: bool,
+}
+
+impl Edges {
+    pub fn new(acknowledge: bool) -> Self {
+        Self { publishers: BTreeMap::new(), folder: tempfile::tempdir().unwrap(), acknowledge }
+    }
+}
+
+impl EdgeHost for Edges {
+    type Error = Infallible;
+
+    async fn run(&mut self, id: &EdgeId, _: &EdgeData, epoch: u64) -> Result<Option<Publisher>, Infallible> {
+        if let Some(publisher) = self.publishers.get(id) {
+            return Ok(Some(publisher.clone()));
+        }
+        let publisher = Publisher::new(epoch);
+        self.publishers.insert(id.clone(), publisher.clone());
+        let path = self.folder.path().join(format!("{:08x}", rand::random::<u32>()));
+        let listener = UnixListener::bind(&path).unwrap();
+        let server = publisher.clone();
+        tokio::spawn(async move { server.serve(listener).await });
+        let acknowledge = self.acknowledge;
+        tokio::spawn(async move {
+            let (mut updates, mut acks) = fetch::connect(&path).await.unwrap();
+            while let Ok(Some(update)) = updates.next().await {
+                if acknowledge {
+                    acks.send(&Ack { stamp: update.stamp, refused: Vec::new() }).await.unwrap();
+                }
+            }
+        });
+        Ok(Some(publisher))
+    }
+
+    async fn stop(&mut self, id: &EdgeId) {
+        self.publishers.remove(id);
+    }
+
+    async fn stop_all(&mut self) {
+        self.publishers.clear();
+    }
+}
+
+/// An operator in this process. It goes with this value.
+pub struct Running {
+    pub world: watch::Receiver<World>,
+    pub epoch: watch::Receiver<u64>,
+    pub metrics: Metrics,
+    view: OperatorView,
+    stop: Option<oneshot::Sender<()>>,
+    task: JoinHandle<Result<(), leader::Lost>>,
+}
+
+impl Running {
+    /// Starts one whose controller name, Lease and replica are named so.
+    pub fn start(client: &Client, controller: &str, namespace: &str, edges: Edges) -> Self {
+        let metrics = Metrics::new().unwrap();
+        let translation = translate::Settings { controller_name: controller.to_owned(), ..translate::Settings::default() };
+        let leader = leader::Settings::new(namespace, "kakehi", format!("test-{:08x}", rand::random::<u32>()));
+        let operator = Operator::new(client.clone(), Settings { translation, leader, provisioning: None }, metrics.clone());
+        let (world, epoch, view) = (operator.world(), operator.epoch(), operator.view());
+        let (stop, stopped) = oneshot::channel();
+        let task = tokio::spawn(operator.run(edges, async { drop(stopped.await) }));
+        Self { world, epoch, metrics, view, stop: Some(stop), task }
+    }
+
+    /// Ends it as a signal would.
+    pub async fn stop(mut self) -> Result<(), leader::Lost> {
+        drop(self.stop.take());
+        tokio::time::timeout(PATIENCE, &mut self.task).await.expect("it ends in time").unwrap()
+    }
+
+    /// All series as text.
+    pub fn scrape(&self) -> String {
+        self.view.refresh();
+        String::from_utf8(self.metrics.text().unwrap()).unwrap()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Waits for something that answers.
+pub async fn eventually<T>(what: &str, mut probe: impl AsyncFnMut() -> Option<T>) -> T {
+    let waiting = async {
+        loop {
+            if let Some(found) = probe().await {
+                return found;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, waiting).await.unwrap_or_else(|_| panic!("never: {what}"))
+}
+
+/// Objects of a kind.
+pub fn api(client: &Client, kind: &str, namespace: &str) -> Api<DynamicObject> {
+    let (group, plural) = match kind {
+        "Gateway" => ("gateway.networking.k8s.io", "gateways"),
+        "GatewayClass" => ("gateway.networking.k8s.io", "gatewayclasses"),
+        "HTTPRoute" => ("gateway.networking.k8s.io", "httproutes"),
+        "Service" => ("", "services"),
+        "EndpointSlice" => ("discovery.k8s.io", "endpointslices"),
+        "Event" => ("events.k8s.io", "events"),
+        "Lease" => ("coordination.k8s.io", "leases"),
+        other => panic!("no kind {other}"),
+    };
+    let resource = ApiResource {
+        group: group.into(),
+        version: "v1".into(),
+        api_version: if group.is_empty() { "v1".into() } else { format!("{group}/v1") },
+        kind: kind.into(),
+        plural: plural.into(),
+    };
+    match namespace {
+        "" => Api::all_with(client.clone(), &resource),
+        namespace => Api::namespaced_with(client.clone(), namespace, &resource),
+    }
+}
+
+/// Writes an object as `kubectl apply` would.
+pub async fn apply(client: &Client, kind: &str, namespace: &str, name: &str, body: Value) -> DynamicObject {
+    let api = api(client, kind, namespace);
+    let mut object = body;
+    let version = match kind {
+        "Service" => "v1",
+        "EndpointSlice" => "discovery.k8s.io/v1",
+        _ => "gateway.networking.k8s.io/v1",
+    };
+    object["apiVersion"] = json!(version);
+    object["kind"] = json!(kind);
+    object["metadata"]["name"] = json!(name);
+    api.patch(name, &PatchParams::apply("test").force(), &Patch::Apply(&object))
+        .await
+        .unwrap_or_else(|error| panic!("{kind} {name}: {error}"))
+}
+
+/// A class, a Gateway `web` of it, and a Service `here` with one endpoint.
+pub async fn basics(client: &Client, controller: &str, namespace: &str) {
+    apply(client, "GatewayClass", "", namespace, json!({"spec": {"controllerName": controller}})).await;
+    let listeners = json!([{"name": "http", "port": 80, "protocol": "HTTP"}]);
+    apply(client, "Gateway", namespace, "web", json!({"spec": {"gatewayClassName": namespace, "listeners": listeners}})).await;
+    apply(client, "Service", namespace, "here", json!({"spec": {"ports": [{"name": "http", "port": 80}]}})).await;
+    let slice = json!({
+        "metadata": {"labels": {"kubernetes.io/service-name": "here"}},
+        "addressType": "IPv4", "endpoints": [{"addresses": ["10.1.2.3"]}], "ports": [{"name": "http", "port": 8080}],
+    });
+    apply(client, "EndpointSlice", namespace, "here", slice).await;
+}
+
+/// The spec of a route to a Service.
+pub fn route(service: &str, hostname: &str) -> Value {
+    json!({"spec": {
+        "parentRefs": [{"name": "web"}], "hostnames": [hostname],
+        "rules": [{"backendRefs": [{"name": service, "port": 80}]}],
+    }})
+}
+
+/// The object once it is as wanted.
+pub async fn once(client: &Client, (kind, namespace, name): (&str, &str, &str), wanted: impl Fn(&Value) -> bool) -> Value {
+    let api = api(client, kind, namespace);
+    let last = std::cell::RefCell::new(Value::Null);
+    let found = tokio::time::timeout(PATIENCE, async {
+        loop {
+            if let Some(object) = api.get_opt(name).await.unwrap() {
+                let object = serde_json::to_value(object).unwrap();
+                if wanted(&object) {
+                    return object;
+                }
+                last.replace(object);
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+    found.await.unwrap_or_else(|_| panic!("{kind} {name} is not as wanted: {:#}", last.borrow()))
+}
+
+/// Waits until an object is gone, and says how long that took.
+pub async fn gone(client: &Client, (kind, namespace, name): (&str, &str, &str)) -> Duration {
+    let (api, started) = (api(client, kind, namespace), tokio::time::Instant::now());
+    eventually(&format!("{kind} {name} is gone"), async || api.get_opt(name).await.unwrap().is_none().then_some(())).await;
+    started.elapsed()
+}
+
+pub async fn delete(client: &Client, (kind, namespace, name): (&str, &str, &str)) {
+    api(client, kind, namespace).delete(name, &DeleteParams::default()).await.unwrap();
+}
+
+/// `True`, `False` or nothing.
+pub fn condition<'a>(of: &'a Value, name: &str) -> &'a str {
+    let conditions = of["conditions"].as_array().into_iter().flatten();
+    conditions.filter(|one| one["type"] == name).filter_map(|one| one["status"].as_str()).next().unwrap_or_default()
+}
+
+/// The finalizers of an object.
+pub fn finalizers(object: &Value) -> Vec<&str> {
+    object["metadata"]["finalizers"].as_array().into_iter().flatten().filter_map(Value::as_str).collect()
+}
+
+/// Whether a route is served, as its first parent's entry of ours says.
+pub fn programmed(object: &Value) -> bool {
+    let parents = object["status"]["parents"].as_array().into_iter().flatten();
+    parents.clone().count() > 0 && parents.into_iter().any(|parent| condition(parent, "kakehi.dev/Programmed") == "True")
+}
