@@ -6,6 +6,8 @@
 mod attack;
 #[path = "stream/disk.rs"]
 mod disk;
+#[path = "stream/edge.rs"]
+mod edge;
 #[path = "stream/faults.rs"]
 mod faults;
 #[path = "stream/property.rs"]
