@@ -95,14 +95,16 @@ pub async fn shared_kubeconfig() -> PathBuf {
     SHARED.get().unwrap().1.clone()
 }
 
-/// The released definitions of the kinds that Kakehi reads.
+/// The definitions of the kinds that Kakehi reads: the released ones of Gateway API, and ours.
 pub fn definitions() -> Vec<Value> {
     let module = gateway_api().expect("Go is needed to fetch the definitions of Gateway API");
-    let read = |plural| {
-        let file = module.join(format!("config/crd/experimental/gateway.networking.k8s.io_{plural}.yaml"));
+    let ours = Path::new(env!("CARGO_MANIFEST_DIR")).join("crds");
+    let read = |group: &str, plural: &str| {
+        let released = module.join(format!("config/crd/experimental/{group}_{plural}.yaml"));
+        let file = if released.exists() { released } else { ours.join(format!("{group}_{plural}.yaml")) };
         serde_saphyr::from_str(&fs::read_to_string(file).unwrap()).unwrap()
     };
-    table().filter(|row| row.origin == Origin::Crd).map(|row| read(row.plural)).collect()
+    table().filter(|row| row.origin == Origin::Crd).map(|row| read(row.group, row.plural)).collect()
 }
 
 /// Creates definitions, and waits until they are served. Those that a foreign cluster has must be of the same release.
