@@ -25,7 +25,7 @@ impl World {
 
     fn set(&mut self, kind: Kind, name: &str, mut body: Value) {
         body["metadata"]["name"] = json!(name);
-        if kind != Kind::GatewayClass {
+        if kind != Kind::GatewayClass && kind != Kind::IngressClass {
             body["metadata"]["namespace"] = json!("a");
         }
         let object = Object::from_value(kind, body).unwrap();
@@ -144,4 +144,20 @@ fn parameters_of_the_gateway_go_over_those_of_the_class() {
     assert_eq!((data.profile.replicas, data.profile.force_hop), (Some(1), Some(true)));
     assert_eq!(data.ports.iter().collect::<Vec<_>>(), [&80]);
     assert_eq!(data.labels["team"], "red");
+}
+
+/// On creation an API server wants both to be the same, on a change it does not.
+#[test]
+fn the_class_in_the_spec_counts_for_more_than_the_annotation() {
+    let mut world = World::new(Settings::default());
+    for (name, controller) in [("ours-too", "kakehi.dev/ingress-controller"), ("foreign", "example.com/other")] {
+        world.set(Kind::IngressClass, name, json!({"spec": {"controller": controller}}));
+    }
+    let backend = json!({"service": {"name": "shop", "port": {"number": 80}}});
+    for (name, field, annotation) in [("a", Some("ours-too"), "foreign"), ("b", Some("foreign"), "ours-too"), ("c", None, "ours-too")] {
+        let spec = json!({"ingressClassName": field, "defaultBackend": backend});
+        world.set(Kind::Ingress, name, json!({"spec": spec, "metadata": {"annotations": {"kubernetes.io/ingress.class": annotation}}}));
+    }
+    let ours: Vec<_> = ["a", "b", "c"].into_iter().filter(|name| world.report(Kind::Ingress, name).is_some()).collect();
+    assert_eq!(ours, ["a", "c"]);
 }
