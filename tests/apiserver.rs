@@ -11,6 +11,8 @@ mod mutate;
 
 #[path = "apiserver/failover.rs"]
 mod failover;
+#[path = "apiserver/ingress.rs"]
+mod ingress;
 #[path = "apiserver/judges.rs"]
 mod judges;
 #[path = "apiserver/lenient.rs"]

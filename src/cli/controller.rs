@@ -47,7 +47,11 @@ pub(super) async fn run(settings: ControllerSettings) -> anyhow::Result<ExitCode
     let operator = Operator::new(client, Settings { provisioning, ..operator_settings(settings) }, metrics.clone());
     let ports = opens.map(|(port, settings)| tokio::spawn(port.run(operator.epoch(), settings)));
     let serving = tokio::spawn(admin::serve(listener, Arc::new(operator.view()), metrics));
-    let stopped = async { tracing::info!(reason = stop.await, "ending") };
+    let stopped = async {
+        // Fields of events that nobody logs are not even computed.
+        let reason = stop.await;
+        tracing::info!(reason, "ending");
+    };
     let done = operator.run(fleet, stopped).await;
     serving.abort();
     if let Some(port) = ports {

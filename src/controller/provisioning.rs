@@ -6,7 +6,7 @@ use tokio::sync::{mpsc, watch};
 use super::acks::Wake;
 use super::lane::{Lane, Order};
 use super::world::World;
-use crate::model::EdgeId;
+use crate::model::{EdgeId, Kind};
 use crate::provision::Installation;
 use crate::report::Provisioned;
 
@@ -43,11 +43,16 @@ impl Provisioning {
         drop(orders.send(Order::Settled));
         let telling = async {
             while let Some((id, provisioned)) = told.recv().await {
-                let owner = id.owner();
+                // The status of a Gateway shows its addresses, and so does that of every Ingress of a class.
+                let mut dirty = vec![id.owner()];
                 world.send_modify(|world| {
+                    if id.kind() == Kind::IngressClass {
+                        let served = world.served.keys().filter(|(_, edge)| *edge == id);
+                        dirty.extend(served.map(|(object, _)| object.clone()));
+                    }
                     world.provisioned.get_or_insert_default().insert(id, provisioned);
                 });
-                if wakes.send(Wake::Objects(vec![owner])).is_err() {
+                if wakes.send(Wake::Objects(dirty)).is_err() {
                     return;
                 }
             }

@@ -19,7 +19,7 @@ use super::writer::{WriteError, Writer};
 use crate::api::{Obj, Object};
 use crate::model::{EdgeId, Kind, ObjectId};
 use crate::observe::metrics::Metrics;
-use crate::report::{Finding, Issue, ObjectReport, Observed, Provisioned, status};
+use crate::report::{Finding, Issue, ObjectReport, Observed, Provisioned, Verdict, status};
 use crate::store::kinds::row;
 use crate::store::pump::Pumped;
 
@@ -148,7 +148,10 @@ impl Context {
         }
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map(|since| since.as_secs().cast_signed()).unwrap_or_default();
         let nothing = Provisioned::default();
-        let edge = EdgeId::of_gateway(&id.namespace, &id.name);
+        let edge = match report.map(|report| &report.verdict) {
+            Some(Verdict::Ingress { edge, .. }) => edge.clone(),
+            _ => EdgeId::of_gateway(&id.namespace, &id.name),
+        };
         let provisioned = world.provisioned.as_ref().map(|all| all.get(&edge).unwrap_or(&nothing));
         let observed = Observed { controller_name: &self.controller_name, edges: &acks.said(&id, world), provisioned, now };
         let previous = object.status();

@@ -122,8 +122,10 @@ pub enum Verdict {
     Ingress {
         /// The edge of its class.
         edge: EdgeId,
-        /// Addresses that it is to be reached at; none when nothing of it is served.
+        /// Addresses that the edge is to be reached at.
         addresses: Vec<IpAddr>,
+        /// Whether anything of it is served.
+        served: bool,
     },
     /// An object without a status of ours.
     None,

@@ -222,3 +222,34 @@ fn a_gateway_is_programmed_when_it_has_its_address() {
     let named = render(&[], has(vec![Address::Hostname("lb.example".into())]));
     assert_eq!(named["addresses"], json!([{"type": "Hostname", "value": "lb.example"}]));
 }
+
+#[test]
+fn an_ingress_shows_addresses_from_its_acknowledgement_on() {
+    let id = ObjectId::new(Kind::Ingress, "a", "shop");
+    let edge = EdgeId::of_class("kakehi");
+    let render = |served: bool, said: Option<bool>, provisioned: Option<&Provisioned>, previous: Option<&Value>| {
+        let verdict = Verdict::Ingress { edge: edge.clone(), addresses: vec![[127, 0, 0, 1].into()], served };
+        let report = ObjectReport { id: id.clone(), generation: 1, findings: Vec::new(), verdict };
+        let said = said.map(|programmed| (edge.clone(), Acknowledgement { programmed, refused: Vec::new() }));
+        let edges = said.into_iter().collect();
+        let observed = Observed { controller_name: CONTROLLER, edges: &edges, provisioned, now: 0 };
+        status(Kind::Ingress, Some(&report), previous, &observed)
+    };
+    let shown = json!({"loadBalancer": {"ingress": [{"ip": "127.0.0.1"}]}});
+    let nothing = json!({"loadBalancer": {}});
+    assert_eq!(render(true, None, None, None), None);
+    assert_eq!(render(true, Some(false), None, Some(&nothing)), Some(nothing.clone()));
+    assert_eq!(render(true, Some(true), None, None), Some(shown.clone()));
+    // An edge that is still catching up with other changes takes nothing back; one that serves nothing of it does.
+    assert_eq!(render(true, Some(false), None, Some(&shown)), Some(shown.clone()));
+    assert_eq!(render(false, Some(true), None, Some(&shown)), Some(nothing.clone()));
+    // On a cluster the Service has the addresses.
+    let has = |addresses| Provisioned { addresses, problem: None };
+    assert_eq!(render(true, Some(true), Some(&has(Vec::new())), Some(&nothing)), Some(nothing));
+    let both = has(vec![Address::Ip([10, 0, 0, 1].into()), Address::Hostname("lb.example.com".into())]);
+    let entries = json!({"loadBalancer": {"ingress": [{"ip": "10.0.0.1"}, {"hostname": "lb.example.com"}]}});
+    assert_eq!(render(true, Some(true), Some(&both), None), Some(entries));
+    // What is not ours (any more) is not touched.
+    let observed = Observed { controller_name: CONTROLLER, edges: &BTreeMap::new(), provisioned: None, now: 0 };
+    assert_eq!(status(Kind::Ingress, None, Some(&shown), &observed), None);
+}

@@ -86,8 +86,14 @@ pub struct Running {
 impl Running {
     /// Starts one whose controller name, Lease and replica are named so.
     pub fn start(client: &Client, controller: &str, namespace: &str, edges: Edges) -> Self {
+        let ingress = translate::IngressSettings { controller_name: controller.to_owned(), ..translate::IngressSettings::default() };
+        let translation = translate::Settings { controller_name: controller.to_owned(), ingress, ..translate::Settings::default() };
+        Self::start_with(client, translation, namespace, edges)
+    }
+
+    /// Starts one with these settings of translation.
+    pub fn start_with(client: &Client, translation: translate::Settings, namespace: &str, edges: Edges) -> Self {
         let metrics = Metrics::new().unwrap();
-        let translation = translate::Settings { controller_name: controller.to_owned(), ..translate::Settings::default() };
         let leader = leader::Settings::new(namespace, "kakehi", format!("test-{:08x}", rand::random::<u32>()));
         let operator = Operator::new(client.clone(), Settings { translation, leader, provisioning: None }, metrics.clone());
         let (world, epoch, view) = (operator.world(), operator.epoch(), operator.view());
@@ -136,6 +142,8 @@ pub fn api(client: &Client, kind: &str, namespace: &str) -> Api<DynamicObject> {
         "HTTPRoute" => ("gateway.networking.k8s.io", "httproutes"),
         "Service" => ("", "services"),
         "EndpointSlice" => ("discovery.k8s.io", "endpointslices"),
+        "IngressClass" => ("networking.k8s.io", "ingressclasses"),
+        "Ingress" => ("networking.k8s.io", "ingresses"),
         "Event" => ("events.k8s.io", "events"),
         "Lease" => ("coordination.k8s.io", "leases"),
         other => panic!("no kind {other}"),
@@ -160,6 +168,7 @@ pub async fn apply(client: &Client, kind: &str, namespace: &str, name: &str, bod
     let version = match kind {
         "Service" => "v1",
         "EndpointSlice" => "discovery.k8s.io/v1",
+        "IngressClass" | "Ingress" => "networking.k8s.io/v1",
         _ => "gateway.networking.k8s.io/v1",
     };
     object["apiVersion"] = json!(version);

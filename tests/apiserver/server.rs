@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kakehi::store::kinds::{Origin, table};
+use kakehi::store::kinds::{Origin, Row, table};
 use kube::api::{Api, DeleteParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::runtime::wait::{await_condition, conditions::is_crd_established};
@@ -95,14 +95,17 @@ pub async fn shared_kubeconfig() -> PathBuf {
     SHARED.get().unwrap().1.clone()
 }
 
-/// The released definitions of the kinds that Kakehi reads.
+/// The definitions of the kinds that Kakehi reads: the released ones of Gateway API, and our own.
 pub fn definitions() -> Vec<Value> {
     let module = gateway_api().expect("Go is needed to fetch the definitions of Gateway API");
-    let read = |plural| {
-        let file = module.join(format!("config/crd/experimental/gateway.networking.k8s.io_{plural}.yaml"));
-        serde_saphyr::from_str(&fs::read_to_string(file).unwrap()).unwrap()
+    let read = |row: &Row| {
+        let file = match row.group {
+            "gateway.networking.k8s.io" => module.join(format!("config/crd/experimental/{}_{}.yaml", row.group, row.plural)),
+            ours => Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("crds/{ours}_{}.yaml", row.plural)),
+        };
+        serde_saphyr::from_str(&fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()))).unwrap()
     };
-    table().filter(|row| row.origin == Origin::Crd).map(|row| read(row.plural)).collect()
+    table().filter(|row| row.origin == Origin::Crd).map(read).collect()
 }
 
 /// Creates definitions, and waits until they are served. Those that a foreign cluster has must be of the same release.

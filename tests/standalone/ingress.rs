@@ -227,9 +227,9 @@ fn only_ingresses_of_our_classes_are_served() {
         object
     };
     let all = vec![
-        named("field", Some("kakehi"), Some("foreign")),
+        named("field", Some("kakehi"), None),
         named("annotation", None, Some("kakehi")),
-        named("foreign", Some("foreign"), Some("kakehi")),
+        named("foreign", Some("foreign"), Some("foreign")),
         named("none", None, None),
     ];
     world.hold("classes", all);

@@ -21,6 +21,13 @@ fn children(pid: u32) -> Vec<(u32, String)> {
     found
 }
 
+/// By program and first argument: the edge's own command line names the sozu binary too.
+fn begins(command: &str, part: &str) -> bool {
+    let mut words = command.split(' ');
+    let program = words.next().and_then(|path| path.rsplit('/').next()).unwrap_or_default();
+    format!("{program} {}", words.next().unwrap_or_default()) == part
+}
+
 fn alive(pid: u32) -> bool {
     fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.rsplit(')').next().unwrap_or_default().trim().starts_with('Z'))
 }
@@ -32,9 +39,13 @@ fn kill(pid: u32) {
 #[test]
 fn every_part_comes_back_after_it_was_killed() {
     let rig = Rig::start(&[], |_, _| ());
-    for part in ["kakehi filter", "sozu", "kakehi edge"] {
-        let (pid, command) =
-            children(rig.pid()).into_iter().find(|(_, command)| command.contains(part)).unwrap_or_else(|| panic!("no {part}"));
+    for part in ["kakehi filter", "sozu --config", "kakehi edge"] {
+        let mut found = None;
+        rig.eventually(part, || {
+            found = children(rig.pid()).into_iter().find(|(_, command)| begins(command, part));
+            found.is_some()
+        });
+        let (pid, command) = found.unwrap();
         kill(pid);
         rig.eventually(&format!("served again after {command} was killed"), || {
             let served = |headers| super::client::get(rig.http(), "demo.localhost", "/", headers).is_ok_and(|answer| answer.status == 200);

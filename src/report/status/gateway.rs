@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use serde_json::{Value, json};
 
-use super::{Acknowledgement, Address, Observed, programmed};
+use super::{Acknowledgement, Address, Observed, present, programmed};
 use crate::model::{EdgeId, ListenerName};
 use crate::report::condition::{Condition, ConditionType, Stamp, derive, merge, turns};
 use crate::report::{Finding, Issue, ListenerReport, ObjectReport, Scope};
@@ -38,10 +38,7 @@ impl Rendering<'_> {
 
     /// Addresses that clients can use.
     fn present(&self) -> Vec<Address> {
-        match self.observed.provisioned {
-            Some(provisioned) => provisioned.addresses.clone(),
-            None => self.addresses.iter().copied().map(Address::Ip).collect(),
-        }
+        present(self.observed.provisioned, self.addresses)
     }
 
     /// What is wrong with what was made for the edge on a cluster, if anything.

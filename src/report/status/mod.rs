@@ -50,11 +50,19 @@ pub struct Observed<'a> {
     pub controller_name: &'a str,
     /// What the edges said; an edge that is missing has said nothing.
     pub edges: &'a BTreeMap<EdgeId, Acknowledgement>,
-    /// What is there of the edge of the Gateway whose status is rendered; none where edges are processes of this machine,
+    /// What is there of the edge of the Gateway or Ingress whose status is rendered; none where edges are processes of this machine,
     /// whose addresses are those of the report.
     pub provisioned: Option<&'a Provisioned>,
     /// Time of the write, in seconds since the Unix epoch.
     pub now: i64,
+}
+
+/// Addresses that clients can use: those of what was made, else those of the report.
+fn present(provisioned: Option<&Provisioned>, reported: &[IpAddr]) -> Vec<Address> {
+    match provisioned {
+        Some(provisioned) => provisioned.addresses.clone(),
+        None => reported.iter().copied().map(Address::Ip).collect(),
+    }
 }
 
 /// The whole `status` that an object is to have, or none when it needs none of ours.
@@ -72,7 +80,10 @@ pub fn status(kind: Kind, report: Option<&ObjectReport>, previous: Option<&Value
         (_, Some((report, Verdict::Route { parents, rules }))) => {
             route::Rendering { report, parents, rules: *rules, previous, observed, stamp }.status()
         }
-        (_, Some((_, Verdict::Ingress { edge, addresses }))) => ingress::status(addresses, previous, observed.edges.get(edge)),
+        (_, Some((_, Verdict::Ingress { edge, addresses, served }))) => {
+            let addresses = present(observed.provisioned, addresses);
+            ingress::status(&addresses, previous, observed.edges.get(edge).filter(|_| *served))
+        }
         (Kind::HttpRoute, None) => route::without_ours(previous, observed.controller_name),
         (_, _) => None,
     }

@@ -79,8 +79,7 @@ pub(crate) fn translate(reader: &mut Reader<'_>, id: &ObjectId) -> Option<RouteO
     let mut findings: Vec<_> = issues.into_iter().map(|(scope, issue)| Finding { object: id.clone(), scope, issue }).collect();
     findings.sort();
     findings.dedup();
-    let addresses = if served { reader.addresses(&edge) } else { Vec::new() };
-    let verdict = Verdict::Ingress { edge: edge.clone(), addresses };
+    let verdict = Verdict::Ingress { edge: edge.clone(), addresses: reader.addresses(&edge), served };
     let report = Arc::new(ObjectReport { id: id.clone(), generation: meta.generation, findings, verdict });
     Some(RouteOutcome { report, shares: Arc::new(BTreeMap::from([(edge, share)])) })
 }
