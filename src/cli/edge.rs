@@ -87,6 +87,7 @@ pub(super) async fn run(settings: Settings, log: &LogSettings) -> anyhow::Result
 fn origin(settings: &Settings) -> anyhow::Result<Origin> {
     match settings {
         Settings { snapshot_url: Some(url), ca: Some(ca), token: Some(token), state: Some(state), name, .. } => {
+            edge::private_directory(state)?;
             let remote = Remote::new(url, ca.clone(), token.clone(), name.clone())?;
             Ok(Origin::Remote(remote, Disk::new(state.clone())))
         }

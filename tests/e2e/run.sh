@@ -51,7 +51,7 @@ go mod download "$release"
 crds=$(go env GOMODCACHE)/$release/config/crd/standard
 kubectl apply --server-side -f "$crds" >/dev/null
 for name in $system $space; do
-	kubectl create namespace $name --dry-run=client -o yaml | kubectl apply -f - >/dev/null
+	kubectl create namespace $name --dry-run=client -o yaml | kubectl apply --server-side -f - >/dev/null
 	kubectl label --overwrite namespace $name pod-security.kubernetes.io/enforce=restricted >/dev/null
 done
 
@@ -108,6 +108,38 @@ kill $load
 wait $load 2>/dev/null || true
 say "load: $(cat "$work/load")"
 grep -q ' 0 failed' "$work/load" || fail "requests failed under load"
+
+# Bad news is in the status: a name that somebody else has, an address that cannot be had, a quota, a missing profile.
+gateway() { # NAME SPEC-FIELDS
+	printf 'apiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {name: %s}\nspec:\n  gatewayClassName: kakehi\n  listeners: [{name: http, port: 80, protocol: HTTP}]\n  %s\n' "$1" "${2:-}" |
+		kubectl -n $space apply -f - >/dev/null
+}
+because() { # NAME CONDITION REASON [TEXT]
+	[ "$(kubectl -n $space get gateway "$1" -o "jsonpath={.status.conditions[?(@.type=='$2')].reason}")" = "$3" ] || return 1
+	[ -z "${4:-}" ] || kubectl -n $space get gateway "$1" -o "jsonpath={.status.conditions[?(@.type=='$2')].message}" | grep -q "$4"
+}
+kubectl -n $space create serviceaccount kakehi-foreign >/dev/null
+gateway foreign
+eventually 20 "an object of somebody else's is left alone" because foreign Programmed NoResources 'does not belong to this Gateway'
+gateway far 'addresses: [{type: IPAddress, value: 203.0.113.9}]'
+eventually 20 "an address that cannot be had is AddressNotUsable" because far Programmed AddressNotUsable 203.0.113.9
+gateway near 'addresses: [{type: IPAddress, value: 198.18.32.77}]'
+eventually 60 "a requested address is had" because near Programmed Programmed
+[ "$(kubectl -n $space get gateway near -o 'jsonpath={.status.addresses[*].value}')" = 198.18.32.77 ] || fail "another address"
+gateway lost 'infrastructure: {parametersRef: {group: kakehi.dev, kind: EdgeProfile, name: none}}'
+eventually 20 "a missing EdgeProfile is InvalidParameters" because lost Accepted InvalidParameters 'does not exist'
+kubectl -n $space create quota tight --hard=services=0 >/dev/null
+gateway tight
+eventually 20 "a quota's words are in the status" because tight Programmed NoResources 'exceeded quota'
+kubectl -n $space delete quota tight >/dev/null
+eventually 90 "and when it is gone, the Gateway is Programmed" because tight Programmed Programmed
+long=$(printf '%0.sx' $(seq 1 61)).$(printf '%0.sy' $(seq 1 61)).long
+gateway "$long"
+eventually 60 "a Gateway with a long name is Programmed" because "$long" Programmed Programmed
+for name in foreign far near lost tight "$long"; do
+	kubectl -n $space delete gateway "$name" --timeout=30s >/dev/null || fail "Gateway $name cannot be deleted"
+done
+kubectl -n $space delete serviceaccount kakehi-foreign >/dev/null
 
 kubectl -n $space delete gateway web --timeout=30s >/dev/null || fail "the Gateway cannot be deleted"
 gone() { [ -z "$(kubectl -n $space get deployment,service,serviceaccount,configmap -l kakehi.dev/edge -o name)" ]; }
