@@ -60,7 +60,7 @@ helm template kakehi "$root/charts/kakehi" -n $system --set replicas=0 >/dev/nul
 helm upgrade --install kakehi "$root/charts/kakehi" -n $system --wait --timeout 120s \
 	--set image.repository=kakehi.test/kakehi --set image.tag="$tag" \
 	--set sozuImage.repository=kakehi.test/kakehi-sozu --set sozuImage.tag="$tag" \
-	--set gatewayClass.profile.replicas=1 >/dev/null || fail "helm install"
+	--set gatewayClass.profile.replicas=1 --set ingressClass.create=true --set ingressClass.profile.replicas=1 >/dev/null || fail "helm install"
 say "the chart is installed with two replicas, in a namespace that enforces restricted"
 eventually 30 "the GatewayClass is accepted" kubectl wait --for=condition=Accepted --timeout=1s gatewayclass/kakehi
 
@@ -109,6 +109,13 @@ wait $load 2>/dev/null || true
 say "load: $(cat "$work/load")"
 grep -q ' 0 failed' "$work/load" || fail "requests failed under load"
 
+# The edge of an IngressClass, in the operator's namespace.
+printf 'apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {name: app}\nspec:\n  ingressClassName: kakehi\n  rules: [{host: ingress.example, http: {paths: [{path: /, pathType: Prefix, backend: {service: {name: app, port: {number: 80}}}}]}}]\n' |
+	kubectl -n $space apply -f - >/dev/null
+entry() { kubectl -n $space get ingress app -o 'jsonpath={.status.loadBalancer.ingress[0].ip}' | grep .; }
+eventually 60 "the Ingress has an address" entry
+eventually 20 "traffic reaches the pods through it" get -H 'Host: ingress.example' "http://$(entry)/"
+
 # Bad news is in the status: a name that somebody else has, an address that cannot be had, a quota, a missing profile.
 gateway() { # NAME SPEC-FIELDS
 	printf 'apiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {name: %s}\nspec:\n  gatewayClassName: kakehi\n  listeners: [{name: http, port: 80, protocol: HTTP}]\n  %s\n' "$1" "${2:-}" |
@@ -150,7 +157,7 @@ HELM=$bin/helm "$root/config/render-operator" | diff -q - "$root/config/operator
 kubectl apply --server-side --dry-run=server -f "$root/config/operator/namespace.yaml" >/dev/null
 kubectl -n $space delete httproute app >/dev/null
 helm uninstall kakehi -n $system --wait --timeout 60s >/dev/null || fail "helm uninstall"
-left=$(kubectl get clusterrole,clusterrolebinding,gatewayclass -o name | grep kakehi || true)
+left=$(kubectl get clusterrole,clusterrolebinding,gatewayclass,ingressclass -o name | grep kakehi || true)
 [ -z "$left" ] || fail "left by helm uninstall: $left"
 kubectl delete namespace $space --timeout=60s >/dev/null || fail "the namespace cannot be deleted"
 say "uninstalled; nothing is stuck"
