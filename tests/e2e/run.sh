@@ -103,6 +103,13 @@ say "the leader was killed"
 kubectl -n $space rollout restart deployment kakehi-web >/dev/null
 kubectl -n $space rollout status deployment kakehi-web --timeout=120s >/dev/null || fail "the edge does not roll"
 say "the edge was rolled"
+"$here/images.sh" "$bin" "$kakehi" "$sozu" "$tag-next"
+helm upgrade kakehi "$root/charts/kakehi" -n $system --reuse-values --wait --timeout 120s \
+	--set image.tag="$tag-next" --set sozuImage.tag="$tag-next" >/dev/null || fail "helm upgrade"
+upgraded() { kubectl -n $space get deployment kakehi-web -o 'jsonpath={.spec.template.spec.containers[*].image}' | grep -q "$tag-next.*$tag-next"; }
+eventually 60 "the edge has the images of the new release" upgraded
+kubectl -n $space rollout status deployment kakehi-web --timeout=120s >/dev/null || fail "the edge is not upgraded"
+say "operator and edge were upgraded"
 sleep 2
 kill $load
 wait $load 2>/dev/null || true
@@ -155,7 +162,8 @@ eventually 30 "nothing of the edge is left" gone
 HELM=$bin/helm "$root/config/render-operator" | diff -q - "$root/config/operator/operator.yaml" >/dev/null ||
 	fail "config/operator/operator.yaml is not current: run make generate"
 kubectl apply --server-side --dry-run=server -f "$root/config/operator/namespace.yaml" >/dev/null
-kubectl -n $space delete httproute app >/dev/null
+# While the operator is there to let them go.
+kubectl -n $space delete httproute,ingress app --timeout=30s >/dev/null || fail "the routes cannot be deleted"
 helm uninstall kakehi -n $system --wait --timeout 60s >/dev/null || fail "helm uninstall"
 left=$(kubectl get clusterrole,clusterrolebinding,gatewayclass,ingressclass -o name | grep kakehi || true)
 [ -z "$left" ] || fail "left by helm uninstall: $left"
