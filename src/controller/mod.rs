@@ -11,6 +11,7 @@ pub mod dispatch;
 pub mod endpoint;
 pub mod finalizer;
 pub mod fleet;
+mod follower;
 pub mod lane;
 pub mod operator;
 pub mod pace;

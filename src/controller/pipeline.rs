@@ -1,5 +1,6 @@
 //! The translator task: changes in, snapshots to edges, wakes to whoever writes statuses. It owns all translation state.
 
+use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::sync::{mpsc, watch};
@@ -7,6 +8,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::EdgeHost;
 use super::acks::Wake;
+use super::follower::{Follower, Published};
 use super::world::{World, owner};
 use crate::api::{Change, Object};
 use crate::model::EdgeId;
@@ -47,6 +49,8 @@ pub struct Pipeline<H> {
     metrics: Metrics,
     /// Changes that were not translated yet.
     gathered: Vec<Change>,
+    /// To whoever times the acknowledgements of each edge.
+    published: BTreeMap<EdgeId, Published>,
     /// Everything that existed at the start is known. Publishing opens then: a restart withdraws nothing.
     open: bool,
 }
@@ -55,7 +59,18 @@ impl<H: EdgeHost> Pipeline<H> {
     /// A task that knows nothing yet. `epoch` is 0 while another process leads.
     pub fn new(translator: Translator, edges: H, epoch: watch::Receiver<u64>, outputs: Outputs) -> Self {
         let Outputs { world, wakes, metrics } = outputs;
-        Self { translator, edges, epoch, world, next: World::default(), wakes, metrics, gathered: Vec::new(), open: false }
+        Self {
+            translator,
+            edges,
+            epoch,
+            world,
+            next: World::default(),
+            wakes,
+            metrics,
+            gathered: Vec::new(),
+            published: BTreeMap::new(),
+            open: false,
+        }
     }
 
     /// Runs until the source or `stop` ends it, then stops all edges.
@@ -155,6 +170,7 @@ impl<H: EdgeHost> Pipeline<H> {
     async fn publish(&mut self, id: &EdgeId, change: EdgeChange) {
         let EdgeChange::Set { delta, edge } = change else {
             self.edges.stop(id).await;
+            self.published.remove(id);
             return self.next.forget_edge(id);
         };
         let epoch = *self.epoch.borrow();
@@ -165,10 +181,15 @@ impl<H: EdgeHost> Pipeline<H> {
         };
         let started = publisher.current().0.seq == 0;
         if started {
-            tokio::spawn(follow_acks(id.clone(), publisher.clone(), self.wakes.clone(), self.metrics.clone()));
+            let (published, follower) = Follower::new(id.clone(), &publisher, self.wakes.clone(), self.metrics.clone());
+            self.published.insert(id.clone(), published);
+            tokio::spawn(follower.run());
         }
         let delta = if started { edge.snapshot.as_delta() } else { delta };
         let stamp = publisher.publish(&delta);
+        if let Some(Err(_)) = self.published.get(id).map(|published| published.send((stamp, Instant::now()))) {
+            tracing::debug!(edge = %id, "nobody follows the edge any more");
+        }
         self.note(id, &publisher, &delta, stamp);
     }
 
@@ -199,22 +220,4 @@ fn without_terminating(change: Change) -> Change {
     let class = row(change.id.kind).finalizer;
     let ends = |object: &Object| matches!(class, Finalizer::Owned | Finalizer::Attached) && object.metadata().deletion_timestamp.is_some();
     Change { new: change.new.filter(|object| !ends(object)), old: change.old.filter(|object| !ends(object)), id: change.id }
-}
-
-/// Tells whoever writes statuses what an edge acknowledges, until its publisher is gone.
-async fn follow_acks(id: EdgeId, publisher: Publisher, wakes: mpsc::UnboundedSender<Wake>, metrics: Metrics) {
-    let name = id.to_string();
-    let mut acks = publisher.acks();
-    drop(publisher);
-    while acks.changed().await.is_ok() {
-        let ack = acks.borrow_and_update().clone();
-        if let Some(ack) = &ack {
-            metrics.acked.with_label_values(&[&name]).set(i64::try_from(ack.stamp.seq).unwrap_or(i64::MAX));
-            let refused = i64::try_from(ack.refused.len()).unwrap_or(i64::MAX);
-            metrics.refused_keys.with_label_values(&[&name]).set(refused);
-        }
-        if wakes.send(Wake::Acknowledged(id.clone(), ack)).is_err() {
-            return;
-        }
-    }
 }
