@@ -1,6 +1,7 @@
 //! `kakehi edge`: the supervisor of one edge's Sōzu and filter proxy.
 
 use std::net::{IpAddr, SocketAddr};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -87,7 +88,10 @@ pub(super) async fn run(settings: Settings, log: &LogSettings) -> anyhow::Result
 fn origin(settings: &Settings) -> anyhow::Result<Origin> {
     match settings {
         Settings { snapshot_url: Some(url), ca: Some(ca), token: Some(token), state: Some(state), name, .. } => {
-            edge::private_directory(state)?;
+            // Without it the edge serves all the same, and starts empty when the leader is away.
+            if let Err(error) = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(state) {
+                tracing::warn!(path = %state.display(), %error, "no directory for the last good snapshot");
+            }
             let remote = Remote::new(url, ca.clone(), token.clone(), name.clone())?;
             Ok(Origin::Remote(remote, Disk::new(state.clone())))
         }

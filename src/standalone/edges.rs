@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
 use crate::controller::EdgeHost;
+use crate::edge::private_directory;
 use crate::model::EdgeId;
 use crate::observe::metrics::Metrics;
 use crate::settings::LogSettings;
@@ -195,10 +196,4 @@ async fn end(child: &mut Child) {
     if timeout(GRACE, child.wait()).await.is_err() {
         drop(child.kill().await);
     }
-}
-
-/// Makes a directory that only this user can enter.
-pub(super) fn private_directory(path: &Path) -> std::io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt;
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
 }

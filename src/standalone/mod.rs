@@ -13,13 +13,13 @@ use tokio::sync::{mpsc, watch};
 
 pub use self::meaning::{Meaning, translate};
 
-use self::edges::{EdgeCommand, Edges, private_directory};
+use self::edges::{EdgeCommand, Edges};
 use self::status_dir::{StatusDir, StatusError};
 use self::statuses::Statuses;
 use crate::controller::pipeline::{Outputs, Pipeline};
 use crate::controller::view::WorldView;
 use crate::controller::world::World;
-use crate::edge::plan;
+use crate::edge::{plan, private_directory};
 use crate::observe::admin;
 use crate::observe::metrics::Metrics;
 use crate::settings::{DirectorySettings, LogSettings, StandaloneSettings};
