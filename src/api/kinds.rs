@@ -5,7 +5,7 @@ use std::sync::Arc;
 use kube::api::ObjectMeta;
 
 use super::{
-    ConfigMap, EdgeProfile, EndpointSlice, Gateway, GatewayClass, HttpRoute, Ingress, IngressClass, Malformed, Namespace, Obj,
+    ConfigMap, EdgeProfile, EndpointSlice, Gateway, GatewayClass, GrpcRoute, HttpRoute, Ingress, IngressClass, Malformed, Namespace, Obj,
     ReferenceGrant, Secret, Service,
 };
 use crate::model::{Kind, ObjectId};
@@ -137,6 +137,7 @@ kinds! {
     GatewayClass => GatewayClass,
     Gateway => Gateway,
     HttpRoute => HttpRoute,
+    GrpcRoute => GrpcRoute,
     ReferenceGrant => ReferenceGrant,
     EdgeProfile => EdgeProfile,
     Namespace => Namespace,

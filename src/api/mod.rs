@@ -11,6 +11,8 @@ pub use gateway_api::apis::experimental::gatewayclasses;
 pub use gateway_api::apis::experimental::gatewayclasses::GatewayClass;
 pub use gateway_api::apis::experimental::gateways;
 pub use gateway_api::apis::experimental::gateways::Gateway;
+pub use gateway_api::apis::experimental::grpcroutes;
+pub use gateway_api::apis::experimental::grpcroutes::GrpcRoute;
 pub use gateway_api::apis::experimental::httproutes;
 pub use gateway_api::apis::experimental::httproutes::HttpRoute;
 pub use gateway_api::apis::experimental::referencegrants;

@@ -2,7 +2,9 @@
 
 use super::checks::{self, Checks};
 use super::pump::{AnyPump, Pump, Pumped};
-use crate::api::{ConfigMap, EdgeProfile, EndpointSlice, Gateway, GatewayClass, HttpRoute, Namespace, ReferenceGrant, Secret, Service};
+use crate::api::{
+    ConfigMap, EdgeProfile, EndpointSlice, Gateway, GatewayClass, GrpcRoute, HttpRoute, Namespace, ReferenceGrant, Secret, Service,
+};
 use crate::api::{Ingress, IngressClass};
 use crate::model::Kind;
 
@@ -105,6 +107,10 @@ table! {
     HttpRoute(HttpRoute) {
         group: GATEWAY_API, versions: &["v1", "v1beta1"], plural: "httproutes", scope: Scope::Namespaced,
         origin: Origin::Crd, finalizer: Finalizer::Attached, status: true, aged: true, checks: &checks::HTTP_ROUTE,
+    }
+    GrpcRoute(GrpcRoute) {
+        group: GATEWAY_API, versions: &["v1"], plural: "grpcroutes", scope: Scope::Namespaced,
+        origin: Origin::Crd, finalizer: Finalizer::Attached, status: true, aged: true, checks: &checks::GRPC_ROUTE,
     }
     ReferenceGrant(ReferenceGrant) {
         group: GATEWAY_API, versions: &["v1", "v1beta1"], plural: "referencegrants", scope: Scope::Namespaced,

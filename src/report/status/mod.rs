@@ -84,7 +84,7 @@ pub fn status(kind: Kind, report: Option<&ObjectReport>, previous: Option<&Value
             let addresses = present(observed.provisioned, addresses);
             ingress::status(&addresses, previous, observed.edges.get(edge).filter(|_| *served))
         }
-        (Kind::HttpRoute, None) => route::without_ours(previous, observed.controller_name),
+        (Kind::HttpRoute | Kind::GrpcRoute, None) => route::without_ours(previous, observed.controller_name),
         (_, _) => None,
     }
 }

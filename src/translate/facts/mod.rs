@@ -15,7 +15,7 @@ pub(super) use ingress::{BackendPort, HostFacts, IngressClassFacts, IngressFacts
 pub(super) use service::{Family, Readiness, ServiceFacts, ServicePort, SliceFacts};
 
 use super::Settings;
-use super::routes::{RouteFacts, http};
+use super::routes::{RouteFacts, grpc, http};
 use crate::api::{EdgeProfileSpec, Obj, Object};
 use crate::model::{Kind, ObjectId};
 use crate::report::{Finding, Issue, Scope};
@@ -87,6 +87,7 @@ pub(super) fn read(object: &Object, settings: &Settings) -> Fact {
         Object::GatewayClass(class) => body(class, |class| Body::Class(Arc::new(ClassFacts::read(class)))),
         Object::Gateway(gateway) => body(gateway, |gateway| Body::Gateway(Arc::new(GatewayFacts::read(gateway)))),
         Object::HttpRoute(route) => body(route, |body| Body::Route(Arc::new(http::read(&object.id(), body)))),
+        Object::GrpcRoute(route) => body(route, |body| Body::Route(Arc::new(grpc::read(&object.id(), body)))),
         Object::ReferenceGrant(grant) => body(grant, |grant| Body::Grant(Arc::new(GrantFacts::read(grant)))),
         Object::EdgeProfile(profile) => body(profile, |profile| Body::Profile(Arc::new(profile.spec.clone()))),
         Object::Namespace(namespace) => body(namespace, |_| Body::Namespace(Arc::new(NamespaceFacts::read(&namespace.metadata)))),
@@ -118,6 +119,7 @@ fn text_findings(object: &Object) -> Vec<Finding> {
         Kind::GatewayClass
         | Kind::Gateway
         | Kind::HttpRoute
+        | Kind::GrpcRoute
         | Kind::ReferenceGrant
         | Kind::EdgeProfile
         | Kind::IngressClass

@@ -10,7 +10,7 @@ use crate::translate::facts::{GATEWAY_GROUP, GatewayFacts, ListenerFacts, Namesp
 use crate::translate::reader::Reader;
 
 /// Route kinds that each protocol carries.
-const KINDS: &[(Protocol, &[&str])] = &[(Protocol::Http, &["HTTPRoute"]), (Protocol::Https, &["HTTPRoute"])];
+const KINDS: &[(Protocol, &[&str])] = &[(Protocol::Http, &["HTTPRoute", "GRPCRoute"]), (Protocol::Https, &["HTTPRoute", "GRPCRoute"])];
 
 /// What routes see of a listener.
 #[derive(Clone, Debug, PartialEq)]
