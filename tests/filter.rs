@@ -13,5 +13,9 @@ mod pool;
 mod probes;
 #[path = "filter/process.rs"]
 mod process;
+#[path = "filter/script.rs"]
+mod script;
 #[path = "filter/streams.rs"]
 mod streams;
+#[path = "filter/timeouts.rs"]
+mod timeouts;

@@ -8,10 +8,21 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
-use tokio::time::Instant;
+use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::counters::Gauge;
+use super::counters::{Gauge, count};
 use super::upstream::Lease;
+
+/// Why a body ends before its end.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum BodyError {
+    /// The other side broke.
+    #[error(transparent)]
+    Broken(#[from] hyper::Error),
+    /// The answer takes longer than its rule allows.
+    #[error("the answer takes too long")]
+    Late,
+}
 
 /// A request body on its way to a backend.
 pub(super) enum RequestBody {
@@ -58,16 +69,16 @@ impl From<Incoming> for RequestBody {
 
 impl Body for RequestBody {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = BodyError;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let Self::Stream(incoming, upload) = self.get_mut() else { return Poll::Ready(None) };
         let frame = ready!(Pin::new(incoming).poll_frame(cx));
         upload.moved.set(Instant::now());
         if let Some(Err(_)) = &frame {
             upload.failed.set(true);
         }
-        Poll::Ready(frame)
+        Poll::Ready(frame.map(|frame| frame.map_err(BodyError::from)))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -98,15 +109,36 @@ pub(super) enum ResponseBody {
 pub(super) struct Streamed {
     incoming: Incoming,
     lease: Option<Lease>,
-    _active: Gauge,
+    active: Gauge,
+    /// When it must have ended.
+    end: Option<Pin<Box<Sleep>>>,
 }
 
 impl Streamed {
-    /// A body whose connection `lease` gives back.
-    pub(super) fn new(incoming: Incoming, lease: Lease, active: Gauge) -> Self {
-        let mut streamed = Self { incoming, lease: Some(lease), _active: active };
+    /// A body whose connection `lease` gives back, cut off at `end`.
+    pub(super) fn new(incoming: Incoming, lease: Lease, active: Gauge, end: Option<Instant>) -> Self {
+        let end = end.map(|end| Box::pin(sleep_until(end)));
+        let mut streamed = Self { incoming, lease: Some(lease), active, end };
         streamed.finish_if_ended();
         streamed
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if let Some(end) = &mut self.end
+            && end.as_mut().poll(cx).is_ready()
+        {
+            if self.lease.take().is_some() {
+                count(&self.active.counters().timeouts);
+            }
+            return Poll::Ready(Some(Err(BodyError::Late)));
+        }
+        let frame = ready!(Pin::new(&mut self.incoming).poll_frame(cx));
+        match &frame {
+            Some(Ok(_)) => self.finish_if_ended(),
+            Some(Err(_)) => drop(self.lease.take()),
+            None => self.finish(),
+        }
+        Poll::Ready(frame.map(|frame| frame.map_err(BodyError::from)))
     }
 
     fn finish_if_ended(&mut self) {
@@ -130,21 +162,13 @@ impl Drop for Streamed {
 
 impl Body for ResponseBody {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = BodyError;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match self.get_mut() {
             Self::Text(text) if text.is_empty() => Poll::Ready(None),
             Self::Text(text) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(text))))),
-            Self::Stream(streamed) => {
-                let frame = ready!(Pin::new(&mut streamed.incoming).poll_frame(cx));
-                match &frame {
-                    Some(Ok(_)) => streamed.finish_if_ended(),
-                    Some(Err(_)) => drop(streamed.lease.take()),
-                    None => streamed.finish(),
-                }
-                Poll::Ready(frame)
-            }
+            Self::Stream(streamed) => streamed.poll(cx),
         }
     }
 

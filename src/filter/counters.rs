@@ -56,6 +56,11 @@ impl Gauge {
         of(counters).fetch_add(1, Relaxed);
         Self { counters: counters.clone(), of }
     }
+
+    /// All counters.
+    pub(super) fn counters(&self) -> &Counters {
+        &self.counters
+    }
 }
 
 impl Drop for Gauge {

@@ -5,6 +5,7 @@
 //! connections of its own; workers share the table, which is swapped as a whole and never locked.
 
 mod accept;
+mod attempts;
 mod body;
 mod counters;
 mod executor;

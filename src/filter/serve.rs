@@ -9,8 +9,9 @@ use http::request::Parts;
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
+use super::attempts::{self, Answered};
 use super::body::{RequestBody, ResponseBody, Streamed};
 use super::counters::{Gauge, count};
 use super::hygiene::{self, Admitted};
@@ -18,6 +19,7 @@ use super::router::{Candidate, Decision, Found, Head, Rule, Table, host_of};
 use super::shared::Shared;
 use super::upstream::Pool;
 use super::{filters, tunnel};
+
 use crate::model::{Backend, BackendProtocol, BackendTarget};
 
 /// What one thread serves with.
@@ -41,13 +43,15 @@ struct Forward {
     chosen: usize,
     backend: Arc<Backend>,
     prefix: Option<usize>,
+    /// When the request came.
+    start: Instant,
 }
 
 /// Answers one request. It cannot fail: what goes wrong becomes a status.
 pub(super) async fn serve(worker: Rc<Worker>, request: Request<Incoming>) -> Result<Response<ResponseBody>, Infallible> {
-    let method = request.method().clone();
+    let (method, start) = (request.method().clone(), Instant::now());
     let active = Gauge::new(&worker.shared.counters, |counters| &counters.active);
-    let response = match respond(&worker, request, active).await {
+    let response = match respond(&worker, request, active, start).await {
         Ok(response) => response,
         Err(status) => filters::answer(status, &method).map(ResponseBody::Text),
     };
@@ -55,7 +59,7 @@ pub(super) async fn serve(worker: Rc<Worker>, request: Request<Incoming>) -> Res
     Ok(response)
 }
 
-async fn respond(worker: &Worker, request: Request<Incoming>, active: Gauge) -> Result<Response<ResponseBody>, StatusCode> {
+async fn respond(worker: &Worker, request: Request<Incoming>, active: Gauge, start: Instant) -> Result<Response<ResponseBody>, StatusCode> {
     let (mut parts, body) = request.into_parts();
     let body = RequestBody::from(body);
     let admitted = hygiene::admit(&mut parts, !matches!(body, RequestBody::Empty)).map_err(|refusal| {
@@ -64,7 +68,7 @@ async fn respond(worker: &Worker, request: Request<Incoming>, active: Gauge) -> 
         refusal.status()
     })?;
     worker.wait_until_ready().await?;
-    let plan = plan(&worker.shared.table(), &parts, admitted.port)?;
+    let plan = plan(&worker.shared.table(), &parts, admitted.port, start)?;
     match plan {
         Plan::Answer(status) => {
             if status == StatusCode::NOT_FOUND {
@@ -78,7 +82,7 @@ async fn respond(worker: &Worker, request: Request<Incoming>, active: Gauge) -> 
 }
 
 /// Decides and draws; everything that is needed of the table is taken out of it.
-fn plan(table: &Table, parts: &Parts, port: u16) -> Result<Plan, StatusCode> {
+fn plan(table: &Table, parts: &Parts, port: u16, start: Instant) -> Result<Plan, StatusCode> {
     let authority = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("");
     let host = host_of(authority);
     let target = parts.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
@@ -95,7 +99,7 @@ fn plan(table: &Table, parts: &Parts, port: u16) -> Result<Plan, StatusCode> {
             let (chosen, candidate) = candidates.at(point).ok_or(StatusCode::INTERNAL_SERVER_ERROR)?;
             let BackendTarget::Service(id) = &candidate.target else { return Err(StatusCode::INTERNAL_SERVER_ERROR) };
             let backend = table.backend(id).ok_or(StatusCode::SERVICE_UNAVAILABLE)?.clone();
-            Ok(Plan::Forward(Forward { rule: found.rule.clone(), chosen, backend, prefix: found.prefix }))
+            Ok(Plan::Forward(Forward { rule: found.rule.clone(), chosen, backend, prefix: found.prefix, start }))
         }
     }
 }
@@ -106,7 +110,7 @@ fn redirected(found: Found<'_>, status: StatusCode, location: Option<HeaderValue
     let headers = response.headers_mut();
     headers.insert(header::LOCATION, location.ok_or(StatusCode::INTERNAL_SERVER_ERROR)?);
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
-    filters::apply_to_response(&found.rule.filters, headers);
+    found.rule.filters.apply_to_response(headers);
     Ok(response)
 }
 
@@ -137,8 +141,7 @@ impl Worker {
         let candidate: Option<&Candidate> = forward.candidate();
         let steps = || [&forward.rule.filters].into_iter().chain(candidate.map(|own| &own.filters));
         for steps in steps() {
-            filters::apply_to_request(steps, &mut parts.headers, &mut parts.uri, forward.prefix)
-                .map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
+            steps.apply_to_request(&mut parts.headers, &mut parts.uri, forward.prefix).map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
         }
         let upgrade = admitted.upgrade.filter(|_| forward.backend.protocol == BackendProtocol::Http);
         match forward.backend.protocol {
@@ -146,8 +149,9 @@ impl Worker {
             BackendProtocol::H2c => hygiene::towards_h2(&mut parts).map_err(|refusal| refusal.status())?,
         }
         let client: Option<OnUpgrade> = parts.extensions.remove();
-        let sent = self.pool.send(&forward.backend, Request::from_parts(parts, body)).await;
-        let (mut response, lease) = sent.map_err(|error| {
+        let request = Request::from_parts(parts, body);
+        let sent = attempts::send(&self.pool, &forward.backend, request, &forward.rule.filters, forward.start).await;
+        let Answered { mut response, lease, end } = sent.map_err(|error| {
             tracing::debug!(backend = %forward.backend.id, %error, "no response");
             error.status()
         })?;
@@ -158,13 +162,13 @@ impl Worker {
             tokio::task::spawn_local(tunnel::join(client, backend, active));
             let (mut parts, _) = response.into_parts();
             hygiene::clean_upgraded(&mut parts);
-            steps().for_each(|steps| filters::apply_to_response(steps, &mut parts.headers));
+            steps().for_each(|steps| steps.apply_to_response(&mut parts.headers));
             return Ok(Response::from_parts(parts, ResponseBody::Text(bytes::Bytes::new())));
         }
         let (mut parts, body) = response.into_parts();
         hygiene::clean(&mut parts);
-        steps().for_each(|steps| filters::apply_to_response(steps, &mut parts.headers));
-        Ok(Response::from_parts(parts, ResponseBody::Stream(Streamed::new(body, lease, active))))
+        steps().for_each(|steps| steps.apply_to_response(&mut parts.headers));
+        Ok(Response::from_parts(parts, ResponseBody::Stream(Streamed::new(body, lease, active, end))))
     }
 }
 

@@ -59,6 +59,10 @@ fn value() -> impl Strategy<Value = String> {
     text(&["1", "a, b", "[a-z]+"])
 }
 
+fn duration() -> impl Strategy<Value = String> {
+    text(&["1s", "0s", "500ms", "1m"])
+}
+
 fn number(good: std::ops::Range<i32>) -> impl Strategy<Value = i32> {
     prop_oneof![9 => good, 1 => any::<i32>()]
 }
@@ -105,7 +109,10 @@ fn spec() -> impl Strategy<Value = Value> {
         json!({"name": "s", "port": port, "weight": weight, "filters": [{"type": "RequestHeaderModifier", "requestHeaderModifier": edit}]})
     });
     let rule = (prop::collection::vec(one_match(), 0..3), prop::collection::vec(filter(), 0..3), prop::collection::vec(backend, 0..2));
-    let rule = rule.prop_map(|(matches, filters, backends)| json!({"matches": matches, "filters": filters, "backendRefs": backends}));
+    let timeouts = (duration(), duration()).prop_map(|(request, backend)| json!({"request": request, "backendRequest": backend}));
+    let rule = (rule, prop::option::of(timeouts)).prop_map(|((matches, filters, backends), timeouts)| {
+        json!({"matches": matches, "filters": filters, "backendRefs": backends, "timeouts": timeouts})
+    });
     (prop::collection::vec(host(), 0..2), prop::collection::vec(rule, 1..6))
         .prop_map(|(hostnames, rules)| json!({"parentRefs": [{"name": "web"}], "hostnames": hostnames, "rules": rules}))
 }
@@ -168,6 +175,10 @@ fn check_filter(filter: &Filter, matches: &[Match]) {
         Filter::Rewrite(Rewrite { hostname, path }) => {
             hostname.iter().for_each(|host| assert!(matches!(Hostname::parse(host), Ok(Hostname::Exact(_)))));
             check_modifier(path.as_ref(), matches);
+        }
+        Filter::Timeouts(timeouts) => {
+            let whole = timeouts.request.filter(|request| *request > 0);
+            assert!(!whole.is_some_and(|request| timeouts.backend.is_some_and(|backend| backend > request)));
         }
     }
 }

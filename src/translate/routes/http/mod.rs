@@ -2,12 +2,13 @@
 
 mod filters;
 mod matches;
+mod timeouts;
 
 use super::filters::Filters;
 use super::{BackendFacts, RouteFacts, RuleAction, RuleFacts, parse};
 use crate::api::HttpRoute;
 use crate::api::httproutes::{HttpRouteRules, HttpRouteRulesBackendRefs};
-use crate::model::{Filter, Match, ObjectId, PathMatch, PathModifier, Redirect, Rewrite};
+use crate::model::{Filter, Match, ObjectId, PathMatch, PathModifier, Redirect, Rewrite, Timeouts};
 use crate::report::{Issue, RouteKind, Scope};
 use crate::translate::facts::GATEWAY_GROUP;
 
@@ -38,17 +39,18 @@ pub(crate) fn read(id: &ObjectId, route: &HttpRoute) -> RouteFacts {
 
 fn rule(index: usize, declared: &HttpRouteRules) -> (RuleFacts, Vec<(Scope, Issue)>) {
     let (matches, mut found) = matches::all(declared.matches.as_deref().unwrap_or_default());
-    let Filters { filters, redirect, issues } = Filters::of_rule(declared.filters.as_deref().unwrap_or_default());
+    let Filters { mut filters, redirect, issues } = Filters::of_rule(declared.filters.as_deref().unwrap_or_default());
     found.extend(issues);
     found.extend(exclusions(declared, &matches, &filters, redirect.as_ref()));
-    for (field, used) in [
-        ("timeouts", declared.timeouts.is_some()),
-        ("retry", declared.retry.is_some()),
-        ("sessionPersistence", declared.session_persistence.is_some()),
-    ] {
+    for (field, used) in [("retry", declared.retry.is_some()), ("sessionPersistence", declared.session_persistence.is_some())] {
         if used {
             found.push(Issue::UnsupportedField { field: field.to_owned() });
         }
+    }
+    match declared.timeouts.as_ref().map(timeouts::read) {
+        Some(Ok(timeouts)) if timeouts != Timeouts::default() => filters.push(Filter::Timeouts(timeouts)),
+        Some(Err(issue)) => found.push(issue),
+        Some(Ok(_)) | None => {}
     }
     let mut issues = Vec::new();
     let mut backends = Vec::new();
