@@ -5,6 +5,8 @@
 mod harness;
 #[path = "filter/logger.rs"]
 mod logger;
+#[path = "filter/mirrors.rs"]
+mod mirrors;
 #[path = "filter/paths.rs"]
 mod paths;
 #[path = "filter/pool.rs"]

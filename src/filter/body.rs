@@ -10,6 +10,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use super::copies::{self, Copy, Feed};
 use super::counters::{Gauge, count};
 use super::upstream::Lease;
 
@@ -19,6 +20,9 @@ pub(super) enum BodyError {
     /// The other side broke.
     #[error(transparent)]
     Broken(#[from] hyper::Error),
+    /// A copy lagged too far behind, or what it was a copy of broke.
+    #[error("the copy ends before its end")]
+    Cut,
     /// The answer takes longer than its rule allows.
     #[error("the answer takes too long")]
     Late,
@@ -29,7 +33,17 @@ pub(super) enum RequestBody {
     /// None.
     Empty,
     /// What the client sends.
-    Stream(Incoming, Rc<Upload>),
+    Stream(Received),
+    /// A copy of it for a mirror.
+    Copy(Copy),
+}
+
+/// A body as the client sends it.
+pub(super) struct Received {
+    incoming: Incoming,
+    upload: Rc<Upload>,
+    /// Who gets copies.
+    feeds: Vec<Feed>,
 }
 
 /// How a request body fares, for who waits for the response.
@@ -40,20 +54,43 @@ pub(super) struct Upload {
     pub(super) moved: Cell<Instant>,
 }
 
+impl Default for Upload {
+    fn default() -> Self {
+        Self { failed: Cell::new(false), moved: Cell::new(Instant::now()) }
+    }
+}
+
+impl Upload {
+    /// It moves.
+    pub(super) fn touch(&self) {
+        self.moved.set(Instant::now());
+    }
+}
+
 impl RequestBody {
     /// Whether the length is not known beforehand.
     pub(super) fn is_streamed(&self) -> bool {
-        match self {
-            Self::Empty => false,
-            Self::Stream(incoming, _) => incoming.size_hint().exact().is_none(),
-        }
+        !matches!(self, Self::Empty) && self.size_hint().exact().is_none()
     }
 
     /// How it fares; nothing without a body.
     pub(super) fn upload(&self) -> Option<Rc<Upload>> {
         match self {
             Self::Empty => None,
-            Self::Stream(_, upload) => Some(upload.clone()),
+            Self::Stream(received) => Some(received.upload.clone()),
+            Self::Copy(copy) => Some(copy.upload().clone()),
+        }
+    }
+
+    /// A copy that follows this body as it is read.
+    pub(super) fn copy(&mut self) -> Self {
+        match self {
+            Self::Empty | Self::Copy(_) => Self::Empty,
+            Self::Stream(received) => {
+                let (feed, copy) = copies::copy(received.incoming.size_hint().exact());
+                received.feeds.push(feed);
+                Self::Copy(copy)
+            }
         }
     }
 }
@@ -63,7 +100,25 @@ impl From<Incoming> for RequestBody {
         if incoming.is_end_stream() {
             return Self::Empty;
         }
-        Self::Stream(incoming, Rc::new(Upload { failed: Cell::new(false), moved: Cell::new(Instant::now()) }))
+        Self::Stream(Received { incoming, upload: Rc::default(), feeds: Vec::new() })
+    }
+}
+
+impl Received {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let frame = ready!(Pin::new(&mut self.incoming).poll_frame(cx));
+        self.upload.touch();
+        match &frame {
+            Some(Ok(frame)) => self.feeds.iter().for_each(|feed| feed.push(frame)),
+            Some(Err(_)) => self.upload.failed.set(true),
+            None => {}
+        }
+        // A body of known length is not asked again after its last byte.
+        let whole = frame.as_ref().is_none_or(|frame| frame.is_ok() && self.incoming.is_end_stream());
+        if whole {
+            self.feeds.drain(..).for_each(|feed| feed.finish());
+        }
+        Poll::Ready(frame.map(|frame| frame.map_err(BodyError::from)))
     }
 }
 
@@ -72,26 +127,26 @@ impl Body for RequestBody {
     type Error = BodyError;
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let Self::Stream(incoming, upload) = self.get_mut() else { return Poll::Ready(None) };
-        let frame = ready!(Pin::new(incoming).poll_frame(cx));
-        upload.moved.set(Instant::now());
-        if let Some(Err(_)) = &frame {
-            upload.failed.set(true);
+        match self.get_mut() {
+            Self::Empty => Poll::Ready(None),
+            Self::Stream(received) => received.poll(cx),
+            Self::Copy(copy) => Pin::new(copy).poll_frame(cx),
         }
-        Poll::Ready(frame.map(|frame| frame.map_err(BodyError::from)))
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Empty => true,
-            Self::Stream(incoming, _) => incoming.is_end_stream(),
+            Self::Stream(received) => received.incoming.is_end_stream(),
+            Self::Copy(copy) => copy.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Empty => SizeHint::with_exact(0),
-            Self::Stream(incoming, _) => incoming.size_hint(),
+            Self::Stream(received) => received.incoming.size_hint(),
+            Self::Copy(copy) => copy.size_hint(),
         }
     }
 }

@@ -7,10 +7,12 @@
 mod accept;
 mod attempts;
 mod body;
+mod copies;
 mod counters;
 mod executor;
 pub mod filters;
 pub mod hygiene;
+mod mirror;
 pub mod router;
 mod run;
 mod serve;

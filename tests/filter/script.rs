@@ -8,6 +8,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, sleep};
 
+pub const OK: Step = Step::Answer(0, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+
 /// What becomes of one request. The last step of a script is for all that follow.
 #[derive(Clone, Copy)]
 pub enum Step {

@@ -82,7 +82,12 @@ fn path_modifier() -> impl Strategy<Value = Value> {
 
 fn filter() -> impl Strategy<Value = Value> {
     let redirect = (path_modifier(), host(), number(1..9_999), select(vec![301, 302, 303, 307, 308, 200, -1]));
+    let mirror = (number(0..100), any::<bool>(), number(1..9)).prop_map(|(share, percent, denominator)| match percent {
+        true => json!({"backendRef": {"name": "s", "port": 80}, "percent": share}),
+        false => json!({"backendRef": {"name": "s", "port": 80}, "fraction": {"numerator": share, "denominator": denominator}}),
+    });
     prop_oneof![
+        1 => mirror.prop_map(|mirror| json!({"type": "RequestMirror", "requestMirror": mirror})),
         3 => edit().prop_map(|edit| json!({"type": "RequestHeaderModifier", "requestHeaderModifier": edit})),
         3 => edit().prop_map(|edit| json!({"type": "ResponseHeaderModifier", "responseHeaderModifier": edit})),
         2 => (path_modifier(), host()).prop_map(|(path, host)| json!({"type": "URLRewrite", "urlRewrite": {"path": path, "hostname": host}})),
@@ -176,6 +181,7 @@ fn check_filter(filter: &Filter, matches: &[Match]) {
             hostname.iter().for_each(|host| assert!(matches!(Hostname::parse(host), Ok(Hostname::Exact(_)))));
             check_modifier(path.as_ref(), matches);
         }
+        Filter::Mirror(mirror) => assert!(mirror.denominator > 0 && mirror.numerator <= mirror.denominator),
         Filter::Timeouts(timeouts) => {
             let whole = timeouts.request.filter(|request| *request > 0);
             assert!(!whole.is_some_and(|request| timeouts.backend.is_some_and(|backend| backend > request)));

@@ -39,6 +39,8 @@ pub enum Reason {
     HeaderEdit(String),
     /// The rule bounds how long a request may take; Sōzu's clocks belong to the listener.
     Timeouts,
+    /// The rule sends copies of requests to other backends.
+    Mirror,
     /// Filters of one backend reference, other than header edits.
     BackendFilter,
     /// A host of this listener is covered by a broader listener of the port, whose routes it must not reach.
@@ -68,6 +70,7 @@ impl fmt::Display for Reason {
             Self::PathRewrite => f.write_str("path rewrite"),
             Self::HeaderEdit(name) => write!(f, "edits header {name}"),
             Self::Timeouts => f.write_str("timeouts"),
+            Self::Mirror => f.write_str("mirror"),
             Self::BackendFilter => f.write_str("filters of one backend"),
             Self::Isolation => f.write_str("listener isolation"),
             Self::WildcardDepth => f.write_str("wildcard of several labels"),

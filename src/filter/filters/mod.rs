@@ -2,6 +2,7 @@
 
 mod answer;
 mod headers;
+mod mirror;
 mod path;
 mod redirect;
 mod rewrite;
@@ -10,6 +11,7 @@ mod timeouts;
 use http::{HeaderMap, Uri, uri::PathAndQuery};
 
 pub use answer::answer;
+pub use mirror::Mirror;
 pub use redirect::Redirect;
 pub use timeouts::{Patience, Timeouts};
 
@@ -24,6 +26,8 @@ pub struct Filters {
     steps: Vec<Step>,
     /// How long a request may take.
     pub timeouts: Timeouts,
+    /// Who else gets a copy.
+    pub mirrors: Vec<Mirror>,
 }
 
 /// One compiled edit.
@@ -64,6 +68,7 @@ impl Filters {
             Filter::RequestHeaders(edit) => self.steps.push(Step::RequestHeaders(Edits::compile(edit, problems))),
             Filter::ResponseHeaders(edit) => self.steps.push(Step::ResponseHeaders(Edits::compile(edit, problems))),
             Filter::Rewrite(rewrite) => self.steps.push(Step::Rewrite(Rewrite::compile(rewrite, problems))),
+            Filter::Mirror(mirror) => self.mirrors.push(Mirror::compile(mirror, problems)),
             Filter::Timeouts(_) => problems.push("a filter of whole rules on a backend reference".to_owned()),
         }
     }
