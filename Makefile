@@ -8,7 +8,7 @@ CARGO        ?= cargo
 
 .DEFAULT_GOAL := help
 include tests/cluster/cluster.mk
-.PHONY: help run test check bless generate tools sozu sozu-lto bench-standalone e2e
+.PHONY: help run test check bless generate tools sozu sozu-lto bench-standalone e2e conformance
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -40,6 +40,10 @@ generate: tools ## rewrites what is generated from the code: config/settings.md,
 e2e: tools $(SOZU_TEST) ## the chart on the test cluster (make cluster): install, traffic from outside, roll under load, uninstall
 	$(CARGO) build --bin kakehi
 	tests/e2e/run.sh target/debug/kakehi $(SOZU_TEST)
+
+conformance: tools $(SOZU_TEST) ## the Gateway API conformance suite on the test cluster; RUN=pattern for single tests
+	$(CARGO) build --bin kakehi
+	RUN='$(RUN)' tests/conformance/run.sh target/debug/kakehi $(SOZU_TEST)
 
 tools: ## protoc, which the Sōzu command library's build needs
 	@config/install-tools
