@@ -64,7 +64,7 @@ if [ -z "${RUN:-}${FEATURES:-}" ]; then
 fi
 status=0
 # shellcheck disable=SC2086 # FLAGS are words
-go test -count=1 -timeout 3h -v -run "^TestConformance\$/${RUN:-}" . -args "$@" ${FLAGS:-} >"$out/log" 2>&1 || status=$?
+go test -count=1 -timeout 3h -v -run "^TestConformance\$/(${RUN:-})" . -args "$@" ${FLAGS:-} >"$out/log" 2>&1 || status=$?
 grep -E '^    --- (PASS|FAIL)' "$out/log" || tail -n 30 "$out/log"
 echo "conformance: exit status $status; the suite's log is $out/log"
 exit $status
