@@ -20,11 +20,11 @@ run: tools $(SOZU_LTO) ## standalone mode on config/standalone/: real Sōzu on 1
 test: tools $(SOZU_TEST) $(if $(KUBECONFIG),,apiserver-programs) ## all tests: unit, golden cases, properties, real Sōzu, oracle, API server
 	KAKEHI_SOZU=$(SOZU_TEST) $(CARGO) test
 
-check: tools ## format, lints, dependency rules, advisories; the sources of the test cluster, where there is Go
+check: tools ## format, lints, dependency rules, advisories; what is written in Go, where there is Go
 	$(CARGO) fmt --check
 	$(CARGO) clippy --all-targets -- -D warnings
 	config/check-dependencies
-	@if command -v go >/dev/null; then $(MAKE) --no-print-directory cluster-check; else echo "no Go here: tests/cluster is not checked" >&2; fi
+	@if command -v go >/dev/null; then $(MAKE) --no-print-directory cluster-check && tests/conformance/check.sh; else echo "no Go here: tests/cluster and tests/conformance are not checked" >&2; fi
 
 bless: tools $(SOZU_TEST) ## rewrites the expected side of the golden cases
 	KAKEHI_BLESS=1 $(CARGO) test --test cases

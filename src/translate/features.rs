@@ -1,14 +1,18 @@
-//! Features of Gateway API that Kakehi claims.
+//! Features of Gateway API that Kakehi claims: those whose tests of the conformance suite pass (`tests/conformance`).
 
 /// `GatewayClass.status.supportedFeatures`, sorted.
 pub(super) const SUPPORTED: &[&str] = &[
     "Gateway",
+    "GatewayAddressEmpty",
     "GatewayHTTPListenerIsolation",
+    "GatewayInfrastructurePropagation",
     "GatewayPort8080",
+    "GatewayStaticAddresses",
     "HTTPRoute",
     "HTTPRoute303RedirectStatusCode",
     "HTTPRoute307RedirectStatusCode",
     "HTTPRoute308RedirectStatusCode",
+    "HTTPRouteBackendProtocolWebSocket",
     "HTTPRouteBackendRequestHeaderModification",
     "HTTPRouteDestinationPortMatching",
     "HTTPRouteHostRewrite",

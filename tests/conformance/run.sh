@@ -24,14 +24,15 @@ export KUBECONFIG="${KUBECONFIG:-$own}"
 out=$root/target/conformance
 mkdir -p "$out"
 work=$(mktemp -d)
-system=kakehi-system
+system="kakehi-system"
 kubectl() { "$bin/kubectl" "$@"; }
 helm() { HELM_CACHE_HOME=$work/helm "$bin/helm" "$@"; }
+# shellcheck disable=SC2317 # called by the trap
 clean() {
 	rm -rf "$work"
 	[ -n "${KEEP:-}" ] && return
-	helm uninstall kakehi -n $system --wait >/dev/null 2>&1 || true
-	kubectl delete namespace $system --ignore-not-found --wait=true --timeout=60s >/dev/null 2>&1 || true
+	helm uninstall kakehi -n "$system" --wait >/dev/null 2>&1 || true
+	kubectl delete namespace "$system" --ignore-not-found --wait=true --timeout=60s >/dev/null 2>&1 || true
 }
 trap clean EXIT
 
@@ -50,7 +51,7 @@ if [ "$KUBECONFIG" = "$own" ]; then
 	: "${USABLE:=198.18.32.77}" "${UNUSABLE:=203.0.113.9}"
 fi
 # shellcheck disable=SC2086 # VALUES are words
-helm upgrade --install kakehi "$root/charts/kakehi" -n $system --create-namespace --wait --timeout 180s "$@" ${VALUES:-} >/dev/null
+helm upgrade --install kakehi "$root/charts/kakehi" -n "$system" --create-namespace --wait --timeout 180s "$@" ${VALUES:-} >/dev/null
 kubectl wait --for=condition=Accepted --timeout=60s gatewayclass/kakehi >/dev/null
 
 set -- -gateway-class kakehi -conformance-profiles "${PROFILES:-GATEWAY-HTTP}" \
