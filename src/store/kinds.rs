@@ -3,7 +3,7 @@
 use super::checks::{self, Checks};
 use super::pump::{AnyPump, Pump, Pumped};
 use crate::api::{
-    ConfigMap, EdgeProfile, EndpointSlice, Gateway, GatewayClass, GrpcRoute, HttpRoute, Namespace, ReferenceGrant, Secret, Service,
+    ConfigMap, EdgeProfile, EndpointSlice, Gateway, GatewayClass, GrpcRoute, HttpRoute, ListenerSet, Namespace, ReferenceGrant, Secret, Service,
 };
 use crate::api::{Ingress, IngressClass};
 use crate::model::Kind;
@@ -103,6 +103,10 @@ table! {
     Gateway(Gateway) {
         group: GATEWAY_API, versions: &["v1", "v1beta1"], plural: "gateways", scope: Scope::Namespaced,
         origin: Origin::Crd, finalizer: Finalizer::Owned, status: true, aged: true, checks: &checks::GATEWAY,
+    }
+    ListenerSet(ListenerSet) {
+        group: GATEWAY_API, versions: &["v1"], plural: "listenersets", scope: Scope::Namespaced,
+        origin: Origin::Crd, finalizer: Finalizer::Attached, status: true, aged: true, checks: &checks::LISTENER_SET,
     }
     HttpRoute(HttpRoute) {
         group: GATEWAY_API, versions: &["v1", "v1beta1"], plural: "httproutes", scope: Scope::Namespaced,
