@@ -5,8 +5,8 @@ use std::sync::Arc;
 use kube::api::ObjectMeta;
 
 use super::{
-    ConfigMap, EdgeProfile, EndpointSlice, Gateway, GatewayClass, GrpcRoute, HttpRoute, Ingress, IngressClass, ListenerSet, Malformed, Namespace, Obj,
-    ReferenceGrant, Secret, Service,
+    ConfigMap, EdgeProfile, EndpointSlice, Gateway, GatewayClass, GrpcRoute, HttpRoute, Ingress, IngressClass, ListenerSet, Malformed,
+    Namespace, Obj, ReferenceGrant, Secret, Service,
 };
 use crate::model::{Kind, ObjectId};
 

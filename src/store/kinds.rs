@@ -3,7 +3,8 @@
 use super::checks::{self, Checks};
 use super::pump::{AnyPump, Pump, Pumped};
 use crate::api::{
-    ConfigMap, EdgeProfile, EndpointSlice, Gateway, GatewayClass, GrpcRoute, HttpRoute, ListenerSet, Namespace, ReferenceGrant, Secret, Service,
+    ConfigMap, EdgeProfile, EndpointSlice, Gateway, GatewayClass, GrpcRoute, HttpRoute, ListenerSet, Namespace, ReferenceGrant, Secret,
+    Service,
 };
 use crate::api::{Ingress, IngressClass};
 use crate::model::Kind;

@@ -103,10 +103,8 @@ impl GatewayFacts {
         let address_type = |kind: &Option<String>| kind.clone().unwrap_or_else(|| "IPAddress".to_owned());
         let addresses = spec.addresses.iter().flatten().map(|address| (address_type(&address.r#type), address.value.clone()));
         let tls = spec.tls.as_ref();
-        let unsupported = [
-            ("spec.defaultScope", spec.default_scope.is_some()),
-            ("spec.tls.backend", tls.is_some_and(|tls| tls.backend.is_some())),
-        ];
+        let unsupported =
+            [("spec.defaultScope", spec.default_scope.is_some()), ("spec.tls.backend", tls.is_some_and(|tls| tls.backend.is_some()))];
         Self {
             class: spec.gateway_class_name.clone(),
             listeners: spec.listeners.iter().map(ListenerFacts::read).collect(),

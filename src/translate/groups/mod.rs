@@ -11,9 +11,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 pub(super) use listener::{AttachPoint, Judged};
+pub(super) use parameters::{JudgedClass, class, resolve};
 pub(super) use sets::JudgedSet;
 use sets::SetDraft;
-pub(super) use parameters::{JudgedClass, class, resolve};
 
 use super::EdgeData;
 use super::facts::{Body, Fact, GatewayFacts, Meta};

@@ -53,7 +53,8 @@ pub(super) fn attach<'a>(
     if selected.is_empty() {
         return Err(Issue::NoMatchingParent);
     }
-    let admits = |point: &&AttachPoint| point.kinds.contains(&route.kind) && reader.admits(&point.namespaces, &id.namespace, &owner.namespace);
+    let admits =
+        |point: &&AttachPoint| point.kinds.contains(&route.kind) && reader.admits(&point.namespaces, &id.namespace, &owner.namespace);
     let allowed: Vec<_> = selected.into_iter().filter(admits).collect();
     if allowed.is_empty() {
         return Err(Issue::NotAllowedByListeners);
