@@ -1,5 +1,7 @@
 //! The table of kinds: one row per [`Kind`]. A new kind is a row.
 
+use kube::api::ApiResource;
+
 use super::checks::{self, Checks};
 use super::pump::{AnyPump, Pump, Pumped};
 use crate::api::{
@@ -183,8 +185,18 @@ pub fn lookup(api_version: &str, kind: &str) -> Lookup {
 impl Row {
     /// `apiVersion` of the preferred version.
     pub fn api_version(&self) -> String {
-        let version = self.versions.first().copied().unwrap_or_default();
-        if self.group.is_empty() { version.to_owned() } else { format!("{}/{version}", self.group) }
+        self.resource(self.versions.first().copied().unwrap_or_default()).api_version
+    }
+
+    /// How the API server calls the kind in a version.
+    pub fn resource(&self, version: &str) -> ApiResource {
+        ApiResource {
+            group: self.group.into(),
+            version: version.into(),
+            api_version: if self.group.is_empty() { version.to_owned() } else { format!("{}/{version}", self.group) },
+            kind: self.kind.name().into(),
+            plural: self.plural.into(),
+        }
     }
 }
 
