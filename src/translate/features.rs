@@ -2,6 +2,7 @@
 
 /// `GatewayClass.status.supportedFeatures`, sorted.
 pub(super) const SUPPORTED: &[&str] = &[
+    "GRPCRoute",
     "Gateway",
     "GatewayAddressEmpty",
     "GatewayHTTPListenerIsolation",
@@ -25,6 +26,7 @@ pub(super) const SUPPORTED: &[&str] = &[
     "HTTPRouteQueryParamMatching",
     "HTTPRouteResponseHeaderModification",
     "HTTPRouteSchemeRedirect",
+    "ListenerSet",
     "ReferenceGrant",
 ];
 
