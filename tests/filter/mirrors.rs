@@ -1,7 +1,7 @@
 //! `RequestMirror`: copies that nobody waits for.
 
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use kakehi::model::{BackendProtocol, Filter, HeaderEdit, Mirror, PathModifier, Rewrite};
 
@@ -53,12 +53,11 @@ async fn nothing_that_befalls_a_copy_shows() {
     let proxy = Proxy::start(resources).await;
     // Larger than what a copy may lag behind: the silent mirror does not read it.
     let body = vec![b'x'; 4 << 20];
-    let start = Instant::now();
     for _ in 0..3 {
-        let answer = proxy.send(request("POST", "/", body.clone())).await;
+        let answer = proxy.send(request("POST", "/", body.clone()));
+        let answer = tokio::time::timeout(Duration::from_secs(10), answer).await.expect("a mirror was waited for");
         assert!(answer.status == 200 && answer.body.len() > body.len());
     }
-    assert!(start.elapsed() < Duration::from_secs(30), "a mirror was waited for");
     assert!(proxy.shared.counters.mirror_errors.load(Relaxed) >= 6);
 }
 

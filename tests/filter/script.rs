@@ -1,12 +1,13 @@
 //! A backend that does with each request what a script says.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::{Instant, sleep};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, timeout};
 
 pub const OK: Step = Step::Answer(0, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
 
@@ -21,50 +22,49 @@ pub enum Step {
     Silence,
 }
 
+/// A request, with its body, and when it came.
+type Request = (Instant, String);
+
 /// The backend.
 pub struct Script {
     pub address: SocketAddr,
-    requests: Arc<Mutex<Vec<(Instant, String)>>>,
+    requests: watch::Receiver<Vec<Request>>,
 }
 
 impl Script {
     pub async fn start(steps: &'static [Step]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let requests = Arc::new(Mutex::new(Vec::new()));
-        let seen = requests.clone();
+        let (sender, requests) = watch::channel(Vec::new());
+        let sender = Arc::new(sender);
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(converse(stream, steps, seen.clone()));
+                tokio::spawn(converse(stream, steps, sender.clone()));
             }
         });
         Self { address, requests }
     }
 
-    /// The requests that came, each with its body (which is expected whole, by its length), and when.
-    pub fn requests(&self) -> Vec<(Instant, String)> {
-        self.requests.lock().unwrap().clone()
+    /// The requests that came whole.
+    pub fn requests(&self) -> Vec<Request> {
+        self.requests.borrow().clone()
     }
 
     /// The same once there are this many, or time is up.
-    pub async fn wait_for(&self, count: usize) -> Vec<(Instant, String)> {
-        for _ in 0..200 {
-            if self.requests().len() >= count {
-                break;
-            }
-            sleep(Duration::from_millis(10)).await;
-        }
+    pub async fn wait_for(&self, count: usize) -> Vec<Request> {
+        let mut requests = self.requests.clone();
+        let _ = timeout(Duration::from_secs(5), requests.wait_for(|requests| requests.len() >= count)).await;
         self.requests()
     }
 }
 
-async fn converse(mut stream: TcpStream, steps: &'static [Step], requests: Arc<Mutex<Vec<(Instant, String)>>>) {
+async fn converse(mut stream: TcpStream, steps: &'static [Step], requests: Arc<watch::Sender<Vec<Request>>>) {
     while let Some(request) = read(&mut stream).await {
-        let number = {
-            let mut requests = requests.lock().unwrap();
+        let mut number = 0;
+        requests.send_modify(|requests| {
+            number = requests.len();
             requests.push((Instant::now(), request));
-            requests.len() - 1
-        };
+        });
         match steps[number.min(steps.len() - 1)] {
             Step::Answer(after, text) => {
                 sleep(Duration::from_millis(after)).await;
