@@ -184,7 +184,7 @@ fn check_filter(filter: &Filter, matches: &[Match]) {
         Filter::Mirror(mirror) => assert!(mirror.denominator > 0 && mirror.numerator <= mirror.denominator),
         Filter::Timeouts(timeouts) => {
             let whole = timeouts.request.filter(|request| *request > 0);
-            assert!(!whole.is_some_and(|request| timeouts.backend.is_some_and(|backend| backend > request)));
+            assert!(whole.is_none_or(|request| timeouts.backend.is_none_or(|backend| backend <= request)));
         }
     }
 }
