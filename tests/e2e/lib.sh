@@ -28,9 +28,9 @@ eventually() {
 
 # get HOST URL [ARGUMENT...]: the body, of a 2xx answer only.
 get() {
-	host=$1 url=$2
+	name=$1 from=$2
 	shift 2
-	curl -fsS -m 2 -H "Host: $host" "$@" "$url"
+	curl -fsS -m 2 -H "Host: $name" "$@" "$from"
 }
 
 # status HOST URL: the status code alone.
@@ -44,8 +44,8 @@ address() { kubectl -n "$1" get gateway "$2" -o 'jsonpath={.status.addresses[0].
 # For a route: of its first parent.
 condition() {
 	case $2 in httproute/*) at='.status.parents[0].conditions' ;; *) at='.status.conditions' ;; esac
-	[ "$(kubectl -n "$1" get "$2" -o "jsonpath={$at[?(@.type=='$3')].reason}")" = "$4" ] || return 1
-	[ -z "${5:-}" ] || kubectl -n "$1" get "$2" -o "jsonpath={$at[?(@.type=='$3')].message}" | grep -q "$5"
+	[ "$(kubectl -n "$1" get "$2" -o "jsonpath={${at}[?(@.type=='$3')].reason}")" = "$4" ] || return 1
+	[ -z "${5:-}" ] || kubectl -n "$1" get "$2" -o "jsonpath={${at}[?(@.type=='$3')].message}" | grep -q "$5"
 }
 
 # load URL HOST: requests without pause, some on a new connection each, some over kept ones, until `unload`.
@@ -57,13 +57,17 @@ load() {
 	"$here/load.sh" kept "$1" "$2" "$work/load.$loads.kept" &
 	echo $! >>"$work/loads"
 }
-# unload WHAT: ends all load; says how many requests there were, and fails if one did.
-unload() {
-	sleep 1
+# silence: ends all load.
+silence() {
 	while read -r pid; do
 		kill "$pid" 2>/dev/null || true
 		wait "$pid" 2>/dev/null || true
-	done <"$work/loads"
+	done 2>/dev/null <"$work/loads" || true
+}
+# unload WHAT: ends all load; says how many requests there were, and fails if one did.
+unload() {
+	sleep 1
+	silence
 	bad=
 	for number in $(seq 1 "$loads"); do
 		for way in fresh kept; do

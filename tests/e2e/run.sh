@@ -17,7 +17,8 @@ work=$(mktemp -d)
 tag=$(sha256sum "$kakehi" "$sozu" | sha256sum | cut -c1-12)
 part=run
 . "$here/lib.sh"
-trap '[ -n "${KEEP:-}" ] || clean; rm -rf "$work"' EXIT
+trap 'silence; [ -n "${KEEP:-}" ] || clean; rm -rf "$work"' EXIT
+trap 'exit 1' HUP INT TERM
 
 # These start from a cluster without the chart.
 bare="late-definitions"
