@@ -2,12 +2,16 @@
 
 use std::collections::BTreeMap;
 
+use serde::Serialize;
+
 use crate::model::{EdgeId, Kind};
 
 /// Label that selects the pods of one edge in its namespace, and tells our objects from others.
 pub const EDGE: &str = "kakehi.dev/edge";
 /// Annotation that names the Gateway or IngressClass in full.
 const OWNER: &str = "kakehi.dev/edge-of";
+/// Annotation of a Deployment: the hash of its pod template. Another one means other pods.
+const TEMPLATE: &str = "kakehi.dev/pod-template";
 /// Label with the Gateway's name (GEP-1762).
 const GATEWAY_NAME: &str = "gateway.networking.k8s.io/gateway-name";
 /// Longest name of a Service, and longest value of a label.
@@ -64,6 +68,20 @@ pub fn annotations(edge: &EdgeId, of_user: &BTreeMap<String, String>) -> BTreeMa
 /// Which edge an object with these annotations was made for.
 pub fn edge_of(annotations: &BTreeMap<String, String>) -> Option<EdgeId> {
     annotations.get(OWNER)?.parse().ok()
+}
+
+/// The annotation that tells pod templates apart.
+///
+/// # Errors
+/// Never for plain values; serialisation is fallible by type.
+pub(super) fn template(template: &impl Serialize) -> Result<(String, String), serde_json::Error> {
+    let hash: String = blake3::hash(&serde_json::to_vec(template)?).to_hex().chars().take(HASH).collect();
+    Ok((TEMPLATE.to_owned(), hash))
+}
+
+/// What tells the pod template of a Deployment with these annotations from others.
+pub fn template_of(annotations: &BTreeMap<String, String>) -> Option<&str> {
+    annotations.get(TEMPLATE).map(String::as_str)
 }
 
 #[cfg(test)]

@@ -26,13 +26,8 @@ eventually() {
 	say "$what"
 }
 
-# get HOST URL [ARGUMENT...]: the body, of a 2xx answer only.
-get() {
-	name=$1 from=$2
-	shift 2
-	curl -fsS -m 2 -H "Host: $name" "$@" "$from"
-}
-
+# get HOST URL: the body, of a 2xx answer only.
+get() { curl -fsS -m 2 -H "Host: $1" "$2"; }
 # status HOST URL: the status code alone.
 status() { curl -s -m 3 -o /dev/null -w '%{http_code}' -H "Host: $1" "$2"; }
 # answers CODE HOST URL: whether that is the status code.
@@ -109,11 +104,11 @@ restricted() {
 }
 
 # ready: what parts start from: the chart with two replicas, and in namespace $space Gateway web with two pods, HTTPRoute app
-# and Deployment app. Nothing is done where it is there.
+# and Deployment app, all of the images under test. Nothing is done where that is there.
 ready() {
 	kubectl apply --server-side -f "$(gateway_api_crds)" >/dev/null
 	for name in $system $space; do restricted $name; done
-	helm status kakehi -n $system >/dev/null 2>&1 || chart
+	[ "$(helm get values kakehi -n $system -o json 2>/dev/null | jq -r .image.tag)" = "$tag" ] || chart
 	kubectl -n $space apply -f "$here/web.yaml" >/dev/null
 	eventually 60 "the GatewayClass is accepted" kubectl wait --for=condition=Accepted --timeout=1s gatewayclass/kakehi
 	eventually 60 "the Gateway is Programmed" kubectl -n $space wait --for=condition=Programmed --timeout=1s gateway/web
