@@ -87,6 +87,7 @@ fn replica(settings: &ControllerSettings) -> String {
 fn installation(settings: &ControllerSettings) -> Option<Installation> {
     let ProvisionSettings { edge_image, sozu_image, pull_policy, edge_log, snapshot_listen, service, .. } = settings.provision.clone();
     Some(Installation {
+        controller: settings.controller_name.clone(),
         edge_image: edge_image?,
         sozu_image: sozu_image?,
         pull_policy,

@@ -23,6 +23,12 @@ pub fn of_controller(controller_name: &str) -> String {
 /// (`GatewayClassFinalizerGatewaysExist`).
 pub const GATEWAY_EXISTS: &str = "gateway-exists-finalizer.gateway.networking.k8s.io";
 
+/// A JSON patch that takes a finalizer from its place in an object's list. Refused when something else is there by now.
+pub fn removal(place: usize, name: &str) -> serde_json::Value {
+    let path = format!("/metadata/finalizers/{place}");
+    serde_json::json!([{"op": "test", "path": path, "value": name}, {"op": "remove", "path": path}])
+}
+
 /// How long edges have to say that they do not serve an object any more.
 const PATIENCE: Duration = Duration::from_secs(3);
 

@@ -149,7 +149,7 @@ impl Context {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map(|since| since.as_secs().cast_signed()).unwrap_or_default();
         let nothing = Provisioned::default();
         let edge = match report.map(|report| &report.verdict) {
-            Some(Verdict::Ingress { edge, .. }) => edge.clone(),
+            Some(Verdict::Ingress { edge, .. } | Verdict::ListenerSet { edge, .. }) => edge.clone(),
             _ => EdgeId::of_gateway(&id.namespace, &id.name),
         };
         let provisioned = world.provisioned.as_ref().map(|all| all.get(&edge).unwrap_or(&nothing));

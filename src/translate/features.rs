@@ -2,6 +2,7 @@
 
 /// `GatewayClass.status.supportedFeatures`, sorted.
 pub(super) const SUPPORTED: &[&str] = &[
+    "GRPCRoute",
     "Gateway",
     "GatewayHTTPListenerIsolation",
     "GatewayPort8080",
@@ -21,6 +22,7 @@ pub(super) const SUPPORTED: &[&str] = &[
     "HTTPRouteQueryParamMatching",
     "HTTPRouteResponseHeaderModification",
     "HTTPRouteSchemeRedirect",
+    "ListenerSet",
     "ReferenceGrant",
 ];
 

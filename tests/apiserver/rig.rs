@@ -141,6 +141,8 @@ pub fn api(client: &Client, kind: &str, namespace: &str) -> Api<DynamicObject> {
         "GatewayClass" => ("gateway.networking.k8s.io", "gatewayclasses"),
         "HTTPRoute" => ("gateway.networking.k8s.io", "httproutes"),
         "Service" => ("", "services"),
+        "ConfigMap" => ("", "configmaps"),
+        "Deployment" => ("apps", "deployments"),
         "EndpointSlice" => ("discovery.k8s.io", "endpointslices"),
         "IngressClass" => ("networking.k8s.io", "ingressclasses"),
         "Ingress" => ("networking.k8s.io", "ingresses"),
@@ -166,7 +168,8 @@ pub async fn apply(client: &Client, kind: &str, namespace: &str, name: &str, bod
     let api = api(client, kind, namespace);
     let mut object = body;
     let version = match kind {
-        "Service" => "v1",
+        "Service" | "ConfigMap" => "v1",
+        "Deployment" => "apps/v1",
         "EndpointSlice" => "discovery.k8s.io/v1",
         "IngressClass" | "Ingress" => "networking.k8s.io/v1",
         _ => "gateway.networking.k8s.io/v1",

@@ -29,23 +29,25 @@ pub(super) enum Seen {
     Listed,
 }
 
-/// All Services and Deployments with our label, for ever.
-pub(super) fn watch(client: &Client) -> BoxStream<'static, Seen> {
+/// All Services and Deployments that a controller made for edges, for ever.
+pub(super) fn watch(client: &Client, controller: &str) -> BoxStream<'static, Seen> {
     let config = || watcher::Config::default().labels(names::EDGE);
     let services = watch_objects(Api::<Service>::all(client.clone()), config()).default_backoff();
-    let services = services.map_ok(|event| match event {
+    let of = controller.to_owned();
+    let services = services.map_ok(move |event| match event {
         Event::Apply(service) | Event::InitApply(service) => {
-            names::edge_of(service.annotations()).map(|id| Seen::Service(id, addresses(&service)))
+            names::edge_of(service.annotations(), &of).map(|id| Seen::Service(id, addresses(&service)))
         }
-        Event::Delete(service) => names::edge_of(service.annotations()).map(Seen::ServiceGone),
+        Event::Delete(service) => names::edge_of(service.annotations(), &of).map(Seen::ServiceGone),
         Event::Init | Event::InitDone => None,
     });
     let deployments = watch_objects(Api::<Deployment>::all(client.clone()), config()).default_backoff();
-    let deployments = deployments.map_ok(|event| match event {
+    let of = controller.to_owned();
+    let deployments = deployments.map_ok(move |event| match event {
         Event::Apply(deployment) | Event::InitApply(deployment) => {
-            names::edge_of(deployment.annotations()).map(|id| Seen::Deployment(id, Some(Standing::of(&deployment))))
+            names::edge_of(deployment.annotations(), &of).map(|id| Seen::Deployment(id, Some(Standing::of(&deployment))))
         }
-        Event::Delete(deployment) => names::edge_of(deployment.annotations()).map(|id| Seen::Deployment(id, None)),
+        Event::Delete(deployment) => names::edge_of(deployment.annotations(), &of).map(|id| Seen::Deployment(id, None)),
         Event::Init => Some(Seen::Listing),
         Event::InitDone => Some(Seen::Listed),
     });
