@@ -54,9 +54,9 @@ load() {
 }
 # silence: ends all load.
 silence() {
-	while read -r pid; do
-		kill "$pid" 2>/dev/null || true
-		wait "$pid" 2>/dev/null || true
+	while read -r one; do
+		kill "$one" 2>/dev/null || true
+		wait "$one" 2>/dev/null || true
 	done 2>/dev/null <"$work/loads" || true
 }
 # unload WHAT: ends all load; says how many requests there were, and fails if one did.
