@@ -76,7 +76,8 @@ fn operator_settings(settings: ControllerSettings) -> Settings {
         ingress: settings.ingress.translation(settings.watch_ingress_without_class),
         ..translate::Settings::default()
     };
-    Settings { translation, leader: leader::Settings::new(settings.namespace, settings.lease, identity), provisioning: None }
+    let hold_routes = settings.hold_routes;
+    Settings { translation, hold_routes, leader: leader::Settings::new(settings.namespace, settings.lease, identity), provisioning: None }
 }
 
 fn replica(settings: &ControllerSettings) -> String {

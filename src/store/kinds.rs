@@ -34,7 +34,7 @@ pub enum Origin {
 pub enum Finalizer {
     /// While it exists and is ours: something outside must be undone when it goes.
     Owned,
-    /// While it is attached to an edge of ours.
+    /// While it is attached to an edge of ours, if the operator is to hold such objects.
     Attached,
     /// While a Gateway uses it, under the name that Gateway API has for that. It stays in effect until it is gone.
     InUse,

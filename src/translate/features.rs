@@ -1,15 +1,19 @@
-//! Features of Gateway API that Kakehi claims.
+//! Features of Gateway API that Kakehi claims: those whose tests of the conformance suite pass (`tests/conformance`).
 
 /// `GatewayClass.status.supportedFeatures`, sorted.
 pub(super) const SUPPORTED: &[&str] = &[
     "GRPCRoute",
     "Gateway",
+    "GatewayAddressEmpty",
     "GatewayHTTPListenerIsolation",
+    "GatewayInfrastructurePropagation",
     "GatewayPort8080",
+    "GatewayStaticAddresses",
     "HTTPRoute",
     "HTTPRoute303RedirectStatusCode",
     "HTTPRoute307RedirectStatusCode",
     "HTTPRoute308RedirectStatusCode",
+    "HTTPRouteBackendProtocolWebSocket",
     "HTTPRouteBackendRequestHeaderModification",
     "HTTPRouteDestinationPortMatching",
     "HTTPRouteHostRewrite",

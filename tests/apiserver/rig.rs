@@ -88,14 +88,14 @@ impl Running {
     pub fn start(client: &Client, controller: &str, namespace: &str, edges: Edges) -> Self {
         let ingress = translate::IngressSettings { controller_name: controller.to_owned(), ..translate::IngressSettings::default() };
         let translation = translate::Settings { controller_name: controller.to_owned(), ingress, ..translate::Settings::default() };
-        Self::start_with(client, translation, namespace, edges)
+        Self::start_with(client, (translation, true), namespace, edges)
     }
 
-    /// Starts one with these settings of translation.
-    pub fn start_with(client: &Client, translation: translate::Settings, namespace: &str, edges: Edges) -> Self {
+    /// Starts one with these settings of translation, which holds routes or does not.
+    pub fn start_with(client: &Client, (translation, hold_routes): (translate::Settings, bool), namespace: &str, edges: Edges) -> Self {
         let metrics = Metrics::new().unwrap();
         let leader = leader::Settings::new(namespace, "kakehi", format!("test-{:08x}", rand::random::<u32>()));
-        let operator = Operator::new(client.clone(), Settings { translation, leader, provisioning: None }, metrics.clone());
+        let operator = Operator::new(client.clone(), Settings { translation, leader, hold_routes, provisioning: None }, metrics.clone());
         let (world, epoch, view) = (operator.world(), operator.epoch(), operator.view());
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(operator.run(edges, async { drop(stopped.await) }));
