@@ -10,6 +10,7 @@ mod counters;
 mod executor;
 pub mod filters;
 pub mod hygiene;
+mod relay;
 pub mod router;
 mod run;
 mod serve;

@@ -13,7 +13,7 @@ use crate::edge::testing::router::Router;
 use crate::snapshot::Snapshot;
 
 fn wire() -> Wire {
-    Wire { address: IpAddr::from([127, 0, 0, 1]), hop: "/run/hop.sock".into() }
+    Wire { address: IpAddr::from([127, 0, 0, 1]), hop: "/run/hop.sock".into(), relay: "/run/relay.sock".into() }
 }
 
 fn plan(snapshot: &Snapshot) -> Target {
