@@ -7,6 +7,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use listenfd::ListenFd;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::watch;
 use tokio::time::{Duration, sleep, timeout};
@@ -15,14 +16,14 @@ use super::counters::Gauge;
 use super::executor::Local;
 use super::relay::{self, Stream};
 use super::serve::{Origin, Worker, serve};
-use super::settings::{Limits, Listen};
+use super::settings::{Limits, Listen, Settings};
 
 /// Pause after a failed accept: out of file descriptors, most likely.
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// A listening socket, before it belongs to a runtime.
 #[derive(Debug)]
-pub(super) enum Socket {
+enum Socket {
     Unix(std::os::unix::net::UnixListener),
     Tcp(std::net::TcpListener),
 }
@@ -37,10 +38,10 @@ impl Socket {
     ///
     /// # Errors
     /// When nothing was inherited, or the system refuses.
-    pub(super) fn open(listen: &Listen) -> io::Result<Self> {
+    fn open(listen: &Listen, inherited: &mut ListenFd) -> io::Result<Self> {
         let socket = match listen {
             Listen::Inherited(number) => {
-                let inherited = listenfd::ListenFd::from_env().take_unix_listener(*number)?;
+                let inherited = inherited.take_unix_listener(*number)?;
                 Self::Unix(inherited.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "no inherited socket"))?)
             }
             Listen::Unix(path) => {
@@ -63,7 +64,7 @@ impl Socket {
     ///
     /// # Errors
     /// The system's.
-    pub(super) fn try_clone(&self) -> io::Result<Self> {
+    fn try_clone(&self) -> io::Result<Self> {
         Ok(match self {
             Self::Unix(socket) => Self::Unix(socket.try_clone()?),
             Self::Tcp(socket) => Self::Tcp(socket.try_clone()?),
@@ -81,12 +82,23 @@ impl Socket {
 /// Where connections come in.
 pub(super) struct Sockets {
     /// Those that carry requests which Sōzu has read.
-    pub(super) hop: Socket,
+    hop: Socket,
     /// Those that Sōzu relays.
-    pub(super) relay: Option<Socket>,
+    relay: Option<Socket>,
 }
 
 impl Sockets {
+    /// Opens them.
+    ///
+    /// # Errors
+    /// When what should be inherited was not, or the system refuses.
+    pub(super) fn open(settings: &Settings) -> io::Result<Self> {
+        // The environment says only once what was inherited.
+        let mut inherited = ListenFd::from_env();
+        let hop = Socket::open(&settings.listen, &mut inherited)?;
+        Ok(Self { hop, relay: settings.relay.as_ref().map(|relay| Socket::open(relay, &mut inherited)).transpose()? })
+    }
+
     /// The same sockets for another worker.
     ///
     /// # Errors
@@ -165,12 +177,7 @@ async fn serve_connection(worker: Rc<Worker>, stream: Stream, origin: Origin, bu
 /// HTTP/1.1 and HTTP/2 with prior knowledge, with every limit set.
 fn builder(limits: &Limits, head_timeout: Duration) -> auto::Builder<Local> {
     let mut builder = auto::Builder::new(Local);
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(head_timeout)
-        .max_headers(limits.max_fields)
-        .max_buf_size(limits.max_head);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(head_timeout).max_headers(limits.max_fields).max_buf_size(limits.max_head);
     builder
         .http2()
         .timer(TokioTimer::new())

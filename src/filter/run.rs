@@ -10,7 +10,7 @@ use tokio::runtime::LocalRuntime;
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio::time::{Duration, interval, sleep};
 
-use super::accept::{self, Socket, Sockets};
+use super::accept::{self, Sockets};
 use super::serve::Worker;
 use super::settings::Settings;
 use super::shared::Shared;
@@ -44,9 +44,7 @@ pub enum RunError {
 /// [`RunError`] when it cannot start, or when a worker ends by itself: who started the process replaces it.
 pub fn run(settings: &Settings, shared: &Arc<Shared>, stop: impl Future<Output = ()>) -> Result<(), RunError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(RunError::Worker)?;
-    let hop = Socket::open(&settings.listen).map_err(RunError::Listen)?;
-    let relay = settings.relay.as_ref().map(Socket::open).transpose().map_err(RunError::Listen)?;
-    let sockets = Sockets { hop, relay };
+    let sockets = Sockets::open(settings).map_err(RunError::Listen)?;
     let stopping = watch::Sender::new(false);
     let (ends, mut ended) = mpsc::channel(1);
     let mut workers = Vec::new();

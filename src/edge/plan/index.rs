@@ -189,7 +189,11 @@ impl Index {
         let wants = named(route).into_iter().any(|backend| self.protocol(backend) == BackendProtocol::H2c);
         for attachment in &route.attachments {
             let asked = self.asked.entry(attachment.listener.clone()).or_default();
-            if wants { asked.http2.insert(route.id.clone()) } else { asked.http2.remove(&route.id) };
+            if wants {
+                asked.http2.insert(route.id.clone())
+            } else {
+                asked.http2.remove(&route.id)
+            };
         }
     }
 

@@ -21,6 +21,6 @@ mod tests;
 pub use planner::{Options, Planner};
 pub use reason::{Reason, RelayReason};
 pub use target::{
-    Chain, ChainId, ClusterId, Edit, Frontend, HostRule, PathKind, PathRule, PortCertificate, PortId, PortKind, Side, Stage, Target, Upstream,
-    VhostId,
+    Chain, ChainId, ClusterId, Edit, Frontend, HostRule, PathKind, PathRule, PortCertificate, PortId, PortKind, Side, Stage, Target,
+    Upstream, VhostId,
 };

@@ -33,7 +33,8 @@ fn alone(index: &Index, listener: &Listener) -> Option<RelayReason> {
         Hostname::Any => None,
         _ if listener.certificates.len() > 1 => Some(RelayReason::SeveralCertificates),
         Hostname::Wildcard(suffix) => {
-            let deep = labels(suffix) + 1 < index.most_labels(&listener.name) || certified(index, listener).any(|name| is_below(&name, suffix));
+            let deep =
+                labels(suffix) + 1 < index.most_labels(&listener.name) || certified(index, listener).any(|name| is_below(&name, suffix));
             deep.then_some(RelayReason::WildcardDepth)
         }
         Hostname::Label(_) | Hostname::Exact(_) => None,

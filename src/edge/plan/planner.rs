@@ -160,10 +160,9 @@ impl Planner {
         self.plan_relay(port.number);
         let is_relay = |port: &&PortId| port.kind == PortKind::Relay;
         let relays = self.target.ports.keys().filter(is_relay).count();
-        for (needed, id, upstream) in [
-            (relays < self.target.ports.len(), ClusterId::Hop, Upstream::Hop),
-            (relays > 0, ClusterId::Relay, Upstream::Relay),
-        ] {
+        for (needed, id, upstream) in
+            [(relays < self.target.ports.len(), ClusterId::Hop, Upstream::Hop), (relays > 0, ClusterId::Relay, Upstream::Relay)]
+        {
             if needed {
                 self.target.clusters.insert(id, upstream);
             } else {

@@ -171,7 +171,9 @@ mod tests {
 
     #[test]
     fn an_upgrade_is_offered_unless_it_is_http_or_has_a_body() {
-        let upgrade = |protocol| admitted("GET", &[HOST, HOP, ("connection", "Upgrade"), ("upgrade", protocol)]).0.unwrap().map(|upgrade| upgrade.protocol);
+        let upgrade = |protocol| {
+            admitted("GET", &[HOST, HOP, ("connection", "Upgrade"), ("upgrade", protocol)]).0.unwrap().map(|upgrade| upgrade.protocol)
+        };
         assert_eq!(upgrade("websocket").unwrap(), "websocket");
         assert_eq!(upgrade("SPDY/3.1").unwrap(), "SPDY/3.1");
         for http in ["h2c", "H2C", "HTTP/2.0", "websocket, h2c"] {
