@@ -81,6 +81,8 @@ pub enum RelayReason {
     /// A route sends requests to a backend that speaks HTTP/2; its clients may come with HTTP/2 and prior knowledge, which
     /// Sōzu does not take.
     Http2,
+    /// A listener without TLS has a GRPCRoute, whose clients come with HTTP/2 and prior knowledge.
+    Grpc,
     /// A listener has no hostname: clients without SNI, or with any other, are to be shown its certificate.
     NoHostname,
     /// Hostnames of the port's listeners cover one another, so that Sōzu cannot tell which listener a connection is for.
@@ -98,6 +100,7 @@ impl fmt::Display for RelayReason {
         f.write_str(match self {
             Self::Forced => "every port is relayed",
             Self::Http2 => "HTTP/2 backend",
+            Self::Grpc => "GRPCRoute",
             Self::NoHostname => "listener without hostname",
             Self::NestedHostnames => "listener hostnames cover one another",
             Self::SharedCertificate => "a certificate is valid for several listeners",
