@@ -1,4 +1,5 @@
 # The volume of an edge's pod is full: it serves on, takes what is changed, and says in its log what it cannot save.
+kubectl -n $space delete httproute,service,deployment disk --ignore-not-found --timeout=30s >/dev/null
 node=$(cut -d' ' -f1 /run/kakehi/cluster/pids/cluster.pid)
 pod=$(kubectl -n $space get pod -l kakehi.dev/edge=kakehi-web -o json | jq -c '[.items[] | select(.metadata.deletionTimestamp == null)][0]')
 name=$(echo "$pod" | jq -r .metadata.name)
