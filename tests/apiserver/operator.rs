@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use kakehi::model::EdgeId;
 use kube::Client;
 use kube::api::{Api, ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
@@ -74,7 +75,9 @@ async fn deletion_waits_for_the_edges_but_not_long() {
     for acknowledge in [true, false] {
         let space = namespace(&client, "finalizers").await;
         let controller = format!("test.kakehi.dev/{space}");
-        let operator = Running::start(&client, &controller, &space, Edges::new(acknowledge));
+        let edges = Edges::new(acknowledge);
+        let held = edges.held();
+        let operator = Running::start(&client, &controller, &space, edges);
         basics(&client, &controller, &space).await;
         apply(&client, "HTTPRoute", &space, "route", route("here", "a.example.com")).await;
         apply(&client, "HTTPRoute", &space, "stranger", json!({"spec": {"parentRefs": [{"name": "absent"}]}})).await;
@@ -92,9 +95,21 @@ async fn deletion_waits_for_the_edges_but_not_long() {
         tokio::time::sleep(Duration::from_millis(500)).await;
         let gateway = once(&client, ("Gateway", &space, "web"), |_| true).await;
         assert_eq!(condition(&gateway["status"], "Accepted"), "True");
+        // An edge is told to serve nothing before its Gateway goes.
+        delete(&client, ("Gateway", &space, "web")).await;
+        let took = gone(&client, ("Gateway", &space, "web")).await;
+        assert_eq!(*held.lock().unwrap(), [(EdgeId::of_gateway(&space, "web"), 0)].into());
+        assert_eq!(took > Duration::from_secs(2), !acknowledge, "gone after {took:?}");
+        gone(&client, ("GatewayClass", "", &space)).await;
+        // The same name again is another edge.
+        let listeners = json!([{"name": "http", "port": 80, "protocol": "HTTP"}]);
+        apply(&client, "GatewayClass", "", &space, json!({"spec": {"controllerName": controller}})).await;
+        apply(&client, "Gateway", &space, "web", json!({"spec": {"gatewayClassName": space, "listeners": listeners}})).await;
+        once(&client, ("Gateway", &space, "web"), |gateway| finalizers(gateway) == [controller.as_str()]).await;
+        eventually("it is served", async || (*held.lock().unwrap().values().next().unwrap() > 0).then_some(())).await;
         delete(&client, ("Gateway", &space, "web")).await;
         gone(&client, ("Gateway", &space, "web")).await;
-        gone(&client, ("GatewayClass", "", &space)).await;
+        delete(&client, ("GatewayClass", "", &space)).await;
         operator.stop().await.unwrap();
         discard(&client, &space).await;
     }

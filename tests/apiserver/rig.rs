@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use kakehi::controller::EdgeHost;
@@ -12,9 +13,9 @@ use kakehi::leader;
 use kakehi::model::EdgeId;
 use kakehi::observe::admin::View;
 use kakehi::observe::metrics::Metrics;
-use kakehi::snapshot::fetch;
 use kakehi::snapshot::publish::Publisher;
 use kakehi::snapshot::wire::Ack;
+use kakehi::snapshot::{Snapshot, fetch};
 use kakehi::translate::{self, EdgeData};
 use kube::Client;
 use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, Patch, PatchParams};
@@ -25,17 +26,27 @@ use tokio::task::JoinHandle;
 
 /// How long anything may take on a machine that does much else.
 pub const PATIENCE: Duration = Duration::from_secs(60);
+/// How long an edge that is to end has to say so.
+const PATIENCE_OF_EDGES: Duration = Duration::from_secs(3);
 
 /// Edges in this process.
 pub struct Edges {
     publishers: BTreeMap<EdgeId, Publisher>,
     folder: tempfile::TempDir,
     acknowledge: bool,
+    held: Held,
 }
+
+/// How many resources each edge holds.
+pub type Held = Arc<Mutex<BTreeMap<EdgeId, usize>>>;
 
 impl Edges {
     pub fn new(acknowledge: bool) -> Self {
-        Self { publishers: BTreeMap::new(), folder: tempfile::tempdir().unwrap(), acknowledge }
+        Self { publishers: BTreeMap::new(), folder: tempfile::tempdir().unwrap(), acknowledge, held: Held::default() }
+    }
+
+    pub fn held(&self) -> Held {
+        self.held.clone()
     }
 }
 
@@ -52,16 +63,23 @@ impl EdgeHost for Edges {
         let listener = UnixListener::bind(&path).unwrap();
         let server = publisher.clone();
         tokio::spawn(async move { server.serve(listener).await });
-        let acknowledge = self.acknowledge;
+        let (acknowledge, held, id) = (self.acknowledge, self.held.clone(), id.clone());
         tokio::spawn(async move {
             let (mut updates, mut acks) = fetch::connect(&path).await.unwrap();
+            let mut snapshot = Snapshot::default();
             while let Ok(Some(update)) = updates.next().await {
+                snapshot.apply(&update.delta);
+                held.lock().unwrap().insert(id.clone(), snapshot.len());
                 if acknowledge {
                     acks.send(&Ack { stamp: update.stamp, refused: Vec::new() }).await.unwrap();
                 }
             }
         });
         Ok(Some(publisher))
+    }
+
+    fn patience(&self) -> Duration {
+        PATIENCE_OF_EDGES
     }
 
     async fn stop(&mut self, id: &EdgeId) {
