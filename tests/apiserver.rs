@@ -11,6 +11,8 @@ mod mutate;
 
 #[path = "apiserver/failover.rs"]
 mod failover;
+#[path = "apiserver/fresh.rs"]
+mod fresh;
 #[path = "apiserver/ingress.rs"]
 mod ingress;
 #[path = "apiserver/judges.rs"]

@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 
 use self::keeper::{Keeper, Wanted};
 use self::watched::Seen;
+use crate::leader::Leadership;
 use crate::model::EdgeId;
 use crate::provision::{EdgeSpec, Installation, names};
 use crate::report::{Address, Provisioned};
@@ -54,6 +55,7 @@ pub struct Lane {
 /// What all keepers share.
 struct Shared {
     client: Client,
+    leadership: Leadership,
     installation: Installation,
     writing: Semaphore,
 }
@@ -67,13 +69,13 @@ struct Edge {
 impl Lane {
     /// A lane that has made nothing yet.
     pub fn new(
-        client: Client,
+        (client, leadership): (Client, Leadership),
         installation: Installation,
         ca: watch::Receiver<String>,
         told: mpsc::UnboundedSender<(EdgeId, Provisioned)>,
     ) -> Self {
         let (problems, found) = mpsc::unbounded_channel();
-        let shared = Arc::new(Shared { client, installation, writing: Semaphore::new(AT_ONCE) });
+        let shared = Arc::new(Shared { client, leadership, installation, writing: Semaphore::new(AT_ONCE) });
         Self { shared, ca, told, problems, found, edges: BTreeMap::new(), seen: BTreeMap::new(), settled: false }
     }
 

@@ -8,7 +8,7 @@ use futures::FutureExt;
 use imbl::OrdSet;
 use kube::Client;
 use tokio::sync::{Mutex, mpsc, watch};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, timeout};
 
 use super::EdgeHost;
 use super::acks::Acks;
@@ -21,7 +21,7 @@ use super::view::{OperatorView, WorldView};
 use super::world::World;
 use super::writer::Writer;
 use crate::edge::plan;
-use crate::leader::{self, Candidate, Leadership, Lost};
+use crate::leader::{Candidate, Leadership, Lost};
 use crate::model::ObjectId;
 use crate::observe::metrics::Metrics;
 use crate::store::cluster::{Cluster, States};
@@ -29,8 +29,8 @@ use crate::translate::{self as translation, Translator};
 
 /// Events of the API server that may wait for the translator.
 const EVENTS: usize = 1024;
-/// How long a new leader listens before it speaks: its watches may be behind what the leader before it had served.
-const SETTLE: Duration = Duration::from_secs(2);
+/// How long a new leader tries to list everything anew before it speaks all the same.
+const SETTLE: Duration = Duration::from_secs(20);
 /// How long writes that are on their way may take at the end.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -39,7 +39,7 @@ pub struct Settings {
     /// Translation.
     pub translation: translation::Settings,
     /// Election.
-    pub leader: leader::Settings,
+    pub election: (Candidate, Leadership),
     /// What makes edges on the cluster, if anything.
     pub provisioning: Option<Provisioning>,
 }
@@ -98,8 +98,8 @@ impl Operator {
     /// When the Lease is lost: the process is to end.
     pub async fn run(self, host: impl EdgeHost, stop: impl Future<Output = ()>) -> Result<(), Lost> {
         let Self { client, cluster, settings, metrics, world, epoch, queued } = self;
-        let names = (settings.translation.controller_name.clone(), settings.leader.identity.clone());
-        let (candidate, leadership) = Candidate::new(client.clone(), settings.leader);
+        let (candidate, leadership) = settings.election;
+        let names = (settings.translation.controller_name.clone(), candidate.identity().to_owned());
         let acks = watch::Sender::<Acks>::default();
         let context = Arc::new(Context {
             world: world.subscribe(),
@@ -124,7 +124,7 @@ impl Operator {
         let (events, received) = mpsc::channel(EVENTS);
         let (written, all_written) = (watch::Sender::new(false), stopping.subscribe());
         let released = wait(written.subscribe());
-        let elected = take_over(leadership, world.subscribe(), epoch.clone(), metrics);
+        let elected = take_over(leadership, cluster.freshness(), (world.subscribe(), epoch.clone()), metrics);
         let ending = async {
             stop.await;
             stopping.send_replace(true);
@@ -148,14 +148,25 @@ async fn wait(mut flag: watch::Receiver<bool>) {
     drop(flag.wait_for(|set| *set).await);
 }
 
-/// Once elected, waits until what is known is not older than what the leader before knew, and begins.
-async fn take_over(mut leadership: Leadership, mut world: watch::Receiver<World>, serving: watch::Sender<u64>, metrics: Metrics) {
+/// Once elected, lists everything anew and begins when that is known: whatever a leader before had served, it had seen at
+/// the API server before. A kind that cannot be listed does not keep edges without a leader for ever.
+async fn take_over(
+    mut leadership: Leadership,
+    freshness: watch::Sender<bool>,
+    (mut world, serving): (watch::Receiver<World>, watch::Sender<u64>),
+    metrics: Metrics,
+) {
     let Some(epoch) = leadership.elected().await else { return };
     metrics.leader.set(1);
-    if epoch > 1 {
-        sleep(SETTLE).await;
+    freshness.send_replace(true);
+    let elected = Instant::now();
+    if world.wait_for(|world| world.published).await.is_err() {
+        return;
     }
-    if world.wait_for(|world| world.published).await.is_ok() {
-        serving.send_replace(epoch);
+    match timeout(SETTLE, world.wait_for(|world| world.fresh)).await {
+        Ok(Ok(_)) => tracing::info!(epoch, after = ?elected.elapsed(), "everything is known; serving"),
+        Ok(Err(_)) => return,
+        Err(_) => tracing::warn!(epoch, "not everything could be listed anew; serving what is known"),
     }
+    serving.send_replace(epoch);
 }

@@ -115,11 +115,11 @@ impl<H: EdgeHost> Pipeline<H> {
     }
 
     fn tell(&self) {
-        let World { objects, reports, edges, served, withdrawn, refusals, published, .. } = self.next.clone();
+        let World { objects, reports, edges, served, withdrawn, refusals, fresh, published, .. } = self.next.clone();
         self.world.send_modify(|world| {
             (world.objects, world.reports, world.edges) = (objects, reports, edges);
             (world.served, world.withdrawn) = (served, withdrawn);
-            (world.refusals, world.published) = (refusals, published);
+            (world.refusals, world.fresh, world.published) = (refusals, fresh, published);
         });
     }
 
@@ -127,6 +127,7 @@ impl<H: EdgeHost> Pipeline<H> {
         match event {
             Event::Changes(changes) => self.gathered.extend(changes),
             Event::Synced => self.open = true,
+            Event::Fresh => self.next.fresh = true,
             Event::Refusals { file, refusals } => {
                 for refusal in &refusals {
                     tracing::warn!("{refusal}");

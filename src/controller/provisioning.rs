@@ -6,6 +6,7 @@ use tokio::sync::{mpsc, watch};
 use super::acks::Wake;
 use super::lane::{Lane, Order};
 use super::world::World;
+use crate::leader::Leadership;
 use crate::model::{EdgeId, Kind};
 use crate::provision::Installation;
 use crate::report::Provisioned;
@@ -19,11 +20,11 @@ pub struct Provisioning {
 }
 
 impl Provisioning {
-    /// Makes edges of an installation, giving them the CA bundle (PEM) of `ca`.
-    pub fn new(client: kube::Client, installation: Installation, ca: watch::Receiver<String>) -> Self {
+    /// Makes edges of an installation while this process leads, giving them the CA bundle (PEM) of `ca`.
+    pub fn new(writing: (kube::Client, Leadership), installation: Installation, ca: watch::Receiver<String>) -> Self {
         let (orders, received) = mpsc::unbounded_channel();
         let (tell, told) = mpsc::unbounded_channel();
-        Self { lane: Lane::new(client, installation, ca, tell), orders, received, told }
+        Self { lane: Lane::new(writing, installation, ca, tell), orders, received, told }
     }
 
     /// Where it is told which edges there are to be.

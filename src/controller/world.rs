@@ -31,6 +31,8 @@ pub struct World {
     pub refusals: OrdMap<String, Vec<Refusal>>,
     /// What was made of edges so far; none where edges are not made on the cluster.
     pub provisioned: Option<OrdMap<EdgeId, Provisioned>>,
+    /// Nothing that is known is older than the moment at which this process was elected.
+    pub fresh: bool,
     /// Everything that existed at the start is translated and published.
     pub published: bool,
 }

@@ -9,7 +9,7 @@ use kakehi::controller::EdgeHost;
 use kakehi::controller::operator::{Operator, Settings};
 use kakehi::controller::view::OperatorView;
 use kakehi::controller::world::World;
-use kakehi::leader;
+use kakehi::leader::{self, Candidate};
 use kakehi::model::EdgeId;
 use kakehi::observe::admin::View;
 use kakehi::observe::metrics::Metrics;
@@ -113,7 +113,8 @@ impl Running {
     pub fn start_with(client: &Client, translation: translate::Settings, namespace: &str, edges: Edges) -> Self {
         let metrics = Metrics::new().unwrap();
         let leader = leader::Settings::new(namespace, "kakehi", format!("test-{:08x}", rand::random::<u32>()));
-        let operator = Operator::new(client.clone(), Settings { translation, leader, provisioning: None }, metrics.clone());
+        let election = Candidate::new(client.clone(), leader);
+        let operator = Operator::new(client.clone(), Settings { translation, election, provisioning: None }, metrics.clone());
         let (world, epoch, view) = (operator.world(), operator.epoch(), operator.view());
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(operator.run(edges, async { drop(stopped.await) }));
