@@ -122,6 +122,10 @@ pub struct ControllerSettings {
     /// Address in the status of Gateways that ask for none
     #[arg(long, env = "KAKEHI_ADDRESS", value_name = "IP")]
     pub address: Option<IpAddr>,
+    /// Keep a deleted route or Ingress, by a finalizer, until edges have withdrawn it (3 s at most). Until then it cannot
+    /// be made anew under its name, which people and tools expect who delete and apply
+    #[arg(long, env = "KAKEHI_HOLD_ROUTES")]
+    pub hold_routes: bool,
     /// Address of the admin port: /healthz /readyz /metrics /debug/report /debug/snapshot /debug/plan
     #[arg(long, env = "KAKEHI_ADMIN", default_value = "127.0.0.1:9901", value_name = "IP:PORT")]
     pub admin: SocketAddr,

@@ -48,7 +48,8 @@ pub(super) async fn run(settings: ControllerSettings) -> anyhow::Result<ExitCode
             port_settings(&settings),
         ));
     }
-    let settings = Settings { translation: translation(settings), election: (candidate, leadership), provisioning };
+    let settings =
+        Settings { hold_routes: settings.hold_routes, translation: translation(settings), election: (candidate, leadership), provisioning };
     let operator = Operator::new(client, settings, metrics.clone());
     let ports = opens.map(|(port, settings)| tokio::spawn(port.run(operator.epoch(), settings)));
     let serving = tokio::spawn(admin::serve(listener, Arc::new(operator.view()), metrics));

@@ -18,7 +18,7 @@ pub struct Replica(Child);
 impl Replica {
     pub fn start(name: &'static str, kubeconfig: &Path, space: &str) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_kakehi"));
-        command.args(["controller", "--admin", "127.0.0.1:0", "--replica", name, "--namespace", space, "--log", "warn"]);
+        command.args(["controller", "--admin", "127.0.0.1:0", "--replica", name, "--namespace", space, "--hold-routes", "--log", "warn"]);
         for flag in ["--controller-name", "--ingress-controller-name"] {
             command.args([flag, &format!("test.kakehi.dev/{space}")]);
         }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use kakehi::model::EdgeId;
+use kakehi::translate;
 use kube::Client;
 use kube::api::{Api, ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
@@ -99,7 +100,7 @@ async fn deletion_waits_for_the_edges_but_not_long() {
         // An edge is told to serve nothing before its Gateway goes.
         delete(&client, ("Gateway", &space, "web")).await;
         let took = gone(&client, ("Gateway", &space, "web")).await;
-        assert_eq!(*held.lock().unwrap(), [(EdgeId::of_gateway(&space, "web"), 0)].into());
+        assert_eq!(*held.borrow(), [(EdgeId::of_gateway(&space, "web"), 0)].into());
         assert_eq!(took > Duration::from_secs(2), !acknowledge, "gone after {took:?}");
         gone(&client, ("GatewayClass", "", &space)).await;
         // The same name again is another edge.
@@ -107,13 +108,36 @@ async fn deletion_waits_for_the_edges_but_not_long() {
         apply(&client, "GatewayClass", "", &space, json!({"spec": {"controllerName": controller}})).await;
         apply(&client, "Gateway", &space, "web", json!({"spec": {"gatewayClassName": space, "listeners": listeners}})).await;
         once(&client, ("Gateway", &space, "web"), |gateway| finalizers(gateway) == [controller.as_str()]).await;
-        eventually("it is served", async || (*held.lock().unwrap().values().next().unwrap() > 0).then_some(())).await;
+        eventually("it is served", async || (*held.borrow().values().next().unwrap() > 0).then_some(())).await;
         delete(&client, ("Gateway", &space, "web")).await;
         gone(&client, ("Gateway", &space, "web")).await;
         delete(&client, ("GatewayClass", "", &space)).await;
         operator.stop().await.unwrap();
         discard(&client, &space).await;
     }
+}
+
+#[tokio::test]
+async fn a_route_that_is_not_held_is_deleted_and_made_anew_at_once() {
+    let client = client().await;
+    let space = namespace(&client, "anew").await;
+    let controller = format!("test.kakehi.dev/{space}");
+    let translation = translate::Settings { controller_name: controller.clone(), ..translate::Settings::default() };
+    let operator = Running::start_with(&client, (translation, false), &space, Edges::new(false));
+    basics(&client, &controller, &space).await;
+    let accepted = |route: &Value| condition(&route["status"]["parents"][0], "Accepted") == "True";
+    for _ in 0..5 {
+        apply(&client, "HTTPRoute", &space, "route", route("here", "a.example.com")).await;
+        let made = once(&client, ("HTTPRoute", &space, "route"), accepted).await;
+        assert!(finalizers(&made).is_empty() && made["metadata"]["deletionTimestamp"].is_null(), "{made}");
+        delete(&client, ("HTTPRoute", &space, "route")).await;
+    }
+    once(&client, ("Gateway", &space, "web"), |gateway| finalizers(gateway) == [controller.as_str()]).await;
+    delete(&client, ("Gateway", &space, "web")).await;
+    delete(&client, ("GatewayClass", "", &space)).await;
+    gone(&client, ("GatewayClass", "", &space)).await;
+    operator.stop().await.unwrap();
+    discard(&client, &space).await;
 }
 
 #[tokio::test]

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use kakehi::controller::EdgeHost;
@@ -34,19 +33,17 @@ pub struct Edges {
     publishers: BTreeMap<EdgeId, Publisher>,
     folder: tempfile::TempDir,
     acknowledge: bool,
-    held: Held,
+    held: watch::Sender<BTreeMap<EdgeId, usize>>,
 }
-
-/// How many resources each edge holds.
-pub type Held = Arc<Mutex<BTreeMap<EdgeId, usize>>>;
 
 impl Edges {
     pub fn new(acknowledge: bool) -> Self {
-        Self { publishers: BTreeMap::new(), folder: tempfile::tempdir().unwrap(), acknowledge, held: Held::default() }
+        Self { publishers: BTreeMap::new(), folder: tempfile::tempdir().unwrap(), acknowledge, held: watch::Sender::default() }
     }
 
-    pub fn held(&self) -> Held {
-        self.held.clone()
+    /// How many resources each edge holds.
+    pub fn held(&self) -> watch::Receiver<BTreeMap<EdgeId, usize>> {
+        self.held.subscribe()
     }
 }
 
@@ -69,7 +66,9 @@ impl EdgeHost for Edges {
             let mut snapshot = Snapshot::default();
             while let Ok(Some(update)) = updates.next().await {
                 snapshot.apply(&update.delta);
-                held.lock().unwrap().insert(id.clone(), snapshot.len());
+                held.send_modify(|held| {
+                    held.insert(id.clone(), snapshot.len());
+                });
                 if acknowledge {
                     acks.send(&Ack { stamp: update.stamp, refused: Vec::new() }).await.unwrap();
                 }
@@ -106,15 +105,16 @@ impl Running {
     pub fn start(client: &Client, controller: &str, namespace: &str, edges: Edges) -> Self {
         let ingress = translate::IngressSettings { controller_name: controller.to_owned(), ..translate::IngressSettings::default() };
         let translation = translate::Settings { controller_name: controller.to_owned(), ingress, ..translate::Settings::default() };
-        Self::start_with(client, translation, namespace, edges)
+        Self::start_with(client, (translation, true), namespace, edges)
     }
 
-    /// Starts one with these settings of translation.
-    pub fn start_with(client: &Client, translation: translate::Settings, namespace: &str, edges: Edges) -> Self {
+    /// Starts one with these settings of translation, which holds routes or does not.
+    pub fn start_with(client: &Client, (translation, hold_routes): (translate::Settings, bool), namespace: &str, edges: Edges) -> Self {
         let metrics = Metrics::new().unwrap();
         let leader = leader::Settings::new(namespace, "kakehi", format!("test-{:08x}", rand::random::<u32>()));
         let election = Candidate::new(client.clone(), leader);
-        let operator = Operator::new(client.clone(), Settings { translation, election, provisioning: None }, metrics.clone());
+        let settings = Settings { translation, election, hold_routes, provisioning: None };
+        let operator = Operator::new(client.clone(), settings, metrics.clone());
         let (world, epoch, view) = (operator.world(), operator.epoch(), operator.view());
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(operator.run(edges, async { drop(stopped.await) }));
