@@ -11,7 +11,7 @@ use tokio::sync::{Mutex, mpsc, watch};
 use tokio::time::{Instant, timeout};
 
 use super::EdgeHost;
-use super::acks::Acks;
+use super::acks::{Acks, Wake};
 use super::dispatch::controllers;
 use super::finalizer::{Finalizers, of_controller};
 use super::pipeline::{Outputs, Pipeline};
@@ -20,9 +20,10 @@ use super::reconcile::Context;
 use super::view::{OperatorView, WorldView};
 use super::world::World;
 use super::writer::Writer;
+use crate::api::bundle::Bundle;
 use crate::edge::plan;
 use crate::leader::{Candidate, Leadership, Lost};
-use crate::model::ObjectId;
+use crate::model::{Kind, ObjectId};
 use crate::observe::metrics::Metrics;
 use crate::store::cluster::{Cluster, States};
 use crate::translate::{self as translation, Translator};
@@ -117,6 +118,7 @@ impl Operator {
         let (dispatch, mut controllers) = controllers(&cluster, context, stopping.subscribe());
         let (wakes, woken) = mpsc::unbounded_channel();
         let provisioning = settings.provisioning.map(|it| tokio::spawn(it.run(epoch.subscribe(), world.clone(), wakes.clone())));
+        let reporting = tokio::spawn(report_bundle(cluster.bundle(), world.clone(), wakes.clone()));
         let pipeline = Pipeline::new(
             Translator::new(settings.translation),
             host,
@@ -139,10 +141,33 @@ impl Operator {
         let electing = tokio::spawn(elected);
         let (candidate, translating, ending) = (candidate.run(released), translating.map(Ok), ending.map(Ok));
         let done = tokio::try_join!(candidate, translating, ending).map(drop);
-        for task in [watching, dispatching, electing].into_iter().chain(provisioning) {
+        for task in [watching, dispatching, electing, reporting].into_iter().chain(provisioning) {
             task.abort();
         }
         done
+    }
+}
+
+/// Tells the world, and every GatewayClass, which Gateway API is installed.
+async fn report_bundle(mut bundle: watch::Receiver<Option<Bundle>>, world: watch::Sender<World>, wakes: mpsc::UnboundedSender<Wake>) {
+    while bundle.changed().await.is_ok() {
+        let found = bundle.borrow_and_update().clone();
+        if let Some(found) = &found {
+            let (version, channel) = (found.version(), found.channel());
+            if found.is_supported() {
+                tracing::info!(version, channel, "Gateway API");
+            } else {
+                tracing::warn!(version, channel, "Gateway API of a release that is not known; served as far as it is understood");
+            }
+        }
+        let mut classes = Vec::new();
+        world.send_modify(|world| {
+            world.bundle = found;
+            classes.extend(world.objects.keys().filter(|id| id.kind == Kind::GatewayClass).cloned());
+        });
+        if wakes.send(Wake::Objects(classes)).is_err() {
+            return;
+        }
     }
 }
 

@@ -25,6 +25,7 @@ use super::Event;
 use super::kinds::{Origin, table};
 use super::pump::{Pumped, Pumps};
 use crate::api::Obj;
+use crate::api::bundle::Bundle;
 use crate::model::Kind;
 
 /// Lists of whole kinds that are on their way at the same time.
@@ -84,13 +85,14 @@ pub struct Cluster {
     states: watch::Sender<States>,
     /// Everything is to be listed anew.
     renew: watch::Sender<bool>,
+    bundle: watch::Sender<Option<Bundle>>,
 }
 
 impl Cluster {
     /// The API server that a client leads to.
     pub fn new(client: Client) -> Self {
         let states = table().map(|row| (row.kind, Watched::default())).collect();
-        Self { client, pumps: Pumps::default(), states: watch::Sender::new(states), renew: watch::Sender::new(false) }
+        Self { client, pumps: Pumps::default(), states: watch::Sender::new(states), renew: watch::Sender::new(false), bundle: watch::Sender::new(None) }
     }
 
     /// The store of one kind, filled while the server is watched.
@@ -101,6 +103,11 @@ impl Cluster {
     /// How it stands with every kind, now and later.
     pub fn states(&self) -> watch::Receiver<States> {
         self.states.subscribe()
+    }
+
+    /// Which Gateway API is installed, now and later; none when none is, or that is not known.
+    pub fn bundle(&self) -> watch::Receiver<Option<Bundle>> {
+        self.bundle.subscribe()
     }
 
     /// Set to true, has every kind listed once more, and [`Event::Fresh`] sent then: a watch says of itself only that it has
@@ -129,7 +136,7 @@ impl Cluster {
             };
             tasks.spawn(watch.run());
         }
-        tasks.spawn(discovery.run(served));
+        tasks.spawn(discovery.run(served, self.bundle.clone()));
         let mut states = self.states.subscribe();
         let known = states.wait_for(|states| states.values().all(|watched| watched.state != State::Starting)).await.is_ok();
         if !known || events.send(Event::Synced).await.is_err() {
