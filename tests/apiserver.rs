@@ -19,6 +19,8 @@ mod ingress;
 mod judges;
 #[path = "apiserver/lenient.rs"]
 mod lenient;
+#[path = "apiserver/older.rs"]
+mod older;
 #[path = "apiserver/operator.rs"]
 mod operator;
 #[path = "apiserver/pump.rs"]

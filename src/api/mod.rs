@@ -2,8 +2,8 @@
 //!
 //! The only place that names the gateway-api crate. Its experimental types hold both channels.
 
-pub pub mod bundle;
-mod edge_profile;
+pub mod bundle;
+pub mod edge_profile;
 mod kinds;
 pub mod listener_set;
 mod object;

@@ -8,8 +8,21 @@ use super::lane::{Lane, Order};
 use super::world::World;
 use crate::leader::Leadership;
 use crate::model::{EdgeId, Kind};
+use crate::observe::metrics::Metrics;
 use crate::provision::Installation;
 use crate::report::Provisioned;
+
+/// How edges are made.
+pub struct Settings {
+    /// What they have in common.
+    pub installation: Installation,
+    /// The CA bundle (PEM) that they are given.
+    pub ca: watch::Receiver<String>,
+    /// How many may have their pods replaced at a time.
+    pub rollouts: usize,
+    /// Where it is counted how many do.
+    pub metrics: Metrics,
+}
 
 /// What makes edges, before anybody leads.
 pub struct Provisioning {
@@ -20,11 +33,11 @@ pub struct Provisioning {
 }
 
 impl Provisioning {
-    /// Makes edges of an installation while this process leads, giving them the CA bundle (PEM) of `ca`.
-    pub fn new(writing: (kube::Client, Leadership), installation: Installation, ca: watch::Receiver<String>) -> Self {
+    /// Makes edges while this process leads.
+    pub fn new(writing: (kube::Client, Leadership), settings: Settings) -> Self {
         let (orders, received) = mpsc::unbounded_channel();
         let (tell, told) = mpsc::unbounded_channel();
-        Self { lane: Lane::new(writing, installation, ca, tell), orders, received, told }
+        Self { lane: Lane::new(writing, settings, tell), orders, received, told }
     }
 
     /// Where it is told which edges there are to be.

@@ -92,7 +92,13 @@ impl Cluster {
     /// The API server that a client leads to.
     pub fn new(client: Client) -> Self {
         let states = table().map(|row| (row.kind, Watched::default())).collect();
-        Self { client, pumps: Pumps::default(), states: watch::Sender::new(states), renew: watch::Sender::new(false), bundle: watch::Sender::new(None) }
+        Self {
+            client,
+            pumps: Pumps::default(),
+            states: watch::Sender::new(states),
+            renew: watch::Sender::new(false),
+            bundle: watch::Sender::new(None),
+        }
     }
 
     /// The store of one kind, filled while the server is watched.

@@ -47,7 +47,8 @@ async fn definitions_of_an_older_release_serve() {
     once(&client, ("HTTPRoute", &space, "old"), programmed).await;
     let is_told = |class: &Value| {
         let conditions = class["status"]["conditions"].as_array().into_iter().flatten();
-        let told = conditions.filter(|one| one["type"] == "SupportedVersion").any(|one| one["message"].as_str().unwrap().contains("v1.0.0"));
+        let told =
+            conditions.filter(|one| one["type"] == "SupportedVersion").any(|one| one["message"].as_str().unwrap().contains("v1.0.0"));
         told && condition(&class["status"], "SupportedVersion") == "True" && condition(&class["status"], "Accepted") == "True"
     };
     once(&client, ("GatewayClass", "", &space), is_told).await;

@@ -8,7 +8,12 @@ use crate::report::{ObjectReport, Scope};
 
 const SUPPORTED_VERSION: &str = "SupportedVersion";
 
-pub(super) fn status(report: &ObjectReport, features: &[&str], (previous, bundle): (Option<&Value>, Option<&Bundle>), stamp: &Stamp<'_>) -> Value {
+pub(super) fn status(
+    report: &ObjectReport,
+    features: &[&str],
+    (previous, bundle): (Option<&Value>, Option<&Bundle>),
+    stamp: &Stamp<'_>,
+) -> Value {
     let accepted = derive(report.findings_of(&Scope::Object), ConditionType::Accepted, Condition::new("Accepted", true, "Accepted", ""));
     let conditions: Vec<_> = std::iter::once(accepted).chain(bundle.map(supported_version)).collect();
     let features: Vec<_> = features.iter().map(|name| json!({"name": name})).collect();
