@@ -57,7 +57,8 @@ fn translate(objects: Vec<Object>) -> Translator {
 fn statuses(translator: &Translator, refused: Vec<String>) -> Statuses {
     let edges: BTreeMap<EdgeId, Acknowledgement> =
         translator.edges().map(|(id, _)| (id.clone(), Acknowledgement { programmed: true, refused: Vec::new() })).collect();
-    let observed = Observed { controller_name: "kakehi.dev/gateway-controller", edges: &edges, provisioned: None, now: TODAY };
+    let observed =
+        Observed { controller_name: "kakehi.dev/gateway-controller", edges: &edges, provisioned: None, bundle: None, now: TODAY };
     let objects = translator.reports().iter().map(|(id, report)| Status {
         object: id.to_string(),
         status: status(id.kind, Some(report), None, &observed).map(without_times),

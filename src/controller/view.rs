@@ -120,6 +120,10 @@ impl View for OperatorView {
                 counter.inc_by(count.saturating_sub(counter.get()));
             }
         }
+        metrics.gateway_api.reset();
+        if let Some(bundle) = &self.world.world.borrow().bundle {
+            metrics.gateway_api.with_label_values(&[bundle.version(), bundle.channel()]).set(1);
+        }
         let mut waiting: BTreeMap<&str, i64> = table().filter(|row| row.status).map(|row| (row.kind.name(), 0)).collect();
         for id in self.queued.borrow().iter() {
             *waiting.entry(id.kind.name()).or_default() += 1;
