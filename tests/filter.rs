@@ -13,5 +13,7 @@ mod pool;
 mod probes;
 #[path = "filter/process.rs"]
 mod process;
+#[path = "filter/relay.rs"]
+mod relay;
 #[path = "filter/streams.rs"]
 mod streams;
