@@ -5,6 +5,8 @@
 mod harness;
 #[path = "filter/logger.rs"]
 mod logger;
+#[path = "filter/mirrors.rs"]
+mod mirrors;
 #[path = "filter/paths.rs"]
 mod paths;
 #[path = "filter/pool.rs"]
@@ -15,5 +17,9 @@ mod probes;
 mod process;
 #[path = "filter/relay.rs"]
 mod relay;
+#[path = "filter/script.rs"]
+mod script;
 #[path = "filter/streams.rs"]
 mod streams;
+#[path = "filter/timeouts.rs"]
+mod timeouts;
