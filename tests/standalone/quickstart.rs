@@ -58,6 +58,14 @@ fn the_filter_alone_serves_the_quickstart_too() {
 }
 
 #[test]
+fn relayed_ports_serve_the_quickstart_too() {
+    let rig = Rig::start(&["--force-relay"], |_, _| ());
+    quickstart(&rig);
+    let plan = rig.admin("/debug/plan").body;
+    assert!(plan.contains("every port is relayed") && !plan.contains("kakehi-hop"), "{plan}");
+}
+
+#[test]
 fn an_edit_is_live_and_a_deleted_route_is_gone() {
     let rig = Rig::start(&[], |_, _| ());
     let routes = fs::read_to_string(rig.config().join("routes.yaml")).unwrap();
@@ -136,4 +144,5 @@ fn both_stages_answer_errors_alike() {
     let native = answers(&[]);
     assert_eq!(native[0], (503, Some("text/plain; charset=utf-8".to_owned()), "503 Service Unavailable".to_owned()));
     assert_eq!(native, answers(&["--force-hop"]));
+    assert_eq!(native, answers(&["--force-relay"]));
 }
