@@ -7,6 +7,7 @@ mod filter;
 mod launch;
 pub mod rules;
 mod standalone;
+mod trace;
 mod translate;
 
 use std::process::ExitCode;
@@ -14,7 +15,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::observe::log;
-use crate::settings::{ControllerSettings, LogSettings, StandaloneSettings, TranslateSettings};
+use crate::settings::{ControllerSettings, LogSettings, StandaloneSettings, TraceSettings, TranslateSettings};
 
 /// Gateway API on the Sōzu reverse proxy.
 #[derive(Parser)]
@@ -34,6 +35,8 @@ enum Command {
     Controller(ControllerSettings),
     /// Print what a directory of manifests means: snapshot, plan with reasons, statuses. Exit 1 when an object is refused
     Translate(TranslateSettings),
+    /// Say which rule takes a request and why no other does: listener, candidates by rank, stage, answer, endpoints
+    Trace(TraceSettings),
     /// Supervise one edge's Sōzu and filter proxy (started by standalone, or in an edge pod)
     Edge(edge::Settings),
     /// Keep one Sōzu running for a supervisor in another container (started in an edge pod)
@@ -62,6 +65,7 @@ pub fn run() -> ExitCode {
         Command::Standalone(settings) => standalone::run(settings, cli.log),
         Command::Controller(settings) => controller::run(settings),
         Command::Translate(settings) => translate::run(&settings),
+        Command::Trace(settings) => trace::run(&settings),
         Command::Edge(settings) => edge::run(settings, &cli.log),
         Command::Launch(settings) => launch::run(settings),
         Command::Crds => crds::run(),

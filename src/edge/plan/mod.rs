@@ -8,6 +8,7 @@ mod certificates;
 pub mod explain;
 mod hosts;
 mod index;
+mod lookup;
 mod native;
 mod planner;
 mod reason;
@@ -16,6 +17,7 @@ mod target;
 #[cfg(test)]
 mod tests;
 
+pub use lookup::Lookup;
 pub use planner::{Options, Planner};
 pub use reason::Reason;
 pub use target::{

@@ -1,0 +1,246 @@
+//! Why a request goes where it goes: the listener, every candidate with its rank, the winner, the stage and the answer.
+//!
+//! Pure. The candidates are judged here one by one; what the winner answers comes from the filter's own table, and the
+//! stage from the plan. A property holds all three to one winner.
+
+mod answer;
+mod candidate;
+mod request;
+#[cfg(test)]
+mod tests;
+mod text;
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+pub use answer::{Answer, Share, Why};
+pub use candidate::{Candidate, Criterion, Loss};
+pub use request::{Request, RequestError};
+
+use crate::edge::plan::explain::Region;
+use crate::edge::plan::{self, Lookup, Planner, Target};
+use crate::filter::router::Table;
+use crate::model::{CertificateId, Hostname, Listener, ListenerName, Protocol, Rule};
+use crate::snapshot::{Key, Resource, Snapshot};
+
+/// What becomes of one request on one edge.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Trace {
+    /// Listeners of the port, the chosen one first.
+    pub listeners: Vec<Judged>,
+    /// Certificate that a client with the URL's host as server name is shown; absent for HTTP.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<Shown>,
+    /// Who decides.
+    pub stage: Stage,
+    /// What the client gets.
+    pub answer: Answer,
+    /// Filters and further settings of the winning rule, as the snapshot has them.
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    pub policy: Map<String, Value>,
+    /// Every match of the listener's routes that is for this host, greatest rank first.
+    pub candidates: Vec<Candidate>,
+    /// Number of matches of the listener's routes that are for other hosts only.
+    pub other_hosts: usize,
+    /// Routes for this host that are attached to other listeners of the port, which this request does not reach.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub isolated: Vec<Isolated>,
+}
+
+/// A listener of the port, and why it is chosen or not.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Judged {
+    /// Its name.
+    pub name: ListenerName,
+    /// Its hostname.
+    pub hostname: Hostname,
+    /// What became of it.
+    pub outcome: Choice,
+}
+
+/// What became of a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub enum Choice {
+    /// Its hostname is the most specific of those that cover the host.
+    Chosen,
+    /// It covers the host, but the chosen one is more specific.
+    LessSpecific,
+    /// It does not cover the host.
+    OtherHost,
+}
+
+/// A certificate as a client sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Shown {
+    /// SHA-256 of the leaf; absent: no certificate is for this name.
+    pub fingerprint: Option<String>,
+    /// The Secrets that hold it.
+    pub secrets: Vec<CertificateId>,
+}
+
+/// Who decides a request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "by", rename_all = "camelCase")]
+pub enum Stage {
+    /// Sōzu alone, by this entry; none takes it: 404.
+    Native {
+        /// The entry.
+        entry: Option<Region>,
+    },
+    /// The filter proxy, to which this entry leads.
+    Hop {
+        /// Why Sōzu does not decide it.
+        reason: String,
+        /// The entry.
+        entry: Region,
+    },
+}
+
+/// A route that listener isolation keeps away.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Isolated {
+    /// The route.
+    pub route: String,
+    /// The listener that it is attached to.
+    pub listener: ListenerName,
+}
+
+/// What becomes of a request on the edge that holds this snapshot.
+pub fn trace(snapshot: &Snapshot, options: plan::Options, request: &Request) -> Trace {
+    let mut planner = Planner::new(options);
+    planner.apply(&snapshot.as_delta());
+    let target = planner.target();
+    let listeners = judged(snapshot, request);
+    let chosen = listeners.first().filter(|listener| listener.outcome == Choice::Chosen).map(|listener| listener.name.clone());
+    let certificate = (request.protocol == Protocol::Https).then(|| shown(target, request));
+    let misdirected = request.protocol == Protocol::Https && request.host != request.server_name && !may_coalesce(target, request);
+    let found = candidate::all(snapshot, chosen.as_ref().filter(|_| !misdirected), request);
+    let winner = found.candidates.iter().find(|candidate| candidate.losses.is_empty());
+    let rule = winner.and_then(|winner| winner.rule_in(snapshot));
+    let answer = match misdirected {
+        true => Answer::Status { status: 421, why: Why::Misdirected },
+        false => answer::answer(&Table::from_snapshot(snapshot), snapshot, chosen.is_some(), rule, request),
+    };
+    Trace {
+        certificate,
+        stage: stage(target, request, misdirected),
+        answer,
+        policy: rule.map(policy).unwrap_or_default(),
+        isolated: isolated(snapshot, &listeners, request),
+        other_hosts: found.other_hosts,
+        candidates: found.candidates,
+        listeners,
+    }
+}
+
+/// Listeners of a snapshot.
+fn listeners(snapshot: &Snapshot) -> impl Iterator<Item = &Listener> {
+    snapshot.iter().filter_map(|(_, resource)| match &**resource {
+        Resource::Listener(listener) => Some(listener),
+        _ => None,
+    })
+}
+
+/// Whether an edge has the port of a request, with its protocol.
+pub fn listens(snapshot: &Snapshot, request: &Request) -> bool {
+    listeners(snapshot).any(|listener| listener.port == request.port && listener.protocol == request.protocol)
+}
+
+/// Ports of an edge with their protocols, for people.
+pub fn ports(snapshot: &Snapshot) -> Vec<String> {
+    let mut ports: Vec<_> = listeners(snapshot).map(|listener| (listener.port, listener.protocol)).collect();
+    ports.sort_unstable();
+    ports.dedup();
+    ports.iter().map(|(port, protocol)| format!("{} {port}", text::scheme(*protocol))).collect()
+}
+
+fn judged(snapshot: &Snapshot, request: &Request) -> Vec<Judged> {
+    let of_port = listeners(snapshot).filter(|listener| listener.port == request.port);
+    let mut all: Vec<_> = of_port.map(|listener| (listener.hostname.matches(&request.host), listener)).collect();
+    // Patterns that cover one host lie within each other, so the longest is the narrowest.
+    all.sort_by_key(|(covers, listener)| (!covers, std::cmp::Reverse(specificity(&listener.hostname)), &listener.name));
+    let judge = |(place, (covers, listener)): (usize, (bool, &Listener))| Judged {
+        name: listener.name.clone(),
+        hostname: listener.hostname.clone(),
+        outcome: match (covers, place) {
+            (false, _) => Choice::OtherHost,
+            (true, 0) => Choice::Chosen,
+            (true, _) => Choice::LessSpecific,
+        },
+    };
+    all.into_iter().enumerate().map(judge).collect()
+}
+
+/// Exact, then one label before a suffix, then wildcards, the longer first.
+fn specificity(hostname: &Hostname) -> (u8, usize) {
+    match hostname {
+        Hostname::Any => (0, 0),
+        Hostname::Wildcard(suffix) => (1, suffix.len()),
+        Hostname::Label(suffix) => (2, suffix.len()),
+        Hostname::Exact(name) => (3, name.len()),
+    }
+}
+
+/// Certificates of the port that are offered for a name, an exact one first.
+fn offered<'t>(target: &'t Target, request: &Request, name: &str) -> Option<(&'t String, &'t plan::PortCertificate)> {
+    let wildcard = name.split_once('.').map(|(_, suffix)| format!("*.{suffix}"));
+    let of_port = || target.certificates.iter().filter(|((port, _), _)| port.number == request.port);
+    let with = |wanted: &str| {
+        of_port().find(|(_, certificate)| certificate.names.contains(wanted)).map(|((_, print), certificate)| (print, &**certificate))
+    };
+    with(name).or_else(|| with(&wildcard?))
+}
+
+fn shown(target: &Target, request: &Request) -> Shown {
+    let found = offered(target, request, &request.server_name);
+    let secrets = found.iter().flat_map(|(_, certificate)| &certificate.owners).filter_map(|key| match key {
+        Key::Certificate(id) => Some(id.clone()),
+        _ => None,
+    });
+    Shown { fingerprint: found.map(|(print, _)| print.clone()), secrets: secrets.collect() }
+}
+
+/// Whether a connection opened for one name may carry requests for this host: the certificate shown has to name both.
+fn may_coalesce(target: &Target, request: &Request) -> bool {
+    let Some((_, certificate)) = offered(target, request, &request.server_name) else { return false };
+    let wildcard = request.host.split_once('.').map(|(_, suffix)| format!("*.{suffix}"));
+    certificate.names.contains(&request.host) || wildcard.is_some_and(|wildcard| certificate.names.contains(&wildcard))
+}
+
+fn stage(target: &Target, request: &Request, misdirected: bool) -> Stage {
+    let lookup = Lookup { port: request.port, host: &request.host, target: &request.target, method: &request.method };
+    match target.frontend(&lookup).filter(|_| !misdirected) {
+        None => Stage::Native { entry: None },
+        Some(frontend) => match &frontend.stage {
+            plan::Stage::Native { .. } => Stage::Native { entry: Some(Region::of(frontend)) },
+            plan::Stage::Hop(reason) => Stage::Hop { reason: reason.to_string(), entry: Region::of(frontend) },
+        },
+    }
+}
+
+/// Everything that a rule says beside what it matches and where it leads.
+fn policy(rule: &Rule) -> Map<String, Value> {
+    without(serde_json::to_value(rule), &["name", "host", "fallback", "matches", "action"])
+}
+
+/// The fields of an object but these.
+fn without(value: serde_json::Result<Value>, fields: &[&str]) -> Map<String, Value> {
+    let Ok(Value::Object(mut object)) = value else { return Map::new() };
+    object.retain(|name, _| !fields.contains(&name.as_str()));
+    object
+}
+
+fn isolated(snapshot: &Snapshot, listeners: &[Judged], request: &Request) -> Vec<Isolated> {
+    let others: Vec<_> =
+        listeners.iter().filter(|listener| listener.outcome == Choice::LessSpecific).map(|listener| &listener.name).collect();
+    let mut found = Vec::new();
+    for (_, resource) in snapshot.iter() {
+        let Resource::Route(route) = &**resource else { continue };
+        let covering = |attachment: &&crate::model::Attachment| attachment.hostnames.iter().any(|(_, host)| host.matches(&request.host));
+        for attachment in route.attachments.iter().filter(covering).filter(|attachment| others.contains(&&attachment.listener)) {
+            found.push(Isolated { route: route.id.to_string(), listener: attachment.listener.clone() });
+        }
+    }
+    found
+}
