@@ -4,6 +4,7 @@
 
 pub mod edge_profile;
 mod kinds;
+pub mod listener_set;
 mod object;
 
 pub use edge_profile::{EdgeProfile, EdgeProfileSpec};
@@ -22,4 +23,5 @@ pub use k8s_openapi::api::discovery::v1::EndpointSlice;
 pub use k8s_openapi::api::networking::v1 as networking;
 pub use k8s_openapi::api::networking::v1::{Ingress, IngressClass};
 pub use kinds::{ApiKind, Change, Object};
+pub use listener_set::ListenerSet;
 pub use object::{Malformed, Obj};
