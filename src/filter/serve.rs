@@ -9,15 +9,19 @@ use http::request::Parts;
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
+use super::attempts::{self, Answered};
 use super::body::{RequestBody, ResponseBody, Streamed};
 use super::counters::{Gauge, count};
+use super::filters::Filters;
 use super::hygiene::{self, Admitted};
-use super::router::{Candidate, Decision, Found, Head, Rule, Table, host_of};
+use super::mirror::Aim;
+use super::router::{Action, Decision, Found, Head, Rule, Table, host_of};
 use super::shared::Shared;
 use super::upstream::Pool;
-use super::{filters, tunnel};
+use super::{filters, mirror, tunnel};
+
 use crate::model::{Backend, BackendProtocol, BackendTarget};
 
 /// What one thread serves with.
@@ -41,13 +45,17 @@ struct Forward {
     chosen: usize,
     backend: Arc<Backend>,
     prefix: Option<usize>,
+    /// When the request came.
+    start: Instant,
+    /// Who gets a copy: as the rule says, and as the chosen reference says.
+    mirrors: [Vec<Arc<Backend>>; 2],
 }
 
 /// Answers one request. It cannot fail: what goes wrong becomes a status.
 pub(super) async fn serve(worker: Rc<Worker>, request: Request<Incoming>) -> Result<Response<ResponseBody>, Infallible> {
-    let method = request.method().clone();
+    let (method, start) = (request.method().clone(), Instant::now());
     let active = Gauge::new(&worker.shared.counters, |counters| &counters.active);
-    let response = match respond(&worker, request, active).await {
+    let response = match respond(&worker, request, active, start).await {
         Ok(response) => response,
         Err(status) => filters::answer(status, &method).map(ResponseBody::Text),
     };
@@ -55,7 +63,12 @@ pub(super) async fn serve(worker: Rc<Worker>, request: Request<Incoming>) -> Res
     Ok(response)
 }
 
-async fn respond(worker: &Worker, request: Request<Incoming>, active: Gauge) -> Result<Response<ResponseBody>, StatusCode> {
+async fn respond(
+    worker: &Rc<Worker>,
+    request: Request<Incoming>,
+    active: Gauge,
+    start: Instant,
+) -> Result<Response<ResponseBody>, StatusCode> {
     let (mut parts, body) = request.into_parts();
     let body = RequestBody::from(body);
     let admitted = hygiene::admit(&mut parts, !matches!(body, RequestBody::Empty)).map_err(|refusal| {
@@ -64,7 +77,7 @@ async fn respond(worker: &Worker, request: Request<Incoming>, active: Gauge) -> 
         refusal.status()
     })?;
     worker.wait_until_ready().await?;
-    let plan = plan(&worker.shared.table(), &parts, admitted.port)?;
+    let plan = plan(&worker.shared.table(), &parts, admitted.port, start)?;
     match plan {
         Plan::Answer(status) => {
             if status == StatusCode::NOT_FOUND {
@@ -78,7 +91,7 @@ async fn respond(worker: &Worker, request: Request<Incoming>, active: Gauge) -> 
 }
 
 /// Decides and draws; everything that is needed of the table is taken out of it.
-fn plan(table: &Table, parts: &Parts, port: u16) -> Result<Plan, StatusCode> {
+fn plan(table: &Table, parts: &Parts, port: u16, start: Instant) -> Result<Plan, StatusCode> {
     let authority = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("");
     let host = host_of(authority);
     let target = parts.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
@@ -95,9 +108,15 @@ fn plan(table: &Table, parts: &Parts, port: u16) -> Result<Plan, StatusCode> {
             let (chosen, candidate) = candidates.at(point).ok_or(StatusCode::INTERNAL_SERVER_ERROR)?;
             let BackendTarget::Service(id) = &candidate.target else { return Err(StatusCode::INTERNAL_SERVER_ERROR) };
             let backend = table.backend(id).ok_or(StatusCode::SERVICE_UNAVAILABLE)?.clone();
-            Ok(Plan::Forward(Forward { rule: found.rule.clone(), chosen, backend, prefix: found.prefix }))
+            let mirrors = [&found.rule.filters, &candidate.filters].map(|filters| drawn(table, filters));
+            Ok(Plan::Forward(Forward { rule: found.rule.clone(), chosen, backend, prefix: found.prefix, start, mirrors }))
         }
     }
+}
+
+/// The mirrors that get a copy of this request. One without a backend in the table gets none.
+fn drawn(table: &Table, filters: &Filters) -> Vec<Arc<Backend>> {
+    filters.mirrors.iter().filter(|mirror| mirror.draw()).filter_map(|mirror| table.backend(&mirror.backend).cloned()).collect()
 }
 
 fn redirected(found: Found<'_>, status: StatusCode, location: Option<HeaderValue>) -> Result<Response<ResponseBody>, StatusCode> {
@@ -106,7 +125,7 @@ fn redirected(found: Found<'_>, status: StatusCode, location: Option<HeaderValue
     let headers = response.headers_mut();
     headers.insert(header::LOCATION, location.ok_or(StatusCode::INTERNAL_SERVER_ERROR)?);
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
-    filters::apply_to_response(&found.rule.filters, headers);
+    found.rule.filters.apply_to_response(headers);
     Ok(response)
 }
 
@@ -127,18 +146,21 @@ impl Worker {
     }
 
     async fn forward(
-        &self,
-        forward: Forward,
+        self: &Rc<Self>,
+        mut forward: Forward,
         request: Request<RequestBody>,
         admitted: Admitted,
         active: Gauge,
     ) -> Result<Response<ResponseBody>, StatusCode> {
-        let (mut parts, body) = request.into_parts();
-        let candidate: Option<&Candidate> = forward.candidate();
-        let steps = || [&forward.rule.filters].into_iter().chain(candidate.map(|own| &own.filters));
-        for steps in steps() {
-            filters::apply_to_request(steps, &mut parts.headers, &mut parts.uri, forward.prefix)
-                .map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
+        let (mut parts, mut body) = request.into_parts();
+        let mirrors = std::mem::take(&mut forward.mirrors);
+        // The bytes of a tunnel are nobody else's.
+        let aim = (admitted.upgrade.is_none() && mirrors.iter().any(|some| !some.is_empty())).then(|| Aim::of(&parts));
+        for (filters, mirrors) in forward.filters().zip(mirrors) {
+            filters.apply_to_request(&mut parts.headers, &mut parts.uri, forward.prefix).map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
+            if let Some(aim) = &aim {
+                mirrors.into_iter().for_each(|backend| mirror::send(self, backend, aim.head(&parts), body.copy()));
+            }
         }
         let upgrade = admitted.upgrade.filter(|_| forward.backend.protocol == BackendProtocol::Http);
         match forward.backend.protocol {
@@ -146,8 +168,9 @@ impl Worker {
             BackendProtocol::H2c => hygiene::towards_h2(&mut parts).map_err(|refusal| refusal.status())?,
         }
         let client: Option<OnUpgrade> = parts.extensions.remove();
-        let sent = self.pool.send(&forward.backend, Request::from_parts(parts, body)).await;
-        let (mut response, lease) = sent.map_err(|error| {
+        let request = Request::from_parts(parts, body);
+        let sent = attempts::send(&self.pool, &forward.backend, request, &forward.rule.filters, forward.start).await;
+        let Answered { mut response, lease, end } = sent.map_err(|error| {
             tracing::debug!(backend = %forward.backend.id, %error, "no response");
             error.status()
         })?;
@@ -158,21 +181,23 @@ impl Worker {
             tokio::task::spawn_local(tunnel::join(client, backend, active));
             let (mut parts, _) = response.into_parts();
             hygiene::clean_upgraded(&mut parts);
-            steps().for_each(|steps| filters::apply_to_response(steps, &mut parts.headers));
+            forward.filters().for_each(|filters| filters.apply_to_response(&mut parts.headers));
             return Ok(Response::from_parts(parts, ResponseBody::Text(bytes::Bytes::new())));
         }
         let (mut parts, body) = response.into_parts();
         hygiene::clean(&mut parts);
-        steps().for_each(|steps| filters::apply_to_response(steps, &mut parts.headers));
-        Ok(Response::from_parts(parts, ResponseBody::Stream(Streamed::new(body, lease, active))))
+        forward.filters().for_each(|filters| filters.apply_to_response(&mut parts.headers));
+        Ok(Response::from_parts(parts, ResponseBody::Stream(Streamed::new(body, lease, active, end))))
     }
 }
 
 impl Forward {
-    fn candidate(&self) -> Option<&Candidate> {
-        match &self.rule.action {
-            super::router::Action::Forward(candidates) => candidates.list().get(self.chosen),
-            super::router::Action::Redirect(_) | super::router::Action::Answer(_) => None,
-        }
+    /// The filters of the rule, then those of the chosen reference.
+    fn filters(&self) -> impl Iterator<Item = &Filters> {
+        let candidate = match &self.rule.action {
+            Action::Forward(candidates) => candidates.list().get(self.chosen),
+            Action::Redirect(_) | Action::Answer(_) => None,
+        };
+        [&self.rule.filters].into_iter().chain(candidate.map(|candidate| &candidate.filters))
     }
 }

@@ -42,6 +42,9 @@ pub struct Metrics {
     pub watch_state: IntGaugeVec,
     /// `kakehi_watch_errors_total{kind,variant}`: failures of watches.
     pub watch_errors: IntCounterVec,
+    /// `kakehi_edge_rollouts{state}`: edges whose pods are being replaced (`rolling`), which wait for their turn (`waiting`), or
+    /// whose rollout makes no progress (`stuck`); in the leader.
+    pub edge_rollouts: IntGaugeVec,
     /// `kakehi_leader`: 1 while this process leads.
     pub leader: IntGauge,
 }
@@ -98,6 +101,7 @@ impl Metrics {
             reconcile_errors: counters("kakehi_reconcile_errors_total", "Writes that were not done", &["kind", "variant"])?,
             queue: gauges("kakehi_queue_depth", "Objects that wait for their turn", &["kind"])?,
             watch_state: gauges("kakehi_watch_state", "1 for the state in which the watch of a kind is", &["kind", "state"])?,
+            edge_rollouts: gauges("kakehi_edge_rollouts", "Edges whose pods are being replaced, or are to be", &["state"])?,
             watch_errors: counters("kakehi_watch_errors_total", "Failures of watches", &["kind", "variant"])?,
             reconcile_seconds,
             leader,

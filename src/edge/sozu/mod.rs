@@ -6,6 +6,7 @@
 mod answers;
 mod apply;
 mod error;
+mod held;
 mod instance;
 mod launch;
 mod load;

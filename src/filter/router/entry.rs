@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::conditions::Conditions;
-use crate::filter::filters::{self, Redirect, Steps};
+use crate::filter::filters::{Filters, Redirect};
 use crate::model::{self, BackendTarget, Hostname, InvalidBackend, ListenerName, ObjectId, Rank, Route};
 
 /// One match of one rule on one declared hostname.
@@ -21,8 +21,8 @@ pub struct Rule {
     pub route: ObjectId,
     /// Position in the route.
     pub index: usize,
-    /// Filters in order.
-    pub filters: Steps,
+    /// Filters.
+    pub filters: Filters,
     /// What happens.
     pub action: Action,
 }
@@ -53,7 +53,7 @@ pub struct Candidate {
     /// Where it goes.
     pub target: BackendTarget,
     /// Filters of this reference only, after the rule's.
-    pub filters: Steps,
+    pub filters: Filters,
 }
 
 impl Candidates {
@@ -113,7 +113,7 @@ impl Compiled {
 
 fn compile_rule(route: &Route, index: usize, rule: &model::Rule, problems: &mut Vec<String>) -> Rule {
     let before = problems.len();
-    let filters = filters::compile(&rule.filters, problems);
+    let filters = Filters::of_rule(&rule.filters, problems);
     let action = match &rule.action {
         model::Action::Answer(status) => Action::Answer(*status),
         model::Action::Redirect(redirect) => Action::Redirect(Redirect::compile(redirect, problems)),
@@ -132,7 +132,7 @@ fn compile_rule(route: &Route, index: usize, rule: &model::Rule, problems: &mut 
 /// A reference whose own filters cannot be compiled answers 500 for its share; its siblings keep serving.
 fn compile_candidate(reference: &model::BackendRef, problems: &mut Vec<String>) -> Candidate {
     let before = problems.len();
-    let filters = filters::compile(&reference.filters, problems);
+    let filters = Filters::of_backend(&reference.filters, problems);
     let broken = problems.len() > before;
     let target = if broken { BackendTarget::Invalid(InvalidBackend::UnsupportedFilter) } else { reference.target.clone() };
     Candidate { weight: reference.weight, target, filters }
