@@ -32,7 +32,7 @@ pub(super) fn run(settings: &TraceSettings) -> anyhow::Result<ExitCode> {
         Some(directory) => {
             let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs().cast_signed();
             let meaning = standalone::translate(directory, &settings.manifests, now)?;
-            let options = plan::Options { force_hop: settings.manifests.force_hop };
+            let options = settings.manifests.plan_options();
             meaning.edges.into_iter().map(|(id, edge)| (id, (edge.snapshot, options))).collect()
         }
         None => fetch(settings.admin).with_context(|| format!("cannot ask the instance at {}", settings.admin))?,

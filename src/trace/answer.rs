@@ -60,7 +60,7 @@ pub struct Share {
 #[serde(rename_all = "camelCase")]
 pub enum Why {
     /// 421: the connection is for another name.
-    #[error("the certificate shown for the URL's host does not name the Host header's")]
+    #[error("the connection that the URL's host gets is not for the Host header's")]
     Misdirected,
     /// 404.
     #[error("no listener of the port has a hostname that covers the host")]

@@ -9,6 +9,7 @@ mod request;
 #[cfg(test)]
 mod tests;
 mod text;
+mod tls;
 
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -18,10 +19,10 @@ pub use candidate::{Candidate, Criterion, Loss};
 pub use request::{Request, RequestError};
 
 use crate::edge::plan::explain::Region;
-use crate::edge::plan::{self, Lookup, Planner, Target};
+use crate::edge::plan::{self, Lookup, Planner, PortId, PortKind, RelayReason, Target};
 use crate::filter::router::Table;
 use crate::model::{CertificateId, Hostname, Listener, ListenerName, Protocol, Rule};
-use crate::snapshot::{Key, Resource, Snapshot};
+use crate::snapshot::{Resource, Snapshot};
 
 /// What becomes of one request on one edge.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -29,9 +30,10 @@ use crate::snapshot::{Key, Resource, Snapshot};
 pub struct Trace {
     /// Listeners of the port, the chosen one first.
     pub listeners: Vec<Judged>,
-    /// Certificate that a client with the URL's host as server name is shown; absent for HTTP.
+    /// Secrets of the certificate that a client with the URL's host as server name is shown; absent for HTTP. Of several the
+    /// client's abilities choose.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub certificate: Option<Shown>,
+    pub certificates: Option<Vec<CertificateId>>,
     /// Who decides.
     pub stage: Stage,
     /// What the client gets.
@@ -70,15 +72,6 @@ pub enum Choice {
     OtherHost,
 }
 
-/// A certificate as a client sees it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Shown {
-    /// SHA-256 of the leaf; absent: no certificate is for this name.
-    pub fingerprint: Option<String>,
-    /// The Secrets that hold it.
-    pub secrets: Vec<CertificateId>,
-}
-
 /// Who decides a request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "by", rename_all = "camelCase")]
@@ -94,6 +87,11 @@ pub enum Stage {
         reason: String,
         /// The entry.
         entry: Region,
+    },
+    /// The filter proxy, to which the port's connections go as they are.
+    Relay {
+        /// Why Sōzu does not read them.
+        reason: String,
     },
 }
 
@@ -113,18 +111,23 @@ pub fn trace(snapshot: &Snapshot, options: plan::Options, request: &Request) -> 
     let target = planner.target();
     let listeners = judged(snapshot, request);
     let chosen = listeners.first().filter(|listener| listener.outcome == Choice::Chosen).map(|listener| listener.name.clone());
-    let certificate = (request.protocol == Protocol::Https).then(|| shown(target, request));
-    let misdirected = request.protocol == Protocol::Https && request.host != request.server_name && !may_coalesce(target, request);
+    let table = Table::from_snapshot(snapshot);
+    let relay = target.relays.get(&PortId { number: request.port, kind: PortKind::Relay });
+    let tls = (request.protocol == Protocol::Https).then(|| match relay {
+        Some(_) => tls::relayed(&table, request),
+        None => tls::native(target, request),
+    });
+    let misdirected = tls.as_ref().is_some_and(|tls| tls.misdirected);
     let found = candidate::all(snapshot, chosen.as_ref().filter(|_| !misdirected), request);
     let winner = found.candidates.iter().find(|candidate| candidate.losses.is_empty());
     let rule = winner.and_then(|winner| winner.rule_in(snapshot));
     let answer = match misdirected {
         true => Answer::Status { status: 421, why: Why::Misdirected },
-        false => answer::answer(&Table::from_snapshot(snapshot), snapshot, chosen.is_some(), rule, request),
+        false => answer::answer(&table, snapshot, chosen.is_some(), rule, request),
     };
     Trace {
-        certificate,
-        stage: stage(target, request, misdirected),
+        certificates: tls.map(|tls| tls.shown),
+        stage: stage(target, relay, request, misdirected),
         answer,
         policy: rule.map(policy).unwrap_or_default(),
         isolated: isolated(snapshot, &listeners, request),
@@ -182,33 +185,10 @@ fn specificity(hostname: &Hostname) -> (u8, usize) {
     }
 }
 
-/// Certificates of the port that are offered for a name, an exact one first.
-fn offered<'t>(target: &'t Target, request: &Request, name: &str) -> Option<(&'t String, &'t plan::PortCertificate)> {
-    let wildcard = name.split_once('.').map(|(_, suffix)| format!("*.{suffix}"));
-    let of_port = || target.certificates.iter().filter(|((port, _), _)| port.number == request.port);
-    let with = |wanted: &str| {
-        of_port().find(|(_, certificate)| certificate.names.contains(wanted)).map(|((_, print), certificate)| (print, &**certificate))
-    };
-    with(name).or_else(|| with(&wildcard?))
-}
-
-fn shown(target: &Target, request: &Request) -> Shown {
-    let found = offered(target, request, &request.server_name);
-    let secrets = found.iter().flat_map(|(_, certificate)| &certificate.owners).filter_map(|key| match key {
-        Key::Certificate(id) => Some(id.clone()),
-        _ => None,
-    });
-    Shown { fingerprint: found.map(|(print, _)| print.clone()), secrets: secrets.collect() }
-}
-
-/// Whether a connection opened for one name may carry requests for this host: the certificate shown has to name both.
-fn may_coalesce(target: &Target, request: &Request) -> bool {
-    let Some((_, certificate)) = offered(target, request, &request.server_name) else { return false };
-    let wildcard = request.host.split_once('.').map(|(_, suffix)| format!("*.{suffix}"));
-    certificate.names.contains(&request.host) || wildcard.is_some_and(|wildcard| certificate.names.contains(&wildcard))
-}
-
-fn stage(target: &Target, request: &Request, misdirected: bool) -> Stage {
+fn stage(target: &Target, relay: Option<&RelayReason>, request: &Request, misdirected: bool) -> Stage {
+    if let Some(reason) = relay {
+        return Stage::Relay { reason: reason.to_string() };
+    }
     let lookup = Lookup { port: request.port, host: &request.host, target: &request.target, method: &request.method };
     match target.frontend(&lookup).filter(|_| !misdirected) {
         None => Stage::Native { entry: None },

@@ -29,12 +29,10 @@ impl fmt::Display for Trace {
             };
             writeln!(f, "  listener     {} ({}): {why}", listener.name, listener.hostname)?;
         }
-        if let Some(shown) = &self.certificate {
-            let secrets: Vec<_> = shown.secrets.iter().map(|id| format!("Secret {id}")).collect();
-            match &shown.fingerprint {
-                Some(print) => writeln!(f, "  certificate  {} ({})", secrets.join(", "), print.get(..16).unwrap_or(print))?,
-                None => writeln!(f, "  certificate  none is for the URL's host")?,
-            }
+        if let Some(shown) = &self.certificates {
+            let secrets: Vec<_> = shown.iter().map(|id| format!("Secret {id}")).collect();
+            let shown = if secrets.is_empty() { "none is for the URL's host".to_owned() } else { secrets.join(", ") };
+            writeln!(f, "  certificate  {shown}")?;
         }
         match self.candidates.iter().find(|candidate| candidate.losses.is_empty()) {
             Some(winner) => writeln!(f, "  winner       {winner}")?,
@@ -68,6 +66,7 @@ impl fmt::Display for Stage {
         match self {
             Self::Native { entry: Some(entry) } => write!(f, "native: Sōzu decides alone, by {} {}", entry.host, entry.path),
             Self::Native { entry: None } => f.write_str("native: Sōzu answers alone"),
+            Self::Relay { reason } => write!(f, "relay: the filter proxy takes the port's connections: {reason}"),
             Self::Hop { reason, entry } => write!(f, "hop: the filter proxy decides all of {} {}: {reason}", entry.host, entry.path),
         }
     }
