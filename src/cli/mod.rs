@@ -5,6 +5,7 @@ pub mod crds;
 mod edge;
 mod filter;
 mod launch;
+mod ready;
 pub mod rules;
 mod standalone;
 mod trace;
@@ -44,6 +45,8 @@ enum Command {
     Edge(edge::Settings),
     /// Keep one Sōzu running for a supervisor in another container (started in an edge pod)
     Launch(launch::Settings),
+    /// Ask an operator or an edge whether it is ready. Exit 1 when it is not
+    Ready(ready::Settings),
     /// Print the CustomResourceDefinitions of Kakehi's own kinds
     Crds,
     /// Print the ClusterRole that the operator needs
@@ -72,6 +75,7 @@ pub fn run() -> ExitCode {
         Command::Trace(settings) => trace::run(&settings),
         Command::Edge(settings) => edge::run(settings, &cli.log),
         Command::Launch(settings) => launch::run(settings),
+        Command::Ready(settings) => ready::run(settings),
         Command::Crds => crds::run(),
         Command::Rules => rules::run(),
         Command::Filter(settings) => filter::run(settings),
