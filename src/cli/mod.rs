@@ -8,6 +8,7 @@ mod launch;
 mod ready;
 pub mod rules;
 mod standalone;
+mod trace;
 mod translate;
 mod withdraw;
 
@@ -16,7 +17,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::observe::log;
-use crate::settings::{ControllerSettings, LogSettings, StandaloneSettings, TranslateSettings, WithdrawSettings};
+use crate::settings::{ControllerSettings, LogSettings, StandaloneSettings, TraceSettings, TranslateSettings, WithdrawSettings};
 
 /// Gateway API on the Sōzu reverse proxy.
 #[derive(Parser)]
@@ -38,6 +39,8 @@ enum Command {
     Withdraw(WithdrawSettings),
     /// Print what a directory of manifests means: snapshot, plan with reasons, statuses. Exit 1 when an object is refused
     Translate(TranslateSettings),
+    /// Say which rule takes a request and why no other does: listener, candidates by rank, stage, answer, endpoints
+    Trace(TraceSettings),
     /// Supervise one edge's Sōzu and filter proxy (started by standalone, or in an edge pod)
     Edge(edge::Settings),
     /// Keep one Sōzu running for a supervisor in another container (started in an edge pod)
@@ -69,6 +72,7 @@ pub fn run() -> ExitCode {
         Command::Controller(settings) => controller::run(settings),
         Command::Withdraw(settings) => withdraw::run(settings),
         Command::Translate(settings) => translate::run(&settings),
+        Command::Trace(settings) => trace::run(&settings),
         Command::Edge(settings) => edge::run(settings, &cli.log),
         Command::Launch(settings) => launch::run(settings),
         Command::Ready(settings) => ready::run(settings),

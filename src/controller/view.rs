@@ -49,7 +49,7 @@ impl View for WorldView {
         by_edge(&world, |publisher| {
             let (stamp, snapshot) = publisher.current();
             let acked = publisher.acks().borrow().clone();
-            json!({"stamp": stamp, "acknowledged": acked, "snapshot": snapshot_view(&snapshot)})
+            json!({"stamp": stamp, "acknowledged": acked, "options": self.options, "snapshot": snapshot_view(&snapshot)})
         })
     }
 
