@@ -6,10 +6,12 @@ use arc_swap::{ArcSwap, Guard};
 use tokio::sync::{broadcast, watch};
 
 use super::counters::Counters;
+use super::relay::Tls;
 use super::router::Table;
 use super::settings::Limits;
 use crate::model::Endpoint;
 use crate::snapshot::Delta;
+use crate::snapshot::wire::Refusal;
 
 /// How many changes a busy worker may be behind before it misses one; it then closes its idle connections by age only.
 const BEHIND: usize = 256;
@@ -21,6 +23,7 @@ pub struct Shared {
     /// Counts over all workers.
     pub counters: Arc<Counters>,
     table: ArcSwap<Table>,
+    tls: ArcSwap<Tls>,
     ready: watch::Sender<bool>,
     retired: broadcast::Sender<Arc<[Endpoint]>>,
 }
@@ -29,7 +32,7 @@ impl Shared {
     /// An empty table, not ready.
     pub fn new(limits: Limits) -> Arc<Self> {
         let (ready, retired) = (watch::Sender::new(false), broadcast::Sender::new(BEHIND));
-        Arc::new(Self { limits, counters: Arc::default(), table: ArcSwap::default(), ready, retired })
+        Arc::new(Self { limits, counters: Arc::default(), table: ArcSwap::default(), tls: ArcSwap::default(), ready, retired })
     }
 
     /// The table of now.
@@ -42,10 +45,29 @@ impl Shared {
         let mut table = Table::clone(&self.table.load());
         let gone = table.apply(delta);
         self.table.store(Arc::new(table));
+        let tls = self.tls.load();
+        if tls.concerns(delta) {
+            let mut tls = Tls::clone(&tls);
+            tls.apply(delta);
+            self.tls.store(Arc::new(tls));
+        }
         if !gone.is_empty() {
             // Nobody listens before the first worker runs.
             self.retired.send(gone.into()).unwrap_or_default();
         }
+    }
+
+    /// How TLS is spoken on a port.
+    pub(super) fn tls(&self, port: u16) -> Option<Arc<rustls::ServerConfig>> {
+        self.tls.load().port(port)
+    }
+
+    /// What is held back, with the reason; sorted by key.
+    pub fn refused(&self) -> Vec<Refusal> {
+        let mut refused = self.table().refused();
+        refused.extend(self.tls.load().refused());
+        refused.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+        refused
     }
 
     /// Lets requests in: the table is that of a snapshot. Until then they wait.

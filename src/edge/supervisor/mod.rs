@@ -6,6 +6,7 @@
 mod filter;
 mod source;
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -21,6 +22,7 @@ pub use source::Origin;
 use super::health;
 use super::plan::{Options, Planner};
 use super::sozu::{self, Maker, Sozu, SpawnSettings, Wire};
+use crate::model::CertificateId;
 use crate::snapshot::publish::Publisher;
 use crate::snapshot::wire::{Ack, Refusal, Stamp};
 use crate::snapshot::{Delta, Key, Resource};
@@ -44,6 +46,8 @@ pub struct EdgeSettings {
     pub filter: FilterCommand,
     /// Send everything through the filter.
     pub force_hop: bool,
+    /// Relay every port to the filter.
+    pub force_relay: bool,
     /// Where it says whether it is ready; nowhere when absent.
     pub health: Option<SocketAddr>,
     /// How long it serves on, no longer ready, once it is told to end.
@@ -114,17 +118,17 @@ const DRAIN_ADOPTED: Duration = Duration::from_secs(30);
 pub async fn run(settings: EdgeSettings) -> Result<(), EdgeError> {
     let dir = &settings.runtime_dir;
     private_directory(dir).map_err(|source| EdgeError::File { path: dir.clone(), source })?;
-    let hop = dir.join("hop.sock");
+    let (hop, relay) = (dir.join("hop.sock"), dir.join("relay.sock"));
     let filter_snapshot = dir.join("filter.sock");
-    let hop_listener = bind(&hop)?;
+    let sockets = [bind(&hop)?, bind(&relay)?];
     let publisher = Publisher::new(0);
     let serving = tokio::spawn(serve(publisher.clone(), bind(&filter_snapshot)?));
-    let filter = filter::keep(settings.filter.clone(), hop_listener, filter_snapshot);
+    let filter = filter::keep(settings.filter.clone(), sockets, filter_snapshot);
     let ready = watch::Sender::new(false);
     let health = health(settings.health, ready.subscribe()).await?;
     let stop = told_to_end().map_err(EdgeError::Signals)?;
     tokio::pin!(stop);
-    let wire = Wire { address: settings.address, hop };
+    let wire = Wire { address: settings.address, hop, relay };
     let sozu = tokio::select! {
         sozu = start(&settings.sozu, dir, wire) => sozu?,
         reason = &mut stop => {
@@ -135,13 +139,14 @@ pub async fn run(settings: EdgeSettings) -> Result<(), EdgeError> {
     tracing::info!(edge = settings.name, pid = sozu.pid(), "Sōzu is up");
     let (source, states) = Source::follow(settings.snapshot.clone());
     let mut edge = Edge {
-        planner: Planner::new(Options { force_hop: settings.force_hop }),
+        planner: Planner::new(Options { force_hop: settings.force_hop, force_relay: settings.force_relay }),
         publisher,
         sozu,
         acks: source.acks(),
         ready,
         applied: None,
         closed: Vec::new(),
+        obsolete: BTreeSet::new(),
         stamp: Stamp::default(),
         changed: Instant::now(),
         audited: Instant::now(),
@@ -200,6 +205,8 @@ struct Edge {
     closed: Vec<Refusal>,
     /// The control plane's stamp of what Sōzu holds.
     stamp: Stamp,
+    /// Certificates that the filter may no longer need.
+    obsolete: BTreeSet<CertificateId>,
     /// When it last got something new.
     changed: Instant,
     /// When it was last asked what it holds.
@@ -275,18 +282,19 @@ impl Edge {
         let news = self.applied.is_none() || stamp != self.stamp;
         let mut filter_stamp = self.publisher.current().0;
         if !delta.is_empty() {
-            filter_stamp = self.publisher.publish(&without_certificates(&delta));
+            let news = self.news(&delta);
+            filter_stamp = self.publisher.publish(&news);
             let mut acks = self.publisher.acks();
             let taken = timeout(FILTER_FIRST, acks.wait_for(|ack| ack.as_ref().is_some_and(|ack| ack.stamp >= filter_stamp))).await;
             if taken.is_err() {
                 tracing::warn!("the filter proxy has not taken the update yet");
             }
-            self.planner.apply(&delta);
         }
         if news {
             self.changed = Instant::now();
         }
         let refused = self.sozu.apply(self.planner.target()).await?;
+        self.clear_obsolete();
         let before = self.applied.replace((filter_stamp, refused));
         self.stamp = stamp;
         self.closed = closed;
@@ -294,6 +302,36 @@ impl Edge {
             self.acknowledge();
         }
         Ok(())
+    }
+
+    /// What the filter is told of a change: of certificates only those of relayed ports, since private keys are none of its
+    /// business while Sōzu ends TLS. Those it no longer needs are obsolete once Sōzu has changed too.
+    fn news(&mut self, delta: &Delta) -> Delta {
+        let before = self.planner.target().relayed.clone();
+        self.planner.apply(delta);
+        let (relayed, snapshot) = (&self.planner.target().relayed, self.planner.snapshot());
+        let mut news = without_certificates(delta);
+        let touched = delta.keys().filter_map(|key| if let Key::Certificate(id) = key { Some(id) } else { None });
+        let changed: BTreeSet<CertificateId> = touched.chain(before.clone().symmetric_difference(relayed.clone())).collect();
+        for id in changed {
+            match snapshot.get(&Key::Certificate(id.clone())) {
+                Some(certificate) if relayed.contains(&id) => news.set.push(certificate.clone()),
+                _ => {
+                    self.obsolete.insert(id);
+                }
+            }
+        }
+        news
+    }
+
+    /// Takes from the filter what it no longer needs.
+    fn clear_obsolete(&mut self) {
+        let (relayed, snapshot) = (&self.planner.target().relayed, self.planner.snapshot());
+        let gone = std::mem::take(&mut self.obsolete).into_iter().map(|id| (relayed.contains(&id), Key::Certificate(id)));
+        let remove: Vec<Key> = gone.filter(|(relayed, key)| !(*relayed && snapshot.get(key).is_some())).map(|(_, key)| key).collect();
+        if !remove.is_empty() {
+            self.publisher.publish(&Delta { set: Vec::new(), remove });
+        }
     }
 
     /// Has Sōzu say what it holds, once changes have ceased, or have gone on for long.
@@ -347,7 +385,7 @@ async fn serve(publisher: Publisher, listener: UnixListener) {
     }
 }
 
-/// What the filter needs to know: private keys are none of its business while Sōzu ends TLS.
+/// A change without its certificates.
 fn without_certificates(delta: &Delta) -> Delta {
     let set = delta.set.iter().filter(|resource| !matches!(***resource, Resource::Certificate(_))).cloned().collect();
     let remove = delta.remove.iter().filter(|key| !matches!(key, Key::Certificate(_))).cloned().collect();
