@@ -18,4 +18,5 @@ pub mod snapshot;
 pub mod standalone;
 pub mod stop;
 pub mod store;
+pub mod trace;
 pub mod translate;

@@ -11,12 +11,16 @@ mod mutate;
 
 #[path = "apiserver/failover.rs"]
 mod failover;
+#[path = "apiserver/fresh.rs"]
+mod fresh;
 #[path = "apiserver/ingress.rs"]
 mod ingress;
 #[path = "apiserver/judges.rs"]
 mod judges;
 #[path = "apiserver/lenient.rs"]
 mod lenient;
+#[path = "apiserver/older.rs"]
+mod older;
 #[path = "apiserver/operator.rs"]
 mod operator;
 #[path = "apiserver/pump.rs"]

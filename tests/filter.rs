@@ -17,6 +17,8 @@ mod pool;
 mod probes;
 #[path = "filter/process.rs"]
 mod process;
+#[path = "filter/relay.rs"]
+mod relay;
 #[path = "filter/retries.rs"]
 mod retries;
 #[path = "filter/script.rs"]

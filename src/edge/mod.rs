@@ -8,7 +8,7 @@ pub mod plan;
 pub mod sozu;
 mod supervisor;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 pub use sozu::{Farewell, SpawnSettings, launch};
 pub use supervisor::{EdgeError, EdgeSettings, FilterCommand, Origin, SozuOrigin, private_directory, run};

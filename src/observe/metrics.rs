@@ -8,6 +8,8 @@ use prometheus::{
 #[derive(Clone, Debug)]
 pub struct Metrics {
     registry: Registry,
+    /// Always 1, labelled with the release and channel of Gateway API that is installed.
+    pub gateway_api: IntGaugeVec,
     /// `kakehi_objects{kind}`: objects in the store.
     pub objects: IntGaugeVec,
     /// `kakehi_findings{kind,reason}`: problems of user objects now.
@@ -103,6 +105,7 @@ impl Metrics {
             watch_state: gauges("kakehi_watch_state", "1 for the state in which the watch of a kind is", &["kind", "state"])?,
             edge_rollouts: gauges("kakehi_edge_rollouts", "Edges whose pods are being replaced, or are to be", &["state"])?,
             watch_errors: counters("kakehi_watch_errors_total", "Failures of watches", &["kind", "variant"])?,
+            gateway_api: gauges("kakehi_gateway_api_info", "Always 1, labelled with the Gateway API installed", &["version", "channel"])?,
             reconcile_seconds,
             leader,
             registry,

@@ -44,6 +44,7 @@ const ROOMS: &[Room] = &[
     Room { name: "leader", may_use: &["leader"], never: &[] },
     Room { name: "provision", may_use: &["provision", "api", "model", "translate"], never: CLOCKS_AND_IO },
     Room { name: "edge", may_use: &["edge", "model", "snapshot"], never: &["kube", "k8s_openapi"] },
+    Room { name: "trace", may_use: &["trace", "model", "snapshot", "edge", "filter"], never: CLOCKS_AND_IO },
     Room { name: "filter", may_use: &["filter", "model", "snapshot"], never: &["kube", "k8s_openapi"] },
 ];
 
