@@ -10,7 +10,7 @@ use super::backend::Backends;
 use super::client::Answer;
 use super::edges::{Edge, common_ports};
 use super::generate;
-use super::judge::{check, permitted};
+use super::judge::{check, check_relayed, permitted};
 use super::manifest::Place;
 use super::pipeline::{self, Pipeline};
 use super::requests::requests;
@@ -61,7 +61,8 @@ impl Edges {
         let permitted = permitted(world, &self.ports, request);
         let (plan, filter, relay) = tokio::join!(self.plan.ask(request), self.filter.ask(request), self.relay.ask(request));
         let verdict = |answer: &Result<Answer, String>| answer.clone().and_then(|answer| check(&permitted, request, &answer));
-        let (on_plan, on_filter, on_relay) = (verdict(&plan), verdict(&filter), verdict(&relay));
+        let on_relay = relay.clone().and_then(|answer| check_relayed(&permitted, request, &answer));
+        let (on_plan, on_filter) = (verdict(&plan), verdict(&filter));
         if on_plan.is_ok() && on_filter.is_ok() && on_relay.is_ok() {
             return None;
         }

@@ -68,6 +68,18 @@ pub fn check(permitted: &[Verdict], request: &Request, answer: &Answer) -> Resul
     if let Some((status, reason)) = documented(request) {
         return if answer.status == status { Ok(()) } else { Err(format!("expected {status}: {reason}")) };
     }
+    complain(permitted, request, answer)
+}
+
+/// The same where Sōzu does not read the request: what it would refuse is decided, or refused too.
+pub fn check_relayed(permitted: &[Verdict], request: &Request, answer: &Answer) -> Result<(), String> {
+    match documented(request) {
+        Some((status, _)) if answer.status == status => Ok(()),
+        _ => complain(permitted, request, answer),
+    }
+}
+
+fn complain(permitted: &[Verdict], request: &Request, answer: &Answer) -> Result<(), String> {
     let complaints: Vec<_> = permitted.iter().map(|verdict| compare(verdict, request, answer)).collect();
     if complaints.iter().any(Option::is_none) {
         return Ok(());
@@ -110,7 +122,11 @@ fn origin_form(target: &str) -> String {
 /// Every `Host` line of the request, lower-case and without port: two of them are an error that shows.
 fn arrived_host(arrived: &Arrived) -> String {
     let lines = arrived.headers.iter().filter(|(name, _)| name == "host");
-    let lines = lines.map(|(_, host)| host.split(':').next().unwrap_or_default().to_ascii_lowercase());
+    let without_port = |host: &str| match host.rsplit_once(':') {
+        Some((name, port)) if !port.contains(']') => name.to_ascii_lowercase(),
+        _ => host.to_ascii_lowercase(),
+    };
+    let lines = lines.map(|(_, host)| without_port(host));
     lines.collect::<Vec<_>>().join(" and ")
 }
 

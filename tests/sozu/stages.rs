@@ -1,5 +1,6 @@
 //! What Sōzu cannot decide right goes to the filter; what it can stays.
 
+use kakehi::edge::plan::RelayReason;
 use kakehi::model::{
     Action, Backend, BackendProtocol, BackendTarget, HeaderMatch, InvalidBackend, PathMatch, QueryMatch, Rule, ValueMatch,
 };
@@ -31,7 +32,6 @@ async fn each_kind_of_rule_is_at_its_stage() {
         rule(by_header, "app"),
         rule(by_query, "app"),
         rule(prefix("/header"), "app"),
-        rule(prefix("/h2c"), "h2c"),
         rule(prefix("/absent"), "absent"),
         rule(prefix("/"), "app"),
     ];
@@ -39,6 +39,8 @@ async fn each_kind_of_rule_is_at_its_stage() {
     regex.matches[0].path = PathMatch::Regex("/[a-z]+".to_owned());
     let resources = [
         listener("web", 8080, "*"),
+        listener("h2c", 8081, "*"),
+        route("h2c", "h2c", &["app.example"], vec![rule(prefix("/"), "h2c")]),
         backend("app", &[serve("app").await]),
         backend("other", &[serve("other").await]),
         Resource::Backend(h2c),
@@ -57,7 +59,6 @@ async fn each_kind_of_rule_is_at_its_stage() {
         ("/query", "hop"),
         ("/query?q=1", "hop"),
         ("/query/x", "app"),
-        ("/h2c", "hop"),
         ("/absent", "503"),
         ("/", "app"),
     ];
@@ -65,4 +66,6 @@ async fn each_kind_of_rule_is_at_its_stage() {
         assert_eq!(rig.who(8080, "app.example", target).await, who, "{target}");
     }
     assert_eq!(rig.who(8080, "regex.example", "/native").await, "hop");
+    let relays: Vec<_> = rig.planner.target().relays.iter().map(|(port, reason)| (port.number, reason.clone())).collect();
+    assert_eq!(relays, [(8081, RelayReason::Http2)]);
 }
