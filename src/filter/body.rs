@@ -10,7 +10,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
-use super::counters::Gauge;
+use super::counters::{Gauge, Observed};
 use super::upstream::Lease;
 
 /// A request body on its way to a backend.
@@ -99,14 +99,20 @@ pub(super) struct Streamed {
     incoming: Incoming,
     lease: Option<Lease>,
     _active: Gauge,
+    observed: Option<Observed>,
 }
 
 impl Streamed {
     /// A body whose connection `lease` gives back.
     pub(super) fn new(incoming: Incoming, lease: Lease, active: Gauge) -> Self {
-        let mut streamed = Self { incoming, lease: Some(lease), _active: active };
+        let mut streamed = Self { incoming, lease: Some(lease), _active: active, observed: None };
         streamed.finish_if_ended();
         streamed
+    }
+
+    /// Has the request counted at the body's end.
+    pub(super) fn observe(&mut self, observed: Observed) {
+        self.observed = Some(observed).filter(|_| self.lease.is_some());
     }
 
     fn finish_if_ended(&mut self) {
@@ -116,6 +122,7 @@ impl Streamed {
     }
 
     fn finish(&mut self) {
+        drop(self.observed.take());
         if let Some(lease) = self.lease.take() {
             lease.finish();
         }

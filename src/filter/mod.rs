@@ -11,6 +11,7 @@ mod executor;
 pub mod filters;
 pub mod hygiene;
 pub mod router;
+mod report;
 mod run;
 mod serve;
 mod settings;

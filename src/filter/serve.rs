@@ -12,9 +12,9 @@ use hyper::upgrade::OnUpgrade;
 use tokio::time::timeout;
 
 use super::body::{RequestBody, ResponseBody, Streamed};
-use super::counters::{Gauge, count};
+use super::counters::{Gauge, Observed, count};
 use super::hygiene::{self, Admitted};
-use super::router::{Candidate, Decision, Found, Head, Rule, Table, host_of};
+use super::router::{Candidate, Decision, Found, Head, Rule, host_of};
 use super::shared::Shared;
 use super::upstream::Pool;
 use super::{filters, tunnel};
@@ -47,15 +47,24 @@ struct Forward {
 pub(super) async fn serve(worker: Rc<Worker>, request: Request<Incoming>) -> Result<Response<ResponseBody>, Infallible> {
     let method = request.method().clone();
     let active = Gauge::new(&worker.shared.counters, |counters| &counters.active);
-    let response = match respond(&worker, request, active).await {
+    let mut observed = Observed::new(worker.shared.nowhere.clone());
+    let mut response = match respond(&worker, request, active, &mut observed).await {
         Ok(response) => response,
         Err(status) => filters::answer(status, &method).map(ResponseBody::Text),
     };
-    worker.shared.counters.answered(response.status());
+    observed.status = response.status().as_u16();
+    if let ResponseBody::Stream(streamed) = response.body_mut() {
+        streamed.observe(observed);
+    }
     Ok(response)
 }
 
-async fn respond(worker: &Worker, request: Request<Incoming>, active: Gauge) -> Result<Response<ResponseBody>, StatusCode> {
+async fn respond(
+    worker: &Worker,
+    request: Request<Incoming>,
+    active: Gauge,
+    observed: &mut Observed,
+) -> Result<Response<ResponseBody>, StatusCode> {
     let (mut parts, body) = request.into_parts();
     let body = RequestBody::from(body);
     let admitted = hygiene::admit(&mut parts, !matches!(body, RequestBody::Empty)).map_err(|refusal| {
@@ -64,26 +73,26 @@ async fn respond(worker: &Worker, request: Request<Incoming>, active: Gauge) -> 
         refusal.status()
     })?;
     worker.wait_until_ready().await?;
-    let plan = plan(&worker.shared.table(), &parts, admitted.port)?;
+    let plan = plan(&worker.shared, &parts, admitted.port, observed)?;
     match plan {
-        Plan::Answer(status) => {
-            if status == StatusCode::NOT_FOUND {
-                count(&worker.shared.counters.unmatched);
-            }
-            Err(status)
-        }
+        Plan::Answer(status) => Err(status),
         Plan::Redirect(response) => Ok(*response),
         Plan::Forward(forward) => worker.forward(forward, Request::from_parts(parts, body), admitted, active).await,
     }
 }
 
 /// Decides and draws; everything that is needed of the table is taken out of it.
-fn plan(table: &Table, parts: &Parts, port: u16) -> Result<Plan, StatusCode> {
+fn plan(shared: &Shared, parts: &Parts, port: u16, observed: &mut Observed) -> Result<Plan, StatusCode> {
+    let table = shared.table();
     let authority = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("");
     let host = host_of(authority);
     let target = parts.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
     let head = Head { port, host: &host, method: parts.method.as_str(), target, headers: &parts.headers };
-    match table.decide(&head) {
+    let decision = table.decide(&head);
+    if let Decision::Answer(found, _) | Decision::Redirect(found, _) = &decision {
+        observed.tally = found.rule.tally(&shared.traffic).clone();
+    }
+    match decision {
         Decision::NotFound => Ok(Plan::Answer(StatusCode::NOT_FOUND)),
         Decision::Answer(_, status) => Ok(Plan::Answer(StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR))),
         Decision::Redirect(found, redirect) => {
@@ -93,6 +102,7 @@ fn plan(table: &Table, parts: &Parts, port: u16) -> Result<Plan, StatusCode> {
         Decision::Forward(found, candidates) => {
             let point = if candidates.list().len() == 1 { 0 } else { rand::random_range(0..candidates.total()) };
             let (chosen, candidate) = candidates.at(point).ok_or(StatusCode::INTERNAL_SERVER_ERROR)?;
+            observed.tally = found.rule.tally_of(candidate, &shared.traffic).clone();
             let BackendTarget::Service(id) = &candidate.target else { return Err(StatusCode::INTERNAL_SERVER_ERROR) };
             let backend = table.backend(id).ok_or(StatusCode::SERVICE_UNAVAILABLE)?.clone();
             Ok(Plan::Forward(Forward { rule: found.rule.clone(), chosen, backend, prefix: found.prefix }))

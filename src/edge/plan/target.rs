@@ -225,7 +225,8 @@ impl Stage {
 impl Frontend {
     /// Whether both are one entry to Sōzu, and equal.
     pub fn same(&self, other: &Self) -> bool {
-        self.path == other.path && self.method == other.method && self.host == other.host && self.stage.same(&other.stage)
+        let counted_alike = matches!(self.stage, Stage::Hop(_)) || self.owner == other.owner;
+        self.path == other.path && self.method == other.method && self.host == other.host && self.stage.same(&other.stage) && counted_alike
     }
 }
 

@@ -3,6 +3,7 @@
 //! [`Sozu`] holds a process, a shadow of its state, and what it refused. The facts about Sōzu that the code relies on are
 //! measured by `tests/sozu`.
 
+mod access;
 mod answers;
 mod apply;
 mod error;
@@ -16,6 +17,7 @@ mod steps;
 #[cfg(test)]
 mod tests;
 
+pub use access::{AccessLog, Record};
 pub use apply::Sozu;
 pub use error::Error;
 pub use instance::{Maker, SpawnSettings};
