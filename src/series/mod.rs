@@ -9,7 +9,7 @@ mod text;
 
 pub use control::*;
 pub use edge::*;
-pub use text::{Text, merge};
+pub use text::{Text, merge, of_count};
 
 /// What a series measures over time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,6 +3,7 @@
 mod tally;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use arc_swap::ArcSwap;
 use imbl::HashMap;
@@ -95,6 +96,7 @@ pub struct Report {
 #[derive(Debug, Default)]
 pub struct Traffic {
     pairs: ArcSwap<HashMap<Pair, Arc<Tally>>>,
+    pruned: AtomicU64,
 }
 
 impl Traffic {
@@ -120,8 +122,14 @@ impl Traffic {
         let gone = |pair: &Pair| matches!(pair.route, Routed::By(_)) && !holds(pair);
         let absent: Vec<Pair> = self.pairs.load().keys().filter(|pair| gone(pair)).cloned().collect();
         if !absent.is_empty() {
+            self.pruned.fetch_add(1, Relaxed);
             self.pairs.rcu(|pairs| absent.iter().fold(HashMap::clone(pairs), |pairs, pair| pairs.without(pair)));
         }
+    }
+
+    /// Changes whenever pairs were forgotten: tallies that were asked for before may count for nobody.
+    pub fn pruned(&self) -> u64 {
+        self.pruned.load(Relaxed)
     }
 
     /// What was counted so far, sorted by pair.

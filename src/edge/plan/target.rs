@@ -64,10 +64,15 @@ pub enum ClusterId {
     Backend(BackendId),
 }
 
+impl ClusterId {
+    /// Name of [`ClusterId::Hop`].
+    pub const HOP: &str = "kakehi-hop";
+}
+
 impl fmt::Display for ClusterId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Hop => f.write_str("kakehi-hop"),
+            Self::Hop => f.write_str(Self::HOP),
             Self::Backend(id) => id.fmt(f),
         }
     }

@@ -15,6 +15,8 @@ use rustix::fs::{FallocateFlags, fallocate};
 
 /// Name of the file in Sōzu's directory.
 pub(super) const FILE: &str = "access.log";
+/// Beginning of the paths of requests that have Sōzu write out what it buffers.
+pub const NUDGE: &str = "/.kakehi/nudge/";
 /// Name of the tag by which a frontend names its route.
 pub(super) const ROUTE_TAG: &str = "route";
 /// Most that is read at once.
@@ -39,6 +41,8 @@ pub struct Record<'a> {
     pub reached: bool,
     /// Status of the answer; 0 without one.
     pub status: u16,
+    /// It is one of ours, sent to have the buffer written out.
+    pub nudge: bool,
     /// From the first byte of the request to the last of the answer, in microseconds.
     pub micros: u64,
 }
@@ -216,7 +220,7 @@ fn record(message: &[u8]) -> Option<Record<'_>> {
             (4, Value::Bytes(_)) => record.reached = true,
             (2 | 7, Value::Bytes(_)) => required += 1,
             (8, Value::Bytes(endpoint)) => {
-                record.status = status(endpoint)?;
+                (record.status, record.nudge) = answered(endpoint)?;
                 required += 1;
             }
             (13, Value::Number(_)) => required += 1,
@@ -228,16 +232,19 @@ fn record(message: &[u8]) -> Option<Record<'_>> {
     (required == 4).then_some(record)
 }
 
-fn status(endpoint: &[u8]) -> Option<u16> {
+/// The status, and whether the path is that of a nudge.
+fn answered(endpoint: &[u8]) -> Option<(u16, bool)> {
     let mut reader = Reader(endpoint);
-    let (1, Value::Bytes(http)) = reader.field()? else { return Some(0) };
-    let (mut reader, mut status) = (Reader(http), 0);
+    let (1, Value::Bytes(http)) = reader.field()? else { return Some((0, false)) };
+    let (mut reader, mut status, mut nudge) = (Reader(http), 0, false);
     while !reader.0.is_empty() {
-        if let (4, Value::Number(number)) = reader.field()? {
-            status = u16::try_from(number).ok()?;
+        match reader.field()? {
+            (3, Value::Bytes(path)) => nudge = path.starts_with(NUDGE.as_bytes()),
+            (4, Value::Number(number)) => status = u16::try_from(number).ok()?,
+            _ => {}
         }
     }
-    Some(status)
+    Some((status, nudge))
 }
 
 /// The value of the tag that names the route; inner none for another tag.

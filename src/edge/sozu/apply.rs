@@ -24,6 +24,7 @@ pub struct Sozu {
     maker: Maker,
     order: Order,
     file: u64,
+    starts: u64,
     /// Clusters that were touched since the last audit.
     unaudited: BTreeSet<String>,
 }
@@ -40,7 +41,7 @@ impl Sozu {
     /// When it does not come up.
     pub async fn start(maker: Maker, wire: Wire) -> Result<Self, Error> {
         let instance = Instance::make(maker.clone()).await?;
-        Ok(Self { instance, shadow: Shadow::new(wire), maker, order: Order::Kept, file: 0, unaudited: BTreeSet::new() })
+        Ok(Self { instance, shadow: Shadow::new(wire), maker, order: Order::Kept, file: 0, starts: 1, unaudited: BTreeSet::new() })
     }
 
     /// What it holds, as far as we know.
@@ -51,6 +52,11 @@ impl Sozu {
     /// Process id of the main process, if we started it.
     pub fn pid(&self) -> Option<u32> {
         self.instance.pid()
+    }
+
+    /// How many processes were started or adopted.
+    pub fn starts(&self) -> u64 {
+        self.starts
     }
 
     /// Process ids of its workers.
@@ -108,6 +114,7 @@ impl Sozu {
         // The old process must be gone before the new one takes its socket and ports.
         self.instance.reap_now().await;
         self.instance = Instance::make(self.maker.clone()).await?;
+        self.starts += 1;
         self.shadow = Shadow::new(wire);
         self.order = Order::Kept;
         self.unaudited.clear();

@@ -54,7 +54,7 @@ pub(super) enum Health {
 }
 
 /// Name of the command socket of a process that we start.
-const COMMAND_SOCKET: &str = "command.sock";
+pub const COMMAND_SOCKET: &str = "command.sock";
 /// A process is up within this, or it is not.
 const START: Duration = Duration::from_secs(10);
 /// A single command is answered within this; Sōzu itself gives a worker 10 s.

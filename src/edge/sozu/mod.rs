@@ -10,6 +10,7 @@ mod error;
 mod instance;
 mod launch;
 mod load;
+mod query;
 mod request;
 mod socket;
 mod state;
@@ -17,11 +18,12 @@ mod steps;
 #[cfg(test)]
 mod tests;
 
-pub use access::{AccessLog, Record};
+pub use access::{AccessLog, NUDGE, Record};
 pub use apply::Sozu;
 pub use error::Error;
-pub use instance::{Maker, SpawnSettings};
+pub use instance::{COMMAND_SOCKET, Maker, SpawnSettings};
 pub use launch::{Farewell, launch};
+pub use query::{Connections, connections};
 pub use request::Wire;
 pub use socket::{Reply, Socket, SocketError};
 pub use state::{Refused, Shadow, orphans};

@@ -5,6 +5,8 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use command_fds::{CommandFdExt, FdMapping};
@@ -15,14 +17,22 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
-/// How to start the filter proxy. Two arguments follow: `--snapshot` and the path of the unix socket that serves its
-/// snapshot. The hop's listening socket is file descriptor 3 (`LISTEN_FDS=1`), and standard input ends when the edge does.
+/// How to start the filter proxy. Four arguments follow: `--snapshot` and the path of the unix socket that serves its
+/// snapshot, `--report` and the path of the one on which it tells what it counted. The hop's listening socket is file descriptor 3 (`LISTEN_FDS=1`), and standard input ends when the edge does.
 #[derive(Clone, Debug)]
 pub struct FilterCommand {
     /// The program.
     pub program: PathBuf,
     /// Its first arguments.
     pub args: Vec<String>,
+}
+
+/// Sockets that are not inherited.
+pub(super) struct Paths {
+    /// The one that serves its snapshot.
+    pub snapshot: PathBuf,
+    /// The one on which it is to tell what it counted.
+    pub report: PathBuf,
 }
 
 /// The running child's keeper.
@@ -39,9 +49,9 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from
 const DRAIN: Duration = Duration::from_secs(1);
 
 /// Keeps a filter proxy running.
-pub(super) fn keep(command: FilterCommand, hop: UnixListener, snapshot: PathBuf) -> Kept {
+pub(super) fn keep(command: FilterCommand, hop: UnixListener, paths: Paths, starts: Arc<AtomicU64>) -> Kept {
     let (stop, stopped) = oneshot::channel();
-    let task = tokio::spawn(run(command, hop, snapshot, stopped));
+    let task = tokio::spawn(run(command, hop, paths, starts, stopped));
     Kept { stop, task }
 }
 
@@ -55,12 +65,13 @@ impl Kept {
     }
 }
 
-async fn run(command: FilterCommand, hop: UnixListener, snapshot: PathBuf, mut stopped: oneshot::Receiver<()>) {
+async fn run(command: FilterCommand, hop: UnixListener, paths: Paths, starts: Arc<AtomicU64>, mut stopped: oneshot::Receiver<()>) {
     let mut wait = BACKOFF.0;
     loop {
         let since = Instant::now();
-        match start(&command, &hop, &snapshot) {
+        match start(&command, &hop, &paths) {
             Ok(mut child) => {
+                starts.fetch_add(1, Relaxed);
                 // Waiting would close it, and the child ends when its input does.
                 let _input = child.stdin.take();
                 tokio::select! {
@@ -81,10 +92,10 @@ async fn run(command: FilterCommand, hop: UnixListener, snapshot: PathBuf, mut s
     }
 }
 
-fn start(command: &FilterCommand, hop: &UnixListener, snapshot: &PathBuf) -> std::io::Result<Child> {
+fn start(command: &FilterCommand, hop: &UnixListener, paths: &Paths) -> std::io::Result<Child> {
     let socket: OwnedFd = hop.as_fd().try_clone_to_owned()?;
     let mut child = Command::new(&command.program);
-    child.args(&command.args).arg("--snapshot").arg(snapshot);
+    child.args(&command.args).arg("--snapshot").arg(&paths.snapshot).arg("--report").arg(&paths.report);
     child.env("LISTEN_FDS", "1").env_remove("LISTEN_PID");
     child.fd_mappings(vec![FdMapping { parent_fd: socket, child_fd: 3 }]).map_err(std::io::Error::other)?;
     child.stdin(Stdio::piped()).kill_on_drop(true).spawn()

@@ -8,6 +8,8 @@ mod source;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, UnixListener};
@@ -18,13 +20,16 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 pub use filter::FilterCommand;
 pub use source::Origin;
 
-use super::health;
+use super::metrics::{Metrics, Standing};
 use super::plan::{Options, Planner};
-use super::sozu::{self, Maker, Sozu, SpawnSettings, Wire};
+use super::sozu::{self, AccessLog, Item, Maker, Sozu, SpawnSettings, Wire};
+use super::{health, traffic};
+use crate::model::Protocol;
 use crate::snapshot::publish::Publisher;
 use crate::snapshot::wire::{Ack, Refusal, Stamp};
 use crate::snapshot::{Delta, Key, Resource};
 use crate::stop::told_to_end;
+use crate::traffic::Histogram;
 use source::{Source, State};
 
 /// What an edge is.
@@ -64,6 +69,16 @@ pub enum SozuOrigin {
     Adopt(PathBuf),
 }
 
+impl SozuOrigin {
+    /// Its command socket, when the edge's directory is `dir`.
+    fn command_socket(&self, dir: &Path) -> PathBuf {
+        match self {
+            Self::Spawn { .. } => dir.join(sozu::COMMAND_SOCKET),
+            Self::Adopt(socket) => socket.clone(),
+        }
+    }
+}
+
 /// An edge cannot work at all.
 #[derive(Debug, thiserror::Error)]
 pub enum EdgeError {
@@ -91,6 +106,8 @@ pub enum EdgeError {
     Sozu(#[from] sozu::Error),
 }
 
+/// Name of the unix socket in an edge's directory on which it answers as on its health port.
+pub const PAGES: &str = "pages.sock";
 /// The filter has this long to take an update before Sōzu is told.
 const FILTER_FIRST: Duration = Duration::from_secs(1);
 /// How often the process is looked at, so that a worker that restarted gets its order back.
@@ -116,12 +133,29 @@ pub async fn run(settings: EdgeSettings) -> Result<(), EdgeError> {
     private_directory(dir).map_err(|source| EdgeError::File { path: dir.clone(), source })?;
     let hop = dir.join("hop.sock");
     let filter_snapshot = dir.join("filter.sock");
+    let report = dir.join("report.sock");
     let hop_listener = bind(&hop)?;
+    let pages = bind(&dir.join(PAGES))?;
     let publisher = Publisher::new(0);
     let serving = tokio::spawn(serve(publisher.clone(), bind(&filter_snapshot)?));
-    let filter = filter::keep(settings.filter.clone(), hop_listener, filter_snapshot);
-    let ready = watch::Sender::new(false);
-    let health = health(settings.health, ready.subscribe()).await?;
+    let filter_starts = Arc::<AtomicU64>::default();
+    let paths = filter::Paths { snapshot: filter_snapshot, report: report.clone() };
+    let filter = filter::keep(settings.filter.clone(), hop_listener, paths, filter_starts.clone());
+    let (ready, standing, port) = (watch::Sender::new(false), watch::Sender::new(Standing::default()), watch::Sender::new(None));
+    let (source, states) = Source::follow(settings.snapshot.clone());
+    let metrics = Metrics {
+        edge: settings.name.clone(),
+        standing: standing.subscribe(),
+        ready: ready.subscribe(),
+        connected: source.connected(),
+        apply: Arc::default(),
+        native: Arc::default(),
+        publisher: publisher.clone(),
+        filter_starts,
+        report,
+        command: settings.sozu.command_socket(dir),
+    };
+    let health = health(settings.health, pages, &metrics).await?;
     let stop = told_to_end().map_err(EdgeError::Signals)?;
     tokio::pin!(stop);
     let wire = Wire { address: settings.address, hop };
@@ -133,13 +167,17 @@ pub async fn run(settings: EdgeSettings) -> Result<(), EdgeError> {
         }
     };
     tracing::info!(edge = settings.name, pid = sozu.pid(), "Sōzu is up");
-    let (source, states) = Source::follow(settings.snapshot.clone());
+    let log = AccessLog::of(metrics.command.parent().unwrap_or(dir));
+    let counting = tokio::spawn(traffic::follow(log, metrics.native.clone(), port.subscribe()));
     let mut edge = Edge {
         planner: Planner::new(Options { force_hop: settings.force_hop }),
         publisher,
         sozu,
         acks: source.acks(),
         ready,
+        standing,
+        port,
+        took: metrics.apply,
         applied: None,
         closed: Vec::new(),
         stamp: Stamp::default(),
@@ -153,22 +191,27 @@ pub async fn run(settings: EdgeSettings) -> Result<(), EdgeError> {
     edge.end(states, &settings).await;
     source.stop();
     filter.stop().await;
-    serving.abort();
-    if let Some(health) = health {
-        health.abort();
+    for task in [serving, counting].into_iter().chain(health) {
+        task.abort();
     }
     Ok(())
 }
 
-/// Opens the health port.
-async fn health(address: Option<SocketAddr>, ready: watch::Receiver<bool>) -> Result<Option<JoinHandle<()>>, EdgeError> {
-    let Some(address) = address else { return Ok(None) };
-    let listener = TcpListener::bind(address).await.map_err(|source| EdgeError::Health { address, source })?;
-    Ok(Some(tokio::spawn(async move {
-        if let Err(error) = health::serve(listener, ready).await {
+/// Opens the health port, and its like for this machine.
+async fn health(address: Option<SocketAddr>, pages: UnixListener, metrics: &Metrics) -> Result<Vec<JoinHandle<()>>, EdgeError> {
+    let gone = |served: std::io::Result<()>| {
+        if let Err(error) = served {
             tracing::error!(%error, "the health port is gone");
         }
-    })))
+    };
+    let local = metrics.clone();
+    let mut tasks = vec![tokio::spawn(async move { gone(health::serve_local(pages, local).await) })];
+    if let Some(address) = address {
+        let listener = TcpListener::bind(address).await.map_err(|source| EdgeError::Health { address, source })?;
+        let metrics = metrics.clone();
+        tasks.push(tokio::spawn(async move { gone(health::serve(listener, metrics).await) }));
+    }
+    Ok(tasks)
 }
 
 /// An empty Sōzu: made, or adopted as soon as it is there.
@@ -194,6 +237,12 @@ struct Edge {
     acks: watch::Sender<Option<Ack>>,
     /// Whether requests may be sent here: something was applied, and the end was not asked for.
     ready: watch::Sender<bool>,
+    /// How it stands, for its metrics.
+    standing: watch::Sender<Standing>,
+    /// A port on which Sōzu speaks HTTP.
+    port: watch::Sender<Option<SocketAddr>>,
+    /// Times from the arrival of a change until both stages hold it.
+    took: Arc<Histogram>,
     /// What Sōzu holds: the filter's stamp that goes with it, and Sōzu's refusals.
     applied: Option<(Stamp, Vec<Refusal>)>,
     /// What the control plane sent and this version does not understand.
@@ -270,7 +319,8 @@ impl Edge {
 
     /// Brings filter and Sōzu to a state; without a newer one, sees to it that Sōzu still holds the last.
     async fn apply(&mut self, state: Option<State>) -> Result<(), sozu::Error> {
-        let Some(State { stamp, snapshot, refused: closed }) = state else { return Ok(()) };
+        let Some(State { stamp, snapshot, refused: closed, came }) = state else { return Ok(()) };
+        self.standing.send_modify(|standing| standing.newest = Some((stamp, came)));
         let delta = self.planner.snapshot().diff(&snapshot);
         let news = self.applied.is_none() || stamp != self.stamp;
         let mut filter_stamp = self.publisher.current().0;
@@ -287,6 +337,7 @@ impl Edge {
             self.changed = Instant::now();
         }
         let refused = self.sozu.apply(self.planner.target()).await?;
+        self.look_at_sozu();
         let before = self.applied.replace((filter_stamp, refused));
         self.stamp = stamp;
         self.closed = closed;
@@ -311,6 +362,7 @@ impl Edge {
         match self.sozu.retry().await {
             Ok(false) => {}
             Ok(true) => {
+                self.look_at_sozu();
                 let refused = self.sozu.shadow().refusals();
                 if let Some(applied) = &mut self.applied
                     && applied.1 != refused
@@ -321,6 +373,19 @@ impl Edge {
             }
             Err(error) => tracing::warn!(%error, "cannot try again"),
         }
+    }
+
+    /// Notes how Sōzu stands.
+    fn look_at_sozu(&self) {
+        let refused = self.sozu.shadow().refused().keys().filter(|item| matches!(item, Item::Bound(_) | Item::Listener(_))).count();
+        let ports = &self.planner.target().ports;
+        self.standing.send_modify(|standing| {
+            standing.sozu_starts = self.sozu.starts();
+            standing.sozu_workers = self.sozu.workers().len();
+            standing.listeners = (ports.len().saturating_sub(refused), refused);
+        });
+        let plain = ports.keys().find(|port| port.protocol == Protocol::Http);
+        self.port.send_replace(plain.map(|port| self.sozu.shadow().address(*port)));
     }
 
     /// Acknowledges what both stages hold; nothing while the filter is behind.
@@ -337,6 +402,15 @@ impl Edge {
         }
         refused.sort_by(|a, b| a.key.cmp(&b.key));
         self.ready.send_replace(true);
+        self.standing.send_modify(|standing| {
+            standing.refused = refused.len();
+            if standing.held.replace(self.stamp) != Some(self.stamp)
+                && let Some((newest, came)) = standing.newest
+                && newest == self.stamp
+            {
+                self.took.add(came.elapsed());
+            }
+        });
         self.acks.send_replace(Some(Ack { stamp: self.stamp, refused }));
     }
 }

@@ -29,11 +29,14 @@ pub(super) struct State {
     pub snapshot: Snapshot,
     /// What of it this version of the edge does not understand well enough to serve.
     pub refused: Vec<Refusal>,
+    /// When it came.
+    pub came: Instant,
 }
 
 /// The connection to the control plane.
 pub(super) struct Source {
     acks: watch::Sender<Option<Ack>>,
+    connected: watch::Receiver<bool>,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -52,7 +55,8 @@ impl Source {
     pub(super) fn follow(origin: Origin) -> (Self, watch::Receiver<Option<State>>) {
         let (states, mut newest) = watch::channel(None);
         let acks = watch::Sender::new(None);
-        let mut stream = Stream { origin: origin.clone(), held: None, whole: true, states, copies: watch::Sender::new(None) };
+        let (feeds, connected) = watch::channel(false);
+        let mut stream = Stream { origin: origin.clone(), held: None, whole: true, states, copies: watch::Sender::new(None), feeds };
         let mut tasks = Vec::new();
         if let Origin::Remote(_, disk) = origin {
             stream.load(&disk);
@@ -60,12 +64,17 @@ impl Source {
             tasks.push(tokio::spawn(copy(disk, stream.copies.subscribe())));
         }
         tasks.push(tokio::spawn(stream.follow(acks.subscribe())));
-        (Self { acks, tasks }, newest)
+        (Self { acks, connected, tasks }, newest)
     }
 
     /// Where acks go; the newest is sent, again after a reconnect.
     pub(super) fn acks(&self) -> watch::Sender<Option<Ack>> {
         self.acks.clone()
+    }
+
+    /// Whether a control plane is connected that has sent something good.
+    pub(super) fn connected(&self) -> watch::Receiver<bool> {
+        self.connected.clone()
     }
 
     /// No more updates and acks.
@@ -83,6 +92,8 @@ struct Stream {
     whole: bool,
     states: watch::Sender<Option<State>>,
     copies: watch::Sender<Option<(Stamp, Held)>>,
+    /// Whether a control plane is connected that has sent something good.
+    feeds: watch::Sender<bool>,
 }
 
 impl Stream {
@@ -99,7 +110,7 @@ impl Stream {
     }
 
     fn hold(&mut self, stamp: Stamp, held: Held) {
-        let state = State { stamp, snapshot: held.snapshot().clone(), refused: held.refused().cloned().collect() };
+        let state = State { stamp, snapshot: held.snapshot().clone(), refused: held.refused().cloned().collect(), came: Instant::now() };
         self.held = Some((stamp, held));
         self.states.send_replace(Some(state));
     }
@@ -122,6 +133,7 @@ impl Stream {
             match self.connect().await {
                 Ok((updates, back)) => {
                     let (received, reason) = self.converse(updates, back, &mut acks).await;
+                    self.feeds.send_replace(false);
                     if received {
                         wait = BACKOFF.0;
                     }
@@ -160,6 +172,7 @@ impl Stream {
                             acks.mark_changed();
                         }
                         received = true;
+                        self.feeds.send_replace(true);
                         continue;
                     }
                     Ok(None) => return (received, "it closed the stream".to_owned()),
