@@ -17,8 +17,12 @@ mod ingress;
 mod judges;
 #[path = "apiserver/lenient.rs"]
 mod lenient;
+#[path = "apiserver/metrics.rs"]
+mod metrics;
 #[path = "apiserver/operator.rs"]
 mod operator;
+#[path = "prometheus/mod.rs"]
+mod prometheus;
 #[path = "apiserver/pump.rs"]
 mod pump;
 #[path = "apiserver/rig.rs"]

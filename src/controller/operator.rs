@@ -24,6 +24,7 @@ use crate::edge::plan;
 use crate::leader::{self, Candidate, Leadership, Lost};
 use crate::model::ObjectId;
 use crate::observe::metrics::Metrics;
+use crate::snapshot::serve::Counters;
 use crate::store::cluster::{Cluster, States};
 use crate::translate::{self as translation, Translator};
 
@@ -80,11 +81,11 @@ impl Operator {
         self.cluster.states()
     }
 
-    /// What people see of it.
-    pub fn view(&self) -> OperatorView {
+    /// What people see of it, and of the snapshot port.
+    pub fn view(&self, streams: Arc<Counters>) -> OperatorView {
         let (world, metrics) = (self.world.subscribe(), self.metrics.clone());
         let world = WorldView { world, metrics, options: plan::Options { force_hop: false }, awaits_edges: false };
-        OperatorView { world, states: self.cluster.states(), queued: self.queued.subscribe() }
+        OperatorView { world, states: self.cluster.states(), queued: self.queued.subscribe(), streams }
     }
 
     /// The epoch in which this process serves snapshots and writes; 0 before.

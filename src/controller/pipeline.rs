@@ -171,6 +171,7 @@ impl<H: EdgeHost> Pipeline<H> {
         let EdgeChange::Set { delta, edge } = change else {
             self.edges.stop(id).await;
             self.published.remove(id);
+            self.metrics.forget_edge(id);
             return self.next.forget_edge(id);
         };
         let epoch = *self.epoch.borrow();
@@ -195,10 +196,6 @@ impl<H: EdgeHost> Pipeline<H> {
 
     /// Remembers from which state on an edge serves what the delta changed.
     fn note(&mut self, id: &EdgeId, publisher: &Publisher, delta: &Delta, stamp: Stamp) {
-        let name = id.to_string();
-        self.metrics.published.with_label_values(&[&name]).set(i64::try_from(stamp.seq).unwrap_or(i64::MAX));
-        let resources = i64::try_from(publisher.current().1.len()).unwrap_or(i64::MAX);
-        self.metrics.resources.with_label_values(&[&name]).set(resources);
         let world = &mut self.next;
         world.edges.insert(id.clone(), publisher.clone());
         for object in delta.keys().filter_map(|key| owner(id, &key)) {

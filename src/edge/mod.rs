@@ -8,9 +8,9 @@ mod metrics;
 pub mod plan;
 pub mod sozu;
 mod supervisor;
-mod traffic;
 #[cfg(test)]
 mod testing;
+mod traffic;
 
 pub use sozu::{Farewell, SpawnSettings, launch};
 pub use supervisor::{EdgeError, EdgeSettings, FilterCommand, Origin, PAGES, SozuOrigin, private_directory, run};

@@ -4,6 +4,8 @@ use super::{Series, counter, gauge, histogram};
 
 /// Version.
 pub const BUILD: Series = gauge("kakehi_build_info", &["version"], "Always 1, labelled with the version");
+/// Leadership.
+pub const LEADER: Series = gauge("kakehi_leader", &[], "1 while this process leads: it alone feeds edges and writes statuses");
 /// Store.
 pub const OBJECTS: Series = gauge("kakehi_objects", &["kind"], "Objects in the store");
 /// Findings.
@@ -22,7 +24,7 @@ pub const RESOURCES: Series = gauge("kakehi_snapshot_resources", &["edge"], "Res
 pub const SNAPSHOT_AGE: Series = gauge("kakehi_snapshot_age_seconds", &["edge"], "Time since the edge's snapshot last changed");
 /// Lag of acknowledgements.
 pub const ACK_LAG: Series =
-    gauge("kakehi_ack_lag_seconds", &["edge"], "How long the oldest change that the data plane has not acknowledged waits, else 0");
+    gauge("kakehi_ack_lag_seconds", &["edge"], "How long the newest change has been waiting for the data plane to acknowledge it, else 0");
 /// Refused resources.
 pub const REFUSED_KEYS: Series = gauge("kakehi_refused_keys", &["edge"], "Resources that the data plane holds back");
 /// Time to acknowledgement.
@@ -36,6 +38,7 @@ pub const STATUS_WRITES: Series = counter("kakehi_status_writes_total", &["kind"
 /// Series of standalone mode and of operator replicas.
 pub const CONTROL: &[&Series] = &[
     &BUILD,
+    &LEADER,
     &OBJECTS,
     &FINDINGS,
     &REFUSED_WRITES,
@@ -64,8 +67,6 @@ pub const QUEUE: Series = gauge("kakehi_queue_depth", &["kind"], "Objects that w
 pub const WATCH_STATE: Series = gauge("kakehi_watch_state", &["kind", "state"], "1 for the state in which the watch of a kind is");
 /// Errors of watches.
 pub const WATCH_ERRORS: Series = counter("kakehi_watch_errors_total", &["kind", "variant"], "Failures of watches");
-/// Leadership.
-pub const LEADER: Series = gauge("kakehi_leader", &[], "1 while this replica leads");
 /// Snapshot port.
 pub const STREAMS: Series = counter(
     "kakehi_stream_connections_total",
@@ -74,4 +75,4 @@ pub const STREAMS: Series = counter(
 );
 
 /// Series of operator replicas only.
-pub const OPERATOR: &[&Series] = &[&LEADER, &RECONCILES, &RECONCILE, &RECONCILE_ERRORS, &QUEUE, &WATCH_STATE, &WATCH_ERRORS, &STREAMS];
+pub const OPERATOR: &[&Series] = &[&RECONCILES, &RECONCILE, &RECONCILE_ERRORS, &QUEUE, &WATCH_STATE, &WATCH_ERRORS, &STREAMS];

@@ -20,8 +20,11 @@ pub const REQUEST: Series =
 pub const TRAFFIC_PAIRS: Series =
     gauge("kakehi_traffic_pairs", &["stage"], "Pairs of route and backend that are counted apart; beyond 2000 they count as route other");
 /// Damaged records.
-pub const LOST_RECORDS: Series =
-    counter("kakehi_lost_records_total", &[], "Damaged places in Sōzu's record of requests, at each of which a request or two went uncounted");
+pub const LOST_RECORDS: Series = counter(
+    "kakehi_lost_records_total",
+    &[],
+    "Damaged places in Sōzu's record of requests, at each of which a request or two went uncounted",
+);
 
 /// Sōzu.
 pub const SOZU_UP: Series = gauge("kakehi_sozu_up", &[], "1 while Sōzu answers on its command socket");
@@ -30,7 +33,8 @@ pub const SOZU_STARTS: Series = counter("kakehi_sozu_starts_total", &[], "Sōzu 
 /// Workers.
 pub const SOZU_WORKERS: Series = gauge("kakehi_sozu_workers", &[], "Running worker processes of Sōzu");
 /// Listeners.
-pub const SOZU_LISTENERS: Series = gauge("kakehi_sozu_listeners", &["state"], "Ports that Sōzu listens on (bound), or was refused (refused)");
+pub const SOZU_LISTENERS: Series =
+    gauge("kakehi_sozu_listeners", &["state"], "Ports that Sōzu listens on (bound), or was refused (refused)");
 /// Connections.
 pub const SOZU_CONNECTIONS: Series =
     gauge("kakehi_sozu_connections", &["side"], "Open connections of Sōzu: from clients, and to backends (the filter proxy among them)");
@@ -38,15 +42,19 @@ pub const SOZU_CONNECTIONS: Series =
 /// Filter proxy.
 pub const FILTER_UP: Series = gauge("kakehi_filter_up", &[], "1 while the filter proxy answers");
 /// Starts of the filter proxy.
-pub const FILTER_STARTS: Series = counter("kakehi_filter_starts_total", &[], "Filter proxy processes that were started, the first included");
+pub const FILTER_STARTS: Series =
+    counter("kakehi_filter_starts_total", &[], "Filter proxy processes that were started, the first included");
 /// Open requests.
 pub const FILTER_ACTIVE: Series = gauge("kakehi_filter_active_requests", &[], "Requests and tunnels that are open in the filter proxy");
 /// Refusals.
 pub const FILTER_REFUSED: Series =
     counter("kakehi_filter_refused_requests_total", &[], "Requests that the filter proxy refused because they are no proper HTTP");
 /// Backend connections.
-pub const FILTER_CONNECTS: Series =
-    counter("kakehi_filter_backend_connections_total", &["result"], "Connections to backends that the filter proxy made (ok) or could not make (error)");
+pub const FILTER_CONNECTS: Series = counter(
+    "kakehi_filter_backend_connections_total",
+    &["result"],
+    "Connections to backends that the filter proxy made (ok) or could not make (error)",
+);
 /// Backend failures.
 pub const FILTER_FAILURES: Series = counter(
     "kakehi_filter_backend_failures_total",
@@ -66,8 +74,11 @@ pub const SEQ: Series = gauge("kakehi_edge_seq", &[], "Number of the change, wit
 /// Age.
 pub const AGE: Series = gauge("kakehi_edge_snapshot_age_seconds", &[], "Time since the newest change came");
 /// Lag.
-pub const LAG: Series =
-    gauge("kakehi_edge_apply_lag_seconds", &[], "How long the newest change has been waiting for Sōzu and the filter proxy to hold it, else 0");
+pub const LAG: Series = gauge(
+    "kakehi_edge_apply_lag_seconds",
+    &[],
+    "How long the newest change has been waiting for Sōzu and the filter proxy to hold it, else 0",
+);
 /// Time to apply.
 pub const EDGE_APPLY: Series =
     histogram("kakehi_edge_apply_seconds", &[], "From the arrival of a change to the moment at which Sōzu and the filter proxy hold it");

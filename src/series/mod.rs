@@ -70,19 +70,11 @@ pub struct Part {
 
 /// Every series there is.
 pub const PARTS: &[Part] = &[
-    Part {
-        title: "Control plane",
-        place: "Standalone mode and every operator replica, on the admin port (`--admin`).",
-        series: CONTROL,
-    },
-    Part {
-        title: "Operator",
-        place: "Operator replicas only, on the same port.",
-        series: OPERATOR,
-    },
+    Part { title: "Control plane", place: "Standalone mode and every operator replica, on the admin port (`--admin`).", series: CONTROL },
+    Part { title: "Operator", place: "Operator replicas only, on the same port.", series: OPERATOR },
     Part {
         title: "Edge",
-        place: "Every edge pod, on its health port (19902); in standalone mode all edges appear on the admin port.",
+        place: "Every edge pod, on its health port (19902); in standalone mode all edges appear on the admin port. Every series here has the label `edge` too.",
         series: EDGE,
     },
 ];

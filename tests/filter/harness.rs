@@ -57,7 +57,13 @@ impl Proxy {
         let dir = tempfile::tempdir().unwrap();
         let (socket, snapshot) = (dir.path().join("hop"), dir.path().join("snapshot"));
         let listen = Listen::Unix(socket.clone());
-        let settings = Settings { snapshot: snapshot.clone(), listen, report: Some(dir.path().join("report.sock")), workers: 1, drain: Duration::from_secs(2) };
+        let settings = Settings {
+            snapshot: snapshot.clone(),
+            listen,
+            report: Some(dir.path().join("report.sock")),
+            workers: 1,
+            drain: Duration::from_secs(2),
+        };
         let shared = Shared::new(limits);
         let (stop, stopped) = oneshot::channel::<()>();
         let own = shared.clone();

@@ -51,7 +51,8 @@ fn whole_frames_are_read_and_a_part_is_left() {
 
 #[test]
 fn a_frame_between_the_parts_of_another_costs_no_more_than_the_two() {
-    let (first, torn, long, last) = (frame("a", "/", Some(200)), frame("b", "/", Some(200)), frame("c", &"x".repeat(5000), Some(404)), frame("d", "/", Some(200)));
+    let (first, torn, long, last) =
+        (frame("a", "/", Some(200)), frame("b", "/", Some(200)), frame("c", &"x".repeat(5000), Some(404)), frame("d", "/", Some(200)));
     for cut in 1..torn.len() {
         let bytes = [&first, &torn[..cut], &long, &torn[cut..], &last, &first].concat();
         let (seen, used, lost) = read(&bytes);
