@@ -35,7 +35,7 @@ const KNOWN: usize = 4096;
 
 /// Follows the record for ever. `port` is an HTTP listener of the same Sōzu.
 pub(super) async fn follow(mut log: AccessLog, native: Arc<Native>, port: watch::Receiver<Option<SocketAddr>>) {
-    let mut counting = Counting { native, known: HashMap::new(), pruned: 0 };
+    let mut counting = Counting { native, known: HashMap::new(), key: Vec::new(), pruned: 0 };
     let mut look = interval(READ);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (mut written, mut wait) = (Instant::now(), QUIET.0);
@@ -67,7 +67,10 @@ pub(super) struct Native {
 
 struct Counting {
     native: Arc<Native>,
+    /// Tallies by route and cluster.
     known: HashMap<Vec<u8>, Arc<Tally>>,
+    /// Room for a key of these.
+    key: Vec<u8>,
     pruned: u64,
 }
 
@@ -95,13 +98,20 @@ impl Counting {
         if hop && record.reached {
             return true;
         }
-        let (cluster, route) = (record.cluster.unwrap_or_default(), record.route.unwrap_or_default());
-        let key = [route, cluster].join(&0);
-        let tally = match self.known.get(&key) {
+        // Without a frontend of its own a request carries the tags of another one of its host.
+        let (cluster, route) = match record.cluster {
+            Some(cluster) if !hop => (cluster, record.route.unwrap_or_default()),
+            _ => Default::default(),
+        };
+        self.key.clear();
+        self.key.extend_from_slice(route);
+        self.key.push(0);
+        self.key.extend_from_slice(cluster);
+        let tally = match self.known.get(&self.key) {
             Some(tally) => tally,
             None => {
                 let tally = self.native.traffic.tally(&pair(route, cluster));
-                self.known.entry(key).or_insert(tally)
+                self.known.entry(self.key.clone()).or_insert(tally)
             }
         };
         tally.add(record.status, Duration::from_micros(record.micros));

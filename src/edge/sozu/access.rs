@@ -35,7 +35,7 @@ const LONGEST_FILE: u64 = 1 << 40;
 pub struct Record<'a> {
     /// The cluster that a frontend named; none when no frontend took the request.
     pub cluster: Option<&'a [u8]>,
-    /// The frontend's route.
+    /// The frontend's route; for a request that no frontend took, that of some other frontend of its host.
     pub route: Option<&'a [u8]>,
     /// Whether a backend was reached.
     pub reached: bool,
