@@ -8,7 +8,7 @@ CARGO        ?= cargo
 
 .DEFAULT_GOAL := help
 include tests/cluster/cluster.mk
-.PHONY: help run test check bless generate tools sozu sozu-lto bench-standalone e2e
+.PHONY: help run test check bless generate tools sozu sozu-lto bench-standalone e2e conformance
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -20,11 +20,11 @@ run: tools $(SOZU_LTO) ## standalone mode on config/standalone/: real Sōzu on 1
 test: tools $(SOZU_TEST) $(if $(KUBECONFIG),,apiserver-programs) ## all tests: unit, golden cases, properties, real Sōzu, oracle, API server
 	PROMETHEUS="$$(config/install-prometheus)" KAKEHI_SOZU=$(SOZU_TEST) $(CARGO) test
 
-check: tools ## format, lints, dependency rules, advisories; the sources of the test cluster, where there is Go
+check: tools ## format, lints, dependency rules, advisories; what is written in Go, where there is Go
 	$(CARGO) fmt --check
 	$(CARGO) clippy --all-targets -- -D warnings
 	config/check-dependencies
-	@if command -v go >/dev/null; then $(MAKE) --no-print-directory cluster-check; else echo "no Go here: tests/cluster is not checked" >&2; fi
+	@if command -v go >/dev/null; then $(MAKE) --no-print-directory cluster-check && tests/conformance/check.sh; else echo "no Go here: tests/cluster and tests/conformance are not checked" >&2; fi
 
 bless: tools $(SOZU_TEST) ## rewrites the expected side of the golden cases
 	KAKEHI_BLESS=1 $(CARGO) test --test cases
@@ -40,6 +40,10 @@ generate: tools ## rewrites what is generated from the code: config/settings.md,
 e2e: tools $(SOZU_TEST) ## the chart on the test cluster (make cluster): install, traffic from outside, roll under load, uninstall
 	$(CARGO) build --bin kakehi
 	tests/e2e/run.sh target/debug/kakehi $(SOZU_TEST)
+
+conformance: tools $(SOZU_TEST) ## the Gateway API conformance suite on the test cluster; RUN=pattern for single tests
+	$(CARGO) build --bin kakehi
+	RUN='$(RUN)' tests/conformance/run.sh target/debug/kakehi $(SOZU_TEST)
 
 tools: ## protoc, which the Sōzu command library's build needs
 	@config/install-tools

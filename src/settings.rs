@@ -122,6 +122,10 @@ pub struct ControllerSettings {
     /// Address in the status of Gateways that ask for none
     #[arg(long, env = "KAKEHI_ADDRESS", value_name = "IP")]
     pub address: Option<IpAddr>,
+    /// Keep a deleted route or Ingress, by a finalizer, until edges have withdrawn it (3 s at most). Until then it cannot
+    /// be made anew under its name, which people and tools expect who delete and apply
+    #[arg(long, env = "KAKEHI_HOLD_ROUTES")]
+    pub hold_routes: bool,
     /// Address of the admin port: /healthz /readyz /metrics /debug/report /debug/snapshot /debug/plan
     #[arg(long, env = "KAKEHI_ADMIN", default_value = "127.0.0.1:9901", value_name = "IP:PORT")]
     pub admin: SocketAddr,
@@ -157,6 +161,33 @@ pub struct ProvisionSettings {
     /// Address of this pod, to which the Service leads while it is the leader
     #[arg(long, env = "KAKEHI_POD_IP", value_name = "IP")]
     pub pod_ip: Option<IpAddr>,
+}
+
+/// `kakehi withdraw`.
+#[derive(Args, Clone, Debug)]
+pub struct WithdrawSettings {
+    /// Controller name of the operator
+    #[arg(long, env = "KAKEHI_CONTROLLER_NAME", default_value = "kakehi.dev/gateway-controller", value_name = "NAME")]
+    pub controller_name: String,
+    /// Namespace of the operator
+    #[arg(long, env = "KAKEHI_NAMESPACE", default_value = "kakehi-system", value_name = "NAME")]
+    pub namespace: String,
+    /// Name of its Lease, which is taken when its leader has given it back or is dead
+    #[arg(long, env = "KAKEHI_LEASE", default_value = "kakehi-controller", value_name = "NAME")]
+    pub lease: String,
+    /// Its Deployment, to be scaled to nothing first, and to own at the end what the operator made for itself; without it the
+    /// operator must be stopped by other means
+    #[arg(long, env = "KAKEHI_DEPLOYMENT", value_name = "NAME")]
+    pub deployment: Option<String>,
+    /// Service that leads edges to the leader
+    #[arg(long, env = "KAKEHI_SERVICE", default_value = "kakehi", value_name = "NAME")]
+    pub service: String,
+    /// Secret with the authority of the snapshot port
+    #[arg(long, env = "KAKEHI_CA_SECRET", default_value = "kakehi-ca", value_name = "NAME")]
+    pub ca_secret: String,
+    /// Longest time for all of it, in seconds
+    #[arg(long, env = "KAKEHI_WITHDRAW_LIMIT", default_value_t = 240, value_name = "SECONDS")]
+    pub limit: u64,
 }
 
 /// `kakehi translate`.

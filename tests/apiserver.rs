@@ -35,3 +35,5 @@ mod stream;
 mod verdicts;
 #[path = "apiserver/wire.rs"]
 mod wire;
+#[path = "apiserver/withdraw.rs"]
+mod withdraw;

@@ -31,9 +31,11 @@ fn the_resource_definitions_are_current() {
 
 #[test]
 fn the_chart_s_rules_are_those_of_the_tables() {
-    let rules = serde_json::to_value(kakehi::cli::rules::rules()).unwrap();
-    let text = serde_saphyr::to_string(&rules).unwrap();
-    current(&Path::new(env!("CARGO_MANIFEST_DIR")).join("charts/kakehi/files/rules.yaml"), &text);
+    use kakehi::cli::rules::{rules, withdraw_edge_rules, withdraw_rules};
+    for (name, rules) in [("rules", rules()), ("withdraw-rules", withdraw_rules()), ("withdraw-edge-rules", withdraw_edge_rules())] {
+        let text = serde_saphyr::to_string(&serde_json::to_value(rules).unwrap()).unwrap();
+        current(&Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("charts/kakehi/files/{name}.yaml")), &text);
+    }
 }
 
 #[test]

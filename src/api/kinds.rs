@@ -5,8 +5,8 @@ use std::sync::Arc;
 use kube::api::ObjectMeta;
 
 use super::{
-    ConfigMap, EdgeProfile, EndpointSlice, Gateway, GatewayClass, HttpRoute, Ingress, IngressClass, Malformed, Namespace, Obj,
-    ReferenceGrant, Secret, Service,
+    ConfigMap, EdgeProfile, EndpointSlice, Gateway, GatewayClass, GrpcRoute, HttpRoute, Ingress, IngressClass, ListenerSet, Malformed,
+    Namespace, Obj, ReferenceGrant, Secret, Service,
 };
 use crate::model::{Kind, ObjectId};
 
@@ -136,7 +136,9 @@ macro_rules! kinds {
 kinds! {
     GatewayClass => GatewayClass,
     Gateway => Gateway,
+    ListenerSet => ListenerSet,
     HttpRoute => HttpRoute,
+    GrpcRoute => GrpcRoute,
     ReferenceGrant => ReferenceGrant,
     EdgeProfile => EdgeProfile,
     Namespace => Namespace,

@@ -4,6 +4,7 @@
 
 pub mod edge_profile;
 mod kinds;
+pub mod listener_set;
 mod object;
 
 pub use edge_profile::{EdgeProfile, EdgeProfileSpec};
@@ -11,6 +12,8 @@ pub use gateway_api::apis::experimental::gatewayclasses;
 pub use gateway_api::apis::experimental::gatewayclasses::GatewayClass;
 pub use gateway_api::apis::experimental::gateways;
 pub use gateway_api::apis::experimental::gateways::Gateway;
+pub use gateway_api::apis::experimental::grpcroutes;
+pub use gateway_api::apis::experimental::grpcroutes::GrpcRoute;
 pub use gateway_api::apis::experimental::httproutes;
 pub use gateway_api::apis::experimental::httproutes::HttpRoute;
 pub use gateway_api::apis::experimental::referencegrants;
@@ -20,4 +23,5 @@ pub use k8s_openapi::api::discovery::v1::EndpointSlice;
 pub use k8s_openapi::api::networking::v1 as networking;
 pub use k8s_openapi::api::networking::v1::{Ingress, IngressClass};
 pub use kinds::{ApiKind, Change, Object};
+pub use listener_set::ListenerSet;
 pub use object::{Malformed, Obj};

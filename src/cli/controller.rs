@@ -70,7 +70,8 @@ fn operator_settings(settings: ControllerSettings) -> Settings {
         ingress: settings.ingress.translation(settings.watch_ingress_without_class),
         ..translate::Settings::default()
     };
-    Settings { translation, leader: leader::Settings::new(settings.namespace, settings.lease, identity), provisioning: None }
+    let hold_routes = settings.hold_routes;
+    Settings { translation, hold_routes, leader: leader::Settings::new(settings.namespace, settings.lease, identity), provisioning: None }
 }
 
 fn replica(settings: &ControllerSettings) -> String {
@@ -81,6 +82,7 @@ fn replica(settings: &ControllerSettings) -> String {
 fn installation(settings: &ControllerSettings) -> Option<Installation> {
     let ProvisionSettings { edge_image, sozu_image, pull_policy, edge_log, snapshot_listen, service, .. } = settings.provision.clone();
     Some(Installation {
+        controller: settings.controller_name.clone(),
         edge_image: edge_image?,
         sozu_image: sozu_image?,
         pull_policy,

@@ -8,13 +8,14 @@ mod launch;
 pub mod rules;
 mod standalone;
 mod translate;
+mod withdraw;
 
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::observe::log;
-use crate::settings::{ControllerSettings, LogSettings, StandaloneSettings, TranslateSettings};
+use crate::settings::{ControllerSettings, LogSettings, StandaloneSettings, TranslateSettings, WithdrawSettings};
 
 /// Gateway API on the Sōzu reverse proxy.
 #[derive(Parser)]
@@ -32,6 +33,8 @@ enum Command {
     Standalone(StandaloneSettings),
     /// Serve a cluster: watch its objects, feed its edges, write statuses
     Controller(ControllerSettings),
+    /// Before an operator is uninstalled: stop it, take its finalizers from all objects, delete the edges of IngressClasses
+    Withdraw(WithdrawSettings),
     /// Print what a directory of manifests means: snapshot, plan with reasons, statuses. Exit 1 when an object is refused
     Translate(TranslateSettings),
     /// Supervise one edge's Sōzu and filter proxy (started by standalone, or in an edge pod)
@@ -61,6 +64,7 @@ pub fn run() -> ExitCode {
     let done = match cli.command {
         Command::Standalone(settings) => standalone::run(settings, cli.log),
         Command::Controller(settings) => controller::run(settings),
+        Command::Withdraw(settings) => withdraw::run(settings),
         Command::Translate(settings) => translate::run(&settings),
         Command::Edge(settings) => edge::run(settings, &cli.log),
         Command::Launch(settings) => launch::run(settings),

@@ -25,39 +25,69 @@ pub(super) fn run() -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The rules of the operator's ClusterRole, sorted, one per resource.
-pub fn rules() -> Vec<PolicyRule> {
-    let mut all: BTreeMap<(String, String), Vec<&str>> = BTreeMap::new();
-    let mut allow = |group: &str, resource: String, verbs: &[&'static str]| {
-        let known = all.entry((group.to_owned(), resource)).or_default();
+/// Rights to resources: verbs by group and resource.
+#[derive(Default)]
+struct Rights(BTreeMap<(String, String), Vec<&'static str>>);
+
+impl Rights {
+    fn allow(&mut self, group: &str, resource: String, verbs: &[&'static str]) {
+        let known = self.0.entry((group.to_owned(), resource)).or_default();
         known.extend(verbs);
         known.sort_unstable();
         known.dedup();
-    };
+    }
+
+    /// Sorted, one rule per resource.
+    fn rules(self) -> Vec<PolicyRule> {
+        let rule = |((group, resource), verbs): ((String, String), Vec<&str>)| PolicyRule {
+            api_groups: Some(vec![group]),
+            resources: Some(vec![resource]),
+            verbs: verbs.into_iter().map(str::to_owned).collect(),
+            ..Default::default()
+        };
+        self.0.into_iter().map(rule).collect()
+    }
+}
+
+/// The rules of the ClusterRole under which an operator is withdrawn.
+pub fn withdraw_rules() -> Vec<PolicyRule> {
+    let mut rights = Rights::default();
+    for row in table().filter(|row| row.finalizer != Finalizer::Never) {
+        rights.allow(row.group, row.plural.to_owned(), &["list", "patch"]);
+    }
+    rights.rules()
+}
+
+/// The rules of the Role under which the edges of IngressClasses are deleted with it, in the operator's namespace.
+pub fn withdraw_edge_rules() -> Vec<PolicyRule> {
+    let mut rights = Rights::default();
+    for resource in Part::ALL.map(Part::resource) {
+        rights.allow(&resource.group, resource.plural.clone(), &["delete", "list"]);
+    }
+    rights.rules()
+}
+
+/// The rules of the operator's ClusterRole.
+pub fn rules() -> Vec<PolicyRule> {
+    let mut rights = Rights::default();
     for row in table() {
-        allow(row.group, row.plural.to_owned(), &["get", "list", "watch"]);
+        rights.allow(row.group, row.plural.to_owned(), &["get", "list", "watch"]);
         if row.finalizer != Finalizer::Never {
-            allow(row.group, row.plural.to_owned(), &["patch"]);
-            allow(row.group, format!("{}/finalizers", row.plural), &["update"]);
+            rights.allow(row.group, row.plural.to_owned(), &["patch"]);
+            rights.allow(row.group, format!("{}/finalizers", row.plural), &["update"]);
         }
         if row.status {
-            allow(row.group, format!("{}/status", row.plural), &["patch", "update"]);
+            rights.allow(row.group, format!("{}/status", row.plural), &["patch", "update"]);
         }
     }
     for part in Part::ALL {
         let resource = part.resource();
         let verbs: &[&'static str] =
             if part.is_watched() { &["create", "delete", "get", "list", "patch", "watch"] } else { &["create", "delete", "get", "patch"] };
-        allow(&resource.group, resource.plural.clone(), verbs);
+        rights.allow(&resource.group, resource.plural.clone(), verbs);
     }
     for (group, resource, verbs, _) in MORE {
-        allow(group, (*resource).to_owned(), verbs);
+        rights.allow(group, (*resource).to_owned(), verbs);
     }
-    let rule = |((group, resource), verbs): ((String, String), Vec<&str>)| PolicyRule {
-        api_groups: Some(vec![group]),
-        resources: Some(vec![resource]),
-        verbs: verbs.into_iter().map(str::to_owned).collect(),
-        ..Default::default()
-    };
-    all.into_iter().map(rule).collect()
+    rights.rules()
 }

@@ -26,6 +26,15 @@ pub struct Replica {
     pub port: (String, u16),
 }
 
+/// Names of all slices that a leader may have made for a Service.
+pub fn slice_names(service: &str) -> [String; 2] {
+    ["IPv4", "IPv6"].map(|family| slice_name(service, family))
+}
+
+fn slice_name(service: &str, family: &str) -> String {
+    format!("{service}-leader-{}", family.to_lowercase())
+}
+
 /// The slice that leads to a replica alone.
 pub fn slice(replica: &Replica) -> EndpointSlice {
     // The family of a slice cannot be changed.
@@ -53,7 +62,7 @@ pub fn slice(replica: &Replica) -> EndpointSlice {
         EndpointPort { name: Some(name.clone()), port: Some((*number).into()), protocol: Some("TCP".to_owned()), ..Default::default() };
     EndpointSlice {
         metadata: ObjectMeta {
-            name: Some(format!("{}-leader-{}", replica.service, family.to_lowercase())),
+            name: Some(slice_name(&replica.service, family)),
             namespace: Some(replica.namespace.clone()),
             labels: Some(BTreeMap::from(labels)),
             ..Default::default()

@@ -19,9 +19,24 @@ pub fn of_controller(controller_name: &str) -> String {
     format!("{domain}/{}", name.trim_end_matches(|c: char| !c.is_ascii_alphanumeric()))
 }
 
+/// What an operator does about the finalizers of its objects.
+#[derive(Clone, Debug)]
+pub struct Finalizers {
+    /// The name of [`of_controller`].
+    pub name: String,
+    /// Whether what is attached to edges carries it too.
+    pub hold_attached: bool,
+}
+
 /// Carried by a GatewayClass while a Gateway uses it: the name is Gateway API's
 /// (`GatewayClassFinalizerGatewaysExist`).
 pub const GATEWAY_EXISTS: &str = "gateway-exists-finalizer.gateway.networking.k8s.io";
+
+/// A JSON patch that takes a finalizer from its place in an object's list. Refused when something else is there by now.
+pub fn removal(place: usize, name: &str) -> serde_json::Value {
+    let path = format!("/metadata/finalizers/{place}");
+    serde_json::json!([{"op": "test", "path": path, "value": name}, {"op": "remove", "path": path}])
+}
 
 /// How long edges have to say that they do not serve an object any more.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -39,8 +54,8 @@ pub enum Due<'a> {
     Wait(Duration),
 }
 
-/// What is to be done about the finalizer of an object, when `ours` is the name of [`of_controller`].
-pub fn due<'a>(object: &Object, world: &World, acks: &Acks, ours: &'a str) -> Due<'a> {
+/// What is to be done about the finalizer of an object.
+pub fn due<'a>(object: &Object, world: &World, acks: &Acks, ours: &'a Finalizers) -> Due<'a> {
     let (id, metadata) = (object.id(), object.metadata());
     let ending = metadata.deletion_timestamp.is_some();
     let verdict = world.reports.get(&id).map(|report| &report.verdict);
@@ -48,8 +63,8 @@ pub fn due<'a>(object: &Object, world: &World, acks: &Acks, ours: &'a str) -> Du
         Finalizer::Never => return Due::Nothing,
         Finalizer::InUse if !matches!(verdict, Some(Verdict::Class { .. })) => return Due::Nothing,
         Finalizer::InUse => (GATEWAY_EXISTS, is_used(&id, world)),
-        Finalizer::Owned => (ours, !ending && matches!(verdict, Some(Verdict::Gateway { .. }))),
-        Finalizer::Attached => (ours, !ending && world.served_by(&id).next().is_some()),
+        Finalizer::Owned => (ours.name.as_str(), !ending && matches!(verdict, Some(Verdict::Gateway { .. }))),
+        Finalizer::Attached => (ours.name.as_str(), ours.hold_attached && !ending && world.served_by(&id).next().is_some()),
     };
     let place = metadata.finalizers.iter().flatten().position(|finalizer| finalizer == name);
     match place {

@@ -79,7 +79,7 @@ impl Lane {
 
     /// Carries orders out until nobody can give any more. What was made stays.
     pub async fn run(mut self, mut orders: mpsc::UnboundedReceiver<Order>) {
-        let mut seen = watched::watch(&self.shared.client);
+        let mut seen = watched::watch(&self.shared.client, &self.shared.installation.controller);
         let mut ca = self.ca.clone();
         loop {
             tokio::select! {
@@ -161,8 +161,11 @@ impl Lane {
     }
 }
 
-/// Whether an object with these labels was made by us.
-fn is_ours(metadata: &kube::api::ObjectMeta, id: &EdgeId) -> bool {
-    let labelled = metadata.labels.as_ref().is_some_and(|labels| labels.contains_key(names::EDGE));
-    labelled && metadata.annotations.as_ref().and_then(names::edge_of).as_ref() == Some(id)
+impl Shared {
+    /// Whether an object with these labels was made for an edge by us.
+    fn is_ours(&self, metadata: &kube::api::ObjectMeta, id: &EdgeId) -> bool {
+        let labelled = metadata.labels.as_ref().is_some_and(|labels| labels.contains_key(names::EDGE));
+        let edge = metadata.annotations.as_ref().and_then(|annotations| names::edge_of(annotations, &self.installation.controller));
+        labelled && edge.as_ref() == Some(id)
+    }
 }

@@ -20,6 +20,7 @@ pub mod port;
 pub mod provisioning;
 pub mod reconcile;
 pub mod view;
+pub mod withdraw;
 pub mod world;
 pub mod writer;
 

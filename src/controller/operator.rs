@@ -13,7 +13,7 @@ use tokio::time::{sleep, timeout};
 use super::EdgeHost;
 use super::acks::Acks;
 use super::dispatch::controllers;
-use super::finalizer::of_controller;
+use super::finalizer::{Finalizers, of_controller};
 use super::pipeline::{Outputs, Pipeline};
 use super::provisioning::Provisioning;
 use super::reconcile::Context;
@@ -41,6 +41,8 @@ pub struct Settings {
     pub translation: translation::Settings,
     /// Election.
     pub leader: leader::Settings,
+    /// Whether a deleted route or Ingress stays until edges have withdrawn it.
+    pub hold_routes: bool,
     /// What makes edges on the cluster, if anything.
     pub provisioning: Option<Provisioning>,
 }
@@ -105,7 +107,7 @@ impl Operator {
         let context = Arc::new(Context {
             world: world.subscribe(),
             acks: acks.subscribe(),
-            finalizer: of_controller(&names.0),
+            finalizers: Finalizers { name: of_controller(&names.0), hold_attached: settings.hold_routes },
             controller_name: names.0.clone(),
             writer: Writer::new(client, leadership.clone(), cluster.states(), names),
             metrics: metrics.clone(),

@@ -12,7 +12,7 @@ use tokio::sync::{Mutex, watch};
 use tokio::time::Instant;
 
 use super::acks::Acks;
-use super::finalizer::{Due, due};
+use super::finalizer::{Due, Finalizers, due};
 use super::pace::Pace;
 use super::world::World;
 use super::writer::{WriteError, Writer};
@@ -44,8 +44,8 @@ pub struct Context {
     pub writer: Writer,
     /// Name of this controller.
     pub controller_name: String,
-    /// The finalizer that its objects carry.
-    pub finalizer: String,
+    /// The finalizers that its objects carry.
+    pub finalizers: Finalizers,
     /// Counters.
     pub metrics: Metrics,
     /// Objects that wait for their turn.
@@ -127,7 +127,7 @@ impl Context {
         if has_no_conditions(id.kind) {
             self.tell_changes((object, report), memory).await;
         }
-        match due(object, &world, &acks, &self.finalizer) {
+        match due(object, &world, &acks, &self.finalizers) {
             Due::Nothing => {}
             Due::Add(name) => self.writer.add_finalizer(object, &version, name).await?,
             Due::Remove(name, index) => self.writer.remove_finalizer(object, index, name).await?,
@@ -149,7 +149,7 @@ impl Context {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map(|since| since.as_secs().cast_signed()).unwrap_or_default();
         let nothing = Provisioned::default();
         let edge = match report.map(|report| &report.verdict) {
-            Some(Verdict::Ingress { edge, .. }) => edge.clone(),
+            Some(Verdict::Ingress { edge, .. } | Verdict::ListenerSet { edge, .. }) => edge.clone(),
             _ => EdgeId::of_gateway(&id.namespace, &id.name),
         };
         let provisioned = world.provisioned.as_ref().map(|all| all.get(&edge).unwrap_or(&nothing));

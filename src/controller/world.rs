@@ -79,7 +79,7 @@ fn of<'a, V>(map: &'a OrdMap<(ObjectId, EdgeId), V>, id: &ObjectId) -> impl Iter
 pub fn owner(edge: &EdgeId, key: &Key) -> Option<ObjectId> {
     match key {
         Key::Route(id) => Some(id.clone()),
-        Key::Listener(_) => Some(edge.owner()),
+        Key::Listener(name) => Some(name.set().unwrap_or_else(|| edge.owner())),
         Key::Certificate(_) | Key::Backend(_) => None,
     }
 }

@@ -6,12 +6,13 @@ use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use k8s_openapi::jiff::Timestamp;
-use kube::api::{Api, ApiResource, DynamicObject, ObjectMeta, Patch, PatchParams, PostParams};
+use kube::api::{Api, DynamicObject, ObjectMeta, Patch, PatchParams, PostParams};
 use kube::{Client, ResourceExt};
 use serde_json::Value;
 use tokio::sync::{Mutex, watch};
 use tokio::time::{Instant, sleep, timeout};
 
+use super::finalizer::removal;
 use super::pace::Pace;
 use crate::api::Object;
 use crate::leader::Leadership;
@@ -146,9 +147,7 @@ impl Writer {
     /// # Errors
     /// When something else is in that place by now.
     pub async fn remove_finalizer(&self, object: &Object, index: usize, name: &str) -> Result<(), WriteError> {
-        let path = format!("/metadata/finalizers/{index}");
-        let operations = serde_json::json!([{"op": "test", "path": path, "value": name}, {"op": "remove", "path": path}]);
-        self.patch(object, operations).await
+        self.patch(object, removal(index, name)).await
     }
 
     async fn patch(&self, object: &Object, operations: Value) -> Result<(), WriteError> {
@@ -171,7 +170,7 @@ impl Writer {
                 ..ObjectMeta::default()
             },
             regarding: Some(ObjectReference {
-                api_version: Some(self.api_version(object)?),
+                api_version: Some(row(object.kind()).resource(self.version(object)?).api_version),
                 kind: Some(id.kind.name().to_owned()),
                 name: Some(id.name.clone()),
                 namespace: (!id.namespace.is_empty()).then(|| id.namespace.clone()),
@@ -198,20 +197,9 @@ impl Writer {
         if watched.is_empty() { Err(WriteError::NotServed(kind)) } else { Ok(watched) }
     }
 
-    fn api_version(&self, object: &Object) -> Result<String, WriteError> {
-        let (group, version) = (row(object.kind()).group, self.version(object)?);
-        Ok(if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") })
-    }
-
     fn api(&self, object: &Object) -> Result<Api<DynamicObject>, WriteError> {
         let row = row(object.kind());
-        let resource = ApiResource {
-            group: row.group.into(),
-            version: self.version(object)?.into(),
-            api_version: self.api_version(object)?,
-            kind: row.kind.name().into(),
-            plural: row.plural.into(),
-        };
+        let resource = row.resource(self.version(object)?);
         let client = self.client.clone();
         Ok(match (row.scope, object.metadata().namespace.as_deref()) {
             (Scope::Namespaced, Some(namespace)) => Api::namespaced_with(client, namespace, &resource),

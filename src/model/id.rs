@@ -12,9 +12,14 @@ pub enum Kind {
     GatewayClass,
     /// `gateway.networking.k8s.io` Gateway.
     Gateway,
+    /// `gateway.networking.k8s.io` ListenerSet.
+    ListenerSet,
     /// `gateway.networking.k8s.io` HTTPRoute.
     #[serde(rename = "HTTPRoute")]
     HttpRoute,
+    /// `gateway.networking.k8s.io` GRPCRoute.
+    #[serde(rename = "GRPCRoute")]
+    GrpcRoute,
     /// `gateway.networking.k8s.io` ReferenceGrant.
     ReferenceGrant,
     /// `kakehi.dev` EdgeProfile.
@@ -41,7 +46,9 @@ impl Kind {
         match self {
             Self::GatewayClass => "GatewayClass",
             Self::Gateway => "Gateway",
+            Self::ListenerSet => "ListenerSet",
             Self::HttpRoute => "HTTPRoute",
+            Self::GrpcRoute => "GRPCRoute",
             Self::ReferenceGrant => "ReferenceGrant",
             Self::EdgeProfile => "EdgeProfile",
             Self::Namespace => "Namespace",
@@ -148,10 +155,30 @@ impl FromStr for EdgeId {
     }
 }
 
-/// A listener's name, unique within its edge (`spec.listeners[].name`).
+/// A listener's name, unique within its edge: as the Gateway declares it, or `namespace/name/listener` when it is of a
+/// ListenerSet. No declared name has a slash.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ListenerName(pub String);
+
+impl ListenerName {
+    /// The name of a listener of a ListenerSet.
+    pub fn of_set(set: &ObjectId, declared: &str) -> Self {
+        Self(format!("{}/{}/{declared}", set.namespace, set.name))
+    }
+
+    /// The ListenerSet that declares it; none when the Gateway itself does.
+    pub fn set(&self) -> Option<ObjectId> {
+        let (set, _) = self.0.rsplit_once('/')?;
+        let (namespace, name) = set.split_once('/')?;
+        Some(ObjectId::new(Kind::ListenerSet, namespace, name))
+    }
+
+    /// The name as the Gateway or ListenerSet declares it.
+    pub fn declared(&self) -> &str {
+        self.0.rsplit_once('/').map_or(&self.0, |(_, declared)| declared)
+    }
+}
 
 impl fmt::Display for ListenerName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

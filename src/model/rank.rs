@@ -40,13 +40,18 @@ pub struct HostRank {
     pub length: usize,
 }
 
-/// Specificity of a path condition: exact, then regular expression, then prefix; then length.
+/// Specificity of a path condition: exact, then regular expression, then prefix; then length. A method of any service comes
+/// after every service (`GRPCRouteRule.matches`).
 ///
 /// Where regular expressions stand is left to implementations by Gateway API; between exact and prefix is what users of
 /// other controllers meet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum PathRank {
-    /// Length of the prefix without its trailing slash.
+    /// The prefix `/`, which every path has.
+    Root,
+    /// A method of any service, whose length says nothing: two that hold for one path are equal.
+    Method,
+    /// Length of the prefix, without its trailing slash; not 0.
     Prefix(usize),
     /// Length of the expression.
     Regex(usize),
@@ -69,7 +74,11 @@ impl PathRank {
     /// The specificity of `path`.
     pub fn of(path: &PathMatch) -> Self {
         match path {
-            PathMatch::Prefix(prefix) => Self::Prefix(prefix.trim_end_matches('/').len()),
+            PathMatch::Prefix(prefix) => match prefix.trim_end_matches('/').len() {
+                0 => Self::Root,
+                length => Self::Prefix(length),
+            },
+            PathMatch::Method(_) => Self::Method,
             PathMatch::Regex(expression) => Self::Regex(expression.len()),
             PathMatch::Exact(path) => Self::Exact(path.len()),
         }

@@ -76,6 +76,8 @@ pub enum PathMatch {
     Prefix(String),
     /// A regular expression that must match the whole path (RE2 syntax).
     Regex(String),
+    /// Two elements, of which the second is this: a method of any service (`GRPCMethodMatch`). Holds no slash.
+    Method(String),
 }
 
 /// A header condition. Several lines of one name count as one value joined by `,`.

@@ -29,6 +29,8 @@ pub const TOKEN_AUDIENCE: &str = "kakehi-snapshot";
 /// What every edge of an installation has in common.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Installation {
+    /// Name of the controller, which tells installations apart.
+    pub controller: String,
     /// Image of container edge.
     pub edge_image: String,
     /// Image of container sozu.

@@ -8,6 +8,8 @@ use crate::model::{EdgeId, Kind};
 pub const EDGE: &str = "kakehi.dev/edge";
 /// Annotation that names the Gateway or IngressClass in full.
 const OWNER: &str = "kakehi.dev/edge-of";
+/// Annotation that names the controller whose edge it is: installations do not touch each other's objects.
+const CONTROLLER: &str = "kakehi.dev/controller";
 /// Label with the Gateway's name (GEP-1762).
 const GATEWAY_NAME: &str = "gateway.networking.k8s.io/gateway-name";
 /// Longest name of a Service, and longest value of a label.
@@ -57,12 +59,14 @@ pub fn labels(edge: &EdgeId, of_user: &BTreeMap<String, String>) -> BTreeMap<Str
 }
 
 /// The annotations of everything that is made for an edge: the user's, and ours over them.
-pub fn annotations(edge: &EdgeId, of_user: &BTreeMap<String, String>) -> BTreeMap<String, String> {
-    of_user.clone().into_iter().chain([(OWNER.to_owned(), edge.to_string())]).collect()
+pub fn annotations(edge: &EdgeId, controller: &str, of_user: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let own = [(OWNER.to_owned(), edge.to_string()), (CONTROLLER.to_owned(), controller.to_owned())];
+    of_user.clone().into_iter().chain(own).collect()
 }
 
-/// Which edge an object with these annotations was made for.
-pub fn edge_of(annotations: &BTreeMap<String, String>) -> Option<EdgeId> {
+/// For which edge an object with these annotations was made, if by this controller.
+pub fn edge_of(annotations: &BTreeMap<String, String>, controller: &str) -> Option<EdgeId> {
+    annotations.get(CONTROLLER).filter(|name| *name == controller)?;
     annotations.get(OWNER)?.parse().ok()
 }
 
@@ -97,6 +101,8 @@ mod tests {
         assert_eq!(all["team"], "red");
         assert!(selector(&edge).iter().all(|(key, value)| all[key] == *value) && !selector(&edge).contains_key("team"));
         assert!(all.values().all(|value| value.len() <= 63));
-        assert_eq!(edge_of(&annotations(&edge, &BTreeMap::new())), Some(edge));
+        let annotations = annotations(&edge, "example.com/one", &BTreeMap::new());
+        assert_eq!(edge_of(&annotations, "example.com/one"), Some(edge));
+        assert_eq!(edge_of(&annotations, "example.com/other"), None);
     }
 }

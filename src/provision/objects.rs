@@ -71,7 +71,7 @@ pub(super) fn metadata(edge: &EdgeSpec, installation: &Installation) -> ObjectMe
         name: Some(names::object(&edge.id)),
         namespace: Some(installation.namespace_of(&edge.id).to_owned()),
         labels: Some(names::labels(&edge.id, &edge.labels)),
-        annotations: Some(names::annotations(&edge.id, &edge.annotations)),
+        annotations: Some(names::annotations(&edge.id, &installation.controller, &edge.annotations)),
         owner_references: Some(vec![owner]),
         ..Default::default()
     }

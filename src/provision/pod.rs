@@ -65,7 +65,7 @@ pub(super) fn template(edge: &EdgeSpec, installation: &Installation) -> PodTempl
     };
     let metadata = ObjectMeta {
         labels: Some(names::labels(&edge.id, &edge.labels)),
-        annotations: Some(names::annotations(&edge.id, &edge.annotations)),
+        annotations: Some(names::annotations(&edge.id, &installation.controller, &edge.annotations)),
         ..Default::default()
     };
     PodTemplateSpec { metadata: Some(metadata), spec: Some(spec) }

@@ -22,6 +22,7 @@ fn edge(profile: Value) -> EdgeSpec {
 
 fn made(edge: &EdgeSpec) -> BTreeMap<Part, Value> {
     let installation = Installation {
+        controller: "kakehi.dev/gateway-controller".into(),
         edge_image: "kakehi:1".into(),
         sozu_image: "sozu:1".into(),
         snapshot_url: "https://control:9443".into(),

@@ -106,6 +106,12 @@ pub enum Issue {
         /// The other ones.
         others: Vec<String>,
     },
+    /// The Gateway does not admit the ListenerSet (`Gateway.spec.allowedListeners`).
+    #[error("Gateway {gateway} does not admit ListenerSets of this namespace")]
+    SetNotAllowed {
+        /// The Gateway.
+        gateway: EdgeId,
+    },
     /// Two listeners of one name; only the first counts.
     #[error("listener {name} is declared twice")]
     DuplicateListener {
@@ -413,6 +419,7 @@ impl Issue {
         use ConditionType::{Accepted, Conflicted, PartiallyInvalid, Programmed, ResolvedRefs};
         let (condition, status, reason) = match self {
             Self::UnknownField { .. } | Self::UnsupportedField { .. } | Self::DuplicateName { .. } => (Accepted, true, "Accepted"),
+            Self::SetNotAllowed { .. } => (Accepted, false, "NotAllowed"),
             Self::HostTaken { .. } => (Accepted, false, "HostTaken"),
             Self::HostWithoutRule { .. } => (Accepted, true, "HostWithoutRule"),
             Self::SeveralDefaultClasses { .. } => (Accepted, true, "SeveralDefaultClasses"),

@@ -110,6 +110,17 @@ pub enum Verdict {
         listeners: Vec<ListenerReport>,
         /// Addresses that it is to be reached at.
         addresses: Vec<IpAddr>,
+        /// Number of its ListenerSets that it admits and of which a listener is valid.
+        sets: usize,
+    },
+    /// A ListenerSet of a Gateway of ours.
+    ListenerSet {
+        /// The Gateway.
+        edge: EdgeId,
+        /// Its listeners in the order of the spec; none when the Gateway does not admit it.
+        listeners: Vec<ListenerReport>,
+        /// Whether the Gateway is accepted.
+        parent_accepted: bool,
     },
     /// A route with a parent of ours.
     Route {
@@ -134,7 +145,7 @@ pub enum Verdict {
 /// What a listener's status shows besides conditions.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ListenerReport {
-    /// Name.
+    /// Name within the edge.
     pub name: ListenerName,
     /// Route kinds that it admits.
     pub supported_kinds: Vec<RouteKind>,

@@ -32,7 +32,7 @@ fn route(generation: i64, rules: usize, issues: Vec<(Scope, Issue)>) -> ObjectRe
 fn gateway(issues: Vec<(Scope, Issue)>, listeners: &[&str]) -> ObjectReport {
     let id = ObjectId::new(Kind::Gateway, "a", "web");
     let listener = |name: &&str| ListenerReport { name: ListenerName((*name).into()), supported_kinds: Vec::new(), attached_routes: 0 };
-    let verdict = Verdict::Gateway { listeners: listeners.iter().map(listener).collect(), addresses: Vec::new() };
+    let verdict = Verdict::Gateway { listeners: listeners.iter().map(listener).collect(), addresses: Vec::new(), sets: 0 };
     let findings = issues.into_iter().map(|(scope, issue)| Finding { object: id.clone(), scope, issue }).collect();
     ObjectReport { id, generation: 1, findings, verdict }
 }

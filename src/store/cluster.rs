@@ -19,6 +19,7 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 
 use self::discovery::Discovery;
+pub use self::discovery::served;
 pub use self::kind::VARIANTS;
 use self::kind::Watch;
 use super::Event;

@@ -1,8 +1,13 @@
 //! The table of kinds: one row per [`Kind`]. A new kind is a row.
 
+use kube::api::ApiResource;
+
 use super::checks::{self, Checks};
 use super::pump::{AnyPump, Pump, Pumped};
-use crate::api::{ConfigMap, EdgeProfile, EndpointSlice, Gateway, GatewayClass, HttpRoute, Namespace, ReferenceGrant, Secret, Service};
+use crate::api::{
+    ConfigMap, EdgeProfile, EndpointSlice, Gateway, GatewayClass, GrpcRoute, HttpRoute, ListenerSet, Namespace, ReferenceGrant, Secret,
+    Service,
+};
 use crate::api::{Ingress, IngressClass};
 use crate::model::Kind;
 
@@ -29,7 +34,7 @@ pub enum Origin {
 pub enum Finalizer {
     /// While it exists and is ours: something outside must be undone when it goes.
     Owned,
-    /// While it is attached to an edge of ours.
+    /// While it is attached to an edge of ours, if the operator is to hold such objects.
     Attached,
     /// While a Gateway uses it, under the name that Gateway API has for that. It stays in effect until it is gone.
     InUse,
@@ -102,9 +107,17 @@ table! {
         group: GATEWAY_API, versions: &["v1", "v1beta1"], plural: "gateways", scope: Scope::Namespaced,
         origin: Origin::Crd, finalizer: Finalizer::Owned, status: true, aged: true, checks: &checks::GATEWAY,
     }
+    ListenerSet(ListenerSet) {
+        group: GATEWAY_API, versions: &["v1"], plural: "listenersets", scope: Scope::Namespaced,
+        origin: Origin::Crd, finalizer: Finalizer::Attached, status: true, aged: true, checks: &checks::LISTENER_SET,
+    }
     HttpRoute(HttpRoute) {
         group: GATEWAY_API, versions: &["v1", "v1beta1"], plural: "httproutes", scope: Scope::Namespaced,
         origin: Origin::Crd, finalizer: Finalizer::Attached, status: true, aged: true, checks: &checks::HTTP_ROUTE,
+    }
+    GrpcRoute(GrpcRoute) {
+        group: GATEWAY_API, versions: &["v1"], plural: "grpcroutes", scope: Scope::Namespaced,
+        origin: Origin::Crd, finalizer: Finalizer::Attached, status: true, aged: true, checks: &checks::GRPC_ROUTE,
     }
     ReferenceGrant(ReferenceGrant) {
         group: GATEWAY_API, versions: &["v1", "v1beta1"], plural: "referencegrants", scope: Scope::Namespaced,
@@ -172,8 +185,18 @@ pub fn lookup(api_version: &str, kind: &str) -> Lookup {
 impl Row {
     /// `apiVersion` of the preferred version.
     pub fn api_version(&self) -> String {
-        let version = self.versions.first().copied().unwrap_or_default();
-        if self.group.is_empty() { version.to_owned() } else { format!("{}/{version}", self.group) }
+        self.resource(self.versions.first().copied().unwrap_or_default()).api_version
+    }
+
+    /// How the API server calls the kind in a version.
+    pub fn resource(&self, version: &str) -> ApiResource {
+        ApiResource {
+            group: self.group.into(),
+            version: version.into(),
+            api_version: if self.group.is_empty() { version.to_owned() } else { format!("{}/{version}", self.group) },
+            kind: self.kind.name().into(),
+            plural: self.plural.into(),
+        }
     }
 }
 

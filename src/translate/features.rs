@@ -1,14 +1,19 @@
-//! Features of Gateway API that Kakehi claims.
+//! Features of Gateway API that Kakehi claims: those whose tests of the conformance suite pass (`tests/conformance`).
 
 /// `GatewayClass.status.supportedFeatures`, sorted.
 pub(super) const SUPPORTED: &[&str] = &[
+    "GRPCRoute",
     "Gateway",
+    "GatewayAddressEmpty",
     "GatewayHTTPListenerIsolation",
+    "GatewayInfrastructurePropagation",
     "GatewayPort8080",
+    "GatewayStaticAddresses",
     "HTTPRoute",
     "HTTPRoute303RedirectStatusCode",
     "HTTPRoute307RedirectStatusCode",
     "HTTPRoute308RedirectStatusCode",
+    "HTTPRouteBackendProtocolWebSocket",
     "HTTPRouteBackendRequestHeaderModification",
     "HTTPRouteDestinationPortMatching",
     "HTTPRouteHostRewrite",
@@ -21,6 +26,7 @@ pub(super) const SUPPORTED: &[&str] = &[
     "HTTPRouteQueryParamMatching",
     "HTTPRouteResponseHeaderModification",
     "HTTPRouteSchemeRedirect",
+    "ListenerSet",
     "ReferenceGrant",
 ];
 

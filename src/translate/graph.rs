@@ -134,7 +134,7 @@ impl Graph {
                             self.dirty.insert(Node::Application(id.clone()));
                             self.dirty.insert(Node::Route(id.clone()))
                         }
-                        Kind::HttpRoute => self.dirty.insert(Node::Route(id.clone())),
+                        Kind::HttpRoute | Kind::GrpcRoute => self.dirty.insert(Node::Route(id.clone())),
                         _ => false,
                     };
                 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::Settings;
 use super::backend::BackendState;
 use super::certificate::CertificateOutcome;
-use super::facts::{Body, Fact, GrantFacts, NamespaceFacts, SecretFacts, ServiceFacts, SliceFacts};
+use super::facts::{Body, Fact, GrantFacts, NamespaceFacts, Namespaces, SecretFacts, ServiceFacts, SliceFacts};
 use super::graph::Graph;
 use super::groups::{AttachPoint, Claim, Draft, JudgedClass};
 use super::world::Class;
@@ -23,6 +23,8 @@ pub(super) enum Read {
     Grants(String),
     /// All EndpointSlices of a Service: namespace and name.
     Slices(String, String),
+    /// All ListenerSets of a Gateway.
+    Sets(EdgeId),
     /// A GatewayClass with its parameters.
     Class(String),
     /// All IngressClasses.
@@ -136,6 +138,32 @@ impl<'a> Reader<'a> {
     pub(super) fn slices(&mut self, namespace: &str, service: &str) -> Vec<(ObjectId, Arc<SliceFacts>)> {
         self.reads.insert(Read::Slices(namespace.to_owned(), service.to_owned()));
         self.graph.world().slices(namespace, service)
+    }
+
+    /// The ListenerSets of a Gateway in order of precedence: the oldest first, then by `namespace/name`.
+    pub(super) fn sets(&mut self, edge: &EdgeId) -> Vec<(ObjectId, Fact)> {
+        let range = Read::Sets(edge.clone());
+        let mut sets: Vec<_> = self.graph.world().members(&range).map(|(id, fact)| (id.clone(), fact.clone())).collect();
+        sets.sort_by_cached_key(|(id, fact)| (fact.meta.created, format!("{}/{}", id.namespace, id.name)));
+        self.reads.insert(range);
+        sets
+    }
+
+    /// Whether namespaces, declared by an object of the namespace `own`, include `namespace`.
+    pub(super) fn admits(&mut self, namespaces: &Namespaces, namespace: &str, own: &str) -> bool {
+        match namespaces {
+            Namespaces::Same => namespace == own,
+            Namespaces::All => true,
+            Namespaces::Selector(selector) => selector.matches(&self.namespace(namespace).labels),
+        }
+    }
+
+    /// The Gateway that a ListenerSet is for.
+    pub(super) fn gateway_of(&mut self, set: &ObjectId) -> Option<EdgeId> {
+        match &self.fact(set)?.body {
+            Body::Set(set) => set.parent.clone(),
+            _ => None,
+        }
     }
 
     /// The certificate of a Secret.

@@ -8,7 +8,7 @@ use super::graph::{Graph, Node};
 use super::routes::{Offer, Share};
 use super::{Changes, Edge, EdgeChange, features};
 use crate::model::{BackendId, Certificate, CertificateId, EdgeId, Kind, Listener, ListenerName, ObjectId, Protocol};
-use crate::report::{Finding, ListenerReport, ObjectReport, Scope, Verdict};
+use crate::report::{Finding, ListenerReport, ObjectReport, RouteKind, Scope, Verdict};
 use crate::snapshot::{Key, Resource, Snapshot};
 
 /// All edges and reports as they were rendered last.
@@ -30,6 +30,8 @@ struct Rendered {
     edge: Edge,
     /// Keys of listeners and certificates.
     own: BTreeSet<Key>,
+    /// ListenerSets of the Gateway.
+    sets: BTreeSet<ObjectId>,
     attached: BTreeMap<ListenerName, usize>,
     /// Certificates that routes brought, with the number of routes for each name.
     offered: BTreeMap<CertificateId, Offered>,
@@ -125,6 +127,9 @@ impl Rendering {
         touched.reports.insert(edge.owner());
         let group = graph.group(edge);
         let rendered = self.touch(edge, touched);
+        let sets = group.into_iter().flat_map(|group| &group.sets).map(|set| set.id.clone()).collect();
+        touched.reports.extend(std::mem::replace(&mut rendered.sets, sets));
+        touched.reports.extend(rendered.sets.iter().cloned());
         let resources = group.map(|group| group.resources.as_slice()).unwrap_or_default();
         let own: BTreeSet<_> = resources.iter().map(|resource| resource.key()).collect();
         for key in rendered.own.difference(&own) {
@@ -167,6 +172,7 @@ impl Rendering {
         let listeners = |share: Option<&Share>| share.map(|share| share.attached.clone()).unwrap_or_default();
         if listeners(before) != listeners(after) {
             touched.reports.insert(edge.owner());
+            touched.reports.extend(rendered.sets.iter().cloned());
         }
         let offers = |share: Option<&Share>| share.map(|share| share.certificates.clone()).unwrap_or_default();
         if offers(before) != offers(after) {
@@ -250,15 +256,19 @@ impl Rendering {
             Body::Gateway(_) => {
                 let edge = EdgeId { namespace: id.namespace.clone(), name: id.name.clone() };
                 let group = graph.group(&edge)?;
-                let attached = self.edges.get(&edge).map(|rendered| &rendered.attached);
-                let count = |name| attached.and_then(|attached| attached.get(name)).copied().unwrap_or_default();
-                let listeners = group.kinds.iter().map(|(name, kinds)| ListenerReport {
-                    name: name.clone(),
-                    supported_kinds: kinds.clone(),
-                    attached_routes: count(name),
-                });
-                let verdict = Verdict::Gateway { listeners: listeners.collect(), addresses: group.data.addresses.clone() };
+                let verdict = Verdict::Gateway {
+                    listeners: self.listeners(&edge, &group.kinds),
+                    addresses: group.data.addresses.clone(),
+                    sets: group.sets.iter().filter(|set| set.attached).count(),
+                };
                 Some(report(group.findings.clone(), verdict))
+            }
+            Body::Set(set) => {
+                let edge = set.parent.clone()?;
+                let group = graph.group(&edge)?;
+                let set = group.sets.iter().find(|set| set.id == *id)?;
+                let listeners = self.listeners(&edge, &set.kinds);
+                Some(report(set.findings.clone(), Verdict::ListenerSet { edge, listeners, parent_accepted: group.accepted }))
             }
             Body::Route(_) | Body::Ingress(_) => graph.route(id).map(|outcome| outcome.report.clone()),
             Body::IngressClass(_) => {
@@ -270,6 +280,16 @@ impl Rendering {
                 (!findings.is_empty()).then(|| report(findings, Verdict::None))
             }
         }
+    }
+
+    fn listeners(&self, edge: &EdgeId, kinds: &[(ListenerName, Vec<RouteKind>)]) -> Vec<ListenerReport> {
+        let attached = self.edges.get(edge).map(|rendered| &rendered.attached);
+        let listener = |(name, kinds): &(ListenerName, Vec<RouteKind>)| ListenerReport {
+            name: name.clone(),
+            supported_kinds: kinds.clone(),
+            attached_routes: attached.and_then(|attached| attached.get(name)).copied().unwrap_or_default(),
+        };
+        kinds.iter().map(listener).collect()
     }
 
     fn notes_of(&self, id: &ObjectId, fact: &Fact) -> Vec<Finding> {

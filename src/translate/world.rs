@@ -13,8 +13,8 @@ use crate::model::{Kind, ObjectId};
 #[derive(Debug, Default)]
 pub(super) struct World {
     facts: BTreeMap<ObjectId, Known>,
-    /// Names of EndpointSlices by (namespace, Service).
-    slices: BTreeMap<(String, String), BTreeSet<ObjectId>>,
+    /// Members of the ranges that are read: [`Read::Slices`], [`Read::Sets`].
+    ranges: BTreeMap<Read, BTreeSet<ObjectId>>,
 }
 
 /// An IngressClass among others.
@@ -70,14 +70,18 @@ impl World {
 
     /// The EndpointSlices of a Service, by name.
     pub(super) fn slices(&self, namespace: &str, service: &str) -> Vec<(ObjectId, Arc<SliceFacts>)> {
-        let ids = self.slices.get(&(namespace.to_owned(), service.to_owned()));
-        ids.into_iter()
-            .flatten()
-            .filter_map(|id| match &self.get(id)?.body {
+        let range = Read::Slices(namespace.to_owned(), service.to_owned());
+        self.members(&range)
+            .filter_map(|(id, fact)| match &fact.body {
                 Body::Slice(slice) => Some((id.clone(), slice.clone())),
                 _ => None,
             })
             .collect()
+    }
+
+    /// The objects of a range, by name.
+    pub(super) fn members(&self, range: &Read) -> impl Iterator<Item = (&ObjectId, &Fact)> {
+        self.ranges.get(range).into_iter().flatten().filter_map(|id| Some((id, self.get(id)?)))
     }
 
     /// Takes one change in. Returns what reads differently now; nothing when the object says what it said before.
@@ -96,20 +100,20 @@ impl World {
         if old == new {
             return Vec::new();
         }
-        let service = |fact: &Option<Fact>| fact.as_ref().and_then(|fact| facts::service_of(&id, fact));
-        let (before, after) = (service(&old), service(&new));
+        let range = |fact: &Option<Fact>| fact.as_ref().and_then(|fact| facts::range_of(&id, fact));
+        let (before, after) = (range(&old), range(&new));
         if let Some(of) = &before
-            && let Some(names) = self.slices.get_mut(of)
+            && let Some(members) = self.ranges.get_mut(of)
         {
-            names.remove(&id);
-            if names.is_empty() {
-                self.slices.remove(of);
+            members.remove(&id);
+            if members.is_empty() {
+                self.ranges.remove(of);
             }
         }
         if let Some(of) = &after {
-            self.slices.entry(of.clone()).or_default().insert(id.clone());
+            self.ranges.entry(of.clone()).or_default().insert(id.clone());
         }
-        let mut reads: BTreeSet<_> = [before, after].into_iter().flatten().map(|(namespace, name)| Read::Slices(namespace, name)).collect();
+        let mut reads: BTreeSet<_> = [before, after].into_iter().flatten().collect();
         if id.kind == Kind::ReferenceGrant {
             reads.insert(Read::Grants(id.namespace.clone()));
         }

@@ -13,18 +13,20 @@ use crate::rig::{api, apply, basics, condition, eventually, finalizers, once, ro
 use crate::server::{discard, namespace, shared, shared_kubeconfig};
 
 /// A replica. It goes with this value.
-struct Replica(Child);
+pub struct Replica(Child);
 
 impl Replica {
-    fn start(name: &'static str, kubeconfig: &Path, space: &str) -> Self {
+    pub fn start(name: &'static str, kubeconfig: &Path, space: &str) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_kakehi"));
-        command.args(["controller", "--admin", "127.0.0.1:0", "--replica", name, "--namespace", space, "--log", "warn"]);
-        command.args(["--controller-name", &format!("test.kakehi.dev/{space}")]);
+        command.args(["controller", "--admin", "127.0.0.1:0", "--replica", name, "--namespace", space, "--hold-routes", "--log", "warn"]);
+        for flag in ["--controller-name", "--ingress-controller-name"] {
+            command.args([flag, &format!("test.kakehi.dev/{space}")]);
+        }
         let child = command.env("KUBECONFIG", kubeconfig).stdin(Stdio::null()).spawn().unwrap();
         Self(child)
     }
 
-    fn signal(&self, signal: Signal) {
+    pub fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.0), signal).unwrap();
     }
 
@@ -49,7 +51,7 @@ async fn leader(client: &Client, space: &str) -> Option<(String, i64)> {
     Some((holder, spec["leaseTransitions"].as_i64()?)).filter(|(holder, _)| !holder.is_empty())
 }
 
-async fn led_by(client: &Client, space: &str, name: &str) -> (i64, Duration) {
+pub async fn led_by(client: &Client, space: &str, name: &str) -> (i64, Duration) {
     let started = Instant::now();
     let led = async || leader(client, space).await.filter(|(holder, _)| holder == name).map(|(_, epoch)| epoch);
     (eventually(&format!("{name} leads"), led).await, started.elapsed())

@@ -38,7 +38,7 @@ async fn an_ingress_shows_its_address_and_others_are_left_alone() {
         ingress: ingress_settings,
         ..Settings::default()
     };
-    let operator = Running::start_with(&client, settings, &space, Edges::new(true));
+    let operator = Running::start_with(&client, (settings, true), &space, Edges::new(true));
     let host = |name: &str| format!("{name}.{space}.example.com");
     let class = Some(space.as_str());
     apply(&client, "Service", &space, "here", json!({"spec": {"ports": [{"name": "http", "port": 80}]}})).await;

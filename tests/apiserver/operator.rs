@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use kakehi::translate;
 use kube::Client;
 use kube::api::{Api, ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
@@ -98,6 +99,29 @@ async fn deletion_waits_for_the_edges_but_not_long() {
         operator.stop().await.unwrap();
         discard(&client, &space).await;
     }
+}
+
+#[tokio::test]
+async fn a_route_that_is_not_held_is_deleted_and_made_anew_at_once() {
+    let client = client().await;
+    let space = namespace(&client, "anew").await;
+    let controller = format!("test.kakehi.dev/{space}");
+    let translation = translate::Settings { controller_name: controller.clone(), ..translate::Settings::default() };
+    let operator = Running::start_with(&client, (translation, false), &space, Edges::new(false));
+    basics(&client, &controller, &space).await;
+    let accepted = |route: &Value| condition(&route["status"]["parents"][0], "Accepted") == "True";
+    for _ in 0..5 {
+        apply(&client, "HTTPRoute", &space, "route", route("here", "a.example.com")).await;
+        let made = once(&client, ("HTTPRoute", &space, "route"), accepted).await;
+        assert!(finalizers(&made).is_empty() && made["metadata"]["deletionTimestamp"].is_null(), "{made}");
+        delete(&client, ("HTTPRoute", &space, "route")).await;
+    }
+    once(&client, ("Gateway", &space, "web"), |gateway| finalizers(gateway) == [controller.as_str()]).await;
+    delete(&client, ("Gateway", &space, "web")).await;
+    delete(&client, ("GatewayClass", "", &space)).await;
+    gone(&client, ("GatewayClass", "", &space)).await;
+    operator.stop().await.unwrap();
+    discard(&client, &space).await;
 }
 
 #[tokio::test]

@@ -90,14 +90,14 @@ impl Running {
     pub fn start(client: &Client, controller: &str, namespace: &str, edges: Edges) -> Self {
         let ingress = translate::IngressSettings { controller_name: controller.to_owned(), ..translate::IngressSettings::default() };
         let translation = translate::Settings { controller_name: controller.to_owned(), ingress, ..translate::Settings::default() };
-        Self::start_with(client, translation, namespace, edges)
+        Self::start_with(client, (translation, true), namespace, edges)
     }
 
-    /// Starts one with these settings of translation.
-    pub fn start_with(client: &Client, translation: translate::Settings, namespace: &str, edges: Edges) -> Self {
+    /// Starts one with these settings of translation, which holds routes or does not.
+    pub fn start_with(client: &Client, (translation, hold_routes): (translate::Settings, bool), namespace: &str, edges: Edges) -> Self {
         let metrics = Metrics::new().unwrap();
         let leader = leader::Settings::new(namespace, "kakehi", format!("test-{:08x}", rand::random::<u32>()));
-        let operator = Operator::new(client.clone(), Settings { translation, leader, provisioning: None }, metrics.clone());
+        let operator = Operator::new(client.clone(), Settings { translation, leader, hold_routes, provisioning: None }, metrics.clone());
         let (world, epoch, view) = (operator.world(), operator.epoch(), Arc::new(operator.view(Arc::default())));
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(operator.run(edges, async { drop(stopped.await) }));
@@ -151,6 +151,8 @@ pub fn api(client: &Client, kind: &str, namespace: &str) -> Api<DynamicObject> {
         "GatewayClass" => ("gateway.networking.k8s.io", "gatewayclasses"),
         "HTTPRoute" => ("gateway.networking.k8s.io", "httproutes"),
         "Service" => ("", "services"),
+        "ConfigMap" => ("", "configmaps"),
+        "Deployment" => ("apps", "deployments"),
         "EndpointSlice" => ("discovery.k8s.io", "endpointslices"),
         "IngressClass" => ("networking.k8s.io", "ingressclasses"),
         "Ingress" => ("networking.k8s.io", "ingresses"),
@@ -176,7 +178,8 @@ pub async fn apply(client: &Client, kind: &str, namespace: &str, name: &str, bod
     let api = api(client, kind, namespace);
     let mut object = body;
     let version = match kind {
-        "Service" => "v1",
+        "Service" | "ConfigMap" => "v1",
+        "Deployment" => "apps/v1",
         "EndpointSlice" => "discovery.k8s.io/v1",
         "IngressClass" | "Ingress" => "networking.k8s.io/v1",
         _ => "gateway.networking.k8s.io/v1",

@@ -162,11 +162,22 @@ eventually 30 "nothing of the edge is left" gone
 HELM=$bin/helm "$root/config/render-operator" | diff -q - "$root/config/operator/operator.yaml" >/dev/null ||
 	fail "config/operator/operator.yaml is not current: run make generate"
 kubectl apply --server-side --dry-run=server -f "$root/config/operator/namespace.yaml" >/dev/null
-# While the operator is there to let them go.
-kubectl -n $space delete httproute,ingress app --timeout=30s >/dev/null || fail "the routes cannot be deleted"
-helm uninstall kakehi -n $system --wait --timeout 60s >/dev/null || fail "helm uninstall"
+# A Gateway, a route and an Ingress outlive the operator, and nothing waits for it.
+gateway last
+eventually 60 "a last Gateway is Programmed" because last Programmed Programmed
+helm uninstall kakehi -n $system --wait --timeout 120s >/dev/null || {
+	kubectl -n $system logs job/kakehi-withdraw >&2 || true
+	fail "helm uninstall"
+}
 left=$(kubectl get clusterrole,clusterrolebinding,gatewayclass,ingressclass -o name | grep kakehi || true)
 [ -z "$left" ] || fail "left by helm uninstall: $left"
+gone_too() { [ -z "$(kubectl -n $system get lease,secret,endpointslice,deployment,service,configmap,job,pod -o name | grep kakehi)" ]; }
+eventually 60 "nothing of the operator is left in its namespace" gone_too
+held=$(kubectl get gateway,httproute,ingress -A -o 'jsonpath={.items[*].metadata.finalizers}')
+[ -z "$held" ] || fail "still held: $held"
+address=$(kubectl -n $space get gateway last -o 'jsonpath={.status.addresses[0].value}')
+[ "$(curl -s -m 2 -o /dev/null -w '%{http_code}' "http://$address/")" = 404 ] || fail "the edge of a Gateway does not serve on"
+kubectl -n $space delete gateway,httproute,ingress --all --timeout=30s >/dev/null || fail "an object waits for the operator that is gone"
 kubectl delete namespace $space --timeout=60s >/dev/null || fail "the namespace cannot be deleted"
 say "uninstalled; nothing is stuck"
 say "passed"

@@ -179,6 +179,7 @@ fn check_match(matched: &Match) {
             check_path(path);
             assert!(path == "/" || !path.ends_with('/'));
         }
+        PathMatch::Method(method) => check_path(&format!("/{method}")),
         PathMatch::Regex(expression) => assert!(Pattern::compile(expression).is_ok()),
     }
     let values = matched.headers.iter().map(|header| &header.value).chain(matched.query.iter().map(|parameter| &parameter.value));

@@ -87,13 +87,19 @@ fn profile() -> impl Strategy<Value = (ObjectId, Value)> {
 fn gateway() -> impl Strategy<Value = (ObjectId, Value)> {
     let listeners = (listener("l1"), listener("l2"), listener("l3"));
     let listeners = (listeners, 1..4_usize).prop_map(|((a, b, c), count)| [a, b, c].into_iter().take(count).collect::<Vec<_>>());
+    let selector = json!({"from": "Selector", "selector": {"matchLabels": {"team": "red"}}});
+    let allowed = select(vec![Value::Null, json!({"from": "All"}), json!({"from": "Same"}), json!({"from": "None"}), selector]);
+    let listeners = (listeners, allowed.prop_map(|namespaces| json!({"namespaces": namespaces})));
     let address = prop_oneof![8 => Just(Value::Null), 1 => Just(json!([{"type": "IPAddress", "value": "127.0.0.9"}])), 1 => Just(json!([{"type": "Hostname", "value": "x"}]))];
     let parameters = json!({"group": "kakehi.dev", "kind": "EdgeProfile", "name": "p2"});
     let infrastructure = prop_oneof![6 => Just(Value::Null), 1 => Just(json!({"parametersRef": parameters, "labels": {"team": "red"}}))];
     let class = select(vec!["ours", "ours", "second", "absent"]);
     (namespace(), select(vec!["g1", "g2"]), class, listeners, address, infrastructure).prop_map(
-        |(namespace, name, class, listeners, addresses, infrastructure)| {
-            let spec = json!({"gatewayClassName": class, "listeners": listeners, "addresses": addresses, "infrastructure": infrastructure});
+        |(namespace, name, class, (listeners, allowed), addresses, infrastructure)| {
+            let spec = json!({
+                "gatewayClassName": class, "listeners": listeners, "allowedListeners": allowed, "addresses": addresses,
+                "infrastructure": infrastructure,
+            });
             (ObjectId::new(Kind::Gateway, namespace, name), json!({"spec": spec}))
         },
     )
@@ -102,11 +108,13 @@ fn gateway() -> impl Strategy<Value = (ObjectId, Value)> {
 fn parent() -> impl Strategy<Value = Value> {
     (
         maybe(json!("a")),
-        select(vec!["g1", "g2"]),
+        select(vec![("Gateway", "g1"), ("Gateway", "g2"), ("ListenerSet", "t1"), ("ListenerSet", "t2")]),
         select(vec![Value::Null, Value::Null, json!("l1"), json!("nope")]),
         select(vec![Value::Null, Value::Null, json!(80)]),
     )
-        .prop_map(|(namespace, name, section, port)| json!({"namespace": namespace, "name": name, "sectionName": section, "port": port}))
+        .prop_map(|(namespace, (kind, name), section, port)| {
+            json!({"namespace": namespace, "kind": kind, "name": name, "sectionName": section, "port": port})
+        })
 }
 
 fn rule() -> impl Strategy<Value = Value> {
@@ -131,6 +139,36 @@ fn rule() -> impl Strategy<Value = Value> {
         let matches: Vec<_> = paths.into_iter().map(|path| json!({"path": path})).collect();
         json!({"backendRefs": backends, "matches": matches, "filters": filters})
     })
+}
+
+fn listener_set() -> impl Strategy<Value = (ObjectId, Value)> {
+    let listeners =
+        (listener("l1"), listener("l2"), 1..3_usize).prop_map(|(a, b, count)| [a, b].into_iter().take(count).collect::<Vec<_>>());
+    let parent = (maybe(json!("a")), select(vec!["g1", "g2"])).prop_map(|(namespace, name)| json!({"namespace": namespace, "name": name}));
+    (namespace(), select(vec!["t1", "t2"]), parent, listeners).prop_map(|(namespace, name, parent, listeners)| {
+        (ObjectId::new(Kind::ListenerSet, namespace, name), json!({"spec": {"parentRef": parent, "listeners": listeners}}))
+    })
+}
+
+fn grpc_route() -> impl Strategy<Value = (ObjectId, Value)> {
+    let method = select(vec![
+        Value::Null,
+        json!({"service": "a.B", "method": "C"}),
+        json!({"service": "a.B"}),
+        json!({"method": "C"}),
+        json!({"type": "RegularExpression", "service": "("}),
+    ]);
+    let backend = (maybe(json!("a")), select(vec!["s1", "s2", "missing"]))
+        .prop_map(|(namespace, name)| json!({"namespace": namespace, "name": name, "port": 80}));
+    let rule = (prop::collection::vec(method, 0..3), prop::collection::vec(backend, 0..3)).prop_map(|(methods, backends)| {
+        let matches: Vec<_> = methods.into_iter().map(|method| json!({"method": method})).collect();
+        json!({"matches": matches, "backendRefs": backends})
+    });
+    (namespace(), select(vec!["r1", "r2"]), prop::collection::vec(parent(), 0..3), prop::collection::vec(rule, 0..3)).prop_map(
+        |(namespace, name, parents, rules)| {
+            (ObjectId::new(Kind::GrpcRoute, namespace, name), json!({"spec": {"parentRefs": parents, "rules": rules}}))
+        },
+    )
 }
 
 /// Any route.
@@ -180,8 +218,8 @@ fn ingress() -> impl Strategy<Value = (ObjectId, Value)> {
 }
 
 fn grant() -> impl Strategy<Value = (ObjectId, Value)> {
-    let from =
-        select(vec!["HTTPRoute", "Gateway"]).prop_map(|kind| json!({"group": "gateway.networking.k8s.io", "kind": kind, "namespace": "b"}));
+    let from = select(vec!["HTTPRoute", "GRPCRoute", "Gateway", "ListenerSet"])
+        .prop_map(|kind| json!({"group": "gateway.networking.k8s.io", "kind": kind, "namespace": "b"}));
     let to = (select(vec!["Service", "Secret"]), select(vec![Value::Null, json!("s1"), json!("c1")]))
         .prop_map(|(kind, name)| json!({"group": "", "kind": kind, "name": name}));
     (namespace(), select(vec!["x", "y"]), from, to).prop_map(|(namespace, name, from, to)| {
@@ -249,7 +287,9 @@ pub(crate) fn write() -> impl Strategy<Value = Write> {
         1 => class().prop_map(plain),
         1 => profile().prop_map(plain),
         4 => gateway().prop_map(plain),
+        3 => listener_set().prop_map(plain),
         6 => route().prop_map(plain),
+        2 => grpc_route().prop_map(plain),
         2 => ingress_class().prop_map(plain),
         6 => ingress().prop_map(plain),
         2 => grant().prop_map(plain),

@@ -19,9 +19,26 @@ app.kubernetes.io/component: controller
 
 {{- define "kakehi.labels" -}}
 {{ include "kakehi.selector" . }}
+{{ include "kakehi.releaseLabels" . }}
+{{- end -}}
+
+{{- define "kakehi.releaseLabels" -}}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- end -}}
+
+{{- /* Of what ends the release: no selector of the operator's pods takes it for one of them. */ -}}
+{{- define "kakehi.withdrawLabels" -}}
+app.kubernetes.io/name: kakehi-withdraw
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: withdraw
+{{ include "kakehi.releaseLabels" . }}
+{{- end -}}
+
+{{- define "kakehi.withdrawHook" -}}
+helm.sh/hook: pre-delete
+helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
 {{- end -}}
 
 {{- define "kakehi.serviceAccount" -}}

@@ -9,7 +9,7 @@ use kube::{Api, ResourceExt};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, timeout};
 
-use super::{FIELD_MANAGER, Shared, is_ours};
+use super::{FIELD_MANAGER, Shared};
 use crate::model::EdgeId;
 use crate::provision::{EdgeSpec, Part, names, objects};
 
@@ -150,11 +150,11 @@ impl Keeper {
             let owned = live.owner_references().iter().any(|owner| owner.uid == spec.uid);
             match (owned, live.metadata.deletion_timestamp.is_some()) {
                 (true, false) => {}
-                (false, false) if is_ours(&live.metadata, &self.id) => {
+                (false, false) if self.shared.is_ours(&live.metadata, &self.id) => {
                     self.remove(&api, &kind, &live.metadata).await?;
                     return Err(Problem::Leaving { kind, name });
                 }
-                (_, true) if is_ours(&live.metadata, &self.id) => return Err(Problem::Leaving { kind, name }),
+                (_, true) if self.shared.is_ours(&live.metadata, &self.id) => return Err(Problem::Leaving { kind, name }),
                 _ => return Err(Problem::Foreign { kind, name }),
             }
         }
@@ -170,7 +170,7 @@ impl Keeper {
         let api = self.api(part);
         let kind = part.resource().kind;
         let live = request(&kind, api.get_metadata_opt(&names::object(&self.id))).await?;
-        if let Some(live) = live.filter(|live| is_ours(&live.metadata, &self.id)) {
+        if let Some(live) = live.filter(|live| self.shared.is_ours(&live.metadata, &self.id)) {
             self.remove(&api, &kind, &live.metadata).await?;
         }
         self.applied.remove(&part);

@@ -21,20 +21,22 @@ pub(super) enum Seen {
     Gone(EdgeId),
 }
 
-/// All Services and Deployments with our label, for ever.
-pub(super) fn watch(client: &Client) -> BoxStream<'static, Seen> {
+/// All Services and Deployments that a controller made for edges, for ever.
+pub(super) fn watch(client: &Client, controller: &str) -> BoxStream<'static, Seen> {
     let config = || watcher::Config::default().labels(names::EDGE);
     let services = watch_objects(Api::<Service>::all(client.clone()), config()).default_backoff();
-    let services = services.map_ok(|event| match event {
+    let of = controller.to_owned();
+    let services = services.map_ok(move |event| match event {
         Event::Apply(service) | Event::InitApply(service) => {
-            names::edge_of(service.annotations()).map(|id| Seen::Service(id, addresses(&service)))
+            names::edge_of(service.annotations(), &of).map(|id| Seen::Service(id, addresses(&service)))
         }
-        Event::Delete(service) => names::edge_of(service.annotations()).map(Seen::Gone),
+        Event::Delete(service) => names::edge_of(service.annotations(), &of).map(Seen::Gone),
         Event::Init | Event::InitDone => None,
     });
     let deployments = watch_objects(Api::<Deployment>::all(client.clone()), config()).default_backoff();
-    let deployments = deployments.map_ok(|event| match event {
-        Event::Delete(deployment) => names::edge_of(deployment.annotations()).map(Seen::Gone),
+    let of = controller.to_owned();
+    let deployments = deployments.map_ok(move |event| match event {
+        Event::Delete(deployment) => names::edge_of(deployment.annotations(), &of).map(Seen::Gone),
         Event::Apply(_) | Event::InitApply(_) | Event::Init | Event::InitDone => None,
     });
     let all = stream::select(services, deployments);

@@ -68,6 +68,10 @@ fn takes(condition: &PathMatch, path: &str) -> bool {
         PathMatch::Exact(text) => path == text,
         PathMatch::Prefix(text) if text == "/" => path.starts_with('/'),
         PathMatch::Prefix(text) => path.strip_prefix(text.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')),
+        PathMatch::Method(method) => path
+            .strip_prefix('/')
+            .and_then(|path| path.split_once('/'))
+            .is_some_and(|(service, rest)| !service.is_empty() && rest == method),
         PathMatch::Regex(text) => regex::Regex::new(&format!("^(?:{text})$")).is_ok_and(|regex| regex.is_match(path)),
     }
 }

@@ -24,6 +24,8 @@ pub(super) enum PathCondition {
     Exact(Box<str>),
     /// By element, without trailing slashes: `/` is the empty text.
     Prefix(Box<str>),
+    /// A method of any service.
+    Method(Box<str>),
     /// The whole path matches; nothing when it could not be compiled.
     Regex(Option<Pattern>),
 }
@@ -41,6 +43,7 @@ impl Conditions {
         let path = match &matched.path {
             PathMatch::Exact(path) => PathCondition::Exact(path.as_str().into()),
             PathMatch::Prefix(prefix) => PathCondition::Prefix(prefix.trim_end_matches('/').into()),
+            PathMatch::Method(method) => PathCondition::Method(method.as_str().into()),
             PathMatch::Regex(expression) => PathCondition::Regex(pattern(expression, problems)),
         };
         let mut headers = Vec::with_capacity(matched.headers.len());
@@ -70,12 +73,19 @@ impl Conditions {
     }
 }
 
+/// The method that a path of two elements calls.
+pub(super) fn called(path: &str) -> Option<&str> {
+    let (service, method) = path.strip_prefix('/')?.split_once('/')?;
+    if service.is_empty() || method.contains('/') { None } else { Some(method) }
+}
+
 impl PathCondition {
     /// Whether the condition holds for a path. The router asks its indexes instead; this is their definition.
     pub(super) fn holds(&self, path: &str) -> bool {
         match self {
             Self::Exact(exact) => **exact == *path,
             Self::Prefix(prefix) => path.strip_prefix(&**prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')),
+            Self::Method(method) => called(path).is_some_and(|called| called == &**method),
             Self::Regex(pattern) => pattern.as_ref().is_none_or(|pattern| pattern.matches(path.as_bytes())),
         }
     }
@@ -84,7 +94,7 @@ impl PathCondition {
     pub(super) fn prefix(&self) -> Option<usize> {
         match self {
             Self::Prefix(prefix) => Some(prefix.len()),
-            Self::Exact(_) | Self::Regex(_) => None,
+            Self::Exact(_) | Self::Method(_) | Self::Regex(_) => None,
         }
     }
 }

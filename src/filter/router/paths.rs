@@ -5,7 +5,7 @@ use std::sync::Arc;
 use imbl::HashMap;
 
 use super::Head;
-use super::conditions::PathCondition;
+use super::conditions::{self, PathCondition};
 use super::entry::Entry;
 use crate::model::HostRank;
 
@@ -22,6 +22,8 @@ pub(super) struct HostRules(Vec<(HostRank, PathIndex)>);
 struct PathIndex {
     exact: HashMap<Box<str>, Entries>,
     regex: Entries,
+    /// By the method, whatever the service.
+    method: HashMap<Box<str>, Entries>,
     /// Prefixes by length, longest first: the number of lengths bounds the look-ups per request.
     prefix: Vec<(usize, HashMap<Box<str>, Entries>)>,
 }
@@ -69,7 +71,8 @@ impl HostRules {
 }
 
 impl PathIndex {
-    /// Exact beats expression beats prefix, longer beats shorter ([`crate::model::PathRank`]); within one path condition
+    /// Exact beats expression beats prefix, longer beats shorter, a method beats the prefix `/` ([`crate::model::PathRank`]);
+    /// within one path condition
     /// the lists are sorted by rank, so the first that holds is the greatest.
     fn find<'t>(&'t self, head: &Head<'_>) -> Option<&'t Arc<Entry>> {
         let path = head.path();
@@ -79,18 +82,26 @@ impl PathIndex {
         if let Some(found) = self.regex.iter().find(|entry| entry.conditions.path.holds(path) && entry.conditions.hold(head)) {
             return Some(found);
         }
-        self.prefix.iter().find_map(|(length, map)| {
+        let under = |(length, map): &'t (usize, HashMap<Box<str>, Entries>)| {
             let (prefix, rest) = path.split_at_checked(*length)?;
             if !(rest.is_empty() || rest.starts_with('/')) {
                 return None;
             }
             map.get(prefix)?.iter().find(|entry| entry.conditions.hold(head))
-        })
+        };
+        let (root, longer) = match self.prefix.split_last() {
+            Some((root, longer)) if root.0 == 0 => (Some(root), longer),
+            _ => (None, self.prefix.as_slice()),
+        };
+        let method =
+            || conditions::called(path).and_then(|method| self.method.get(method)?.iter().find(|entry| entry.conditions.hold(head)));
+        longer.iter().find_map(under).or_else(method).or_else(|| under(root?))
     }
 
     fn update(&mut self, path: &PathCondition, change: impl FnOnce(&mut Vec<Arc<Entry>>)) {
         match path {
             PathCondition::Exact(path) => update(&mut self.exact, path, change),
+            PathCondition::Method(method) => update(&mut self.method, method, change),
             PathCondition::Regex(_) => change(Arc::make_mut(&mut self.regex)),
             PathCondition::Prefix(prefix) => {
                 let at = self.prefix.partition_point(|(length, _)| *length > prefix.len());
@@ -106,7 +117,7 @@ impl PathIndex {
     }
 
     fn is_empty(&self) -> bool {
-        self.exact.is_empty() && self.regex.is_empty() && self.prefix.is_empty()
+        self.exact.is_empty() && self.method.is_empty() && self.regex.is_empty() && self.prefix.is_empty()
     }
 }
 

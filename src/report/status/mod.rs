@@ -3,6 +3,8 @@
 mod class;
 mod gateway;
 mod ingress;
+mod listener_set;
+mod listeners;
 mod route;
 
 use std::collections::BTreeMap;
@@ -74,8 +76,14 @@ pub fn status(kind: Kind, report: Option<&ObjectReport>, previous: Option<&Value
     let stamp = Stamp { generation: report.map(|report| report.generation).unwrap_or_default(), now: &now };
     match (kind, report.map(|report| (report, &report.verdict))) {
         (_, Some((report, Verdict::Class { features }))) => Some(class::status(report, features, previous, &stamp)),
-        (_, Some((report, Verdict::Gateway { listeners, addresses }))) => {
-            Some(gateway::Rendering { report, listeners, addresses, previous, observed, stamp }.status())
+        (_, Some((report, Verdict::Gateway { listeners, addresses, sets }))) => {
+            let edge = EdgeId::of_gateway(&report.id.namespace, &report.id.name);
+            let listeners = listeners::Rendering { report, edge: &edge, listeners, previous, observed, stamp };
+            Some(gateway::status(&listeners, addresses, *sets))
+        }
+        (_, Some((report, Verdict::ListenerSet { edge, listeners, parent_accepted }))) => {
+            let listeners = listeners::Rendering { report, edge, listeners, previous, observed, stamp };
+            Some(listener_set::status(&listeners, *parent_accepted))
         }
         (_, Some((report, Verdict::Route { parents, rules }))) => {
             route::Rendering { report, parents, rules: *rules, previous, observed, stamp }.status()
@@ -84,7 +92,7 @@ pub fn status(kind: Kind, report: Option<&ObjectReport>, previous: Option<&Value
             let addresses = present(observed.provisioned, addresses);
             ingress::status(&addresses, previous, observed.edges.get(edge).filter(|_| *served))
         }
-        (Kind::HttpRoute, None) => route::without_ours(previous, observed.controller_name),
+        (Kind::HttpRoute | Kind::GrpcRoute, None) => route::without_ours(previous, observed.controller_name),
         (_, _) => None,
     }
 }

@@ -187,7 +187,7 @@ static GATEWAY_TLS: Shape = Shape::Object {
     rules: &[],
 };
 
-static LISTENERS: Shape = Shape::List { of: &LISTENER, min: 1, max: 64, unique: Unique::By(&["name"]), rules: &[listeners_differ] };
+pub static LISTENERS: Shape = Shape::List { of: &LISTENER, min: 1, max: 64, unique: Unique::By(&["name"]), rules: &[listeners_differ] };
 static SPEC: Shape = Shape::Object {
     fields: &[
         ("gatewayClassName", &OBJECT_NAME, Absent::Refused),

@@ -30,9 +30,9 @@ impl Discovery {
 
     /// Asks until it is dropped.
     pub(super) async fn run(self, served: watch::Sender<Served>) {
-        let optional: Vec<_> = table().filter(|row| row.origin == Origin::Crd).collect();
+        let optional = optional();
         loop {
-            match self.ask(&optional).await {
+            match ask(&self.client, &optional).await {
                 Ok(found) => {
                     let all = optional.iter().all(|row| found.contains_key(&row.kind));
                     served.send_if_modified(|served| {
@@ -49,28 +49,43 @@ impl Discovery {
             }
         }
     }
+}
 
-    async fn ask(&self, rows: &[&'static Row]) -> Result<BTreeMap<Kind, &'static str>, kube::Error> {
-        let groups: BTreeSet<_> = rows.iter().map(|row| row.group).collect();
-        let present: BTreeSet<_> = self.client.list_api_groups().await?.groups.into_iter().map(|group| group.name).collect();
-        let mut found = BTreeMap::new();
-        for group in groups.into_iter().filter(|group| present.contains(*group)) {
-            let versions: BTreeSet<_> = rows.iter().filter(|row| row.group == group).flat_map(|row| row.versions).collect();
-            let mut resources = BTreeMap::new();
-            for version in versions {
-                match self.client.list_api_group_resources(&format!("{group}/{version}")).await {
-                    Ok(list) => drop(resources.insert(*version, list.resources)),
-                    Err(kube::Error::Api(status)) if status.code == 404 => {}
-                    Err(error) => return Err(error),
-                }
-            }
-            for row in rows.iter().filter(|row| row.group == group) {
-                let serves = |version: &&&str| resources.get(**version).is_some_and(|list| list.iter().any(|one| one.name == row.plural));
-                if let Some(version) = row.versions.iter().find(serves) {
-                    found.insert(row.kind, *version);
-                }
+/// The kinds of the table that are served now, each in the version that is preferred.
+///
+/// # Errors
+/// Those of the API server.
+pub async fn served(client: &Client) -> Result<BTreeMap<Kind, &'static str>, kube::Error> {
+    let built_in = table().filter(|row| row.origin == Origin::BuiltIn);
+    let mut found: BTreeMap<_, _> = built_in.filter_map(|row| Some((row.kind, *row.versions.first()?))).collect();
+    found.extend(ask(client, &optional()).await?);
+    Ok(found)
+}
+
+fn optional() -> Vec<&'static Row> {
+    table().filter(|row| row.origin == Origin::Crd).collect()
+}
+
+async fn ask(client: &Client, rows: &[&'static Row]) -> Result<BTreeMap<Kind, &'static str>, kube::Error> {
+    let groups: BTreeSet<_> = rows.iter().map(|row| row.group).collect();
+    let present: BTreeSet<_> = client.list_api_groups().await?.groups.into_iter().map(|group| group.name).collect();
+    let mut found = BTreeMap::new();
+    for group in groups.into_iter().filter(|group| present.contains(*group)) {
+        let versions: BTreeSet<_> = rows.iter().filter(|row| row.group == group).flat_map(|row| row.versions).collect();
+        let mut resources = BTreeMap::new();
+        for version in versions {
+            match client.list_api_group_resources(&format!("{group}/{version}")).await {
+                Ok(list) => drop(resources.insert(*version, list.resources)),
+                Err(kube::Error::Api(status)) if status.code == 404 => {}
+                Err(error) => return Err(error),
             }
         }
-        Ok(found)
+        for row in rows.iter().filter(|row| row.group == group) {
+            let serves = |version: &&&str| resources.get(**version).is_some_and(|list| list.iter().any(|one| one.name == row.plural));
+            if let Some(version) = row.versions.iter().find(serves) {
+                found.insert(row.kind, *version);
+            }
+        }
     }
+    Ok(found)
 }

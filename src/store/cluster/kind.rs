@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures::StreamExt;
 use kube::Client;
-use kube::api::{Api, ApiResource, DynamicObject};
+use kube::api::{Api, DynamicObject};
 use kube::runtime::{WatchStreamExt, watcher};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::timeout;
@@ -18,7 +18,6 @@ use crate::store::kinds::Row;
 use crate::store::pump::AnyPump;
 
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
-const LOCAL_GROUP: &str = "";
 
 /// Fields by which the API server leaves out what is never read.
 fn selector(kind: Kind) -> Option<&'static str> {
@@ -85,17 +84,9 @@ impl Watch {
     /// Watches one version until it is not the one to watch any more.
     async fn follow(&mut self, version: &'static str) -> Result<(), Closed> {
         let row = self.row;
-        let api_version = if row.group == LOCAL_GROUP { version.to_owned() } else { format!("{}/{version}", row.group) };
-        let resource = ApiResource {
-            group: row.group.into(),
-            version: version.into(),
-            api_version,
-            kind: row.kind.name().into(),
-            plural: row.plural.into(),
-        };
         let config = selector(row.kind).map_or_else(watcher::Config::default, |fields| watcher::Config::default().fields(fields));
         let mut turn = turn(self.lists.clone()).await;
-        let api: Api<DynamicObject> = Api::all_with(self.client.clone(), &resource);
+        let api: Api<DynamicObject> = Api::all_with(self.client.clone(), &row.resource(version));
         let mut events = std::pin::pin!(watcher(api, config).default_backoff());
         let mut served = self.served.clone();
         loop {

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use super::{GATEWAY_GROUP, ObjectRef};
 use crate::api::gateways::{
-    GatewayListeners, GatewayListenersAllowedRoutesNamespaces, GatewayListenersAllowedRoutesNamespacesFrom as From, GatewayListenersTls,
+    GatewayAllowedListenersNamespaces, GatewayAllowedListenersNamespacesFrom as SetsFrom, GatewayListeners,
+    GatewayListenersAllowedRoutesNamespaces, GatewayListenersAllowedRoutesNamespacesFrom as From, GatewayListenersTls,
     GatewayListenersTlsMode, GatewayTlsFrontend,
 };
-use crate::api::{Gateway, GatewayClass};
-use crate::model::ListenerName;
+use crate::api::{Gateway, GatewayClass, ListenerSet};
+use crate::model::{EdgeId, ListenerName};
 use crate::report::RouteKind;
 use crate::translate::selector::{Requirement, Selector};
 
@@ -45,13 +46,24 @@ pub(crate) struct GatewayFacts {
     pub(crate) addresses: Vec<(String, Option<String>)>,
     /// Whether clients must show certificates: by default, and where a port says otherwise.
     pub(crate) client_validation: (bool, Vec<(i32, bool)>),
+    /// Namespaces whose ListenerSets it admits; none by default (`spec.allowedListeners`).
+    pub(crate) sets: Option<Namespaces>,
     /// Fields in use that are not honoured.
     pub(crate) unsupported: Vec<&'static str>,
 }
 
-/// A listener of a Gateway.
+/// A ListenerSet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SetFacts {
+    /// The Gateway that it is for; none when it names another kind.
+    pub(crate) parent: Option<EdgeId>,
+    pub(crate) listeners: Vec<ListenerFacts>,
+}
+
+/// A listener of a Gateway or ListenerSet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ListenerFacts {
+    /// As declared.
     pub(crate) name: ListenerName,
     pub(crate) port: i32,
     pub(crate) protocol: String,
@@ -70,7 +82,7 @@ pub(crate) struct TlsFacts {
     pub(crate) options: bool,
 }
 
-/// Namespaces whose routes a listener admits.
+/// Namespaces whose routes a listener admits, or whose ListenerSets a Gateway admits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Namespaces {
     Same,
@@ -91,11 +103,8 @@ impl GatewayFacts {
         let address_type = |kind: &Option<String>| kind.clone().unwrap_or_else(|| "IPAddress".to_owned());
         let addresses = spec.addresses.iter().flatten().map(|address| (address_type(&address.r#type), address.value.clone()));
         let tls = spec.tls.as_ref();
-        let unsupported = [
-            ("spec.allowedListeners", spec.allowed_listeners.is_some()),
-            ("spec.defaultScope", spec.default_scope.is_some()),
-            ("spec.tls.backend", tls.is_some_and(|tls| tls.backend.is_some())),
-        ];
+        let unsupported =
+            [("spec.defaultScope", spec.default_scope.is_some()), ("spec.tls.backend", tls.is_some_and(|tls| tls.backend.is_some()))];
         Self {
             class: spec.gateway_class_name.clone(),
             listeners: spec.listeners.iter().map(ListenerFacts::read).collect(),
@@ -104,6 +113,7 @@ impl GatewayFacts {
             annotations: infrastructure.and_then(|infrastructure| infrastructure.annotations.clone()).unwrap_or_default(),
             addresses: addresses.collect(),
             client_validation: tls.and_then(|tls| tls.frontend.as_ref()).map(client_validation).unwrap_or_default(),
+            sets: spec.allowed_listeners.as_ref().and_then(|allowed| allowed.namespaces.as_ref()).and_then(Namespaces::of_sets),
             unsupported: unsupported.into_iter().filter(|(_, used)| *used).map(|(field, _)| field).collect(),
         }
     }
@@ -112,6 +122,16 @@ impl GatewayFacts {
     pub(crate) fn validates_clients(&self, port: i32) -> bool {
         let (default, ports) = &self.client_validation;
         ports.iter().find(|(of, _)| *of == port).map_or(*default, |(_, validates)| *validates)
+    }
+}
+
+impl SetFacts {
+    pub(super) fn read(namespace: &str, set: &ListenerSet) -> Self {
+        let parent = &set.spec.parent_ref;
+        let is_gateway = parent.group.as_deref().is_none_or(|group| group == GATEWAY_GROUP)
+            && parent.kind.as_deref().is_none_or(|kind| kind == "Gateway");
+        let edge = || EdgeId::of_gateway(parent.namespace.as_deref().unwrap_or(namespace), &parent.name);
+        Self { parent: is_gateway.then(edge), listeners: set.spec.listeners.iter().map(ListenerFacts::read).collect() }
     }
 }
 
@@ -156,20 +176,34 @@ impl TlsFacts {
     }
 }
 
+/// A label selector. Each place has its own generated types of one shape.
+macro_rules! selector {
+    ($selector:expr) => {
+        $selector.as_ref().map_or_else(Selector::nothing, |selector| {
+            let labels = selector.match_labels.iter().flatten().map(|(key, value)| Requirement::equals(key, value));
+            let expressions = selector.match_expressions.iter().flatten().map(|expression| {
+                Requirement::new(&expression.key, &expression.operator, expression.values.as_deref().unwrap_or_default())
+            });
+            Selector::new(labels.chain(expressions))
+        })
+    };
+}
+
 impl Namespaces {
+    fn of_sets(namespaces: &GatewayAllowedListenersNamespaces) -> Option<Self> {
+        match namespaces.from {
+            None | Some(SetsFrom::None) => None,
+            Some(SetsFrom::Same) => Some(Self::Same),
+            Some(SetsFrom::All) => Some(Self::All),
+            Some(SetsFrom::Selector) => Some(Self::Selector(selector!(namespaces.selector))),
+        }
+    }
+
     fn read(namespaces: &GatewayListenersAllowedRoutesNamespaces) -> Self {
         match namespaces.from {
             None | Some(From::Same) => Self::Same,
             Some(From::All) => Self::All,
-            Some(From::Selector) => {
-                let Some(selector) = &namespaces.selector else { return Self::Selector(Selector::nothing()) };
-                let labels = selector.match_labels.iter().flatten().map(|(key, value)| Requirement::equals(key, value));
-                let expressions = selector.match_expressions.iter().flatten();
-                let expressions = expressions.map(|expression| {
-                    Requirement::new(&expression.key, &expression.operator, expression.values.as_deref().unwrap_or_default())
-                });
-                Self::Selector(Selector::new(labels.chain(expressions)))
-            }
+            Some(From::Selector) => Self::Selector(selector!(namespaces.selector)),
         }
     }
 }

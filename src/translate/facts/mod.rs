@@ -9,13 +9,14 @@ mod service;
 use std::sync::Arc;
 
 pub(super) use cluster::{NamespaceFacts, SecretFacts};
-pub(super) use gateway::{ClassFacts, GatewayFacts, ListenerFacts, Namespaces, TlsFacts};
+pub(super) use gateway::{ClassFacts, GatewayFacts, ListenerFacts, Namespaces, SetFacts, TlsFacts};
 pub(super) use grant::GrantFacts;
 pub(super) use ingress::{BackendPort, HostFacts, IngressClassFacts, IngressFacts, TlsEntry};
 pub(super) use service::{Family, Readiness, ServiceFacts, ServicePort, SliceFacts};
 
 use super::Settings;
-use super::routes::{RouteFacts, http};
+use super::reader::Read;
+use super::routes::{RouteFacts, grpc, http};
 use crate::api::{EdgeProfileSpec, Obj, Object};
 use crate::model::{Kind, ObjectId};
 use crate::report::{Finding, Issue, Scope};
@@ -49,6 +50,7 @@ pub(super) struct Meta {
 pub(super) enum Body {
     Class(Arc<ClassFacts>),
     Gateway(Arc<GatewayFacts>),
+    Set(Arc<SetFacts>),
     Route(Arc<RouteFacts>),
     Grant(Arc<GrantFacts>),
     Profile(Arc<EdgeProfileSpec>),
@@ -86,7 +88,12 @@ pub(super) fn read(object: &Object, settings: &Settings) -> Fact {
     let body = match object {
         Object::GatewayClass(class) => body(class, |class| Body::Class(Arc::new(ClassFacts::read(class)))),
         Object::Gateway(gateway) => body(gateway, |gateway| Body::Gateway(Arc::new(GatewayFacts::read(gateway)))),
+        Object::ListenerSet(set) => {
+            let namespace = set.metadata.namespace.as_deref().unwrap_or_default();
+            body(set, |body| Body::Set(Arc::new(SetFacts::read(namespace, body))))
+        }
         Object::HttpRoute(route) => body(route, |body| Body::Route(Arc::new(http::read(&object.id(), body)))),
+        Object::GrpcRoute(route) => body(route, |body| Body::Route(Arc::new(grpc::read(&object.id(), body)))),
         Object::ReferenceGrant(grant) => body(grant, |grant| Body::Grant(Arc::new(GrantFacts::read(grant)))),
         Object::EdgeProfile(profile) => body(profile, |profile| Body::Profile(Arc::new(profile.spec.clone()))),
         Object::Namespace(namespace) => body(namespace, |_| Body::Namespace(Arc::new(NamespaceFacts::read(&namespace.metadata)))),
@@ -117,7 +124,9 @@ fn text_findings(object: &Object) -> Vec<Finding> {
     match object.kind() {
         Kind::GatewayClass
         | Kind::Gateway
+        | Kind::ListenerSet
         | Kind::HttpRoute
+        | Kind::GrpcRoute
         | Kind::ReferenceGrant
         | Kind::EdgeProfile
         | Kind::IngressClass
@@ -126,10 +135,11 @@ fn text_findings(object: &Object) -> Vec<Finding> {
     }
 }
 
-/// The objects that a change of this fact concerns beyond itself: the Service of an EndpointSlice.
-pub(super) fn service_of(id: &ObjectId, fact: &Fact) -> Option<(String, String)> {
+/// The range that an object belongs to: the EndpointSlices of its Service, the ListenerSets of its Gateway.
+pub(super) fn range_of(id: &ObjectId, fact: &Fact) -> Option<Read> {
     match &fact.body {
-        Body::Slice(slice) => slice.service.clone().map(|service| (id.namespace.clone(), service)),
+        Body::Slice(slice) => slice.service.clone().map(|service| Read::Slices(id.namespace.clone(), service)),
+        Body::Set(set) => set.parent.clone().map(Read::Sets),
         _ => None,
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::model::{CertificateId, EdgeId, Hostname};
+use crate::model::{CertificateId, Hostname, ObjectId};
 use crate::report::{CertificateProblem, Issue, RouteKind};
 use crate::snapshot::Resource;
 use crate::translate::certificate::fits;
@@ -12,10 +12,11 @@ use crate::translate::reader::Reader;
 
 type Certificates = Vec<(CertificateId, Arc<Resource>)>;
 
-/// The certificates that can be served, in the order of the listener, and issues.
+/// The certificates that can be served, in the order of the listener, and issues. `owner` is the Gateway or ListenerSet that
+/// refers to them.
 pub(super) fn resolve(
     reader: &mut Reader<'_>,
-    edge: &EdgeId,
+    owner: &ObjectId,
     tls: Option<&TlsFacts>,
     hostname: Option<&Hostname>,
 ) -> (Certificates, Vec<Issue>) {
@@ -32,7 +33,7 @@ pub(super) fn resolve(
         issues.push(Issue::NoCertificateRef);
     }
     for reference in references {
-        let (found, of_reference) = one(reader, edge, reference, hostname);
+        let (found, of_reference) = one(reader, owner, reference, hostname);
         issues.extend(of_reference);
         certificates.extend(found.filter(|(id, _)| !certificates.iter().any(|(earlier, _)| earlier == id)));
     }
@@ -44,17 +45,17 @@ pub(super) fn resolve(
 
 fn one(
     reader: &mut Reader<'_>,
-    edge: &EdgeId,
+    owner: &ObjectId,
     reference: &ObjectRef,
     hostname: Option<&Hostname>,
 ) -> (Option<(CertificateId, Arc<Resource>)>, Vec<Issue>) {
-    let namespace = reference.namespace.clone().unwrap_or_else(|| edge.namespace.clone());
+    let namespace = reference.namespace.clone().unwrap_or_else(|| owner.namespace.clone());
     let certificate = CertificateId { namespace, name: reference.name.clone() };
     if !reference.is_core("Secret") {
         return (None, vec![Issue::InvalidCertificateRef { certificate, problem: CertificateProblem::UnknownKind }]);
     }
-    let gateway = RouteKind { group: GATEWAY_GROUP.to_owned(), kind: "Gateway".to_owned() };
-    let referrer = Referrer { kind: &gateway, namespace: &edge.namespace };
+    let kind = RouteKind { group: GATEWAY_GROUP.to_owned(), kind: owner.kind.name().to_owned() };
+    let referrer = Referrer { kind: &kind, namespace: &owner.namespace };
     if !permits(reader, &referrer, reference, &certificate.namespace) {
         return (None, vec![Issue::CertificateNotPermitted { certificate }]);
     }

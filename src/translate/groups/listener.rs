@@ -3,18 +3,20 @@
 use std::sync::Arc;
 
 use super::certificates;
-use crate::model::{CertificateId, EdgeId, Hostname, Listener, ListenerName, Protocol};
+use crate::model::{CertificateId, Hostname, Kind, Listener, ListenerName, ObjectId, Protocol};
 use crate::report::{ConditionType, Issue, RouteKind, Severity};
 use crate::snapshot::Resource;
 use crate::translate::facts::{GATEWAY_GROUP, GatewayFacts, ListenerFacts, Namespaces};
 use crate::translate::reader::Reader;
 
 /// Route kinds that each protocol carries.
-const KINDS: &[(Protocol, &[&str])] = &[(Protocol::Http, &["HTTPRoute"]), (Protocol::Https, &["HTTPRoute"])];
+const KINDS: &[(Protocol, &[&str])] = &[(Protocol::Http, &["HTTPRoute", "GRPCRoute"]), (Protocol::Https, &["HTTPRoute", "GRPCRoute"])];
 
 /// What routes see of a listener.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct AttachPoint {
+    /// The Gateway, ListenerSet or IngressClass that declares it.
+    pub(crate) owner: ObjectId,
     pub(crate) name: ListenerName,
     pub(crate) port: i32,
     /// None when it cannot be read: nothing intersects it.
@@ -35,7 +37,8 @@ pub(crate) struct Judged {
     certificates: Vec<(CertificateId, Arc<Resource>)>,
 }
 
-pub(super) fn judge(reader: &mut Reader<'_>, edge: &EdgeId, gateway: &GatewayFacts, facts: &ListenerFacts) -> Judged {
+/// Judges a listener that `owner`, the Gateway or a ListenerSet of it, declares.
+pub(super) fn judge(reader: &mut Reader<'_>, owner: &ObjectId, gateway: &GatewayFacts, facts: &ListenerFacts) -> Judged {
     let mut issues = Vec::new();
     let protocol = match facts.protocol.as_str() {
         "HTTP" => Some(Protocol::Http),
@@ -61,7 +64,7 @@ pub(super) fn judge(reader: &mut Reader<'_>, edge: &EdgeId, gateway: &GatewayFac
     issues.extend(invalid);
     let mut served = Vec::new();
     if protocol == Some(Protocol::Https) {
-        let (certificates, found) = certificates::resolve(reader, edge, facts.tls.as_ref(), hostname.as_ref());
+        let (certificates, found) = certificates::resolve(reader, owner, facts.tls.as_ref(), hostname.as_ref());
         issues.extend(found);
         served = certificates;
         if gateway.validates_clients(facts.port) {
@@ -69,7 +72,12 @@ pub(super) fn judge(reader: &mut Reader<'_>, edge: &EdgeId, gateway: &GatewayFac
         }
     }
     let serving = serves(&issues);
-    let point = AttachPoint { name: facts.name.clone(), port: facts.port, hostname, kinds, namespaces: facts.namespaces.clone(), serving };
+    let name = match owner.kind {
+        Kind::ListenerSet => ListenerName::of_set(owner, &facts.name.0),
+        _ => facts.name.clone(),
+    };
+    let (owner, namespaces) = (owner.clone(), facts.namespaces.clone());
+    let point = AttachPoint { owner, name, port: facts.port, hostname, kinds, namespaces, serving };
     Judged { point, protocol, issues, certificates: served }
 }
 
@@ -91,8 +99,9 @@ fn serves(issues: &[Issue]) -> bool {
 
 impl Judged {
     /// A listener without hostname or certificates of its own, with nothing wrong.
-    pub(crate) fn for_every_host(name: ListenerName, port: u16, protocol: Protocol) -> Self {
+    pub(crate) fn for_every_host(owner: ObjectId, name: ListenerName, port: u16, protocol: Protocol) -> Self {
         let point = AttachPoint {
+            owner,
             name,
             port: i32::from(port),
             hostname: Some(Hostname::Any),
@@ -107,6 +116,12 @@ impl Judged {
     pub(super) fn add(&mut self, issue: Issue) {
         self.issues.push(issue);
         self.point.serving = serves(&self.issues);
+    }
+
+    /// Whether it is right as it is written, whatever others hold.
+    pub(super) fn is_valid(&self) -> bool {
+        let written = self.issues.iter().filter(|issue| !matches!(issue, Issue::AddressTaken { .. }));
+        serves(&written.cloned().collect::<Vec<_>>())
     }
 
     /// The port that it makes the edge listen on. A listener that lacks a certificate, or cannot check clients, is still

@@ -4,6 +4,7 @@ mod certificates;
 mod conflict;
 mod listener;
 mod parameters;
+mod sets;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -11,6 +12,8 @@ use std::sync::Arc;
 
 pub(super) use listener::{AttachPoint, Judged};
 pub(super) use parameters::{JudgedClass, class, resolve};
+pub(super) use sets::JudgedSet;
+use sets::SetDraft;
 
 use super::EdgeData;
 use super::facts::{Body, Fact, GatewayFacts, Meta};
@@ -25,7 +28,11 @@ pub(super) struct Group {
     pub(super) generation: i64,
     /// What routes see of the listeners, in the order of the spec.
     pub(super) points: Arc<Vec<AttachPoint>>,
-    /// Route kinds that each listener admits, in the order of the spec.
+    /// Its ListenerSets in order of precedence.
+    pub(super) sets: Vec<JudgedSet>,
+    /// Whether it can be served as a whole.
+    pub(super) accepted: bool,
+    /// Route kinds that each listener of its own admits, in the order of the spec.
     pub(super) kinds: Vec<(ListenerName, Vec<RouteKind>)>,
     pub(super) findings: Vec<Finding>,
     /// What else concerns its edge.
@@ -40,7 +47,9 @@ pub(super) struct Draft {
     pub(super) meta: Meta,
     data: EdgeData,
     issues: Vec<(Scope, Issue)>,
+    /// Its own, then those of its ListenerSets.
     listeners: Vec<Judged>,
+    sets: Vec<SetDraft>,
     /// Whether the Gateway as a whole can be served.
     accepted: bool,
 }
@@ -55,7 +64,7 @@ impl Draft {
         let accepted = !issues.iter().any(|(_, issue)| issue.severity() == Severity::Error);
         conflict::mark(&mut listeners);
         data.ports = listeners.iter().filter_map(Judged::bound_port).filter(|_| accepted).collect();
-        Self { meta, data, issues, listeners, accepted }
+        Self { meta, data, issues, listeners, sets: Vec::new(), accepted }
     }
 
     /// Where it wants to listen.
@@ -82,24 +91,28 @@ pub(super) fn draft(reader: &mut Reader<'_>, edge: &EdgeId) -> Option<Draft> {
         if listeners.iter().any(|earlier| earlier.point.name == facts.name) {
             duplicates.push((Scope::Object, Issue::DuplicateListener { name: facts.name.clone() }));
         } else {
-            listeners.push(listener::judge(reader, edge, &gateway, facts));
+            listeners.push(listener::judge(reader, &edge.owner(), &gateway, facts));
         }
     }
+    let sets = sets::judge(reader, edge, &gateway, &mut listeners);
     let (labels, annotations) = (gateway.labels.clone(), gateway.annotations.clone());
     let data = EdgeData { uid, addresses, labels, annotations, profile, ports: BTreeSet::new() };
     let mut draft = Draft::new(meta, data, issues, listeners);
     // The first of each name is served all the same.
     draft.issues.extend(duplicates);
+    draft.sets = sets;
     Some(draft)
 }
 
 /// Settles what a Gateway or IngressClass of ours comes to among the others.
 pub(super) fn settle(reader: &mut Reader<'_>, edge: &EdgeId) -> Option<Group> {
     let draft = reader.draft(edge)?;
-    let Draft { meta, data, mut issues, mut listeners, accepted } = Draft::clone(&draft);
+    let Draft { meta, data, mut issues, mut listeners, sets, accepted } = Draft::clone(&draft);
     if reader.settings().shared_host {
         issues.extend(taken(reader, edge, &draft, &mut listeners));
     }
+    let sets = sets.into_iter().map(|set| set.settle(&listeners)).collect();
+    let id = edge.owner();
     let mut resources = Vec::new();
     let mut points = Vec::new();
     let mut kinds = Vec::new();
@@ -108,15 +121,16 @@ pub(super) fn settle(reader: &mut Reader<'_>, edge: &EdgeId) -> Option<Group> {
         if accepted {
             resources.extend(listener.resources());
         }
-        issues.extend(listener.issues.into_iter().map(|issue| (Scope::Listener(listener.point.name.clone()), issue)));
-        kinds.push((listener.point.name.clone(), listener.point.kinds.clone()));
+        if listener.point.owner == id {
+            issues.extend(listener.issues.into_iter().map(|issue| (Scope::Listener(listener.point.name.clone()), issue)));
+            kinds.push((listener.point.name.clone(), listener.point.kinds.clone()));
+        }
         points.push(listener.point);
     }
-    let id = edge.owner();
     let mut findings: Vec<_> = issues.into_iter().map(|(scope, issue)| Finding { object: id.clone(), scope, issue }).collect();
     findings.sort();
     findings.dedup();
-    Some(Group { generation: meta.generation, points: Arc::new(points), kinds, findings, data, resources })
+    Some(Group { generation: meta.generation, points: Arc::new(points), sets, accepted, kinds, findings, data, resources })
 }
 
 /// Where all edges are on one host, an address and port belong to the oldest Gateway that wants it. The others do not

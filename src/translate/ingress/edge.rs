@@ -28,7 +28,7 @@ pub(crate) fn draft(reader: &mut Reader<'_>, edge: &EdgeId) -> Option<Draft> {
             issues.push((Scope::Object, Issue::SeveralDefaultClasses { others }));
         }
     }
-    let listener = |name: &str, port, protocol| Judged::for_every_host(ListenerName(name.to_owned()), port, protocol);
+    let listener = |name: &str, port, protocol| Judged::for_every_host(edge.owner(), ListenerName(name.to_owned()), port, protocol);
     let (http, https) = settings.ingress.ports;
     let listeners = vec![listener("http", http, Protocol::Http), listener("https", https, Protocol::Https)];
     let addresses = settings.default_address.into_iter().collect();

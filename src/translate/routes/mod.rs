@@ -1,8 +1,11 @@
 //! Routes: each kind is parsed once into the vocabulary here; attaching and resolving are written once for all kinds.
 
 pub(super) mod attach;
+mod filters;
+pub(super) mod grpc;
 pub(super) mod headers;
 pub(super) mod http;
+mod parse;
 pub(super) mod paths;
 pub(super) mod resolve;
 mod translate;

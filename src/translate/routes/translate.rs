@@ -92,9 +92,9 @@ fn attach_all(reader: &mut Reader<'_>, id: &ObjectId, facts: &RouteFacts) -> Att
     // A route that is refused as a whole has parents, and attaches to none.
     let refused = facts.issues.iter().any(|(scope, issue)| *scope == Scope::Object && issue.severity() == Severity::Error);
     for parent in &facts.parents {
-        let Some(edge) = attach::gateway(parent, &id.namespace) else { continue };
+        let Some((owner, edge)) = attach::parent(reader, parent, &id.namespace) else { continue };
         let Some(points) = reader.listeners(&edge) else { continue };
-        let accepted = attach::attach(reader, (id, facts), (parent, &edge), &points);
+        let accepted = attach::attach(reader, (id, facts), (parent, &owner), &points);
         all.parents.push(ParentReport { parent: parent.clone(), edge: edge.clone() });
         match accepted {
             Err(issue) => all.issues.push((Scope::Parent(parent.clone()), issue)),

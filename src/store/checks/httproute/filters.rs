@@ -22,7 +22,7 @@ const TYPES: &[(&str, &str, bool)] = &[
 ];
 
 /// The parameters of the type, and of no other.
-fn parameters_fit_the_type(filter: &Value) -> Option<Violation> {
+pub fn parameters_fit_the_type(filter: &Value) -> Option<Violation> {
     for (name, field, _) in TYPES {
         match (text(filter, "type") == *name, filter.get(field).is_some()) {
             (true, false) => {
@@ -59,7 +59,7 @@ static HEADER: Shape = Shape::Object {
 static HEADERS: Shape = Shape::List { of: &HEADER, min: 0, max: 16, unique: Unique::By(&["name"]), rules: &[] };
 static REMOVED: Shape =
     Shape::List { of: &Shape::Text { min: 0, max: usize::MAX, form: &ANY }, min: 0, max: 16, unique: Unique::Items, rules: &[] };
-static HEADER_MODIFIER: Shape = Shape::Object {
+pub static HEADER_MODIFIER: Shape = Shape::Object {
     fields: &[("set", &HEADERS, Absent::Fine), ("add", &HEADERS, Absent::Fine), ("remove", &REMOVED, Absent::Fine)],
     rules: &[],
 };
@@ -120,7 +120,7 @@ static FRACTION: Shape = Shape::Object {
         if is_over { Violation::here("numerator must be less than or equal to denominator") } else { None }
     }],
 };
-static MIRROR: Shape = Shape::Object {
+pub static MIRROR: Shape = Shape::Object {
     fields: &[
         ("backendRef", &BACKEND_REFERENCE, Absent::Refused),
         ("percent", &Shape::Integer { min: 0, max: 100 }, Absent::Fine),

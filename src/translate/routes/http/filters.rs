@@ -7,36 +7,13 @@ use crate::api::httproutes::{
     HttpRouteRulesFiltersType as RuleFilterType, HttpRouteRulesFiltersUrlRewrite as RewriteFilter,
     HttpRouteRulesFiltersUrlRewritePathType as RewritePathType,
 };
-use crate::model::{Filter, HeaderEdit, Hostname, Redirect, Rewrite, Scheme};
+use crate::model::{Filter, Hostname, Redirect, Rewrite, Scheme};
 use crate::report::Issue;
-use crate::translate::routes::{headers, paths, shorten};
+use crate::translate::routes::filters::{Filters, edit};
+use crate::translate::routes::{paths, shorten};
 
 /// Redirect statuses of Gateway API.
 const STATUSES: &[i64] = &[301, 302, 303, 307, 308];
-
-/// What a list of filters comes to.
-#[derive(Default)]
-pub(super) struct Filters {
-    pub(super) filters: Vec<Filter>,
-    pub(super) redirect: Option<Redirect>,
-    pub(super) issues: Vec<Issue>,
-}
-
-/// The pairs of one list of a header modifier. Each place has its own generated types of one shape.
-macro_rules! pairs {
-    ($list:expr) => {
-        $list.iter().flatten().map(|header| (header.name.as_str(), header.value.as_str()))
-    };
-}
-
-/// A header modifier of either place.
-macro_rules! edit {
-    ($modifier:expr) => {
-        $modifier
-            .as_ref()
-            .map(|modifier| headers::edit(pairs!(modifier.set), pairs!(modifier.add), modifier.remove.iter().flatten().map(String::as_str)))
-    };
-}
 
 impl Filters {
     /// The filters of a rule.
@@ -81,20 +58,6 @@ impl Filters {
             }
         }
         all
-    }
-
-    fn unsupported(&mut self, filter: &str) {
-        self.issues.push(Issue::UnsupportedFilter { filter: filter.to_owned() });
-    }
-
-    fn edit(&mut self, filter: &str, edit: Option<(HeaderEdit, Vec<Issue>)>, wrap: fn(HeaderEdit) -> Filter) {
-        match edit {
-            Some((edit, issues)) => {
-                self.filters.push(wrap(edit));
-                self.issues.extend(issues);
-            }
-            None => self.issues.push(Issue::EmptyFilter { filter: filter.to_owned() }),
-        }
     }
 
     fn redirect(&mut self, declared: Option<&RedirectFilter>) {

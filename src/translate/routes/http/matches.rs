@@ -4,9 +4,9 @@ use crate::api::httproutes::{
     HttpRouteRulesMatches, HttpRouteRulesMatchesHeadersType as HeaderType, HttpRouteRulesMatchesMethod as Method,
     HttpRouteRulesMatchesPath, HttpRouteRulesMatchesPathType as PathType, HttpRouteRulesMatchesQueryParamsType as QueryType,
 };
-use crate::model::{HeaderMatch, Match, PathMatch, Pattern, QueryMatch, ValueMatch};
+use crate::model::{Match, PathMatch, QueryMatch};
 use crate::report::Issue;
-use crate::translate::routes::{headers, paths, shorten};
+use crate::translate::routes::{parse, paths};
 
 /// The matches that can be evaluated, and issues. No match at all means the prefix `/` (`HTTPRouteRule.matches`).
 pub(super) fn all(declared: &[HttpRouteRulesMatches]) -> (Vec<Match>, Vec<Issue>) {
@@ -27,21 +27,14 @@ pub(super) fn all(declared: &[HttpRouteRulesMatches]) -> (Vec<Match>, Vec<Issue>
 }
 
 fn one(declared: &HttpRouteRulesMatches) -> Result<(Match, Vec<Issue>), Issue> {
-    let mut remarks = Vec::new();
-    let mut headers: Vec<HeaderMatch> = Vec::new();
-    for header in declared.headers.iter().flatten() {
-        let name = headers::name(&header.name)?;
-        let value = value(&header.value, matches!(header.r#type, Some(HeaderType::RegularExpression)))?;
-        if headers.iter().any(|earlier| earlier.name == name) {
-            remarks.push(Issue::DuplicateName { name });
-        } else {
-            headers.push(HeaderMatch { name, value });
-        }
-    }
+    let of_type = |kind: Option<&HeaderType>| matches!(kind, Some(HeaderType::RegularExpression));
+    let headers = declared.headers.iter().flatten();
+    let (headers, mut remarks) =
+        parse::header_matches(headers.map(|header| (header.name.as_str(), header.value.as_str(), of_type(header.r#type.as_ref()))))?;
     let mut query: Vec<QueryMatch> = Vec::new();
     for parameter in declared.query_params.iter().flatten() {
         let name = parameter.name.clone();
-        let value = value(&parameter.value, matches!(parameter.r#type, Some(QueryType::RegularExpression)))?;
+        let value = parse::value(&parameter.value, matches!(parameter.r#type, Some(QueryType::RegularExpression)))?;
         if query.iter().any(|earlier| earlier.name == name) {
             remarks.push(Issue::DuplicateName { name });
         } else {
@@ -56,19 +49,8 @@ fn path(declared: Option<&HttpRouteRulesMatchesPath>) -> Result<PathMatch, Issue
     let text = declared.and_then(|path| path.value.as_deref()).unwrap_or("/");
     match declared.and_then(|path| path.r#type.as_ref()) {
         Some(PathType::Exact) => paths::exact(text),
-        Some(PathType::RegularExpression) => pattern(text).map(PathMatch::Regex),
+        Some(PathType::RegularExpression) => parse::pattern(text).map(PathMatch::Regex),
         Some(PathType::PathPrefix) | None => paths::prefix(text),
-    }
-}
-
-fn value(text: &str, regular_expression: bool) -> Result<ValueMatch, Issue> {
-    if regular_expression { pattern(text).map(ValueMatch::Regex) } else { Ok(ValueMatch::Exact(text.to_owned())) }
-}
-
-fn pattern(text: &str) -> Result<String, Issue> {
-    match Pattern::compile(text) {
-        Ok(_) => Ok(text.to_owned()),
-        Err(problem) => Err(Issue::InvalidPattern { pattern: shorten(text), problem }),
     }
 }
 

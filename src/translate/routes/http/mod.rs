@@ -3,21 +3,18 @@
 mod filters;
 mod matches;
 
-use self::filters::Filters;
-use super::{BackendFacts, RouteFacts, RuleAction, RuleFacts, shorten};
+use super::filters::Filters;
+use super::{BackendFacts, RouteFacts, RuleAction, RuleFacts, parse};
 use crate::api::HttpRoute;
-use crate::api::httproutes::{HttpRouteParentRefs, HttpRouteRules, HttpRouteRulesBackendRefs};
-use crate::model::{Filter, Hostname, ListenerName, Match, ObjectId, PathMatch, PathModifier, Redirect, Rewrite};
-use crate::report::{Issue, ParentRef, RouteKind, Scope, Severity};
-use crate::translate::facts::{GATEWAY_GROUP, ObjectRef};
-
-/// Largest weight (`HTTPBackendRef.weight`).
-const MAX_WEIGHT: i32 = 1_000_000;
+use crate::api::httproutes::{HttpRouteRules, HttpRouteRulesBackendRefs};
+use crate::model::{Filter, Match, ObjectId, PathMatch, PathModifier, Redirect, Rewrite};
+use crate::report::{Issue, RouteKind, Scope};
+use crate::translate::facts::GATEWAY_GROUP;
 
 /// Parses a route.
 pub(crate) fn read(id: &ObjectId, route: &HttpRoute) -> RouteFacts {
     let spec = &route.spec;
-    let (hostnames, mut issues) = hostnames(spec.hostnames.as_deref().unwrap_or_default());
+    let (hostnames, mut issues) = parse::hostnames(spec.hostnames.as_deref().unwrap_or_default());
     if spec.use_default_gateways.is_some() {
         issues.push((Scope::Object, Issue::UnsupportedField { field: "spec.useDefaultGateways".into() }));
     }
@@ -32,43 +29,11 @@ pub(crate) fn read(id: &ObjectId, route: &HttpRoute) -> RouteFacts {
     }
     RouteFacts {
         kind: RouteKind { group: GATEWAY_GROUP.to_owned(), kind: id.kind.name().to_owned() },
-        parents: spec.parent_refs.iter().flatten().map(parent).collect(),
+        parents: spec.parent_refs.iter().flatten().map(|parent| parse::parent!(parent)).collect(),
         hostnames,
         rules,
         issues,
     }
-}
-
-fn parent(parent: &HttpRouteParentRefs) -> ParentRef {
-    ParentRef {
-        group: parent.group.clone(),
-        kind: parent.kind.clone(),
-        namespace: parent.namespace.clone(),
-        name: parent.name.clone(),
-        section_name: parent.section_name.clone().map(ListenerName),
-        port: parent.port,
-    }
-}
-
-/// Declared hostnames, each once. One that cannot be read bars the whole route: without it the route would take more
-/// hosts than it asks for, or none.
-fn hostnames(declared: &[String]) -> (Vec<Hostname>, Vec<(Scope, Issue)>) {
-    let mut hostnames = Vec::new();
-    let mut issues = Vec::new();
-    for text in declared {
-        match Hostname::parse(text) {
-            Ok(hostname) if hostname != Hostname::Any => {
-                if !hostnames.contains(&hostname) {
-                    hostnames.push(hostname);
-                }
-            }
-            _ => issues.push((Scope::Object, Issue::InvalidHostname { hostname: shorten(text) })),
-        }
-    }
-    if declared.is_empty() {
-        hostnames.push(Hostname::Any);
-    }
-    (hostnames, issues)
 }
 
 fn rule(index: usize, declared: &HttpRouteRules) -> (RuleFacts, Vec<(Scope, Issue)>) {
@@ -97,16 +62,12 @@ fn rule(index: usize, declared: &HttpRouteRules) -> (RuleFacts, Vec<(Scope, Issu
         }
     }
     let action = match redirect {
-        _ if is_broken(&found) => RuleAction::Broken,
+        _ if parse::is_broken(&found) => RuleAction::Broken,
         Some(redirect) => RuleAction::Redirect(redirect),
         None => RuleAction::Forward(backends),
     };
     issues.extend(found.into_iter().map(|issue| (Scope::Rule { rule: index, backend: None }, issue)));
     (RuleFacts { name: declared.name.clone(), matches, filters, action }, issues)
-}
-
-fn is_broken(issues: &[Issue]) -> bool {
-    issues.iter().any(|issue| issue.severity() == Severity::Error)
 }
 
 /// What cannot stand together in one rule.
@@ -138,17 +99,8 @@ fn exclusions(declared: &HttpRouteRules, matches: &[Match], filters: &[Filter], 
 
 /// A backend reference and remarks on it, or what bars the whole rule.
 fn backend(declared: &HttpRouteRulesBackendRefs) -> Result<(BackendFacts, Vec<Issue>), Issue> {
-    let weight = declared.weight.unwrap_or(1);
-    let weight = match u32::try_from(weight) {
-        Ok(valid) if weight <= MAX_WEIGHT => valid,
-        _ => return Err(Issue::InvalidValue { field: "backendRefs.weight".into(), value: weight.to_string() }),
-    };
+    let weight = parse::weight(declared.weight)?;
     let Filters { filters, issues, .. } = Filters::of_backend(declared.filters.as_deref().unwrap_or_default());
-    let reference = ObjectRef {
-        group: declared.group.clone().unwrap_or_default(),
-        kind: declared.kind.clone().unwrap_or_else(|| "Service".to_owned()),
-        namespace: declared.namespace.clone(),
-        name: declared.name.clone(),
-    };
-    Ok((BackendFacts { reference, port: declared.port, weight, filters, broken: is_broken(&issues) }, issues))
+    let reference = parse::reference!(declared);
+    Ok((BackendFacts { reference, port: declared.port, weight, filters, broken: parse::is_broken(&issues) }, issues))
 }

@@ -1,0 +1,195 @@
+//! GRPCRoute: parsed into the common vocabulary. The only place that knows its types.
+//!
+//! A call is a POST of `/service/method`, so a method match is a path condition; the order of precedence of
+//! `GRPCRouteRule.matches` (longer service, longer method, more headers) is then the order of paths.
+
+use super::filters::{Filters, edit};
+use super::{BackendFacts, RouteFacts, RuleAction, RuleFacts, parse, paths, shorten};
+use crate::api::GrpcRoute;
+use crate::api::grpcroutes::{
+    GrpcRouteRules, GrpcRouteRulesBackendRefs, GrpcRouteRulesBackendRefsFilters as BackendFilter,
+    GrpcRouteRulesBackendRefsFiltersType as BackendFilterType, GrpcRouteRulesFilters as RuleFilter,
+    GrpcRouteRulesFiltersType as RuleFilterType, GrpcRouteRulesMatches, GrpcRouteRulesMatchesHeadersType as HeaderType,
+    GrpcRouteRulesMatchesMethod as MethodMatch, GrpcRouteRulesMatchesMethodType as MethodType,
+};
+use crate::model::{Filter, Match, ObjectId, PathMatch};
+use crate::report::{Issue, RouteKind, Scope};
+use crate::translate::facts::GATEWAY_GROUP;
+
+/// Any service or method name, as an expression.
+const ANY: &str = "[^/]+";
+
+/// Parses a route.
+pub(crate) fn read(id: &ObjectId, route: &GrpcRoute) -> RouteFacts {
+    let spec = &route.spec;
+    let (hostnames, mut issues) = parse::hostnames(spec.hostnames.as_deref().unwrap_or_default());
+    if spec.use_default_gateways.is_some() {
+        issues.push((Scope::Object, Issue::UnsupportedField { field: "spec.useDefaultGateways".into() }));
+    }
+    let mut rules = Vec::new();
+    for (index, declared) in spec.rules.iter().flatten().enumerate() {
+        let (parsed, found) = rule(index, declared);
+        rules.push(parsed);
+        issues.extend(found);
+    }
+    RouteFacts {
+        kind: RouteKind { group: GATEWAY_GROUP.to_owned(), kind: id.kind.name().to_owned() },
+        parents: spec.parent_refs.iter().flatten().map(|parent| parse::parent!(parent)).collect(),
+        hostnames,
+        rules,
+        issues,
+    }
+}
+
+fn rule(index: usize, declared: &GrpcRouteRules) -> (RuleFacts, Vec<(Scope, Issue)>) {
+    let (matches, mut found) = matches(declared.matches.as_deref().unwrap_or_default());
+    let Filters { filters, issues, .. } = of_rule(declared.filters.as_deref().unwrap_or_default());
+    found.extend(issues);
+    if declared.session_persistence.is_some() {
+        found.push(Issue::UnsupportedField { field: "sessionPersistence".to_owned() });
+    }
+    let mut issues = Vec::new();
+    let mut backends = Vec::new();
+    for (number, reference) in declared.backend_refs.iter().flatten().enumerate() {
+        match backend(reference) {
+            Ok((backend, of_backend)) => {
+                backends.push(backend);
+                issues.extend(of_backend.into_iter().map(|issue| (Scope::Rule { rule: index, backend: Some(number) }, issue)));
+            }
+            Err(issue) => found.push(issue),
+        }
+    }
+    let action = if parse::is_broken(&found) { RuleAction::Broken } else { RuleAction::Forward(backends) };
+    issues.extend(found.into_iter().map(|issue| (Scope::Rule { rule: index, backend: None }, issue)));
+    (RuleFacts { name: declared.name.clone(), matches, filters, action }, issues)
+}
+
+/// The matches that can be evaluated, and issues. No match at all means every call (`GRPCRouteRule.matches`).
+fn matches(declared: &[GrpcRouteRulesMatches]) -> (Vec<Match>, Vec<Issue>) {
+    let default = [GrpcRouteRulesMatches::default()];
+    let declared = if declared.is_empty() { &default } else { declared };
+    let (mut matches, mut issues) = (Vec::with_capacity(declared.len()), Vec::new());
+    for declared in declared {
+        match one(declared) {
+            Ok((parsed, remarks)) => {
+                matches.push(parsed);
+                issues.extend(remarks);
+            }
+            Err(issue) => issues.push(issue),
+        }
+    }
+    (matches, issues)
+}
+
+fn one(declared: &GrpcRouteRulesMatches) -> Result<(Match, Vec<Issue>), Issue> {
+    let of_type = |kind: Option<&HeaderType>| matches!(kind, Some(HeaderType::RegularExpression));
+    let headers = declared.headers.iter().flatten();
+    let (headers, remarks) =
+        parse::header_matches(headers.map(|header| (header.name.as_str(), header.value.as_str(), of_type(header.r#type.as_ref()))))?;
+    let path = declared.method.as_ref().map_or_else(|| Ok(PathMatch::Prefix("/".to_owned())), path)?;
+    Ok((Match { path, method: Some("POST".to_owned()), headers, query: Vec::new() }, remarks))
+}
+
+/// The path condition of a method match. An exact match of the service alone is a prefix of one element.
+fn path(declared: &MethodMatch) -> Result<PathMatch, Issue> {
+    let given = |name: &Option<String>| name.as_deref().filter(|name| !name.is_empty()).map(str::to_owned);
+    let (service, method) = (given(&declared.service), given(&declared.method));
+    if matches!(declared.r#type, Some(MethodType::RegularExpression)) {
+        // Each alone first: the parts must be expressions by themselves, not only together.
+        let part = |name: Option<String>| name.map_or_else(|| Ok(ANY.to_owned()), |name| parse::pattern(&name));
+        return parse::pattern(&format!("/(?:{})/(?:{})", part(service)?, part(method)?)).map(PathMatch::Regex);
+    }
+    match (service, method) {
+        (None, None) => Ok(PathMatch::Prefix("/".to_owned())),
+        (Some(service), None) => paths::prefix(&format!("/{}", element(&service)?)),
+        (Some(service), Some(method)) => paths::exact(&format!("/{}/{}", element(&service)?, element(&method)?)),
+        (None, Some(method)) => {
+            paths::exact(&format!("/{}", element(&method)?))?;
+            Ok(PathMatch::Method(method))
+        }
+    }
+}
+
+/// The text, when it is one element of a path.
+fn element(name: &str) -> Result<&str, Issue> {
+    if name.contains('/') { Err(Issue::InvalidPath { path: shorten(name) }) } else { Ok(name) }
+}
+
+fn of_rule(declared: &[RuleFilter]) -> Filters {
+    let mut all = Filters::default();
+    for filter in declared {
+        match filter.r#type {
+            RuleFilterType::RequestHeaderModifier => {
+                all.edit("RequestHeaderModifier", edit!(filter.request_header_modifier), Filter::RequestHeaders);
+            }
+            RuleFilterType::ResponseHeaderModifier => {
+                all.edit("ResponseHeaderModifier", edit!(filter.response_header_modifier), Filter::ResponseHeaders);
+            }
+            RuleFilterType::RequestMirror => all.unsupported("RequestMirror"),
+            RuleFilterType::ExtensionRef => all.unsupported("ExtensionRef"),
+        }
+    }
+    all
+}
+
+fn of_backend(declared: &[BackendFilter]) -> Filters {
+    let mut all = Filters::default();
+    for filter in declared {
+        match filter.r#type {
+            BackendFilterType::RequestHeaderModifier => {
+                all.edit("RequestHeaderModifier", edit!(filter.request_header_modifier), Filter::RequestHeaders);
+            }
+            BackendFilterType::ResponseHeaderModifier => {
+                all.edit("ResponseHeaderModifier", edit!(filter.response_header_modifier), Filter::ResponseHeaders);
+            }
+            BackendFilterType::RequestMirror => all.unsupported("RequestMirror"),
+            BackendFilterType::ExtensionRef => all.unsupported("ExtensionRef"),
+        }
+    }
+    all
+}
+
+/// A backend reference and remarks on it, or what bars the whole rule.
+fn backend(declared: &GrpcRouteRulesBackendRefs) -> Result<(BackendFacts, Vec<Issue>), Issue> {
+    let weight = parse::weight(declared.weight)?;
+    let Filters { filters, issues, .. } = of_backend(declared.filters.as_deref().unwrap_or_default());
+    let broken = parse::is_broken(&issues);
+    Ok((BackendFacts { reference: parse::reference!(declared), port: declared.port, weight, filters, broken }, issues))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::path;
+    use crate::api::grpcroutes::{GrpcRouteRulesMatchesMethod, GrpcRouteRulesMatchesMethodType};
+    use crate::model::{PathMatch, PathRank};
+
+    fn matched(service: Option<&str>, method: Option<&str>, regular: bool) -> PathMatch {
+        let kind = if regular { GrpcRouteRulesMatchesMethodType::RegularExpression } else { GrpcRouteRulesMatchesMethodType::Exact };
+        let declared =
+            GrpcRouteRulesMatchesMethod { service: service.map(str::to_owned), method: method.map(str::to_owned), r#type: Some(kind) };
+        path(&declared).unwrap()
+    }
+
+    #[test]
+    fn methods_are_paths() {
+        assert_eq!(matched(Some("a.B"), Some("C"), false), PathMatch::Exact("/a.B/C".into()));
+        assert_eq!(matched(Some("a.B"), None, false), PathMatch::Prefix("/a.B".into()));
+        assert_eq!(matched(None, Some("C"), false), PathMatch::Method("C".into()));
+        assert_eq!(matched(None, None, false), PathMatch::Prefix("/".into()));
+        assert_eq!(matched(Some("a.+"), None, true), PathMatch::Regex("/(?:a.+)/(?:[^/]+)".into()));
+    }
+
+    #[test]
+    fn what_is_no_name_is_refused() {
+        let declared = |service: &str, kind| GrpcRouteRulesMatchesMethod { service: Some(service.into()), method: None, r#type: kind };
+        assert!(path(&declared("a/b", None)).is_err());
+        assert!(path(&declared("a)|(b", Some(GrpcRouteRulesMatchesMethodType::RegularExpression))).is_err());
+    }
+
+    #[test]
+    fn services_go_before_methods() {
+        let rank = |service, method| PathRank::of(&matched(service, method, false));
+        let order = [rank(Some("a"), Some("b")), rank(Some("a"), None), rank(None, Some("method")), rank(None, None)];
+        assert!(order.is_sorted_by(|earlier, later| earlier > later));
+    }
+}

@@ -1,0 +1,103 @@
+//! What all kinds of routes declare alike. Each kind has its own generated types of one shape, hence the macros.
+
+use super::shorten;
+use crate::model::{HeaderMatch, Hostname, Pattern, ValueMatch};
+use crate::report::{Issue, Scope, Severity};
+use crate::translate::routes::headers;
+
+/// Largest weight (`HTTPBackendRef.weight`).
+const MAX_WEIGHT: i32 = 1_000_000;
+
+/// A parent reference.
+macro_rules! parent {
+    ($parent:expr) => {
+        $crate::report::ParentRef {
+            group: $parent.group.clone(),
+            kind: $parent.kind.clone(),
+            namespace: $parent.namespace.clone(),
+            name: $parent.name.clone(),
+            section_name: $parent.section_name.clone().map($crate::model::ListenerName),
+            port: $parent.port,
+        }
+    };
+}
+pub(super) use parent;
+
+/// The object that a backend reference names.
+macro_rules! reference {
+    ($backend:expr) => {
+        $crate::translate::facts::ObjectRef {
+            group: $backend.group.clone().unwrap_or_default(),
+            kind: $backend.kind.clone().unwrap_or_else(|| "Service".to_owned()),
+            namespace: $backend.namespace.clone(),
+            name: $backend.name.clone(),
+        }
+    };
+}
+pub(super) use reference;
+
+/// Declared hostnames, each once. One that cannot be read bars the whole route: without it the route would take more
+/// hosts than it asks for, or none.
+pub(super) fn hostnames(declared: &[String]) -> (Vec<Hostname>, Vec<(Scope, Issue)>) {
+    let mut hostnames = Vec::new();
+    let mut issues = Vec::new();
+    for text in declared {
+        match Hostname::parse(text) {
+            Ok(hostname) if hostname != Hostname::Any => {
+                if !hostnames.contains(&hostname) {
+                    hostnames.push(hostname);
+                }
+            }
+            _ => issues.push((Scope::Object, Issue::InvalidHostname { hostname: shorten(text) })),
+        }
+    }
+    if declared.is_empty() {
+        hostnames.push(Hostname::Any);
+    }
+    (hostnames, issues)
+}
+
+/// A weight; absent counts as 1.
+pub(super) fn weight(declared: Option<i32>) -> Result<u32, Issue> {
+    let weight = declared.unwrap_or(1);
+    match u32::try_from(weight) {
+        Ok(valid) if weight <= MAX_WEIGHT => Ok(valid),
+        _ => Err(Issue::InvalidValue { field: "backendRefs.weight".into(), value: weight.to_string() }),
+    }
+}
+
+/// Header conditions from names, values and whether the value is a regular expression. Of several with one name the first
+/// counts (`HTTPHeaderMatch.name`); the others are remarked on.
+pub(super) fn header_matches<'a>(
+    declared: impl Iterator<Item = (&'a str, &'a str, bool)>,
+) -> Result<(Vec<HeaderMatch>, Vec<Issue>), Issue> {
+    let (mut matches, mut remarks): (Vec<HeaderMatch>, _) = (Vec::new(), Vec::new());
+    for (name, text, regular_expression) in declared {
+        let name = headers::name(name)?;
+        let value = value(text, regular_expression)?;
+        if matches.iter().any(|earlier| earlier.name == name) {
+            remarks.push(Issue::DuplicateName { name });
+        } else {
+            matches.push(HeaderMatch { name, value });
+        }
+    }
+    Ok((matches, remarks))
+}
+
+/// A condition on a value.
+pub(super) fn value(text: &str, regular_expression: bool) -> Result<ValueMatch, Issue> {
+    if regular_expression { pattern(text).map(ValueMatch::Regex) } else { Ok(ValueMatch::Exact(text.to_owned())) }
+}
+
+/// A regular expression that can be run.
+pub(super) fn pattern(text: &str) -> Result<String, Issue> {
+    match Pattern::compile(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(problem) => Err(Issue::InvalidPattern { pattern: shorten(text), problem }),
+    }
+}
+
+/// Whether a rule with these issues cannot be served.
+pub(super) fn is_broken(issues: &[Issue]) -> bool {
+    issues.iter().any(|issue| issue.severity() == Severity::Error)
+}
