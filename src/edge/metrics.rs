@@ -46,19 +46,19 @@ pub(super) struct Standing {
 #[derive(Clone)]
 pub(super) struct Metrics {
     /// The edge's name.
-    pub edge: String,
+    edge: String,
     /// How it stands.
-    pub standing: watch::Receiver<Standing>,
+    pub standing: watch::Sender<Standing>,
     /// Whether requests may be sent to it.
-    pub ready: watch::Receiver<bool>,
+    pub ready: watch::Sender<bool>,
     /// Whether a control plane feeds it.
-    pub connected: watch::Receiver<bool>,
+    connected: watch::Receiver<bool>,
     /// Times from the arrival of a change until both stages hold it.
     pub apply: Arc<Histogram>,
     /// Requests that Sōzu decided.
     pub native: Arc<Native>,
     /// What the filter proxy holds.
-    pub publisher: Publisher,
+    publisher: Publisher,
     /// Starts of the filter proxy.
     pub filter_starts: Arc<AtomicU64>,
     /// The filter proxy's report socket.
@@ -68,6 +68,23 @@ pub(super) struct Metrics {
 }
 
 impl Metrics {
+    /// Those of an edge about which nothing is known yet, whose filter proxy reports and whose Sōzu takes commands at these
+    /// sockets.
+    pub(super) fn new(edge: &str, publisher: &Publisher, connected: watch::Receiver<bool>, (report, command): (PathBuf, PathBuf)) -> Self {
+        Self {
+            edge: edge.to_owned(),
+            standing: watch::Sender::default(),
+            ready: watch::Sender::new(false),
+            connected,
+            apply: Arc::default(),
+            native: Arc::default(),
+            publisher: publisher.clone(),
+            filter_starts: Arc::default(),
+            report,
+            command,
+        }
+    }
+
     /// The page of now.
     pub(super) async fn page(&self) -> String {
         let (report, connections) = tokio::join!(report(&self.report), sozu::connections(&self.command));
@@ -94,7 +111,7 @@ impl Metrics {
             }
         });
         text.family(&series::REQUEST);
-        each(&stages, |labels, count| text.histogram(&series::REQUEST, &labels, &BOUNDS, &count.times, count.seconds));
+        each(&stages, |labels, count| text.histogram(&series::REQUEST, &labels, &BOUNDS, (&count.times, count.seconds)));
         text.family(&series::TRAFFIC_PAIRS);
         for (stage, counts) in stages {
             let pairs = counts.iter().filter(|count| matches!(count.pair.route, Routed::By(_))).count();
@@ -117,7 +134,7 @@ impl Metrics {
         text.only(&series::LAG, if behind { age } else { 0.0 });
         let (times, seconds) = self.apply.read();
         text.family(&series::EDGE_APPLY);
-        text.histogram(&series::EDGE_APPLY, &[], &BOUNDS, &times, seconds);
+        text.histogram(&series::EDGE_APPLY, &[], &BOUNDS, (&times, seconds));
         text.only(&series::EDGE_REFUSED, of_count(standing.refused as u64));
     }
 

@@ -38,7 +38,7 @@ impl Text {
     }
 
     /// The samples of a histogram: counts up to and including each bound, their sum, and the count of all.
-    pub fn histogram(&mut self, series: &Series, labels: &[&str], bounds: &[f64], counts: &[u64], sum: f64) {
+    pub fn histogram(&mut self, series: &Series, labels: &[&str], bounds: &[f64], (counts, sum): (&[u64], f64)) {
         debug_assert_eq!(series.kind, Kind::Histogram, "{}", series.name);
         let named = || series.labels.iter().copied().zip(labels.iter().copied());
         let mut total = 0;
@@ -126,7 +126,7 @@ mod tests {
     #[test]
     fn a_histogram_accumulates() {
         let mut text = Text::new("edge", "e");
-        text.histogram(&EDGE_APPLY, &[], &[0.5, 1.0], &[1, 0, 2], 7.5);
+        text.histogram(&EDGE_APPLY, &[], &[0.5, 1.0], (&[1, 0, 2], 7.5));
         let lines: Vec<String> = text.finish().lines().map(|line| line.replace("kakehi_edge_apply_seconds", "")).collect();
         let wanted = [
             "_bucket{edge=\"e\",le=\"0.5\"} 1",

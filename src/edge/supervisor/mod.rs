@@ -4,12 +4,11 @@
 //! hop is decided by rules at least as new as Sōzu's. While one update is applied, later ones gather.
 
 mod filter;
+mod settings;
 mod source;
 
-use std::net::{IpAddr, SocketAddr};
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, UnixListener};
@@ -18,9 +17,10 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 
 pub use filter::FilterCommand;
+pub use settings::{EdgeError, EdgeSettings, SozuOrigin};
 pub use source::Origin;
 
-use super::metrics::{Metrics, Standing};
+use super::metrics::Metrics;
 use super::plan::{Options, Planner};
 use super::sozu::{self, AccessLog, Item, Maker, Sozu, SpawnSettings, Wire};
 use super::{health, traffic};
@@ -29,82 +29,7 @@ use crate::snapshot::publish::Publisher;
 use crate::snapshot::wire::{Ack, Refusal, Stamp};
 use crate::snapshot::{Delta, Key, Resource};
 use crate::stop::told_to_end;
-use crate::traffic::Histogram;
 use source::{Source, State};
-
-/// What an edge is.
-#[derive(Clone, Debug)]
-pub struct EdgeSettings {
-    /// Its name, for logs.
-    pub name: String,
-    /// Address of its listeners.
-    pub address: IpAddr,
-    /// Directory of its own; made for this user only when it is not there.
-    pub runtime_dir: PathBuf,
-    /// Where its snapshot comes from.
-    pub snapshot: Origin,
-    /// Where its Sōzu comes from.
-    pub sozu: SozuOrigin,
-    /// How to start the filter proxy.
-    pub filter: FilterCommand,
-    /// Send everything through the filter.
-    pub force_hop: bool,
-    /// Where it says whether it is ready; nowhere when absent.
-    pub health: Option<SocketAddr>,
-    /// How long it serves on, no longer ready, once it is told to end.
-    pub linger: Duration,
-}
-
-/// Where the Sōzu of an edge comes from.
-#[derive(Clone, Debug)]
-pub enum SozuOrigin {
-    /// The edge starts it.
-    Spawn {
-        /// The binary.
-        program: PathBuf,
-        /// Its log level.
-        log_level: String,
-    },
-    /// A launcher in another container keeps it running; this is its command socket, in a directory that both can write to.
-    Adopt(PathBuf),
-}
-
-impl SozuOrigin {
-    /// Its command socket, when the edge's directory is `dir`.
-    fn command_socket(&self, dir: &Path) -> PathBuf {
-        match self {
-            Self::Spawn { .. } => dir.join(sozu::COMMAND_SOCKET),
-            Self::Adopt(socket) => socket.clone(),
-        }
-    }
-}
-
-/// An edge cannot work at all.
-#[derive(Debug, thiserror::Error)]
-pub enum EdgeError {
-    /// A socket or directory of ours.
-    #[error("{}: {source}", path.display())]
-    File {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// The signal handlers.
-    #[error("signals: {0}")]
-    Signals(std::io::Error),
-    /// The health port.
-    #[error("health port {address}: {source}")]
-    Health {
-        /// Its address.
-        address: SocketAddr,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// Sōzu does not start.
-    #[error(transparent)]
-    Sozu(#[from] sozu::Error),
-}
 
 /// Name of the unix socket in an edge's directory on which it answers as on its health port.
 pub const PAGES: &str = "pages.sock";
@@ -138,23 +63,12 @@ pub async fn run(settings: EdgeSettings) -> Result<(), EdgeError> {
     let pages = bind(&dir.join(PAGES))?;
     let publisher = Publisher::new(0);
     let serving = tokio::spawn(serve(publisher.clone(), bind(&filter_snapshot)?));
-    let filter_starts = Arc::<AtomicU64>::default();
-    let paths = filter::Paths { snapshot: filter_snapshot, report: report.clone() };
-    let filter = filter::keep(settings.filter.clone(), hop_listener, paths, filter_starts.clone());
-    let (ready, standing, port) = (watch::Sender::new(false), watch::Sender::new(Standing::default()), watch::Sender::new(None));
     let (source, states) = Source::follow(settings.snapshot.clone());
-    let metrics = Metrics {
-        edge: settings.name.clone(),
-        standing: standing.subscribe(),
-        ready: ready.subscribe(),
-        connected: source.connected(),
-        apply: Arc::default(),
-        native: Arc::default(),
-        publisher: publisher.clone(),
-        filter_starts,
-        report,
-        command: settings.sozu.command_socket(dir),
-    };
+    let command = settings.sozu.command_socket(dir);
+    let metrics = Metrics::new(&settings.name, &publisher, source.connected(), (report.clone(), command.clone()));
+    let paths = filter::Paths { snapshot: filter_snapshot, report };
+    let filter = filter::keep(settings.filter.clone(), hop_listener, paths, metrics.filter_starts.clone());
+    let port = watch::Sender::new(None);
     let health = health(settings.health, pages, &metrics).await?;
     let stop = told_to_end().map_err(EdgeError::Signals)?;
     tokio::pin!(stop);
@@ -167,17 +81,16 @@ pub async fn run(settings: EdgeSettings) -> Result<(), EdgeError> {
         }
     };
     tracing::info!(edge = settings.name, pid = sozu.pid(), "Sōzu is up");
-    let log = AccessLog::of(metrics.command.parent().unwrap_or(dir));
+    let log = AccessLog::of(command.parent().unwrap_or(dir));
     let counting = tokio::spawn(traffic::follow(log, metrics.native.clone(), port.subscribe()));
     let mut edge = Edge {
         planner: Planner::new(Options { force_hop: settings.force_hop }),
         publisher,
         sozu,
         acks: source.acks(),
-        ready,
-        standing,
+        ready: metrics.ready.clone(),
+        metrics,
         port,
-        took: metrics.apply,
         applied: None,
         closed: Vec::new(),
         stamp: Stamp::default(),
@@ -237,12 +150,10 @@ struct Edge {
     acks: watch::Sender<Option<Ack>>,
     /// Whether requests may be sent here: something was applied, and the end was not asked for.
     ready: watch::Sender<bool>,
-    /// How it stands, for its metrics.
-    standing: watch::Sender<Standing>,
+    /// What is told of it.
+    metrics: Metrics,
     /// A port on which Sōzu speaks HTTP.
     port: watch::Sender<Option<SocketAddr>>,
-    /// Times from the arrival of a change until both stages hold it.
-    took: Arc<Histogram>,
     /// What Sōzu holds: the filter's stamp that goes with it, and Sōzu's refusals.
     applied: Option<(Stamp, Vec<Refusal>)>,
     /// What the control plane sent and this version does not understand.
@@ -320,7 +231,7 @@ impl Edge {
     /// Brings filter and Sōzu to a state; without a newer one, sees to it that Sōzu still holds the last.
     async fn apply(&mut self, state: Option<State>) -> Result<(), sozu::Error> {
         let Some(State { stamp, snapshot, refused: closed, came }) = state else { return Ok(()) };
-        self.standing.send_modify(|standing| standing.newest = Some((stamp, came)));
+        self.metrics.standing.send_modify(|standing| standing.newest = Some((stamp, came)));
         let delta = self.planner.snapshot().diff(&snapshot);
         let news = self.applied.is_none() || stamp != self.stamp;
         let mut filter_stamp = self.publisher.current().0;
@@ -379,7 +290,7 @@ impl Edge {
     fn look_at_sozu(&self) {
         let refused = self.sozu.shadow().refused().keys().filter(|item| matches!(item, Item::Bound(_) | Item::Listener(_))).count();
         let ports = &self.planner.target().ports;
-        self.standing.send_modify(|standing| {
+        self.metrics.standing.send_modify(|standing| {
             standing.sozu_starts = self.sozu.starts();
             standing.sozu_workers = self.sozu.workers().len();
             standing.listeners = (ports.len().saturating_sub(refused), refused);
@@ -402,13 +313,13 @@ impl Edge {
         }
         refused.sort_by(|a, b| a.key.cmp(&b.key));
         self.ready.send_replace(true);
-        self.standing.send_modify(|standing| {
+        self.metrics.standing.send_modify(|standing| {
             standing.refused = refused.len();
             if standing.held.replace(self.stamp) != Some(self.stamp)
                 && let Some((newest, came)) = standing.newest
                 && newest == self.stamp
             {
-                self.took.add(came.elapsed());
+                self.metrics.apply.add(came.elapsed());
             }
         });
         self.acks.send_replace(Some(Ack { stamp: self.stamp, refused }));
