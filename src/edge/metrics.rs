@@ -52,7 +52,7 @@ pub(super) struct Metrics {
     /// Whether requests may be sent to it.
     pub ready: watch::Sender<bool>,
     /// Whether a control plane feeds it.
-    connected: watch::Receiver<bool>,
+    pub connected: watch::Sender<bool>,
     /// Times from the arrival of a change until both stages hold it.
     pub apply: Arc<Histogram>,
     /// Requests that Sōzu decided.
@@ -70,12 +70,12 @@ pub(super) struct Metrics {
 impl Metrics {
     /// Those of an edge about which nothing is known yet, whose filter proxy reports and whose Sōzu takes commands at these
     /// sockets.
-    pub(super) fn new(edge: &str, publisher: &Publisher, connected: watch::Receiver<bool>, (report, command): (PathBuf, PathBuf)) -> Self {
+    pub(super) fn new(edge: &str, publisher: &Publisher, (report, command): (PathBuf, PathBuf)) -> Self {
         Self {
             edge: edge.to_owned(),
             standing: watch::Sender::default(),
             ready: watch::Sender::new(false),
-            connected,
+            connected: watch::Sender::new(false),
             apply: Arc::default(),
             native: Arc::default(),
             publisher: publisher.clone(),

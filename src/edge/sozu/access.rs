@@ -59,13 +59,15 @@ pub struct AccessLog {
     gives_back: bool,
     buffer: Vec<u8>,
     lost: u64,
+    /// The last frame could not be read.
+    damaged: bool,
 }
 
 impl AccessLog {
     /// The file in a Sōzu's directory. What it holds already is left out.
     pub fn of(directory: &Path) -> Self {
         let path = directory.join(FILE);
-        Self { path, file: None, opened: false, offset: 0, given_back: 0, gives_back: true, buffer: Vec::new(), lost: 0 }
+        Self { path, file: None, opened: false, offset: 0, given_back: 0, gives_back: true, buffer: Vec::new(), lost: 0, damaged: false }
     }
 
     /// Places that could not be read.
@@ -91,7 +93,7 @@ impl AccessLog {
         }
         debug_assert_eq!(self.buffer.len(), held + read);
         self.offset += read as u64;
-        let (used, lost) = frames(&self.buffer, each);
+        let (used, lost) = frames(&self.buffer, &mut self.damaged, each);
         self.buffer.drain(..used);
         self.lost += lost;
         self.give_back()?;
@@ -165,20 +167,21 @@ pub(super) fn trim(directory: &Path) -> io::Result<()> {
 }
 
 /// Visits the whole frames at the start of some bytes: how many bytes they and what was skipped are, and how often something
-/// was skipped.
-fn frames(bytes: &[u8], mut each: impl FnMut(&Record<'_>)) -> (usize, u64) {
+/// was skipped between two of them. `damaged`: something was skipped since the last one.
+fn frames(bytes: &[u8], damaged: &mut bool, mut each: impl FnMut(&Record<'_>)) -> (usize, u64) {
     let (mut used, mut lost) = (0, 0);
     loop {
         let rest = bytes.get(used..).unwrap_or_default();
         match frame(rest) {
             Frame::Whole(record, length) => {
                 each(&record);
+                *damaged = false;
                 used += length;
             }
             Frame::Partial => return (used, lost),
             Frame::Damaged => {
-                lost += 1;
-                let Some(zeros) = rest.windows(2).position(|pair| pair == [0, 0]) else { return (used, lost.saturating_sub(1)) };
+                lost += u64::from(!std::mem::replace(damaged, true));
+                let Some(zeros) = rest.windows(2).position(|pair| pair == [0, 0]) else { return (used, lost) };
                 used += rest.iter().skip(zeros).position(|byte| *byte != 0).map_or(rest.len(), |more| zeros + more);
             }
         }

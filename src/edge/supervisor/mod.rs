@@ -63,9 +63,8 @@ pub async fn run(settings: EdgeSettings) -> Result<(), EdgeError> {
     let pages = bind(&dir.join(PAGES))?;
     let publisher = Publisher::new(0);
     let serving = tokio::spawn(serve(publisher.clone(), bind(&filter_snapshot)?));
-    let (source, states) = Source::follow(settings.snapshot.clone());
     let command = settings.sozu.command_socket(dir);
-    let metrics = Metrics::new(&settings.name, &publisher, source.connected(), (report.clone(), command.clone()));
+    let metrics = Metrics::new(&settings.name, &publisher, (report.clone(), command.clone()));
     let paths = filter::Paths { snapshot: filter_snapshot, report };
     let filter = filter::keep(settings.filter.clone(), hop_listener, paths, metrics.filter_starts.clone());
     let port = watch::Sender::new(None);
@@ -81,6 +80,7 @@ pub async fn run(settings: EdgeSettings) -> Result<(), EdgeError> {
         }
     };
     tracing::info!(edge = settings.name, pid = sozu.pid(), "Sōzu is up");
+    let (source, states) = Source::follow(settings.snapshot.clone(), metrics.connected.clone());
     let log = AccessLog::of(command.parent().unwrap_or(dir));
     let counting = tokio::spawn(traffic::follow(log, metrics.native.clone(), port.subscribe()));
     let mut edge = Edge {

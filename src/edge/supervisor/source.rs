@@ -36,7 +36,6 @@ pub(super) struct State {
 /// The connection to the control plane.
 pub(super) struct Source {
     acks: watch::Sender<Option<Ack>>,
-    connected: watch::Receiver<bool>,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -51,11 +50,11 @@ const STALLED: Duration = Duration::from_secs(10);
 const COPY: (Duration, u32) = (Duration::from_millis(500), 20);
 
 impl Source {
-    /// Follows the stream; the newest state is in the channel, at first the copy on disk, if there is one.
-    pub(super) fn follow(origin: Origin) -> (Self, watch::Receiver<Option<State>>) {
+    /// Follows the stream; the newest state is in the channel, at first the copy on disk, if there is one. `feeds` says whether
+    /// a control plane is connected that has sent something good.
+    pub(super) fn follow(origin: Origin, feeds: watch::Sender<bool>) -> (Self, watch::Receiver<Option<State>>) {
         let (states, mut newest) = watch::channel(None);
         let acks = watch::Sender::new(None);
-        let (feeds, connected) = watch::channel(false);
         let mut stream = Stream { origin: origin.clone(), held: None, whole: true, states, copies: watch::Sender::new(None), feeds };
         let mut tasks = Vec::new();
         if let Origin::Remote(_, disk) = origin {
@@ -64,17 +63,12 @@ impl Source {
             tasks.push(tokio::spawn(copy(disk, stream.copies.subscribe())));
         }
         tasks.push(tokio::spawn(stream.follow(acks.subscribe())));
-        (Self { acks, connected, tasks }, newest)
+        (Self { acks, tasks }, newest)
     }
 
     /// Where acks go; the newest is sent, again after a reconnect.
     pub(super) fn acks(&self) -> watch::Sender<Option<Ack>> {
         self.acks.clone()
-    }
-
-    /// Whether a control plane is connected that has sent something good.
-    pub(super) fn connected(&self) -> watch::Receiver<bool> {
-        self.connected.clone()
     }
 
     /// No more updates and acks.

@@ -29,7 +29,7 @@ type Seen = Vec<(String, u16, u64)>;
 
 fn read(bytes: &[u8]) -> (Seen, usize, u64) {
     let mut seen = Vec::new();
-    let (used, lost) = frames(bytes, |record| {
+    let (used, lost) = frames(bytes, &mut false, |record| {
         assert_eq!((record.cluster, record.reached), (Some(b"shop/api:80".as_slice()), true));
         seen.push((String::from_utf8(record.route.unwrap().to_vec()).unwrap(), record.status, record.micros));
     });
