@@ -14,6 +14,9 @@ use serde_json::Value;
 /// How long until everything has data, on a machine that does much else.
 const PATIENCE: Duration = Duration::from_secs(90);
 
+/// Between two looks.
+const PAUSE: Duration = Duration::from_millis(250);
+
 pub struct Prometheus {
     child: Child,
     address: SocketAddr,
@@ -83,6 +86,7 @@ impl Prometheus {
         let mut left: Vec<&String> = queries.iter().collect();
         while !left.is_empty() {
             busy();
+            std::thread::sleep(PAUSE);
             left.retain(|query| !self.ask(query).is_some_and(|samples| samples.iter().any(|sample| !sample.is_nan())));
             assert!(started.elapsed() < PATIENCE, "without data: {left:#?}");
         }
