@@ -37,9 +37,9 @@ generate: tools ## rewrites what is generated from the code: config/settings.md,
 	KAKEHI_BLESS=1 $(CARGO) test --test generated
 	bin=$$(tests/cluster/build.sh node) && HELM=$$bin/helm config/render-operator >config/operator/operator.yaml
 
-e2e: tools $(SOZU_TEST) ## the chart on the test cluster (make cluster): install, traffic from outside, roll under load, uninstall
+e2e: tools $(SOZU_TEST) ## the chart on the test cluster (make cluster); PART=leader or others of tests/e2e/parts for some of it
 	$(CARGO) build --bin kakehi
-	tests/e2e/run.sh target/debug/kakehi $(SOZU_TEST)
+	tests/e2e/run.sh target/debug/kakehi $(SOZU_TEST) $(PART)
 
 conformance: tools $(SOZU_TEST) ## the Gateway API conformance suite on the test cluster; RUN=pattern for single tests
 	$(CARGO) build --bin kakehi

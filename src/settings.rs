@@ -152,6 +152,9 @@ pub struct ProvisionSettings {
     /// Address of the port on which the leader serves snapshots
     #[arg(long, env = "KAKEHI_SNAPSHOT_LISTEN", default_value = "0.0.0.0:9443", value_name = "IP:PORT")]
     pub snapshot_listen: SocketAddr,
+    /// How many edges may have their pods replaced at a time, when an image or anything else in their pods changes
+    #[arg(long, env = "KAKEHI_CONCURRENT_ROLLOUTS", default_value_t = 5, value_name = "EDGES", value_parser = clap::value_parser!(u16).range(1..))]
+    pub concurrent_rollouts: u16,
     /// Service without a selector that leads edges to the leader
     #[arg(long, env = "KAKEHI_SERVICE", default_value = "kakehi", value_name = "NAME")]
     pub service: String,

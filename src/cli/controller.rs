@@ -12,7 +12,7 @@ use crate::controller::endpoint::Replica;
 use crate::controller::fleet::Fleet;
 use crate::controller::operator::{Operator, Settings};
 use crate::controller::port::{self, Port};
-use crate::controller::provisioning::Provisioning;
+use crate::controller::provisioning::{self, Provisioning};
 use crate::leader;
 use crate::model::EdgeId;
 use crate::observe::admin;
@@ -34,7 +34,13 @@ pub(super) async fn run(settings: ControllerSettings) -> anyhow::Result<ExitCode
     let (mut fleet, mut opens) = (Fleet::new(publishers.clone()), None);
     let mut provisioning = None;
     if let Some(installation) = installation(&settings) {
-        let making = Provisioning::new(client.clone(), installation.clone(), bundle.subscribe());
+        let making = provisioning::Settings {
+            installation: installation.clone(),
+            ca: bundle.subscribe(),
+            rollouts: settings.provision.concurrent_rollouts.into(),
+            metrics: metrics.clone(),
+        };
+        let making = Provisioning::new(client.clone(), making);
         fleet = fleet.made_by(making.orders());
         provisioning = Some(making);
         let workloads = move |edge: &str| {

@@ -4,6 +4,7 @@
 //! An object of a wanted name that was not made for this very Gateway is left alone and reported.
 
 mod keeper;
+mod stages;
 mod watched;
 
 use std::collections::BTreeMap;
@@ -11,11 +12,13 @@ use std::sync::Arc;
 
 use futures::StreamExt;
 use kube::Client;
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use self::keeper::{Keeper, Wanted};
+use self::stages::Stages;
 use self::watched::Seen;
+use super::provisioning::Settings;
 use crate::model::EdgeId;
 use crate::provision::{EdgeSpec, Installation, names};
 use crate::report::{Address, Provisioned};
@@ -43,8 +46,9 @@ pub struct Lane {
     ca: watch::Receiver<String>,
     /// Where it says what an edge has.
     told: mpsc::UnboundedSender<(EdgeId, Provisioned)>,
-    problems: mpsc::UnboundedSender<(EdgeId, Option<String>)>,
-    found: mpsc::UnboundedReceiver<(EdgeId, Option<String>)>,
+    words: mpsc::UnboundedSender<(EdgeId, Word)>,
+    heard: mpsc::UnboundedReceiver<(EdgeId, Word)>,
+    stages: Stages,
     edges: BTreeMap<EdgeId, Edge>,
     /// Edges for which something was seen at the API server.
     seen: BTreeMap<EdgeId, Vec<Address>>,
@@ -58,6 +62,18 @@ struct Shared {
     writing: Semaphore,
 }
 
+/// What a keeper says.
+enum Word {
+    /// Everything is made, or something cannot be.
+    Problem(Option<String>),
+    /// Its pods are to be replaced: it waits for its turn.
+    Ask(oneshot::Sender<()>),
+    /// It wrote its Deployment, which is of this generation now.
+    Written(i64),
+    /// It makes no use of its turn.
+    Pass,
+}
+
 struct Edge {
     wanted: watch::Sender<Wanted>,
     keeper: JoinHandle<()>,
@@ -66,15 +82,12 @@ struct Edge {
 
 impl Lane {
     /// A lane that has made nothing yet.
-    pub fn new(
-        client: Client,
-        installation: Installation,
-        ca: watch::Receiver<String>,
-        told: mpsc::UnboundedSender<(EdgeId, Provisioned)>,
-    ) -> Self {
-        let (problems, found) = mpsc::unbounded_channel();
+    pub fn new(client: Client, settings: Settings, told: mpsc::UnboundedSender<(EdgeId, Provisioned)>) -> Self {
+        let Settings { installation, ca, rollouts, metrics } = settings;
+        let (words, heard) = mpsc::unbounded_channel();
         let shared = Arc::new(Shared { client, installation, writing: Semaphore::new(AT_ONCE) });
-        Self { shared, ca, told, problems, found, edges: BTreeMap::new(), seen: BTreeMap::new(), settled: false }
+        let stages = Stages::new(rollouts, metrics.edge_rollouts);
+        Self { shared, ca, told, words, heard, stages, edges: BTreeMap::new(), seen: BTreeMap::new(), settled: false }
     }
 
     /// Carries orders out until nobody can give any more. What was made stays.
@@ -88,7 +101,7 @@ impl Lane {
                     None => break,
                 },
                 Some(seen) = seen.next() => self.see(seen),
-                Some((id, problem)) = self.found.recv() => self.tell(&id, |provisioned| provisioned.problem = problem),
+                Some((id, word)) = self.heard.recv() => self.hear(id, word),
                 changed = ca.changed() => match changed {
                     Ok(()) => self.edges.values().for_each(|edge| edge.wanted.send_modify(|wanted| wanted.again += 1)),
                     Err(_) => break,
@@ -121,7 +134,7 @@ impl Lane {
 
     fn start(&self, id: &EdgeId) -> Edge {
         let (wanted, spec) = watch::channel(Wanted::default());
-        let keeper = Keeper::new(self.shared.clone(), id.clone(), self.ca.clone(), self.problems.clone());
+        let keeper = Keeper::new(self.shared.clone(), id.clone(), self.ca.clone(), self.words.clone());
         Edge { wanted, keeper: tokio::spawn(keeper.run(spec)), provisioned: Provisioned::default() }
     }
 
@@ -133,6 +146,15 @@ impl Lane {
         drop(edge.wanted);
     }
 
+    fn hear(&mut self, id: EdgeId, word: Word) {
+        match word {
+            Word::Problem(problem) => self.tell(&id, |provisioned| provisioned.problem = problem),
+            Word::Ask(turn) => self.stages.ask(id, turn),
+            Word::Written(generation) => self.stages.applied(id, generation),
+            Word::Pass => self.stages.withdraw(&id),
+        }
+    }
+
     fn see(&mut self, seen: Seen) {
         match seen {
             Seen::Service(id, addresses) => {
@@ -142,12 +164,24 @@ impl Lane {
                 }
                 self.tell(&id, |provisioned| provisioned.addresses = addresses);
             }
-            Seen::Gone(id) => {
+            Seen::ServiceGone(id) => {
                 self.seen.remove(&id);
-                if let Some(edge) = self.edges.get(&id) {
-                    edge.wanted.send_modify(|wanted| wanted.again += 1);
-                }
+                self.look_again(&id);
             }
+            Seen::Deployment(id, standing) => {
+                if standing.is_none() {
+                    self.look_again(&id);
+                }
+                self.stages.see(id, standing);
+            }
+            Seen::Listing => self.stages.unlist(),
+            Seen::Listed => self.stages.list(),
+        }
+    }
+
+    fn look_again(&self, id: &EdgeId) {
+        if let Some(edge) = self.edges.get(id) {
+            edge.wanted.send_modify(|wanted| wanted.again += 1);
         }
     }
 

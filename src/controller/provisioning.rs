@@ -7,8 +7,21 @@ use super::acks::Wake;
 use super::lane::{Lane, Order};
 use super::world::World;
 use crate::model::{EdgeId, Kind};
+use crate::observe::metrics::Metrics;
 use crate::provision::Installation;
 use crate::report::Provisioned;
+
+/// How edges are made.
+pub struct Settings {
+    /// What they have in common.
+    pub installation: Installation,
+    /// The CA bundle (PEM) that they are given.
+    pub ca: watch::Receiver<String>,
+    /// How many may have their pods replaced at a time.
+    pub rollouts: usize,
+    /// Where it is counted how many do.
+    pub metrics: Metrics,
+}
 
 /// What makes edges, before anybody leads.
 pub struct Provisioning {
@@ -19,11 +32,11 @@ pub struct Provisioning {
 }
 
 impl Provisioning {
-    /// Makes edges of an installation, giving them the CA bundle (PEM) of `ca`.
-    pub fn new(client: kube::Client, installation: Installation, ca: watch::Receiver<String>) -> Self {
+    /// Makes edges.
+    pub fn new(client: kube::Client, settings: Settings) -> Self {
         let (orders, received) = mpsc::unbounded_channel();
         let (tell, told) = mpsc::unbounded_channel();
-        Self { lane: Lane::new(client, installation, ca, tell), orders, received, told }
+        Self { lane: Lane::new(client, settings, tell), orders, received, told }
     }
 
     /// Where it is told which edges there are to be.

@@ -22,6 +22,9 @@ use crate::store::Refusal;
 use crate::store::cluster::{State, States, VARIANTS};
 use crate::store::kinds::table;
 
+/// States in which rollouts of edges are counted.
+const ROLLOUTS: [&str; 3] = ["rolling", "waiting", "stuck"];
+
 /// The admin port's view of the world.
 pub struct WorldView {
     /// The newest world.
@@ -154,6 +157,9 @@ impl View for OperatorView {
                 let counter = metrics.watch_errors.with_label_values(&[kind.name(), variant]);
                 counter.inc_by(count.saturating_sub(counter.get()));
             }
+        }
+        for state in ROLLOUTS {
+            metrics.edge_rollouts.with_label_values(&[state]);
         }
         let streams = &self.streams;
         let results =

@@ -50,6 +50,8 @@ pub struct Metrics {
     pub watch_state: IntGaugeVec,
     /// [`series::WATCH_ERRORS`].
     pub watch_errors: IntCounterVec,
+    /// [`series::EDGE_ROLLOUTS`].
+    pub edge_rollouts: IntGaugeVec,
     /// [`series::STREAMS`].
     pub streams: IntCounterVec,
     /// [`series::LEADER`].
@@ -117,6 +119,7 @@ impl Metrics {
             queue: rows.gauges(&series::QUEUE)?,
             watch_state: rows.gauges(&series::WATCH_STATE)?,
             watch_errors: rows.counters(&series::WATCH_ERRORS)?,
+            edge_rollouts: rows.gauges(&series::EDGE_ROLLOUTS)?,
             streams: rows.counters(&series::STREAMS)?,
             leader: rows.only(&series::LEADER)?,
             registry: rows.0,

@@ -19,17 +19,20 @@ fn selector(edge: &EdgeSpec) -> LabelSelector {
 }
 
 /// The Deployment. A pod leaves only when another is ready.
-pub(super) fn deployment(edge: &EdgeSpec, installation: &Installation) -> Deployment {
+pub(super) fn deployment(edge: &EdgeSpec, installation: &Installation) -> Result<Deployment, serde_json::Error> {
     let rolling =
         RollingUpdateDeployment { max_unavailable: Some(IntOrString::Int(0)), max_surge: Some(IntOrString::String("25%".to_owned())) };
+    let template = pod::template(edge, installation);
+    let mut metadata = metadata(edge, installation);
+    metadata.annotations.get_or_insert_default().extend([names::template(&template)?]);
     let spec = DeploymentSpec {
         replicas: edge.profile.autoscaling.is_none().then(|| edge.pods()),
         selector: selector(edge),
         strategy: Some(DeploymentStrategy { type_: Some("RollingUpdate".to_owned()), rolling_update: Some(rolling) }),
-        template: pod::template(edge, installation),
+        template,
         ..Default::default()
     };
-    Deployment { metadata: metadata(edge, installation), spec: Some(spec), status: None }
+    Ok(Deployment { metadata, spec: Some(spec), status: None })
 }
 
 /// The disruption budget: one pod at a time. Useless for a single one, which it would pin to its node.

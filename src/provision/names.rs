@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::Serialize;
+
 use crate::model::{EdgeId, Kind};
 
 /// Label that selects the pods of one edge in its namespace, and tells our objects from others.
@@ -10,6 +12,8 @@ pub const EDGE: &str = "kakehi.dev/edge";
 const OWNER: &str = "kakehi.dev/edge-of";
 /// Annotation that names the controller whose edge it is: installations do not touch each other's objects.
 const CONTROLLER: &str = "kakehi.dev/controller";
+/// Annotation of a Deployment: the hash of its pod template. Another one means other pods.
+const TEMPLATE: &str = "kakehi.dev/pod-template";
 /// Label with the Gateway's name (GEP-1762).
 const GATEWAY_NAME: &str = "gateway.networking.k8s.io/gateway-name";
 /// Longest name of a Service, and longest value of a label.
@@ -68,6 +72,20 @@ pub fn annotations(edge: &EdgeId, controller: &str, of_user: &BTreeMap<String, S
 pub fn edge_of(annotations: &BTreeMap<String, String>, controller: &str) -> Option<EdgeId> {
     annotations.get(CONTROLLER).filter(|name| *name == controller)?;
     annotations.get(OWNER)?.parse().ok()
+}
+
+/// The annotation that tells pod templates apart.
+///
+/// # Errors
+/// Never for plain values; serialisation is fallible by type.
+pub(super) fn template(template: &impl Serialize) -> Result<(String, String), serde_json::Error> {
+    let hash: String = blake3::hash(&serde_json::to_vec(template)?).to_hex().chars().take(HASH).collect();
+    Ok((TEMPLATE.to_owned(), hash))
+}
+
+/// What tells the pod template of a Deployment with these annotations from others.
+pub fn template_of(annotations: &BTreeMap<String, String>) -> Option<&str> {
+    annotations.get(TEMPLATE).map(String::as_str)
 }
 
 #[cfg(test)]

@@ -89,7 +89,7 @@ pub fn objects(edge: &EdgeSpec, installation: &Installation, ca: &str) -> Result
     let mut all = BTreeMap::from([
         (Part::ServiceAccount, dynamic(&account)?),
         (Part::ConfigMap, dynamic(&bundle)?),
-        (Part::Deployment, dynamic(&deployment::deployment(edge, installation))?),
+        (Part::Deployment, dynamic(&deployment::deployment(edge, installation)?)?),
         (Part::Service, dynamic(&service::service(edge, installation))?),
     ]);
     if let Some(budget) = deployment::budget(edge, installation) {

@@ -54,6 +54,20 @@ fn everything_carries_name_labels_annotations_and_owner() {
     assert_eq!(all[&Part::Deployment]["spec"]["replicas"], Value::Null, "the autoscaler's");
 }
 
+#[test]
+fn a_deployment_says_which_pods_it_makes() {
+    let said = |profile: Value, label: &str| {
+        let mut edge = edge(profile);
+        edge.labels.insert("team".to_owned(), label.to_owned());
+        let annotations = made(&edge)[&Part::Deployment]["metadata"]["annotations"].clone();
+        names::template_of(&serde_json::from_value(annotations).unwrap()).unwrap().to_owned()
+    };
+    let same = said(json!({}), "red");
+    assert_eq!(said(json!({"replicas": 7, "service": {"type": "NodePort"}}), "red"), same, "the same pods");
+    assert_ne!(said(json!({"images": {"edge": "kakehi:2"}}), "red"), same);
+    assert_ne!(said(json!({}), "blue"), same);
+}
+
 /// The rules of the Pod Security Standard `restricted` that a pod template can break.
 #[test]
 fn pods_are_restricted() {

@@ -67,6 +67,13 @@ pub const QUEUE: Series = gauge("kakehi_queue_depth", &["kind"], "Objects that w
 pub const WATCH_STATE: Series = gauge("kakehi_watch_state", &["kind", "state"], "1 for the state in which the watch of a kind is");
 /// Errors of watches.
 pub const WATCH_ERRORS: Series = counter("kakehi_watch_errors_total", &["kind", "variant"], "Failures of watches");
+/// Rollouts.
+pub const EDGE_ROLLOUTS: Series = gauge(
+    "kakehi_edge_rollouts",
+    &["state"],
+    "Edges whose pods are being replaced (rolling), wait for their turn (waiting: at most edges.concurrentRollouts roll at a time), \
+     or make no progress (stuck: they serve on with their old pods, and no longer count); in the leader",
+);
 /// Snapshot port.
 pub const STREAMS: Series = counter(
     "kakehi_stream_connections_total",
@@ -75,4 +82,5 @@ pub const STREAMS: Series = counter(
 );
 
 /// Series of operator replicas only.
-pub const OPERATOR: &[&Series] = &[&RECONCILES, &RECONCILE, &RECONCILE_ERRORS, &QUEUE, &WATCH_STATE, &WATCH_ERRORS, &STREAMS];
+pub const OPERATOR: &[&Series] =
+    &[&RECONCILES, &RECONCILE, &RECONCILE_ERRORS, &QUEUE, &WATCH_STATE, &WATCH_ERRORS, &EDGE_ROLLOUTS, &STREAMS];

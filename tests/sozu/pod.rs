@@ -83,12 +83,15 @@ async fn the_processes_of_a_pod_survive_one_another_and_end_gently() {
     }
     until(web, "any.example", "/", "app").await;
 
-    // The edge dies: Sōzu serves on until the next one takes over.
+    // The edge dies: Sōzu serves on, and the next one takes it over as it is.
+    let kept = sozu(&launcher);
     first.kill().await.unwrap();
     assert_eq!(get(web, "any.example", "/").await.by(), "app");
     let mut second = edge(dir.path(), health);
     ready(health, 200).await;
-    until(web, "any.example", "/", "app").await;
+    assert_eq!(get(web, "any.example", "/").await.by(), "app");
+    assert_eq!(get(web, "any.example", "/moved").await.status, 302);
+    assert_eq!(sozu(&launcher), kept);
 
     // The end: no longer ready at once, but serving while load balancers take note; then both are gone.
     terminate(&second);

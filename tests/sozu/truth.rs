@@ -199,7 +199,8 @@ async fn nothing_is_left_in_the_runtime_directory() {
     assert_eq!(names, ["access.log", "command.sock", "hop.sock", "sozu.toml"]);
 }
 
-/// A Sōzu that somebody else keeps running: adopted when empty, asked to restart when it holds a state.
+/// A Sōzu that somebody else keeps running: adopted with its state when that is just what is wanted, asked to restart when it
+/// holds something else.
 #[tokio::test]
 async fn a_sozu_of_somebody_else_is_adopted() {
     let dir = tempfile::tempdir().unwrap();
@@ -227,10 +228,30 @@ async fn a_sozu_of_somebody_else_is_adopted() {
     until(at, "any.example", "/", "app").await;
     let (before, worker) = (pid(), first.workers().to_vec());
     drop(first);
-    let mut second = Sozu::start(Maker::Adopt(socket), wire).await.unwrap();
-    assert_ne!((pid(), second.workers()), (before, worker.as_slice()), "its state was not ours to build on");
-    assert!(second.apply(&target).await.unwrap().is_empty());
+    let mut second = Sozu::start(Maker::Adopt(socket.clone()), wire.clone()).await.unwrap();
     until(at, "any.example", "/", "app").await;
+    assert!(second.apply(&target).await.unwrap().is_empty());
+    assert_eq!((pid(), second.workers()), (before, worker.as_slice()), "it holds what is wanted");
+    assert!(second.audit(&target).await.unwrap());
+    assert_eq!(pid(), before, "its worker too");
+    // What comes later is a difference to that.
+    let other = [
+        listener("web", 8080, "*"),
+        backend("app", &[serve("app").await]),
+        backend("new", &[serve("new").await]),
+        route("r", "web", &["*"], vec![rule(prefix("/"), "app"), rule(prefix("/new"), "new")]),
+    ];
+    let other = crate::rig::plan(other);
+    assert!(second.apply(&other).await.unwrap().is_empty());
+    until(at, "any.example", "/new", "new").await;
+    assert_eq!(pid(), before);
+    drop(second);
+
+    let mut third = Sozu::start(Maker::Adopt(socket), wire).await.unwrap();
+    until(at, "any.example", "/new", "new").await;
+    assert!(third.apply(&target).await.unwrap().is_empty());
+    assert_ne!((pid(), third.workers()), (before, worker.as_slice()), "what it held is not what is wanted");
+    until(at, "any.example", "/new", "app").await;
 
     launcher.kill().await.unwrap();
     kill_process(Pid::from_raw(pid()).unwrap(), Signal::KILL).unwrap();

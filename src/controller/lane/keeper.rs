@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, Preconditions};
 use kube::{Api, ResourceExt};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{sleep, timeout};
 
-use super::{FIELD_MANAGER, Shared};
+use super::{FIELD_MANAGER, Shared, Word};
 use crate::model::EdgeId;
 use crate::provision::{EdgeSpec, Part, names, objects};
 
@@ -32,11 +32,22 @@ pub(super) struct Keeper {
     shared: Arc<Shared>,
     id: EdgeId,
     ca: watch::Receiver<String>,
-    problems: mpsc::UnboundedSender<(EdgeId, Option<String>)>,
+    words: mpsc::UnboundedSender<(EdgeId, Word)>,
     /// What the API server took, by part.
     applied: BTreeMap<Part, DynamicObject>,
     /// Parts that are known not to be there.
     absent: BTreeSet<Part>,
+    turn: Turn,
+}
+
+/// Whether the pods may be replaced.
+enum Turn {
+    /// It was not asked for.
+    Unasked,
+    /// Some wait.
+    Waiting(oneshot::Receiver<()>),
+    /// They may.
+    Given,
 }
 
 /// Something of an edge cannot be made.
@@ -57,13 +68,8 @@ enum Problem {
 }
 
 impl Keeper {
-    pub(super) fn new(
-        shared: Arc<Shared>,
-        id: EdgeId,
-        ca: watch::Receiver<String>,
-        problems: mpsc::UnboundedSender<(EdgeId, Option<String>)>,
-    ) -> Self {
-        Self { shared, id, ca, problems, applied: BTreeMap::new(), absent: BTreeSet::new() }
+    pub(super) fn new(shared: Arc<Shared>, id: EdgeId, ca: watch::Receiver<String>, words: mpsc::UnboundedSender<(EdgeId, Word)>) -> Self {
+        Self { shared, id, ca, words, applied: BTreeMap::new(), absent: BTreeSet::new(), turn: Turn::Unasked }
     }
 
     /// Follows what is wanted, until nothing is wanted any more and nothing is left.
@@ -79,22 +85,25 @@ impl Keeper {
             }
             // Nothing wanted yet is not nothing wanted any more.
             let done = match &spec {
-                Some(spec) => self.make(spec).await.map(|()| false),
-                None if wanted.has_changed().is_err() => self.unmake().await.map(|()| true),
-                None => Ok(false),
+                Some(spec) => self.make(spec).await.map(|waits| (false, waits)),
+                None if wanted.has_changed().is_err() => self.unmake().await.map(|()| (true, false)),
+                None => Ok((false, false)),
             };
+            if !matches!(done, Ok((_, true))) {
+                self.pass();
+            }
             let problem = done.as_ref().err().map(ToString::to_string);
             if let Some(problem) = &problem {
                 tracing::warn!(edge = %self.id, problem, ?wait, "cannot be provisioned; trying again");
             }
-            if spec.is_some() && self.problems.send((self.id.clone(), problem)).is_err() {
-                return;
+            if spec.is_some() {
+                self.say(Word::Problem(problem));
             }
             match done {
-                Ok(true) => return tracing::info!(edge = %self.id, "everything of it is deleted"),
-                Ok(false) => {
+                Ok((true, _)) => return tracing::info!(edge = %self.id, "everything of it is deleted"),
+                Ok((false, _)) => {
                     wait = BACKOFF.0;
-                    if wanted.changed().await.is_err() && wanted.borrow().spec.is_some() {
+                    if self.news(&mut wanted).await.is_err() && wanted.borrow().spec.is_some() {
                         return;
                     }
                 }
@@ -110,28 +119,59 @@ impl Keeper {
         }
     }
 
+    /// Waits until something else is wanted, or the pods may be replaced.
+    async fn news(&mut self, wanted: &mut watch::Receiver<Wanted>) -> Result<(), watch::error::RecvError> {
+        let Turn::Waiting(turn) = &mut self.turn else { return wanted.changed().await };
+        tokio::select! {
+            changed = wanted.changed() => changed,
+            given = turn => {
+                self.turn = if given.is_ok() { Turn::Given } else { Turn::Unasked };
+                Ok(())
+            }
+        }
+    }
+
+    /// Makes no use of a turn that it has or waits for.
+    fn pass(&mut self) {
+        if !matches!(self.turn, Turn::Unasked) {
+            self.turn = Turn::Unasked;
+            self.say(Word::Pass);
+        }
+    }
+
+    fn say(&self, word: Word) {
+        if self.words.send((self.id.clone(), word)).is_err() {
+            tracing::debug!(edge = %self.id, "nobody listens any more");
+        }
+    }
+
     /// Brings every part to what the edge needs. Without ports there is nothing to run: what is there is left as it is, so
-    /// that an address is not lost over a mistake in a Gateway.
-    async fn make(&mut self, spec: &EdgeSpec) -> Result<(), Problem> {
+    /// that an address is not lost over a mistake in a Gateway. A Deployment whose pods would be replaced waits for its turn,
+    /// and the other parts do not wait for it: whether it waits.
+    async fn make(&mut self, spec: &EdgeSpec) -> Result<bool, Problem> {
         let ca = self.ca.borrow().clone();
         // A new leader has no bundle for a moment; pods that run must not be left without.
+        let mut waits = false;
         if spec.ports.is_empty() || ca.is_empty() {
-            return Ok(());
+            return Ok(waits);
         }
         let mut wanted = objects(spec, &self.shared.installation, &ca)?;
         for part in Part::ALL {
             match wanted.remove(&part) {
                 Some(object) if self.applied.get(&part) == Some(&object) => {}
                 Some(object) => {
-                    self.apply(part, &object, spec).await?;
-                    self.absent.remove(&part);
-                    self.applied.insert(part, object);
+                    if self.apply(part, &object, spec).await? {
+                        self.absent.remove(&part);
+                        self.applied.insert(part, object);
+                    } else {
+                        waits = true;
+                    }
                 }
                 None if self.absent.contains(&part) => {}
                 None => self.delete(part).await?,
             }
         }
-        Ok(())
+        Ok(waits)
     }
 
     async fn unmake(&mut self) -> Result<(), Problem> {
@@ -141,8 +181,10 @@ impl Keeper {
         Ok(())
     }
 
-    async fn apply(&self, part: Part, object: &DynamicObject, spec: &EdgeSpec) -> Result<(), Problem> {
-        let _turn = self.shared.writing.acquire().await;
+    /// Whether the part is now as it is to be: it may have to wait for its turn.
+    async fn apply(&mut self, part: Part, object: &DynamicObject, spec: &EdgeSpec) -> Result<bool, Problem> {
+        let shared = self.shared.clone();
+        let _permit = shared.writing.acquire().await;
         let api = self.api(part);
         let name = object.name_any();
         let kind = part.resource().kind;
@@ -157,11 +199,28 @@ impl Keeper {
                 (_, true) if self.shared.is_ours(&live.metadata, &self.id) => return Err(Problem::Leaving { kind, name }),
                 _ => return Err(Problem::Foreign { kind, name }),
             }
+            if names::template_of(live.annotations()) != names::template_of(object.annotations()) && !self.may_replace() {
+                return Ok(false);
+            }
         }
         let params = PatchParams::apply(FIELD_MANAGER).force();
-        request(&kind, api.patch(&name, &params, &Patch::Apply(object))).await?;
+        let written = request(&kind, api.patch(&name, &params, &Patch::Apply(object))).await?;
         tracing::info!(edge = %self.id, kind, name, "applied");
-        Ok(())
+        if part == Part::Deployment && matches!(self.turn, Turn::Given) {
+            self.turn = Turn::Unasked;
+            self.say(Word::Written(written.metadata.generation.unwrap_or_default()));
+        }
+        Ok(true)
+    }
+
+    /// Whether the pods may be replaced now; asks for it when they may not.
+    fn may_replace(&mut self) -> bool {
+        if let Turn::Unasked = self.turn {
+            let (give, turn) = oneshot::channel();
+            self.turn = Turn::Waiting(turn);
+            self.say(Word::Ask(give));
+        }
+        matches!(self.turn, Turn::Given)
     }
 
     /// Deletes a part, if there is one and it is ours.

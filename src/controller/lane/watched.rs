@@ -1,4 +1,5 @@
-//! What there is of edges at the API server, as far as decisions need it: Services with their addresses, and deletions.
+//! What there is of edges at the API server, as far as decisions need it: Services with their addresses, Deployments with
+//! their rollouts, and deletions.
 
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
@@ -8,6 +9,7 @@ use kube::runtime::watcher::{self, Event};
 use kube::runtime::{WatchStreamExt, watcher as watch_objects};
 use kube::{Api, Client, ResourceExt};
 
+use super::stages::Standing;
 use crate::model::EdgeId;
 use crate::provision::names;
 use crate::report::Address;
@@ -17,8 +19,14 @@ use crate::report::Address;
 pub(super) enum Seen {
     /// The Service of an edge has these addresses.
     Service(EdgeId, Vec<Address>),
-    /// An object of an edge was deleted.
-    Gone(EdgeId),
+    /// The Service of an edge was deleted.
+    ServiceGone(EdgeId),
+    /// How far the Deployment of an edge is; `None` when it was deleted.
+    Deployment(EdgeId, Option<Standing>),
+    /// All Deployments follow.
+    Listing,
+    /// They were told.
+    Listed,
 }
 
 /// All Services and Deployments that a controller made for edges, for ever.
@@ -30,14 +38,18 @@ pub(super) fn watch(client: &Client, controller: &str) -> BoxStream<'static, See
         Event::Apply(service) | Event::InitApply(service) => {
             names::edge_of(service.annotations(), &of).map(|id| Seen::Service(id, addresses(&service)))
         }
-        Event::Delete(service) => names::edge_of(service.annotations(), &of).map(Seen::Gone),
+        Event::Delete(service) => names::edge_of(service.annotations(), &of).map(Seen::ServiceGone),
         Event::Init | Event::InitDone => None,
     });
     let deployments = watch_objects(Api::<Deployment>::all(client.clone()), config()).default_backoff();
     let of = controller.to_owned();
     let deployments = deployments.map_ok(move |event| match event {
-        Event::Delete(deployment) => names::edge_of(deployment.annotations(), &of).map(Seen::Gone),
-        Event::Apply(_) | Event::InitApply(_) | Event::Init | Event::InitDone => None,
+        Event::Apply(deployment) | Event::InitApply(deployment) => {
+            names::edge_of(deployment.annotations(), &of).map(|id| Seen::Deployment(id, Some(Standing::of(&deployment))))
+        }
+        Event::Delete(deployment) => names::edge_of(deployment.annotations(), &of).map(|id| Seen::Deployment(id, None)),
+        Event::Init => Some(Seen::Listing),
+        Event::InitDone => Some(Seen::Listed),
     });
     let all = stream::select(services, deployments);
     let all = all.inspect_err(|error| tracing::warn!(%error, "objects of edges cannot be watched"));

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use sozu_command_lib::proto::command::request::RequestType;
@@ -9,6 +10,7 @@ use sozu_command_lib::proto::command::response_content::ContentType;
 use sozu_command_lib::proto::command::{FrontendFilters, ListListeners, QueryClustersHashes};
 use tokio::net::TcpSocket;
 
+use super::held::{expected, held, is_held};
 use super::instance::{Health, Instance};
 use super::load::{StateFile, files};
 use super::{Error, Item, Maker, Order, Reply, Shadow, Step, Wire, steps};
@@ -23,6 +25,8 @@ pub struct Sozu {
     shadow: Shadow,
     maker: Maker,
     order: Order,
+    /// It ran before we came, and what it holds was not looked at yet.
+    stranger: bool,
     file: u64,
     starts: u64,
     /// Clusters that were touched since the last audit.
@@ -35,13 +39,15 @@ const HELD: &str = "another process listens on this address and port";
 const FEW: usize = 3;
 
 impl Sozu {
-    /// A running Sōzu that holds nothing.
+    /// A running Sōzu. One that is adopted may hold what was applied before we came: it serves that on until the first
+    /// target is applied.
     ///
     /// # Errors
     /// When it does not come up.
     pub async fn start(maker: Maker, wire: Wire) -> Result<Self, Error> {
-        let instance = Instance::make(maker.clone()).await?;
-        Ok(Self { instance, shadow: Shadow::new(wire), maker, order: Order::Kept, file: 0, starts: 1, unaudited: BTreeSet::new() })
+        let (instance, stranger) = Instance::find(maker.clone()).await?;
+        let shadow = Shadow::new(wire);
+        Ok(Self { instance, shadow, maker, order: Order::Kept, stranger, file: 0, starts: 1, unaudited: BTreeSet::new() })
     }
 
     /// What it holds, as far as we know.
@@ -85,6 +91,9 @@ impl Sozu {
             Health::WorkerRestarted => self.order = Order::Lost,
             Health::Gone => self.restart().await?,
         }
+        if self.stranger {
+            self.recognise(target).await?;
+        }
         if let Err(error) = self.advance(target).await {
             tracing::warn!(%error, "starting over with an empty Sōzu");
             self.restart().await?;
@@ -109,6 +118,43 @@ impl Sozu {
         Ok(!unbound.is_empty())
     }
 
+    /// Takes over a Sōzu that ran before we came, if it holds the very target; starts over with an empty one if not.
+    ///
+    /// Its main process is believed here; its workers are audited, as after every change.
+    async fn recognise(&mut self, target: &Target) -> Result<(), Error> {
+        let same = match self.is_recognised(target).await {
+            Ok(same) => same,
+            Err(error) => {
+                tracing::warn!(%error, "the running Sōzu does not say what it holds");
+                None
+            }
+        };
+        let Some(shadow) = same else {
+            tracing::warn!("the running Sōzu holds something else; starting over with an empty one");
+            return self.restart().await;
+        };
+        tracing::info!("took over the running Sōzu with all that it holds");
+        self.shadow = shadow;
+        self.unaudited = target.clusters.keys().map(ToString::to_string).collect();
+        // In which order its worker holds its frontends is not told.
+        self.order = Order::Lost;
+        self.stranger = false;
+        Ok(())
+    }
+
+    async fn is_recognised(&mut self, target: &Target) -> Result<Option<Shadow>, Error> {
+        let Some(shadow) = expected(self.shadow.wire().clone(), target)? else { return Ok(None) };
+        let path = self.new_file();
+        let held = held(&mut self.instance, path).await?;
+        Ok(is_held(&shadow, &held)?.then_some(shadow))
+    }
+
+    /// A path for a state file.
+    fn new_file(&mut self) -> PathBuf {
+        self.file += 1;
+        self.instance.dir().join(format!("state-{}-{}.json", std::process::id(), self.file))
+    }
+
     async fn restart(&mut self) -> Result<(), Error> {
         let wire = self.shadow.wire().clone();
         // The old process must be gone before the new one takes its socket and ports.
@@ -117,6 +163,7 @@ impl Sozu {
         self.starts += 1;
         self.shadow = Shadow::new(wire);
         self.order = Order::Kept;
+        self.stranger = false;
         self.unaudited.clear();
         Ok(())
     }
@@ -208,9 +255,7 @@ impl Sozu {
     }
 
     async fn load(&mut self, steps: &[Step]) -> Result<(), Error> {
-        self.file += 1;
-        let path = self.instance.dir().join(format!("state-{}-{}.json", std::process::id(), self.file));
-        let file = StateFile::write(path, steps).await?;
+        let file = StateFile::write(self.new_file(), steps).await?;
         let reply = self.instance.load(file.path()).await?;
         drop(file);
         if is_complete(&reply, steps.len() * self.instance.workers().len()) {

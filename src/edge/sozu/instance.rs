@@ -67,15 +67,26 @@ const WORKER_END: Duration = Duration::from_secs(1);
 const LOAD: Duration = Duration::from_secs(60);
 
 impl Instance {
-    /// A running process that holds nothing yet, if we make it.
+    /// A running process that holds nothing.
     pub(super) async fn make(maker: Maker) -> Result<Self, Error> {
         let (child, socket) = match &maker {
             Maker::Spawn(settings) => {
                 let (child, socket) = spawn(settings).await?;
                 (Some(child), socket)
             }
-            Maker::Adopt(path) => (None, adopt(path).await?),
+            Maker::Adopt(path) => (None, adopt(path, true).await?.0),
         };
+        Self::with(maker, child, socket).await
+    }
+
+    /// The same, but one that runs already may hold a state: whether it does.
+    pub(super) async fn find(maker: Maker) -> Result<(Self, bool), Error> {
+        let Maker::Adopt(path) = &maker else { return Ok((Self::make(maker).await?, false)) };
+        let (socket, holds) = adopt(path, false).await?;
+        Ok((Self::with(maker, None, socket).await?, holds))
+    }
+
+    async fn with(maker: Maker, child: Option<Child>, socket: Socket) -> Result<Self, Error> {
         let mut instance = Self { maker, child, socket, workers: Vec::new() };
         let since = Instant::now();
         loop {
@@ -248,15 +259,15 @@ fn strays(dir: &Path) -> Vec<Pid> {
     found
 }
 
-/// The process behind a socket, once it holds nothing: what it held before we came is not known well enough to build on, so
-/// it is asked to end, and whoever keeps it starts it again.
-async fn adopt(path: &Path) -> Result<Socket, Error> {
+/// The process behind a socket, and whether it holds a state. One that must be `empty` and is not is asked to end, and whoever
+/// keeps it starts it again.
+async fn adopt(path: &Path, empty: bool) -> Result<(Socket, bool), Error> {
     let since = Instant::now();
     loop {
         let socket = match Socket::connect(path).await {
             Ok(mut socket) => match is_empty(&mut socket).await {
-                Ok(true) => return Ok(socket),
-                Ok(false) => socket.request(RequestType::HardStop(HardStop {}), COMMAND).await.map(drop),
+                Ok(is_empty) if is_empty || !empty => return Ok((socket, !is_empty)),
+                Ok(_) => socket.request(RequestType::HardStop(HardStop {}), COMMAND).await.map(drop),
                 Err(error) => Err(error),
             },
             Err(error) => Err(error),

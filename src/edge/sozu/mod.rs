@@ -7,6 +7,7 @@ mod access;
 mod answers;
 mod apply;
 mod error;
+mod held;
 mod instance;
 mod launch;
 mod load;

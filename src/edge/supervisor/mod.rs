@@ -127,7 +127,7 @@ async fn health(address: Option<SocketAddr>, pages: UnixListener, metrics: &Metr
     Ok(tasks)
 }
 
-/// An empty Sōzu: made, or adopted as soon as it is there.
+/// A Sōzu: an empty one made, or one adopted as soon as it is there.
 async fn start(origin: &SozuOrigin, dir: &Path, wire: Wire) -> Result<Sozu, sozu::Error> {
     match origin {
         SozuOrigin::Spawn { program, log_level } => {
