@@ -5,6 +5,8 @@
 mod harness;
 #[path = "filter/logger.rs"]
 mod logger;
+#[path = "filter/mirrors.rs"]
+mod mirrors;
 #[path = "filter/paths.rs"]
 mod paths;
 #[path = "filter/pool.rs"]
@@ -13,5 +15,9 @@ mod pool;
 mod probes;
 #[path = "filter/process.rs"]
 mod process;
+#[path = "filter/script.rs"]
+mod script;
 #[path = "filter/streams.rs"]
 mod streams;
+#[path = "filter/timeouts.rs"]
+mod timeouts;

@@ -8,17 +8,42 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
-use tokio::time::Instant;
+use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::counters::{Gauge, Observed};
+use super::copies::{self, Copy, Feed};
+use super::counters::{Gauge, Observed, count};
 use super::upstream::Lease;
+
+/// Why a body ends before its end.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum BodyError {
+    /// The other side broke.
+    #[error(transparent)]
+    Broken(#[from] hyper::Error),
+    /// A copy lagged too far behind, or what it was a copy of broke.
+    #[error("the copy ends before its end")]
+    Cut,
+    /// The answer takes longer than its rule allows.
+    #[error("the answer takes too long")]
+    Late,
+}
 
 /// A request body on its way to a backend.
 pub(super) enum RequestBody {
     /// None.
     Empty,
     /// What the client sends.
-    Stream(Incoming, Rc<Upload>),
+    Stream(Received),
+    /// A copy of it for a mirror.
+    Copy(Copy),
+}
+
+/// A body as the client sends it.
+pub(super) struct Received {
+    incoming: Incoming,
+    upload: Rc<Upload>,
+    /// Who gets copies.
+    feeds: Vec<Feed>,
 }
 
 /// How a request body fares, for who waits for the response.
@@ -29,20 +54,43 @@ pub(super) struct Upload {
     pub(super) moved: Cell<Instant>,
 }
 
+impl Default for Upload {
+    fn default() -> Self {
+        Self { failed: Cell::new(false), moved: Cell::new(Instant::now()) }
+    }
+}
+
+impl Upload {
+    /// It moves.
+    pub(super) fn touch(&self) {
+        self.moved.set(Instant::now());
+    }
+}
+
 impl RequestBody {
     /// Whether the length is not known beforehand.
     pub(super) fn is_streamed(&self) -> bool {
-        match self {
-            Self::Empty => false,
-            Self::Stream(incoming, _) => incoming.size_hint().exact().is_none(),
-        }
+        !matches!(self, Self::Empty) && self.size_hint().exact().is_none()
     }
 
     /// How it fares; nothing without a body.
     pub(super) fn upload(&self) -> Option<Rc<Upload>> {
         match self {
             Self::Empty => None,
-            Self::Stream(_, upload) => Some(upload.clone()),
+            Self::Stream(received) => Some(received.upload.clone()),
+            Self::Copy(copy) => Some(copy.upload().clone()),
+        }
+    }
+
+    /// A copy that follows this body as it is read.
+    pub(super) fn copy(&mut self) -> Self {
+        match self {
+            Self::Empty | Self::Copy(_) => Self::Empty,
+            Self::Stream(received) => {
+                let (feed, copy) = copies::copy(received.incoming.size_hint().exact());
+                received.feeds.push(feed);
+                Self::Copy(copy)
+            }
         }
     }
 }
@@ -52,35 +100,53 @@ impl From<Incoming> for RequestBody {
         if incoming.is_end_stream() {
             return Self::Empty;
         }
-        Self::Stream(incoming, Rc::new(Upload { failed: Cell::new(false), moved: Cell::new(Instant::now()) }))
+        Self::Stream(Received { incoming, upload: Rc::default(), feeds: Vec::new() })
+    }
+}
+
+impl Received {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let frame = ready!(Pin::new(&mut self.incoming).poll_frame(cx));
+        self.upload.touch();
+        match &frame {
+            Some(Ok(frame)) => self.feeds.iter().for_each(|feed| feed.push(frame)),
+            Some(Err(_)) => self.upload.failed.set(true),
+            None => {}
+        }
+        // A body of known length is not asked again after its last byte.
+        let whole = frame.as_ref().is_none_or(|frame| frame.is_ok() && self.incoming.is_end_stream());
+        if whole {
+            self.feeds.drain(..).for_each(|feed| feed.finish());
+        }
+        Poll::Ready(frame.map(|frame| frame.map_err(BodyError::from)))
     }
 }
 
 impl Body for RequestBody {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = BodyError;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let Self::Stream(incoming, upload) = self.get_mut() else { return Poll::Ready(None) };
-        let frame = ready!(Pin::new(incoming).poll_frame(cx));
-        upload.moved.set(Instant::now());
-        if let Some(Err(_)) = &frame {
-            upload.failed.set(true);
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match self.get_mut() {
+            Self::Empty => Poll::Ready(None),
+            Self::Stream(received) => received.poll(cx),
+            Self::Copy(copy) => Pin::new(copy).poll_frame(cx),
         }
-        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Empty => true,
-            Self::Stream(incoming, _) => incoming.is_end_stream(),
+            Self::Stream(received) => received.incoming.is_end_stream(),
+            Self::Copy(copy) => copy.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Empty => SizeHint::with_exact(0),
-            Self::Stream(incoming, _) => incoming.size_hint(),
+            Self::Stream(received) => received.incoming.size_hint(),
+            Self::Copy(copy) => copy.size_hint(),
         }
     }
 }
@@ -98,14 +164,17 @@ pub(super) enum ResponseBody {
 pub(super) struct Streamed {
     incoming: Incoming,
     lease: Option<Lease>,
-    _active: Gauge,
+    active: Gauge,
     observed: Option<Observed>,
+    /// When it must have ended.
+    end: Option<Pin<Box<Sleep>>>,
 }
 
 impl Streamed {
-    /// A body whose connection `lease` gives back.
-    pub(super) fn new(incoming: Incoming, lease: Lease, active: Gauge) -> Self {
-        let mut streamed = Self { incoming, lease: Some(lease), _active: active, observed: None };
+    /// A body whose connection `lease` gives back, cut off at `end`.
+    pub(super) fn new(incoming: Incoming, lease: Lease, active: Gauge, end: Option<Instant>) -> Self {
+        let end = end.map(|end| Box::pin(sleep_until(end)));
+        let mut streamed = Self { incoming, lease: Some(lease), active, observed: None, end };
         streamed.finish_if_ended();
         streamed
     }
@@ -113,6 +182,24 @@ impl Streamed {
     /// Has the request counted at the body's end.
     pub(super) fn observe(&mut self, observed: Observed) {
         self.observed = Some(observed).filter(|_| self.lease.is_some());
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if let Some(end) = &mut self.end
+            && end.as_mut().poll(cx).is_ready()
+        {
+            if self.lease.take().is_some() {
+                count(&self.active.counters().timeouts);
+            }
+            return Poll::Ready(Some(Err(BodyError::Late)));
+        }
+        let frame = ready!(Pin::new(&mut self.incoming).poll_frame(cx));
+        match &frame {
+            Some(Ok(_)) => self.finish_if_ended(),
+            Some(Err(_)) => drop(self.lease.take()),
+            None => self.finish(),
+        }
+        Poll::Ready(frame.map(|frame| frame.map_err(BodyError::from)))
     }
 
     fn finish_if_ended(&mut self) {
@@ -137,21 +224,13 @@ impl Drop for Streamed {
 
 impl Body for ResponseBody {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = BodyError;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match self.get_mut() {
             Self::Text(text) if text.is_empty() => Poll::Ready(None),
             Self::Text(text) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(text))))),
-            Self::Stream(streamed) => {
-                let frame = ready!(Pin::new(&mut streamed.incoming).poll_frame(cx));
-                match &frame {
-                    Some(Ok(_)) => streamed.finish_if_ended(),
-                    Some(Err(_)) => drop(streamed.lease.take()),
-                    None => streamed.finish(),
-                }
-                Poll::Ready(frame)
-            }
+            Self::Stream(streamed) => streamed.poll(cx),
         }
     }
 

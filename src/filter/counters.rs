@@ -22,6 +22,12 @@ pub struct Counters {
     pub timeouts: AtomicU64,
     /// Requests sent once more because a reused connection was dead.
     pub replays: AtomicU64,
+    /// Copies that were sent to mirrors.
+    pub mirrored: AtomicU64,
+    /// Copies that came to nothing: no connection, no answer, or too many of them at a time.
+    pub mirror_errors: AtomicU64,
+    /// Copies that are on their way now.
+    pub mirroring: AtomicI64,
     /// Requests and tunnels that are open now.
     pub active: AtomicI64,
     /// Connections from Sōzu that are open now.
@@ -51,7 +57,8 @@ pub(super) struct Observed {
     pub(super) tally: Arc<Tally>,
     /// The answer's status; 0 until it is known.
     pub(super) status: u16,
-    since: Instant,
+    /// When it began.
+    pub(super) since: Instant,
 }
 
 impl Observed {
@@ -82,6 +89,11 @@ impl Gauge {
     pub(super) fn new(counters: &Arc<Counters>, of: fn(&Counters) -> &AtomicI64) -> Self {
         of(counters).fetch_add(1, Relaxed);
         Self { counters: counters.clone(), of }
+    }
+
+    /// All counters.
+    pub(super) fn counters(&self) -> &Counters {
+        &self.counters
     }
 }
 

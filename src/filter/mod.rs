@@ -5,11 +5,14 @@
 //! connections of its own; workers share the table, which is swapped as a whole and never locked.
 
 mod accept;
+mod attempts;
 mod body;
+mod copies;
 mod counters;
 mod executor;
 pub mod filters;
 pub mod hygiene;
+mod mirror;
 mod report;
 pub mod router;
 mod run;

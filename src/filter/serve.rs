@@ -9,15 +9,19 @@ use http::request::Parts;
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
+use super::attempts::{self, Answered};
 use super::body::{RequestBody, ResponseBody, Streamed};
 use super::counters::{Gauge, Observed, count};
+use super::filters::Filters;
 use super::hygiene::{self, Admitted};
-use super::router::{Candidate, Decision, Found, Head, Rule, host_of};
+use super::mirror::Aim;
+use super::router::{Action, Decision, Found, Head, Rule, Table, host_of};
 use super::shared::Shared;
 use super::upstream::Pool;
-use super::{filters, tunnel};
+use super::{filters, mirror, tunnel};
+
 use crate::model::{Backend, BackendProtocol, BackendTarget};
 
 /// What one thread serves with.
@@ -41,6 +45,10 @@ struct Forward {
     chosen: usize,
     backend: Arc<Backend>,
     prefix: Option<usize>,
+    /// When the request came.
+    start: Instant,
+    /// Who gets a copy: as the rule says, and as the chosen reference says.
+    mirrors: [Vec<Arc<Backend>>; 2],
 }
 
 /// Answers one request. It cannot fail: what goes wrong becomes a status.
@@ -60,7 +68,7 @@ pub(super) async fn serve(worker: Rc<Worker>, request: Request<Incoming>) -> Res
 }
 
 async fn respond(
-    worker: &Worker,
+    worker: &Rc<Worker>,
     request: Request<Incoming>,
     active: Gauge,
     observed: &mut Observed,
@@ -105,9 +113,15 @@ fn plan(shared: &Shared, parts: &Parts, port: u16, observed: &mut Observed) -> R
             observed.tally = found.rule.tally_of(candidate, &shared.traffic).clone();
             let BackendTarget::Service(id) = &candidate.target else { return Err(StatusCode::INTERNAL_SERVER_ERROR) };
             let backend = table.backend(id).ok_or(StatusCode::SERVICE_UNAVAILABLE)?.clone();
-            Ok(Plan::Forward(Forward { rule: found.rule.clone(), chosen, backend, prefix: found.prefix }))
+            let mirrors = [&found.rule.filters, &candidate.filters].map(|filters| drawn(&table, filters));
+            Ok(Plan::Forward(Forward { rule: found.rule.clone(), chosen, backend, prefix: found.prefix, start: observed.since, mirrors }))
         }
     }
+}
+
+/// The mirrors that get a copy of this request. One without a backend in the table gets none.
+fn drawn(table: &Table, filters: &Filters) -> Vec<Arc<Backend>> {
+    filters.mirrors.iter().filter(|mirror| mirror.draw()).filter_map(|mirror| table.backend(&mirror.backend).cloned()).collect()
 }
 
 fn redirected(found: Found<'_>, status: StatusCode, location: Option<HeaderValue>) -> Result<Response<ResponseBody>, StatusCode> {
@@ -116,7 +130,7 @@ fn redirected(found: Found<'_>, status: StatusCode, location: Option<HeaderValue
     let headers = response.headers_mut();
     headers.insert(header::LOCATION, location.ok_or(StatusCode::INTERNAL_SERVER_ERROR)?);
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
-    filters::apply_to_response(&found.rule.filters, headers);
+    found.rule.filters.apply_to_response(headers);
     Ok(response)
 }
 
@@ -137,18 +151,21 @@ impl Worker {
     }
 
     async fn forward(
-        &self,
-        forward: Forward,
+        self: &Rc<Self>,
+        mut forward: Forward,
         request: Request<RequestBody>,
         admitted: Admitted,
         active: Gauge,
     ) -> Result<Response<ResponseBody>, StatusCode> {
-        let (mut parts, body) = request.into_parts();
-        let candidate: Option<&Candidate> = forward.candidate();
-        let steps = || [&forward.rule.filters].into_iter().chain(candidate.map(|own| &own.filters));
-        for steps in steps() {
-            filters::apply_to_request(steps, &mut parts.headers, &mut parts.uri, forward.prefix)
-                .map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
+        let (mut parts, mut body) = request.into_parts();
+        let mirrors = std::mem::take(&mut forward.mirrors);
+        // The bytes of a tunnel are nobody else's.
+        let aim = (admitted.upgrade.is_none() && mirrors.iter().any(|some| !some.is_empty())).then(|| Aim::of(&parts));
+        for (filters, mirrors) in forward.filters().zip(mirrors) {
+            filters.apply_to_request(&mut parts.headers, &mut parts.uri, forward.prefix).map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
+            if let Some(aim) = &aim {
+                mirrors.into_iter().for_each(|backend| mirror::send(self, backend, aim.head(&parts), body.copy()));
+            }
         }
         let upgrade = admitted.upgrade.filter(|_| forward.backend.protocol == BackendProtocol::Http);
         match forward.backend.protocol {
@@ -156,8 +173,9 @@ impl Worker {
             BackendProtocol::H2c => hygiene::towards_h2(&mut parts).map_err(|refusal| refusal.status())?,
         }
         let client: Option<OnUpgrade> = parts.extensions.remove();
-        let sent = self.pool.send(&forward.backend, Request::from_parts(parts, body)).await;
-        let (mut response, lease) = sent.map_err(|error| {
+        let request = Request::from_parts(parts, body);
+        let sent = attempts::send(&self.pool, &forward.backend, request, &forward.rule.filters, forward.start).await;
+        let Answered { mut response, lease, end } = sent.map_err(|error| {
             tracing::debug!(backend = %forward.backend.id, %error, "no response");
             error.status()
         })?;
@@ -168,21 +186,23 @@ impl Worker {
             tokio::task::spawn_local(tunnel::join(client, backend, active));
             let (mut parts, _) = response.into_parts();
             hygiene::clean_upgraded(&mut parts);
-            steps().for_each(|steps| filters::apply_to_response(steps, &mut parts.headers));
+            forward.filters().for_each(|filters| filters.apply_to_response(&mut parts.headers));
             return Ok(Response::from_parts(parts, ResponseBody::Text(bytes::Bytes::new())));
         }
         let (mut parts, body) = response.into_parts();
         hygiene::clean(&mut parts);
-        steps().for_each(|steps| filters::apply_to_response(steps, &mut parts.headers));
-        Ok(Response::from_parts(parts, ResponseBody::Stream(Streamed::new(body, lease, active))))
+        forward.filters().for_each(|filters| filters.apply_to_response(&mut parts.headers));
+        Ok(Response::from_parts(parts, ResponseBody::Stream(Streamed::new(body, lease, active, end))))
     }
 }
 
 impl Forward {
-    fn candidate(&self) -> Option<&Candidate> {
-        match &self.rule.action {
-            super::router::Action::Forward(candidates) => candidates.list().get(self.chosen),
-            super::router::Action::Redirect(_) | super::router::Action::Answer(_) => None,
-        }
+    /// The filters of the rule, then those of the chosen reference.
+    fn filters(&self) -> impl Iterator<Item = &Filters> {
+        let candidate = match &self.rule.action {
+            Action::Forward(candidates) => candidates.list().get(self.chosen),
+            Action::Redirect(_) | Action::Answer(_) => None,
+        };
+        [&self.rule.filters].into_iter().chain(candidate.map(|candidate| &candidate.filters))
     }
 }

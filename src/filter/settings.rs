@@ -62,6 +62,8 @@ pub struct Limits {
     pub streams_per_connection: usize,
     /// HTTP/2 connections to one endpoint.
     pub max_h2_connections: usize,
+    /// Copies for mirrors that may be on their way at a time; more are left out.
+    pub max_mirrors: i64,
     /// How long requests wait for the first snapshot of a process that has just started.
     pub first_snapshot: Duration,
 }
@@ -82,6 +84,7 @@ impl Default for Limits {
             max_age: Duration::from_secs(600),
             streams_per_connection: 100,
             max_h2_connections: 16,
+            max_mirrors: 512,
             first_snapshot: Duration::from_secs(5),
         }
     }

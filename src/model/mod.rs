@@ -4,6 +4,7 @@
 //! equality, so that it can be hashed, diffed, sent over a wire and compared in tests.
 
 mod backend;
+mod behaviour;
 mod certificate;
 mod hostname;
 mod id;
@@ -13,6 +14,7 @@ mod rank;
 mod route;
 
 pub use backend::{Backend, BackendProtocol, Endpoint};
+pub use behaviour::{Mirror, Timeouts};
 pub use certificate::{Certificate, PrivateKey};
 pub use hostname::{Hostname, HostnameError};
 pub use id::{BackendId, CertificateId, EdgeId, EdgeIdError, Kind, ListenerName, ObjectId};

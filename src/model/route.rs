@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{BackendId, HostRank, Hostname, ListenerName, ObjectId, PathRank, Rank};
+use super::{BackendId, HostRank, Hostname, ListenerName, Mirror, ObjectId, PathRank, Rank, Timeouts};
 
 /// One route object as far as one edge is concerned.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -163,6 +163,10 @@ pub enum Filter {
     ResponseHeaders(HeaderEdit),
     /// Rewrites host or path of the request.
     Rewrite(Rewrite),
+    /// Bounds how long a request may take. At most one in a rule, none in a backend reference.
+    Timeouts(Timeouts),
+    /// Sends a copy of the request to another backend, with the header edits of its list and without rewrites.
+    Mirror(Mirror),
 }
 
 /// Header edits. Names are lower-case, unique across the three lists; names and values are valid on the wire.

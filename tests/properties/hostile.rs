@@ -59,6 +59,10 @@ fn value() -> impl Strategy<Value = String> {
     text(&["1", "a, b", "[a-z]+"])
 }
 
+fn duration() -> impl Strategy<Value = String> {
+    text(&["1s", "0s", "500ms", "1m"])
+}
+
 fn number(good: std::ops::Range<i32>) -> impl Strategy<Value = i32> {
     prop_oneof![9 => good, 1 => any::<i32>()]
 }
@@ -78,7 +82,12 @@ fn path_modifier() -> impl Strategy<Value = Value> {
 
 fn filter() -> impl Strategy<Value = Value> {
     let redirect = (path_modifier(), host(), number(1..9_999), select(vec![301, 302, 303, 307, 308, 200, -1]));
+    let mirror = (number(0..100), any::<bool>(), number(1..9)).prop_map(|(share, percent, denominator)| match percent {
+        true => json!({"backendRef": {"name": "s", "port": 80}, "percent": share}),
+        false => json!({"backendRef": {"name": "s", "port": 80}, "fraction": {"numerator": share, "denominator": denominator}}),
+    });
     prop_oneof![
+        1 => mirror.prop_map(|mirror| json!({"type": "RequestMirror", "requestMirror": mirror})),
         3 => edit().prop_map(|edit| json!({"type": "RequestHeaderModifier", "requestHeaderModifier": edit})),
         3 => edit().prop_map(|edit| json!({"type": "ResponseHeaderModifier", "responseHeaderModifier": edit})),
         2 => (path_modifier(), host()).prop_map(|(path, host)| json!({"type": "URLRewrite", "urlRewrite": {"path": path, "hostname": host}})),
@@ -105,7 +114,10 @@ fn spec() -> impl Strategy<Value = Value> {
         json!({"name": "s", "port": port, "weight": weight, "filters": [{"type": "RequestHeaderModifier", "requestHeaderModifier": edit}]})
     });
     let rule = (prop::collection::vec(one_match(), 0..3), prop::collection::vec(filter(), 0..3), prop::collection::vec(backend, 0..2));
-    let rule = rule.prop_map(|(matches, filters, backends)| json!({"matches": matches, "filters": filters, "backendRefs": backends}));
+    let timeouts = (duration(), duration()).prop_map(|(request, backend)| json!({"request": request, "backendRequest": backend}));
+    let rule = (rule, prop::option::of(timeouts)).prop_map(|((matches, filters, backends), timeouts)| {
+        json!({"matches": matches, "filters": filters, "backendRefs": backends, "timeouts": timeouts})
+    });
     (prop::collection::vec(host(), 0..2), prop::collection::vec(rule, 1..6))
         .prop_map(|(hostnames, rules)| json!({"parentRefs": [{"name": "web"}], "hostnames": hostnames, "rules": rules}))
 }
@@ -168,6 +180,11 @@ fn check_filter(filter: &Filter, matches: &[Match]) {
         Filter::Rewrite(Rewrite { hostname, path }) => {
             hostname.iter().for_each(|host| assert!(matches!(Hostname::parse(host), Ok(Hostname::Exact(_)))));
             check_modifier(path.as_ref(), matches);
+        }
+        Filter::Mirror(mirror) => assert!(mirror.denominator > 0 && mirror.numerator <= mirror.denominator),
+        Filter::Timeouts(timeouts) => {
+            let whole = timeouts.request.filter(|request| *request > 0);
+            assert!(whole.is_none_or(|request| timeouts.backend.is_none_or(|backend| backend <= request)));
         }
     }
 }

@@ -80,13 +80,15 @@ pub(super) fn judge(rule: &Rule, protocol: impl Fn(&BackendId) -> BackendProtoco
             }
             Filter::RequestHeaders(edit) => edits.fold(Side::Request, edit)?,
             Filter::ResponseHeaders(edit) => edits.fold(Side::Response, edit)?,
+            Filter::Timeouts(_) => return Err(Reason::Timeouts),
+            Filter::Mirror(_) => return Err(Reason::Mirror),
         }
     }
     for filter in &only.filters {
         match filter {
-            Filter::Rewrite(_) => return Err(Reason::BackendFilter),
             Filter::RequestHeaders(edit) => edits.fold(Side::Request, edit)?,
             Filter::ResponseHeaders(edit) => edits.fold(Side::Response, edit)?,
+            Filter::Rewrite(_) | Filter::Timeouts(_) | Filter::Mirror(_) => return Err(Reason::BackendFilter),
         }
     }
     Ok(NativeRule { backend: backend.clone(), edits: Arc::new(edits.into_list()), path })

@@ -37,6 +37,10 @@ pub enum Reason {
     PathRewrite,
     /// The rule edits a header that Sōzu handles itself.
     HeaderEdit(String),
+    /// The rule bounds how long a request may take; Sōzu's clocks belong to the listener.
+    Timeouts,
+    /// The rule sends copies of requests to other backends.
+    Mirror,
     /// Filters of one backend reference, other than header edits.
     BackendFilter,
     /// A host of this listener is covered by a broader listener of the port, whose routes it must not reach.
@@ -65,6 +69,8 @@ impl fmt::Display for Reason {
             Self::HostRewrite => f.write_str("host rewrite"),
             Self::PathRewrite => f.write_str("path rewrite"),
             Self::HeaderEdit(name) => write!(f, "edits header {name}"),
+            Self::Timeouts => f.write_str("timeouts"),
+            Self::Mirror => f.write_str("mirror"),
             Self::BackendFilter => f.write_str("filters of one backend"),
             Self::Isolation => f.write_str("listener isolation"),
             Self::WildcardDepth => f.write_str("wildcard of several labels"),

@@ -2,30 +2,39 @@
 
 mod answer;
 mod headers;
+mod mirror;
 mod path;
 mod redirect;
 mod rewrite;
+mod timeouts;
 
 use http::{HeaderMap, Uri, uri::PathAndQuery};
 
 pub use answer::answer;
+pub use mirror::Mirror;
 pub use redirect::Redirect;
+pub use timeouts::{Patience, Timeouts};
 
 use self::headers::Edits;
 use self::rewrite::Rewrite;
 use crate::model::Filter;
 
-/// Compiled filters in the order of the rule.
-pub type Steps = Vec<Step>;
+/// The compiled filters of a rule or of a backend reference.
+#[derive(Debug, Default)]
+pub struct Filters {
+    /// Edits in the order of the object.
+    steps: Vec<Step>,
+    /// How long a request may take.
+    pub timeouts: Timeouts,
+    /// Who else gets a copy.
+    pub mirrors: Vec<Mirror>,
+}
 
-/// One compiled filter.
+/// One compiled edit.
 #[derive(Debug)]
-pub enum Step {
-    /// Edits request headers.
+enum Step {
     RequestHeaders(Edits),
-    /// Edits response headers.
     ResponseHeaders(Edits),
-    /// Rewrites host or path.
     Rewrite(Rewrite),
 }
 
@@ -34,37 +43,58 @@ pub enum Step {
 #[error("the rewritten target is no request target: {0}")]
 pub struct FilterError(#[from] http::uri::InvalidUri);
 
-/// Compiles filters; what fails is added to `problems`, and their rule must then not serve.
-pub fn compile(filters: &[Filter], problems: &mut Vec<String>) -> Steps {
-    let step = |filter: &Filter| match filter {
-        Filter::RequestHeaders(edit) => Step::RequestHeaders(Edits::compile(edit, problems)),
-        Filter::ResponseHeaders(edit) => Step::ResponseHeaders(Edits::compile(edit, problems)),
-        Filter::Rewrite(rewrite) => Step::Rewrite(Rewrite::compile(rewrite, problems)),
-    };
-    filters.iter().map(step).collect()
-}
+impl Filters {
+    /// Compiles the filters of a rule; what fails is added to `problems`, and the rule must then not serve.
+    pub fn of_rule(filters: &[Filter], problems: &mut Vec<String>) -> Self {
+        let mut all = Self::default();
+        for filter in filters {
+            match filter {
+                Filter::Timeouts(timeouts) => all.timeouts = Timeouts::compile(timeouts),
+                other => all.add(other, problems),
+            }
+        }
+        all
+    }
 
-/// Applies what concerns the request. `prefix` is the length of the path prefix that matched.
-///
-/// # Errors
-/// [`FilterError`] when a rewrite gives no valid target.
-pub fn apply_to_request(steps: &[Step], headers: &mut HeaderMap, uri: &mut Uri, prefix: Option<usize>) -> Result<(), FilterError> {
-    for step in steps {
-        match step {
-            Step::RequestHeaders(edits) => edits.apply(headers),
-            Step::Rewrite(rewrite) => rewrite.apply(headers, uri, prefix)?,
-            Step::ResponseHeaders(_) => {}
+    /// The same for a backend reference, which has no say in what concerns the request as a whole.
+    pub fn of_backend(filters: &[Filter], problems: &mut Vec<String>) -> Self {
+        let mut all = Self::default();
+        filters.iter().for_each(|filter| all.add(filter, problems));
+        all
+    }
+
+    fn add(&mut self, filter: &Filter, problems: &mut Vec<String>) {
+        match filter {
+            Filter::RequestHeaders(edit) => self.steps.push(Step::RequestHeaders(Edits::compile(edit, problems))),
+            Filter::ResponseHeaders(edit) => self.steps.push(Step::ResponseHeaders(Edits::compile(edit, problems))),
+            Filter::Rewrite(rewrite) => self.steps.push(Step::Rewrite(Rewrite::compile(rewrite, problems))),
+            Filter::Mirror(mirror) => self.mirrors.push(Mirror::compile(mirror, problems)),
+            Filter::Timeouts(_) => problems.push("a filter of whole rules on a backend reference".to_owned()),
         }
     }
-    Ok(())
-}
 
-/// Applies what concerns the response.
-pub fn apply_to_response(steps: &[Step], headers: &mut HeaderMap) {
-    for step in steps {
-        match step {
-            Step::ResponseHeaders(edits) => edits.apply(headers),
-            Step::RequestHeaders(_) | Step::Rewrite(_) => {}
+    /// Applies what concerns the request. `prefix` is the length of the path prefix that matched.
+    ///
+    /// # Errors
+    /// [`FilterError`] when a rewrite gives no valid target.
+    pub fn apply_to_request(&self, headers: &mut HeaderMap, uri: &mut Uri, prefix: Option<usize>) -> Result<(), FilterError> {
+        for step in &self.steps {
+            match step {
+                Step::RequestHeaders(edits) => edits.apply(headers),
+                Step::Rewrite(rewrite) => rewrite.apply(headers, uri, prefix)?,
+                Step::ResponseHeaders(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Applies what concerns the response.
+    pub fn apply_to_response(&self, headers: &mut HeaderMap) {
+        for step in &self.steps {
+            match step {
+                Step::ResponseHeaders(edits) => edits.apply(headers),
+                Step::RequestHeaders(_) | Step::Rewrite(_) => {}
+            }
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use super::conditions::Conditions;
-use crate::filter::filters::{self, Redirect, Steps};
+use crate::filter::filters::{Filters, Redirect};
 use crate::model::{self, BackendId, BackendTarget, Hostname, InvalidBackend, ListenerName, ObjectId, Rank, Route};
 use crate::traffic::{Pair, Tally, Traffic};
 
@@ -22,8 +22,8 @@ pub struct Rule {
     pub route: ObjectId,
     /// Position in the route.
     pub index: usize,
-    /// Filters in order.
-    pub filters: Steps,
+    /// Filters.
+    pub filters: Filters,
     /// What happens.
     pub action: Action,
     /// Where its requests without a backend are counted, once there were any.
@@ -56,7 +56,7 @@ pub struct Candidate {
     /// Where it goes.
     pub target: BackendTarget,
     /// Filters of this reference only, after the rule's.
-    pub filters: Steps,
+    pub filters: Filters,
     /// Where its requests are counted, once there were any.
     tally: OnceLock<Arc<Tally>>,
 }
@@ -139,7 +139,7 @@ impl Compiled {
 
 fn compile_rule(route: &Route, index: usize, rule: &model::Rule, problems: &mut Vec<String>) -> Rule {
     let before = problems.len();
-    let filters = filters::compile(&rule.filters, problems);
+    let filters = Filters::of_rule(&rule.filters, problems);
     let action = match &rule.action {
         model::Action::Answer(status) => Action::Answer(*status),
         model::Action::Redirect(redirect) => Action::Redirect(Redirect::compile(redirect, problems)),
@@ -158,7 +158,7 @@ fn compile_rule(route: &Route, index: usize, rule: &model::Rule, problems: &mut 
 /// A reference whose own filters cannot be compiled answers 500 for its share; its siblings keep serving.
 fn compile_candidate(reference: &model::BackendRef, problems: &mut Vec<String>) -> Candidate {
     let before = problems.len();
-    let filters = filters::compile(&reference.filters, problems);
+    let filters = Filters::of_backend(&reference.filters, problems);
     let broken = problems.len() > before;
     let target = if broken { BackendTarget::Invalid(InvalidBackend::UnsupportedFilter) } else { reference.target.clone() };
     Candidate { weight: reference.weight, target, filters, tally: OnceLock::new() }

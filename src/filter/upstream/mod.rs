@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
@@ -17,6 +18,7 @@ use tokio::time::{Duration, Instant, sleep_until, timeout};
 
 use super::body::{RequestBody, Upload};
 use super::counters::{Counters, count};
+use super::filters::Patience;
 use super::settings::Limits;
 use crate::model::{Backend, BackendProtocol, Endpoint};
 
@@ -115,7 +117,8 @@ impl Pool {
     ///
     /// An endpoint that does not accept is replaced by another one. A request that a dying connection swallowed is sent
     /// again when nothing of it was written, or when it is idempotent and has no body: on a fresh connection if the dead
-    /// one had served before, else to another endpoint; never after a response head.
+    /// one had served before, else to another endpoint; never after a response head. With [`Patience::Unlimited`] it is
+    /// the caller who gives up.
     ///
     /// # Errors
     /// [`UpstreamError`].
@@ -123,6 +126,7 @@ impl Pool {
         &self,
         backend: &Backend,
         mut request: Request<RequestBody>,
+        patience: Patience,
     ) -> Result<(Response<Incoming>, Lease), UpstreamError> {
         if backend.endpoints.is_empty() {
             return Err(UpstreamError::NoEndpoint);
@@ -135,7 +139,7 @@ impl Pool {
                 let Ok(connection) = self.acquire(&slot, broken.is_some()).await else { break };
                 reused = connection.1;
                 let copy = if replays < REPLAYS { copy_of(&request) } else { None };
-                let failure = match self.exchange(connection.0, request, upload.as_deref()).await? {
+                let failure = match self.exchange(connection.0, request, upload.as_deref(), patience).await? {
                     Ok(exchanged) => return Ok(exchanged),
                     Err(failure) => failure,
                 };
@@ -156,6 +160,11 @@ impl Pool {
             count(&self.counters.upstream_errors);
             UpstreamError::Broken(error)
         }))
+    }
+
+    /// Counts exchanges that took too long.
+    pub(super) fn timeouts(&self) -> &AtomicU64 {
+        &self.counters.timeouts
     }
 
     /// Closes what idles towards endpoints that are gone.
@@ -218,8 +227,12 @@ impl Pool {
         connection: Connection,
         request: Request<RequestBody>,
         upload: Option<&Upload>,
+        patience: Patience,
     ) -> Result<Result<(Response<Incoming>, Lease), Failure>, UpstreamError> {
         let exchange = connection.exchange(request);
+        if patience == Patience::Unlimited {
+            return Ok(exchange.await);
+        }
         tokio::pin!(exchange);
         let mut deadline = Instant::now() + self.limits.response_timeout;
         loop {

@@ -144,35 +144,35 @@ impl<'r, 'g, 'a> Rules<'r, 'g, 'a> {
     }
 
     fn action(&mut self, at: &str, backend: &BackendPort) -> Action {
-        let (action, issue) = self.resolve(backend);
-        self.issues.extend(issue.map(|issue| (Scope::Field(at.to_owned()), issue)));
+        let (action, issues) = self.resolve(backend);
+        self.issues.extend(issues.into_iter().map(|issue| (Scope::Field(at.to_owned()), issue)));
         action
     }
 
-    fn resolve(&mut self, backend: &BackendPort) -> (Action, Option<Issue>) {
+    fn resolve(&mut self, backend: &BackendPort) -> (Action, Vec<Issue>) {
         let namespace = self.namespace.to_owned();
         let (name, port) = match backend {
             BackendPort::Number(name, port) => (name, Ok(*port)),
             BackendPort::Name(name, port) => (name, self.port_number(name, port)),
             BackendPort::Resource(group, kind) => {
-                return (Action::Answer(500), Some(Issue::InvalidBackendKind { group: group.clone(), kind: kind.clone() }));
+                return (Action::Answer(500), vec![Issue::InvalidBackendKind { group: group.clone(), kind: kind.clone() }]);
             }
             BackendPort::Missing => {
-                return (Action::Answer(500), Some(Issue::InvalidBackendKind { group: String::new(), kind: String::new() }));
+                return (Action::Answer(500), vec![Issue::InvalidBackendKind { group: String::new(), kind: String::new() }]);
             }
         };
         let port = match port {
             Ok(port) => port,
             Err(issue) => {
                 let target = BackendTarget::Invalid(InvalidBackend::NotFound);
-                return (Action::Forward(vec![BackendRef { weight: 1, target, filters: Vec::new() }]), Some(issue));
+                return (Action::Forward(vec![BackendRef { weight: 1, target, filters: Vec::new() }]), vec![issue]);
             }
         };
         let reference = ObjectRef { group: String::new(), kind: "Service".to_owned(), namespace: None, name: name.clone() };
-        let backend = BackendFacts { reference, port: Some(port), weight: 1, filters: Vec::new(), broken: false };
+        let backend = BackendFacts { reference, port: Some(port), weight: 1, filters: Vec::new(), mirrors: Vec::new(), broken: false };
         let kind = RouteKind { group: GROUP.to_owned(), kind: "Ingress".to_owned() };
-        let (reference, issue) = resolve::resolve(self.reader, &Referrer { kind: &kind, namespace: &namespace }, &backend);
-        (Action::Forward(vec![reference]), issue)
+        let (reference, issues) = resolve::resolve(self.reader, &Referrer { kind: &kind, namespace: &namespace }, &backend);
+        (Action::Forward(vec![reference]), issues)
     }
 
     /// The number of a Service's port of this name.

@@ -2,11 +2,14 @@
 
 use crate::model::{Filter, HeaderEdit, Redirect};
 use crate::report::Issue;
+use crate::translate::facts::ObjectRef;
+use crate::translate::routes::MirrorFacts;
 
 /// What a list of filters comes to.
 #[derive(Default)]
 pub(super) struct Filters {
     pub(super) filters: Vec<Filter>,
+    pub(super) mirrors: Vec<MirrorFacts>,
     pub(super) redirect: Option<Redirect>,
     pub(super) issues: Vec<Issue>,
 }
@@ -23,10 +26,42 @@ macro_rules! edit {
 }
 pub(super) use edit;
 
+/// A mirror of any place: its reference, and its share as percent or fraction.
+macro_rules! mirror {
+    ($mirror:expr) => {
+        $mirror.as_ref().map(|mirror| {
+            let fraction = mirror.fraction.as_ref().map(|fraction| (fraction.numerator, fraction.denominator.unwrap_or(100)));
+            let reference = $crate::translate::routes::parse::reference!(mirror.backend_ref);
+            (reference, mirror.backend_ref.port, mirror.percent, fraction)
+        })
+    };
+}
+pub(super) use mirror;
+
+/// Reference, port, percent and fraction of a mirror.
+type DeclaredMirror = (ObjectRef, Option<i32>, Option<i32>, Option<(i32, i32)>);
+
 impl Filters {
     /// A filter that cannot be honoured.
     pub(super) fn unsupported(&mut self, filter: &str) {
         self.issues.push(Issue::UnsupportedFilter { filter: filter.to_owned() });
+    }
+
+    /// A mirror; none when its field is missing.
+    pub(super) fn mirror(&mut self, declared: Option<DeclaredMirror>) {
+        let Some((reference, port, percent, fraction)) = declared else {
+            return self.issues.push(Issue::EmptyFilter { filter: "RequestMirror".to_owned() });
+        };
+        let (numerator, denominator) = fraction.or(percent.map(|percent| (percent, 100))).unwrap_or((1, 1));
+        match (u32::try_from(numerator), u32::try_from(denominator)) {
+            (Ok(above), Ok(below)) if above <= below && below > 0 && !(percent.is_some() && fraction.is_some()) => {
+                self.mirrors.push(MirrorFacts { reference, port, share: (above, below) });
+            }
+            _ => {
+                let value = format!("{numerator}/{denominator}");
+                self.issues.push(Issue::InvalidValue { field: "requestMirror".to_owned(), value });
+            }
+        }
     }
 
     /// A header modifier; none when its field is missing.

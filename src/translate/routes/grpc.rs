@@ -3,7 +3,7 @@
 //! A call is a POST of `/service/method`, so a method match is a path condition; the order of precedence of
 //! `GRPCRouteRule.matches` (longer service, longer method, more headers) is then the order of paths.
 
-use super::filters::{Filters, edit};
+use super::filters::{Filters, edit, mirror};
 use super::{BackendFacts, RouteFacts, RuleAction, RuleFacts, parse, paths, shorten};
 use crate::api::GrpcRoute;
 use crate::api::grpcroutes::{
@@ -43,7 +43,7 @@ pub(crate) fn read(id: &ObjectId, route: &GrpcRoute) -> RouteFacts {
 
 fn rule(index: usize, declared: &GrpcRouteRules) -> (RuleFacts, Vec<(Scope, Issue)>) {
     let (matches, mut found) = matches(declared.matches.as_deref().unwrap_or_default());
-    let Filters { filters, issues, .. } = of_rule(declared.filters.as_deref().unwrap_or_default());
+    let Filters { filters, mirrors, issues, .. } = of_rule(declared.filters.as_deref().unwrap_or_default());
     found.extend(issues);
     if declared.session_persistence.is_some() {
         found.push(Issue::UnsupportedField { field: "sessionPersistence".to_owned() });
@@ -61,7 +61,7 @@ fn rule(index: usize, declared: &GrpcRouteRules) -> (RuleFacts, Vec<(Scope, Issu
     }
     let action = if parse::is_broken(&found) { RuleAction::Broken } else { RuleAction::Forward(backends) };
     issues.extend(found.into_iter().map(|issue| (Scope::Rule { rule: index, backend: None }, issue)));
-    (RuleFacts { name: declared.name.clone(), matches, filters, action }, issues)
+    (RuleFacts { name: declared.name.clone(), matches, filters, mirrors, action }, issues)
 }
 
 /// The matches that can be evaluated, and issues. No match at all means every call (`GRPCRouteRule.matches`).
@@ -125,7 +125,7 @@ fn of_rule(declared: &[RuleFilter]) -> Filters {
             RuleFilterType::ResponseHeaderModifier => {
                 all.edit("ResponseHeaderModifier", edit!(filter.response_header_modifier), Filter::ResponseHeaders);
             }
-            RuleFilterType::RequestMirror => all.unsupported("RequestMirror"),
+            RuleFilterType::RequestMirror => all.mirror(mirror!(filter.request_mirror)),
             RuleFilterType::ExtensionRef => all.unsupported("ExtensionRef"),
         }
     }
@@ -142,7 +142,7 @@ fn of_backend(declared: &[BackendFilter]) -> Filters {
             BackendFilterType::ResponseHeaderModifier => {
                 all.edit("ResponseHeaderModifier", edit!(filter.response_header_modifier), Filter::ResponseHeaders);
             }
-            BackendFilterType::RequestMirror => all.unsupported("RequestMirror"),
+            BackendFilterType::RequestMirror => all.mirror(mirror!(filter.request_mirror)),
             BackendFilterType::ExtensionRef => all.unsupported("ExtensionRef"),
         }
     }
@@ -152,9 +152,9 @@ fn of_backend(declared: &[BackendFilter]) -> Filters {
 /// A backend reference and remarks on it, or what bars the whole rule.
 fn backend(declared: &GrpcRouteRulesBackendRefs) -> Result<(BackendFacts, Vec<Issue>), Issue> {
     let weight = parse::weight(declared.weight)?;
-    let Filters { filters, issues, .. } = of_backend(declared.filters.as_deref().unwrap_or_default());
+    let Filters { filters, mirrors, issues, .. } = of_backend(declared.filters.as_deref().unwrap_or_default());
     let broken = parse::is_broken(&issues);
-    Ok((BackendFacts { reference: parse::reference!(declared), port: declared.port, weight, filters, broken }, issues))
+    Ok((BackendFacts { reference: parse::reference!(declared), port: declared.port, weight, filters, mirrors, broken }, issues))
 }
 
 #[cfg(test)]

@@ -36,6 +36,7 @@ pub(crate) struct RuleFacts {
     /// Matches that can be evaluated. Empty only when none can: then nothing is known that the rule could answer.
     pub(crate) matches: Vec<Match>,
     pub(crate) filters: Vec<Filter>,
+    pub(crate) mirrors: Vec<MirrorFacts>,
     pub(crate) action: RuleAction,
 }
 
@@ -55,8 +56,18 @@ pub(crate) struct BackendFacts {
     pub(crate) port: Option<i32>,
     pub(crate) weight: u32,
     pub(crate) filters: Vec<Filter>,
+    pub(crate) mirrors: Vec<MirrorFacts>,
     /// One of its filters cannot be honoured: its share answers 500.
     pub(crate) broken: bool,
+}
+
+/// A mirror, parsed.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct MirrorFacts {
+    pub(crate) reference: ObjectRef,
+    pub(crate) port: Option<i32>,
+    /// Share of the requests: numerator and denominator.
+    pub(crate) share: (u32, u32),
 }
 
 /// At most 80 characters of a text from a user, for a message.

@@ -66,6 +66,30 @@ pub(super) fn weight(declared: Option<i32>) -> Result<u32, Issue> {
     }
 }
 
+/// A duration in milliseconds: up to four numbers of up to five digits, each with its unit (GEP-2257).
+pub(super) fn duration(field: &str, text: &str) -> Result<u64, Issue> {
+    let invalid = || Issue::InvalidValue { field: field.to_owned(), value: shorten(text) };
+    let (mut rest, mut total, mut parts) = (text, 0_u64, 0);
+    while !rest.is_empty() {
+        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+        let (number, tail) = rest.split_at_checked(digits).ok_or_else(invalid)?;
+        let (factor, length) = match tail.as_bytes() {
+            [b'm', b's', ..] => (1, 2),
+            [b'h', ..] => (3_600_000, 1),
+            [b'm', ..] => (60_000, 1),
+            [b's', ..] => (1_000, 1),
+            _ => return Err(invalid()),
+        };
+        parts += 1;
+        if digits > 5 || parts > 4 {
+            return Err(invalid());
+        }
+        total += number.parse::<u64>().map_err(|_| invalid())? * factor;
+        rest = tail.get(length..).unwrap_or_default();
+    }
+    if parts == 0 { Err(invalid()) } else { Ok(total) }
+}
+
 /// Header conditions from names, values and whether the value is a regular expression. Of several with one name the first
 /// counts (`HTTPHeaderMatch.name`); the others are remarked on.
 pub(super) fn header_matches<'a>(
@@ -100,4 +124,21 @@ pub(super) fn pattern(text: &str) -> Result<String, Issue> {
 /// Whether a rule with these issues cannot be served.
 pub(super) fn is_broken(issues: &[Issue]) -> bool {
     issues.iter().any(|issue| issue.severity() == Severity::Error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::duration;
+
+    #[test]
+    fn durations_are_those_of_gep_2257() {
+        let table =
+            [("0s", 0), ("500ms", 500), ("1h30m10s5ms", 5_410_005), ("99999h", 359_996_400_000), ("1s1s", 2_000), ("00001m", 60_000)];
+        for (text, millis) in table {
+            assert_eq!(duration("f", text), Ok(millis), "{text}");
+        }
+        for bad in ["", "1", "s", "1.5s", "-1s", "100000s", "1s2s3s4s5s", "1us", " 1s", "1s ", "1 s", "1é", "٣s"] {
+            assert!(duration("f", bad).is_err(), "{bad:?}");
+        }
+    }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::attach::{self, Accepted};
 use super::{BackendFacts, RouteFacts, RuleAction, RuleFacts, resolve};
-use crate::model::{Action, Attachment, BackendId, BackendTarget, CertificateId, EdgeId, ListenerName, ObjectId, Route, Rule};
+use crate::model::{Action, Attachment, BackendId, BackendTarget, CertificateId, EdgeId, Filter, ListenerName, ObjectId, Route, Rule};
 use crate::report::{Finding, Issue, ObjectReport, ParentReport, Scope, Severity, Verdict};
 use crate::snapshot::Resource;
 use crate::translate::facts::{Body, Fact};
@@ -125,14 +125,16 @@ fn rules(reader: &mut Reader<'_>, id: &ObjectId, facts: &RouteFacts) -> (Vec<Rul
     let mut issues = Vec::new();
     let mut rules = Vec::with_capacity(facts.rules.len());
     for (index, rule) in facts.rules.iter().enumerate() {
-        let RuleFacts { name, matches, filters, action } = rule;
+        let RuleFacts { name, matches, filters, mirrors, action } = rule;
         let (filters, action) = match action {
             RuleAction::Broken => (Vec::new(), Action::Answer(500)),
             RuleAction::Redirect(redirect) => (filters.clone(), Action::Redirect(redirect.clone())),
             RuleAction::Forward(backends) => {
                 let (action, of_backends) = forward(reader, &referrer, backends);
                 issues.extend(of_backends.into_iter().map(|(backend, issue)| (Scope::Rule { rule: index, backend: Some(backend) }, issue)));
-                (filters.clone(), action)
+                let (mirrors, of_mirrors) = resolve::mirrors(reader, &referrer, mirrors);
+                issues.extend(of_mirrors.into_iter().map(|issue| (Scope::Rule { rule: index, backend: None }, issue)));
+                (filters.iter().cloned().chain(mirrors).collect(), action)
             }
         };
         if !matches.is_empty() {
@@ -146,21 +148,26 @@ fn forward(reader: &mut Reader<'_>, referrer: &Referrer<'_>, backends: &[Backend
     let mut issues = Vec::new();
     let mut references = Vec::with_capacity(backends.len());
     for (number, backend) in backends.iter().enumerate() {
-        let (reference, issue) = resolve::resolve(reader, referrer, backend);
+        let (reference, found) = resolve::resolve(reader, referrer, backend);
         references.push(reference);
-        issues.extend(issue.map(|issue| (number, issue)));
+        issues.extend(found.into_iter().map(|issue| (number, issue)));
     }
     (Action::Forward(references), issues)
 }
 
-/// The backends that a rule forwards to.
+/// The backends that a rule forwards to, mirrors included.
 pub(crate) fn backends_of(rule: &Rule) -> impl Iterator<Item = &BackendId> {
     let references = match &rule.action {
         Action::Forward(references) => references.as_slice(),
         Action::Redirect(_) | Action::Answer(_) => &[],
     };
-    references.iter().filter_map(|reference| match &reference.target {
+    let targets = references.iter().filter_map(|reference| match &reference.target {
         BackendTarget::Service(id) => Some(id),
         BackendTarget::Invalid(_) => None,
-    })
+    });
+    let filters = rule.filters.iter().chain(references.iter().flat_map(|reference| &reference.filters));
+    targets.chain(filters.filter_map(|filter| match filter {
+        Filter::Mirror(mirror) => Some(&mirror.backend),
+        _ => None,
+    }))
 }

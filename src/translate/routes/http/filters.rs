@@ -9,7 +9,7 @@ use crate::api::httproutes::{
 };
 use crate::model::{Filter, Hostname, Redirect, Rewrite, Scheme};
 use crate::report::Issue;
-use crate::translate::routes::filters::{Filters, edit};
+use crate::translate::routes::filters::{Filters, edit, mirror};
 use crate::translate::routes::{paths, shorten};
 
 /// Redirect statuses of Gateway API.
@@ -29,7 +29,7 @@ impl Filters {
                 }
                 RuleFilterType::RequestRedirect => all.redirect(filter.request_redirect.as_ref()),
                 RuleFilterType::UrlRewrite => all.rewrite(filter.url_rewrite.as_ref()),
-                RuleFilterType::RequestMirror => all.unsupported("RequestMirror"),
+                RuleFilterType::RequestMirror => all.mirror(mirror!(filter.request_mirror)),
                 RuleFilterType::ExtensionRef => all.unsupported("ExtensionRef"),
                 RuleFilterType::Cors => all.unsupported("CORS"),
                 RuleFilterType::ExternalAuth => all.unsupported("ExternalAuth"),
@@ -51,7 +51,7 @@ impl Filters {
                 }
                 BackendFilterType::RequestRedirect => all.unsupported("RequestRedirect"),
                 BackendFilterType::UrlRewrite => all.unsupported("URLRewrite"),
-                BackendFilterType::RequestMirror => all.unsupported("RequestMirror"),
+                BackendFilterType::RequestMirror => all.mirror(mirror!(filter.request_mirror)),
                 BackendFilterType::ExtensionRef => all.unsupported("ExtensionRef"),
                 BackendFilterType::Cors => all.unsupported("CORS"),
                 BackendFilterType::ExternalAuth => all.unsupported("ExternalAuth"),

@@ -2,12 +2,13 @@
 
 mod filters;
 mod matches;
+mod timeouts;
 
 use super::filters::Filters;
 use super::{BackendFacts, RouteFacts, RuleAction, RuleFacts, parse};
 use crate::api::HttpRoute;
 use crate::api::httproutes::{HttpRouteRules, HttpRouteRulesBackendRefs};
-use crate::model::{Filter, Match, ObjectId, PathMatch, PathModifier, Redirect, Rewrite};
+use crate::model::{Filter, Match, ObjectId, PathMatch, PathModifier, Redirect, Rewrite, Timeouts};
 use crate::report::{Issue, RouteKind, Scope};
 use crate::translate::facts::GATEWAY_GROUP;
 
@@ -38,17 +39,21 @@ pub(crate) fn read(id: &ObjectId, route: &HttpRoute) -> RouteFacts {
 
 fn rule(index: usize, declared: &HttpRouteRules) -> (RuleFacts, Vec<(Scope, Issue)>) {
     let (matches, mut found) = matches::all(declared.matches.as_deref().unwrap_or_default());
-    let Filters { filters, redirect, issues } = Filters::of_rule(declared.filters.as_deref().unwrap_or_default());
+    let Filters { mut filters, mirrors, redirect, issues } = Filters::of_rule(declared.filters.as_deref().unwrap_or_default());
     found.extend(issues);
+    if redirect.is_some() && !mirrors.is_empty() {
+        found.push(Issue::IncompatibleFilters { first: "RequestRedirect".into(), second: "RequestMirror".into() });
+    }
     found.extend(exclusions(declared, &matches, &filters, redirect.as_ref()));
-    for (field, used) in [
-        ("timeouts", declared.timeouts.is_some()),
-        ("retry", declared.retry.is_some()),
-        ("sessionPersistence", declared.session_persistence.is_some()),
-    ] {
+    for (field, used) in [("retry", declared.retry.is_some()), ("sessionPersistence", declared.session_persistence.is_some())] {
         if used {
             found.push(Issue::UnsupportedField { field: field.to_owned() });
         }
+    }
+    match declared.timeouts.as_ref().map(timeouts::read) {
+        Some(Ok(timeouts)) if timeouts != Timeouts::default() => filters.push(Filter::Timeouts(timeouts)),
+        Some(Err(issue)) => found.push(issue),
+        Some(Ok(_)) | None => {}
     }
     let mut issues = Vec::new();
     let mut backends = Vec::new();
@@ -67,7 +72,7 @@ fn rule(index: usize, declared: &HttpRouteRules) -> (RuleFacts, Vec<(Scope, Issu
         None => RuleAction::Forward(backends),
     };
     issues.extend(found.into_iter().map(|issue| (Scope::Rule { rule: index, backend: None }, issue)));
-    (RuleFacts { name: declared.name.clone(), matches, filters, action }, issues)
+    (RuleFacts { name: declared.name.clone(), matches, filters, mirrors, action }, issues)
 }
 
 /// What cannot stand together in one rule.
@@ -100,7 +105,7 @@ fn exclusions(declared: &HttpRouteRules, matches: &[Match], filters: &[Filter], 
 /// A backend reference and remarks on it, or what bars the whole rule.
 fn backend(declared: &HttpRouteRulesBackendRefs) -> Result<(BackendFacts, Vec<Issue>), Issue> {
     let weight = parse::weight(declared.weight)?;
-    let Filters { filters, issues, .. } = Filters::of_backend(declared.filters.as_deref().unwrap_or_default());
+    let Filters { filters, mirrors, issues, .. } = Filters::of_backend(declared.filters.as_deref().unwrap_or_default());
     let reference = parse::reference!(declared);
-    Ok((BackendFacts { reference, port: declared.port, weight, filters, broken: parse::is_broken(&issues) }, issues))
+    Ok((BackendFacts { reference, port: declared.port, weight, filters, mirrors, broken: parse::is_broken(&issues) }, issues))
 }
