@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use crate::edge::plan;
 use crate::observe::log::Format;
 use crate::translate;
 
@@ -73,6 +74,16 @@ pub struct DirectorySettings {
     /// Serve every route through the filter proxy, none by Sōzu alone
     #[arg(long, env = "KAKEHI_FORCE_HOP")]
     pub force_hop: bool,
+    /// Relay the connections of every port to the filter proxy
+    #[arg(long, env = "KAKEHI_FORCE_RELAY")]
+    pub force_relay: bool,
+}
+
+impl DirectorySettings {
+    /// How edges plan.
+    pub fn plan_options(&self) -> plan::Options {
+        plan::Options { force_hop: self.force_hop, force_relay: self.force_relay }
+    }
 }
 
 /// `kakehi standalone`.

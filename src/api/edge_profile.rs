@@ -44,6 +44,9 @@ pub struct EdgeProfileSpec {
     pub images: Option<ImageOverrides>,
     /// Serve every route through the filter proxy, none by Sōzu alone. Default: false.
     pub force_hop: Option<bool>,
+    /// Relay the connections of every port to the filter proxy, which then also ends TLS: HTTP/2 with prior knowledge and
+    /// clients without SNI are served on any port. Default: false.
+    pub force_relay: Option<bool>,
 }
 
 /// A HorizontalPodAutoscaler.
@@ -193,6 +196,7 @@ impl EdgeProfileSpec {
             placement: nested(self.placement, &below.placement, Placement::over),
             images: nested(self.images, &below.images, ImageOverrides::over),
             force_hop: self.force_hop.or(below.force_hop),
+            force_relay: self.force_relay.or(below.force_relay),
         }
     }
 }

@@ -52,6 +52,9 @@ pub(super) struct Settings {
     /// Serve every route through the filter proxy, none by Sōzu alone
     #[arg(long, env = "KAKEHI_FORCE_HOP")]
     force_hop: bool,
+    /// Relay the connections of every port to the filter proxy
+    #[arg(long, env = "KAKEHI_FORCE_RELAY")]
+    force_relay: bool,
     /// Address of the health port: /healthz, /readyz once a snapshot is applied, /metrics
     #[arg(long, env = "KAKEHI_HEALTH", value_name = "IP:PORT")]
     health: Option<SocketAddr>,
@@ -77,6 +80,7 @@ pub(super) async fn run(settings: Settings, log: &LogSettings) -> anyhow::Result
         sozu,
         filter,
         force_hop: settings.force_hop,
+        force_relay: settings.force_relay,
         health: settings.health,
         linger: Duration::from_secs(settings.linger),
     };

@@ -9,7 +9,8 @@ use clap::Args;
 use crate::filter::{self, Limits, Listen, Shared};
 use crate::stop::told_to_end;
 
-/// Flags of `kakehi filter`. The hop's listening socket is file descriptor 3 (`LISTEN_FDS=1`) unless `--listen` names one.
+/// Flags of `kakehi filter`. The listening sockets for requests and for relayed connections
+/// are file descriptors 3 and 4 (`LISTEN_FDS=2`), unless `--listen` names one for requests.
 #[derive(Args, Debug)]
 pub(super) struct Settings {
     /// Unix socket on which the supervisor publishes the snapshot
@@ -32,7 +33,8 @@ const DRAIN: Duration = Duration::from_secs(1);
 pub(super) fn run(settings: Settings) -> anyhow::Result<ExitCode> {
     let settings = filter::Settings {
         snapshot: settings.snapshot,
-        listen: settings.listen.map_or(Listen::Inherited, Listen::Unix),
+        relay: settings.listen.is_none().then_some(Listen::Inherited(1)),
+        listen: settings.listen.map_or(Listen::Inherited(0), Listen::Unix),
         report: settings.report,
         workers: settings.workers,
         drain: DRAIN,

@@ -15,7 +15,7 @@ use crate::standalone::{self, Meaning};
 pub(super) fn run(settings: &TranslateSettings) -> anyhow::Result<ExitCode> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs().cast_signed();
     let meaning = standalone::translate(&settings.config_dir, &settings.directory, now)?;
-    let text = serde_saphyr::to_string(&document(&meaning, &plan::Options { force_hop: settings.directory.force_hop }))?;
+    let text = serde_saphyr::to_string(&document(&meaning, &settings.directory.plan_options()))?;
     std::io::stdout().lock().write_all(text.as_bytes())?;
     for refusal in &meaning.refusals {
         tracing::warn!("{refusal}");

@@ -86,7 +86,7 @@ impl Operator {
     /// What people see of it, and of the snapshot port.
     pub fn view(&self, streams: Arc<Counters>) -> OperatorView {
         let (world, metrics) = (self.world.subscribe(), self.metrics.clone());
-        let world = WorldView { world, metrics, options: plan::Options { force_hop: false }, awaits_edges: false };
+        let world = WorldView { world, metrics, options: plan::Options::default(), awaits_edges: false };
         OperatorView { world, states: self.cluster.states(), queued: self.queued.subscribe(), streams }
     }
 

@@ -91,7 +91,8 @@ impl Counting {
 
     /// Counts a request, if it is not the filter's; whether it is anybody's.
     fn count(&mut self, record: &Record<'_>) -> bool {
-        let hop = record.cluster.is_some_and(|cluster| cluster == ClusterId::HOP.as_bytes());
+        let ours = [ClusterId::HOP, ClusterId::RELAY];
+        let hop = record.cluster.is_some_and(|cluster| ours.iter().any(|name| name.as_bytes() == cluster));
         if record.nudge {
             return false;
         }

@@ -1,4 +1,4 @@
-//! Connections from Sōzu.
+//! Connections from Sōzu: those that carry its requests, and those that it relays.
 
 use std::io;
 use std::rc::Rc;
@@ -6,23 +6,24 @@ use std::rc::Rc;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
-use tokio::io::{AsyncRead, AsyncWrite};
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use listenfd::ListenFd;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::watch;
 use tokio::time::{Duration, sleep, timeout};
 
 use super::counters::Gauge;
 use super::executor::Local;
-use super::serve::{Worker, serve};
-use super::settings::{Limits, Listen};
+use super::relay::{self, Stream};
+use super::serve::{Origin, Worker, serve};
+use super::settings::{Limits, Listen, Settings};
 
 /// Pause after a failed accept: out of file descriptors, most likely.
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// A listening socket, before it belongs to a runtime.
 #[derive(Debug)]
-pub(super) enum Socket {
+enum Socket {
     Unix(std::os::unix::net::UnixListener),
     Tcp(std::net::TcpListener),
 }
@@ -37,10 +38,10 @@ impl Socket {
     ///
     /// # Errors
     /// When nothing was inherited, or the system refuses.
-    pub(super) fn open(listen: &Listen) -> io::Result<Self> {
+    fn open(listen: &Listen, inherited: &mut ListenFd) -> io::Result<Self> {
         let socket = match listen {
-            Listen::Inherited => {
-                let inherited = listenfd::ListenFd::from_env().take_unix_listener(0)?;
+            Listen::Inherited(number) => {
+                let inherited = inherited.take_unix_listener(*number)?;
                 Self::Unix(inherited.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "no inherited socket"))?)
             }
             Listen::Unix(path) => {
@@ -63,7 +64,7 @@ impl Socket {
     ///
     /// # Errors
     /// The system's.
-    pub(super) fn try_clone(&self) -> io::Result<Self> {
+    fn try_clone(&self) -> io::Result<Self> {
         Ok(match self {
             Self::Unix(socket) => Self::Unix(socket.try_clone()?),
             Self::Tcp(socket) => Self::Tcp(socket.try_clone()?),
@@ -78,18 +79,59 @@ impl Socket {
     }
 }
 
+/// Where connections come in.
+pub(super) struct Sockets {
+    /// Those that carry requests which Sōzu has read.
+    hop: Socket,
+    /// Those that Sōzu relays.
+    relay: Option<Socket>,
+}
+
+impl Sockets {
+    /// Opens them.
+    ///
+    /// # Errors
+    /// When what should be inherited was not, or the system refuses.
+    pub(super) fn open(settings: &Settings) -> io::Result<Self> {
+        // The environment says only once what was inherited.
+        let mut inherited = ListenFd::from_env();
+        let hop = Socket::open(&settings.listen, &mut inherited)?;
+        Ok(Self { hop, relay: settings.relay.as_ref().map(|relay| Socket::open(relay, &mut inherited)).transpose()? })
+    }
+
+    /// The same sockets for another worker.
+    ///
+    /// # Errors
+    /// The system's.
+    pub(super) fn try_clone(&self) -> io::Result<Self> {
+        let relay = self.relay.as_ref().map(Socket::try_clone).transpose()?;
+        Ok(Self { hop: self.hop.try_clone()?, relay })
+    }
+}
+
 /// Serves until `stop` says so, then lets requests end for at most `drain`.
 ///
 /// # Errors
-/// When the socket does not work at all; failed accepts are retried.
-pub(super) async fn run(worker: Rc<Worker>, socket: Socket, mut stop: watch::Receiver<bool>, drain: Duration) -> io::Result<()> {
-    let acceptor = socket.acceptor()?;
-    let builder = Rc::new(builder(&worker.shared.limits));
+/// When a socket does not work at all; failed accepts are retried.
+pub(super) async fn run(worker: Rc<Worker>, sockets: Sockets, mut stop: watch::Receiver<bool>, drain: Duration) -> io::Result<()> {
+    let (hop, relay) = (sockets.hop.acceptor()?, sockets.relay.map(Socket::acceptor).transpose()?);
+    let limits = worker.shared.limits;
+    let (requests, clients) = (Rc::new(builder(&limits, limits.head_timeout)), Rc::new(builder(&limits, limits.client_head_timeout)));
     let graceful = GracefulShutdown::new();
+    let relayed = || async {
+        match &relay {
+            Some(relay) => relay.accept().await,
+            None => std::future::pending().await,
+        }
+    };
     loop {
         let accepted = tokio::select! {
-            biased;
-            accepted = acceptor.accept(&worker, &builder, &graceful) => accepted,
+            accepted = hop.accept() => accepted.map(|stream| {
+                tokio::task::spawn_local(serve_connection(worker.clone(), stream, Origin::Hop, requests.clone(), graceful.watcher()));
+            }),
+            accepted = relayed() => accepted.map(|stream| {
+                tokio::task::spawn_local(serve_relayed(worker.clone(), stream, clients.clone(), graceful.watcher()));
+            }),
             _ = stop.wait_for(|stop| *stop) => break,
         };
         if let Err(error) = accepted {
@@ -97,7 +139,7 @@ pub(super) async fn run(worker: Rc<Worker>, socket: Socket, mut stop: watch::Rec
             sleep(PAUSE).await;
         }
     }
-    drop(acceptor);
+    drop((hop, relay));
     if timeout(drain, graceful.shutdown()).await.is_err() {
         tracing::warn!("requests were cut off at the end of the drain");
     }
@@ -105,53 +147,44 @@ pub(super) async fn run(worker: Rc<Worker>, socket: Socket, mut stop: watch::Rec
 }
 
 impl Acceptor {
-    async fn accept(&self, worker: &Rc<Worker>, builder: &Rc<auto::Builder<Local>>, graceful: &GracefulShutdown) -> io::Result<()> {
-        match self {
-            Self::Unix(listener) => spawn(listener.accept().await?.0, worker, builder, graceful),
+    async fn accept(&self) -> io::Result<Stream> {
+        Ok(match self {
+            Self::Unix(listener) => Box::new(listener.accept().await?.0),
             Self::Tcp(listener) => {
                 let (stream, _) = listener.accept().await?;
                 stream.set_nodelay(true)?;
-                spawn(stream, worker, builder, graceful);
+                Box::new(stream)
             }
-        }
-        Ok(())
+        })
     }
 }
 
-fn spawn<S>(stream: S, worker: &Rc<Worker>, builder: &Rc<auto::Builder<Local>>, graceful: &GracefulShutdown)
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let open = Gauge::new(&worker.shared.counters, |counters| &counters.connections);
-    let service = {
-        let worker = worker.clone();
-        service_fn(move |request| serve(worker.clone(), request))
-    };
-    let (watcher, builder) = (graceful.watcher(), builder.clone());
-    tokio::task::spawn_local(async move {
-        let _open = open;
-        let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
-        if let Err(error) = watcher.watch(connection).await {
-            tracing::debug!(%error, "connection ended");
-        }
-    });
+async fn serve_relayed(worker: Rc<Worker>, stream: Stream, builder: Rc<auto::Builder<Local>>, watcher: Watcher) {
+    match relay::open(&worker, stream).await {
+        Ok((stream, link)) => serve_connection(worker, stream, Origin::Relay(link), builder, watcher).await,
+        Err(error) => tracing::debug!(%error, "no relayed connection"),
+    }
 }
 
+async fn serve_connection(worker: Rc<Worker>, stream: Stream, origin: Origin, builder: Rc<auto::Builder<Local>>, watcher: Watcher) {
+    let _open = Gauge::new(&worker.shared.counters, |counters| &counters.connections);
+    let service = service_fn(move |request| serve(worker.clone(), origin.clone(), request));
+    let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
+    if let Err(error) = watcher.watch(connection).await {
+        tracing::debug!(%error, "connection ended");
+    }
+}
 /// HTTP/1.1 and HTTP/2 with prior knowledge, with every limit set.
-fn builder(limits: &Limits) -> auto::Builder<Local> {
+fn builder(limits: &Limits, head_timeout: Duration) -> auto::Builder<Local> {
     let mut builder = auto::Builder::new(Local);
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(limits.head_timeout)
-        .max_headers(limits.max_fields)
-        .max_buf_size(limits.max_head);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(head_timeout).max_headers(limits.max_fields).max_buf_size(limits.max_head);
     builder
         .http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(limits.max_streams)
         .max_pending_accept_reset_streams(limits.max_pending_resets)
         .max_header_list_size(u32::try_from(limits.max_head).unwrap_or(u32::MAX))
-        .keep_alive_interval(limits.head_timeout);
+        .keep_alive_interval(head_timeout)
+        .enable_connect_protocol();
     builder
 }

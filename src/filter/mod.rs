@@ -13,6 +13,7 @@ mod executor;
 pub mod filters;
 pub mod hygiene;
 mod mirror;
+mod relay;
 mod report;
 pub mod router;
 mod run;

@@ -10,7 +10,7 @@ use tokio::runtime::LocalRuntime;
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio::time::{Duration, interval, sleep};
 
-use super::accept::{self, Socket};
+use super::accept::{self, Sockets};
 use super::report;
 use super::serve::Worker;
 use super::settings::Settings;
@@ -45,21 +45,21 @@ pub enum RunError {
 /// [`RunError`] when it cannot start, or when a worker ends by itself: who started the process replaces it.
 pub fn run(settings: &Settings, shared: &Arc<Shared>, stop: impl Future<Output = ()>) -> Result<(), RunError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(RunError::Worker)?;
-    let socket = Socket::open(&settings.listen).map_err(RunError::Listen)?;
+    let sockets = Sockets::open(settings).map_err(RunError::Listen)?;
     let stopping = watch::Sender::new(false);
     let (ends, mut ended) = mpsc::channel(1);
     let mut workers = Vec::new();
     for number in 0..settings.workers.max(1) {
-        let (socket, shared, stop) = (socket.try_clone().map_err(RunError::Listen)?, shared.clone(), stopping.subscribe());
+        let (sockets, shared, stop) = (sockets.try_clone().map_err(RunError::Listen)?, shared.clone(), stopping.subscribe());
         let (drain, end) = (settings.drain, End(ends.clone()));
         let thread = std::thread::Builder::new().name(format!("worker-{number}"));
         let spawned = thread.spawn(move || {
             let _end = end;
-            work(socket, shared, stop, drain)
+            work(sockets, shared, stop, drain)
         });
         workers.push(spawned.map_err(RunError::Worker)?);
     }
-    drop(socket);
+    drop(sockets);
     runtime.block_on(async {
         tokio::select! {
             () = stop => {}
@@ -86,13 +86,13 @@ impl Drop for End {
     }
 }
 
-fn work(socket: Socket, shared: Arc<Shared>, stop: watch::Receiver<bool>, drain: Duration) -> io::Result<()> {
+fn work(sockets: Sockets, shared: Arc<Shared>, stop: watch::Receiver<bool>, drain: Duration) -> io::Result<()> {
     let runtime = LocalRuntime::new()?;
     runtime.block_on(async move {
         let pool = Pool::new(shared.limits, shared.counters.clone());
         let worker = Rc::new(Worker { shared, pool, ready: Cell::new(false) });
         let upkeep = tokio::task::spawn_local(upkeep(worker.clone()));
-        let ended = accept::run(worker, socket, stop, drain).await;
+        let ended = accept::run(worker, sockets, stop, drain).await;
         upkeep.abort();
         ended
     })
@@ -146,7 +146,7 @@ async fn stream(path: &Path, shared: &Shared, held: &mut Snapshot) -> io::Result
             return Err(io::Error::other("the snapshot differs from the publisher's"));
         }
         tracing::debug!(seq = update.stamp.seq, resources = held.len(), "took an update");
-        acks.send(&Ack { stamp: update.stamp, refused: shared.table().refused() }).await?;
+        acks.send(&Ack { stamp: update.stamp, refused: shared.refused() }).await?;
         any = true;
     }
     Ok(any)

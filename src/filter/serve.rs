@@ -15,8 +15,9 @@ use super::attempts::{self, Answered};
 use super::body::{RequestBody, ResponseBody, Streamed};
 use super::counters::{Gauge, Observed, count};
 use super::filters::Filters;
-use super::hygiene::{self, Admitted};
+use super::hygiene::{self, Refusal, Upgrade};
 use super::mirror::Aim;
+use super::relay::Link;
 use super::router::{Action, Decision, Found, Head, Rule, Table, host_of};
 use super::shared::Shared;
 use super::upstream::Pool;
@@ -30,6 +31,48 @@ pub(super) struct Worker {
     pub(super) pool: Pool,
     /// The first snapshot is there.
     pub(super) ready: Cell<bool>,
+}
+
+/// How a request came.
+#[derive(Clone)]
+pub(super) enum Origin {
+    /// Sōzu has read it, and tells the port in a header.
+    Hop,
+    /// By a connection that Sōzu relays.
+    Relay(Rc<Link>),
+}
+
+impl Origin {
+    /// The port of its listener, when the request is fit to be decided.
+    fn enter(&self, table: &Table, parts: &mut Parts) -> Result<u16, Refusal> {
+        let link = match self {
+            Self::Hop => return hygiene::hop_port(&mut parts.headers),
+            Self::Relay(link) => link,
+        };
+        parts.headers.remove(hygiene::HOP);
+        hygiene::forwarded(&mut parts.headers, link.client, link.server, link.tls.is_some(), rand::random());
+        let port = link.server.port();
+        match &link.tls {
+            Some(name) if is_misdirected(table, port, name, authority(parts)) => Err(Refusal::Misdirected),
+            _ => Ok(port),
+        }
+    }
+}
+
+/// Whether a request belongs to another listener than the one that its connection was made for (RFC 9110 §15.5.20, Gateway
+/// API, HTTPS listeners on one port). A host of no listener is 404. Without a name the connection is for the listener
+/// without hostname, if there is one.
+fn is_misdirected(table: &Table, port: u16, name: &str, authority: &str) -> bool {
+    let Some(wanted) = table.listener(port, &host_of(authority)) else { return false };
+    let made_for = if name.is_empty() { table.listener_for_any(port) } else { table.listener(port, name) };
+    match made_for {
+        Some(made_for) => made_for.name != wanted.name,
+        None => !name.is_empty(),
+    }
+}
+
+fn authority(parts: &Parts) -> &str {
+    parts.headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("")
 }
 
 /// What becomes of a request.
@@ -52,11 +95,11 @@ struct Forward {
 }
 
 /// Answers one request. It cannot fail: what goes wrong becomes a status.
-pub(super) async fn serve(worker: Rc<Worker>, request: Request<Incoming>) -> Result<Response<ResponseBody>, Infallible> {
+pub(super) async fn serve(worker: Rc<Worker>, origin: Origin, request: Request<Incoming>) -> Result<Response<ResponseBody>, Infallible> {
     let method = request.method().clone();
     let active = Gauge::new(&worker.shared.counters, |counters| &counters.active);
     let mut observed = Observed::new(worker.shared.nowhere.clone());
-    let mut response = match respond(&worker, request, active, &mut observed).await {
+    let mut response = match respond(&worker, &origin, request, active, &mut observed).await {
         Ok(response) => response,
         Err(status) => filters::answer(status, &method).map(ResponseBody::Text),
     };
@@ -69,31 +112,35 @@ pub(super) async fn serve(worker: Rc<Worker>, request: Request<Incoming>) -> Res
 
 async fn respond(
     worker: &Rc<Worker>,
+    origin: &Origin,
     request: Request<Incoming>,
     active: Gauge,
     observed: &mut Observed,
 ) -> Result<Response<ResponseBody>, StatusCode> {
     let (mut parts, body) = request.into_parts();
     let body = RequestBody::from(body);
-    let admitted = hygiene::admit(&mut parts, !matches!(body, RequestBody::Empty)).map_err(|refusal| {
+    let refused = |refusal: Refusal| {
         count(&worker.shared.counters.refused);
         tracing::debug!(%refusal, "request refused");
         refusal.status()
-    })?;
+    };
+    let upgrade = hygiene::admit(&mut parts, !matches!(body, RequestBody::Empty)).map_err(refused)?;
     worker.wait_until_ready().await?;
-    let plan = plan(&worker.shared, &parts, admitted.port, observed)?;
+    let plan = {
+        let table = worker.shared.table();
+        let port = origin.enter(&table, &mut parts).map_err(refused)?;
+        plan(&worker.shared, &table, &parts, port, observed)?
+    };
     match plan {
         Plan::Answer(status) => Err(status),
         Plan::Redirect(response) => Ok(*response),
-        Plan::Forward(forward) => worker.forward(forward, Request::from_parts(parts, body), admitted, active).await,
+        Plan::Forward(forward) => worker.forward(forward, Request::from_parts(parts, body), upgrade, active).await,
     }
 }
 
 /// Decides and draws; everything that is needed of the table is taken out of it.
-fn plan(shared: &Shared, parts: &Parts, port: u16, observed: &mut Observed) -> Result<Plan, StatusCode> {
-    let table = shared.table();
-    let authority = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("");
-    let host = host_of(authority);
+fn plan(shared: &Shared, table: &Table, parts: &Parts, port: u16, observed: &mut Observed) -> Result<Plan, StatusCode> {
+    let host = host_of(authority(parts));
     let target = parts.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
     let head = Head { port, host: &host, method: parts.method.as_str(), target, headers: &parts.headers };
     let decision = table.decide(&head);
@@ -113,7 +160,7 @@ fn plan(shared: &Shared, parts: &Parts, port: u16, observed: &mut Observed) -> R
             observed.tally = found.rule.tally_of(candidate, &shared.traffic).clone();
             let BackendTarget::Service(id) = &candidate.target else { return Err(StatusCode::INTERNAL_SERVER_ERROR) };
             let backend = table.backend(id).ok_or(StatusCode::SERVICE_UNAVAILABLE)?.clone();
-            let mirrors = [&found.rule.filters, &candidate.filters].map(|filters| drawn(&table, filters));
+            let mirrors = [&found.rule.filters, &candidate.filters].map(|filters| drawn(table, filters));
             Ok(Plan::Forward(Forward { rule: found.rule.clone(), chosen, backend, prefix: found.prefix, start: observed.since, mirrors }))
         }
     }
@@ -135,7 +182,7 @@ fn redirected(found: Found<'_>, status: StatusCode, location: Option<HeaderValue
 }
 
 impl Worker {
-    async fn wait_until_ready(&self) -> Result<(), StatusCode> {
+    pub(super) async fn wait_until_ready(&self) -> Result<(), StatusCode> {
         if self.ready.get() {
             return Ok(());
         }
@@ -154,22 +201,28 @@ impl Worker {
         self: &Rc<Self>,
         mut forward: Forward,
         request: Request<RequestBody>,
-        admitted: Admitted,
+        upgrade: Option<Upgrade>,
         active: Gauge,
     ) -> Result<Response<ResponseBody>, StatusCode> {
         let (mut parts, mut body) = request.into_parts();
         let mirrors = std::mem::take(&mut forward.mirrors);
         // The bytes of a tunnel are nobody else's.
-        let aim = (admitted.upgrade.is_none() && mirrors.iter().any(|some| !some.is_empty())).then(|| Aim::of(&parts));
+        let aim = (upgrade.is_none() && mirrors.iter().any(|some| !some.is_empty())).then(|| Aim::of(&parts));
         for (filters, mirrors) in forward.filters().zip(mirrors) {
             filters.apply_to_request(&mut parts.headers, &mut parts.uri, forward.prefix).map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
             if let Some(aim) = &aim {
                 mirrors.into_iter().for_each(|backend| mirror::send(self, backend, aim.head(&parts), body.copy()));
             }
         }
-        let upgrade = admitted.upgrade.filter(|_| forward.backend.protocol == BackendProtocol::Http);
+        let extended = upgrade.as_ref().is_some_and(|upgrade| upgrade.extended);
+        if extended && forward.backend.protocol != BackendProtocol::Http {
+            return Err(StatusCode::NOT_IMPLEMENTED);
+        }
+        let upgrade = upgrade.filter(|_| forward.backend.protocol == BackendProtocol::Http);
         match forward.backend.protocol {
-            BackendProtocol::Http => hygiene::towards_h1(&mut parts, body.is_streamed(), upgrade.as_ref()),
+            BackendProtocol::Http => {
+                hygiene::towards_h1(&mut parts, body.is_streamed(), upgrade.as_ref().map(|upgrade| &upgrade.protocol));
+            }
             BackendProtocol::H2c => hygiene::towards_h2(&mut parts).map_err(|refusal| refusal.status())?,
         }
         let client: Option<OnUpgrade> = parts.extensions.remove();
@@ -183,9 +236,9 @@ impl Worker {
             // Unasked for, it would turn the rest of the connection into a tunnel.
             let (Some(_), Some(client)) = (upgrade, client) else { return Err(StatusCode::BAD_GATEWAY) };
             let backend = hyper::upgrade::on(&mut response);
-            tokio::task::spawn_local(tunnel::join(client, backend, active));
+            tokio::task::spawn_local(tunnel::join(client, backend, self.shared.limits.tunnel_idle, active));
             let (mut parts, _) = response.into_parts();
-            hygiene::clean_upgraded(&mut parts);
+            hygiene::clean_upgraded(&mut parts, extended);
             forward.filters().for_each(|filters| filters.apply_to_response(&mut parts.headers));
             return Ok(Response::from_parts(parts, ResponseBody::Text(bytes::Bytes::new())));
         }

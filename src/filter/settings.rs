@@ -11,6 +11,8 @@ pub struct Settings {
     pub snapshot: PathBuf,
     /// Where requests come in.
     pub listen: Listen,
+    /// Where connections of relayed ports come in.
+    pub relay: Option<Listen>,
     /// Unix socket that answers each connection with a [`Report`](crate::traffic::Report) as JSON.
     pub report: Option<PathBuf>,
     /// Threads that serve; each has its own runtime and its own upstream connections. One was faster than two on the
@@ -23,8 +25,8 @@ pub struct Settings {
 /// Where requests come in.
 #[derive(Clone, Debug)]
 pub enum Listen {
-    /// The unix socket that the parent left as file descriptor 3 (`LISTEN_FDS=1`).
-    Inherited,
+    /// A unix socket that the parent left (`LISTEN_FDS`), by its number: 0 is file descriptor 3.
+    Inherited(usize),
     /// A unix socket that is made here; a leftover of that name is replaced.
     Unix(PathBuf),
     /// A TCP address, for tests.
@@ -34,9 +36,15 @@ pub enum Listen {
 /// Limits on both sides. Sizes are bytes.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Time for a request head to arrive, and so for how long a connection may idle. Longer than Sōzu keeps its own idle
-    /// connections (its `back_timeout` is 30 s), so that the closing side is never ours.
+    /// Time for a request head to arrive over the hop, and so for how long a connection may idle. Longer than Sōzu keeps its
+    /// own idle connections (180 s), so that the closing side is never ours.
     pub head_timeout: Duration,
+    /// The same for clients of relayed ports.
+    pub client_head_timeout: Duration,
+    /// Time until a relayed connection is ready for requests: PROXY protocol and TLS.
+    pub open_timeout: Duration,
+    /// How long a tunnel may be silent both ways.
+    pub tunnel_idle: Duration,
     /// Header fields of one message.
     pub max_fields: usize,
     /// Size of a message head, and of the buffer that reads ahead.
@@ -71,7 +79,10 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            head_timeout: Duration::from_secs(120),
+            head_timeout: Duration::from_secs(300),
+            client_head_timeout: Duration::from_secs(75),
+            open_timeout: Duration::from_secs(10),
+            tunnel_idle: Duration::from_secs(3600),
             max_fields: 128,
             max_head: 64 * 1024,
             max_streams: 256,

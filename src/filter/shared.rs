@@ -6,10 +6,12 @@ use arc_swap::{ArcSwap, Guard};
 use tokio::sync::{broadcast, watch};
 
 use super::counters::Counters;
+use super::relay::Tls;
 use super::router::Table;
 use super::settings::Limits;
 use crate::model::Endpoint;
 use crate::snapshot::Delta;
+use crate::snapshot::wire::Refusal;
 use crate::traffic::{Pair, Tally, Traffic};
 
 /// How many changes a busy worker may be behind before it misses one; it then closes its idle connections by age only.
@@ -26,6 +28,7 @@ pub struct Shared {
     /// Requests that no route took.
     pub(super) nowhere: Arc<Tally>,
     table: ArcSwap<Table>,
+    tls: ArcSwap<Tls>,
     ready: watch::Sender<bool>,
     retired: broadcast::Sender<Arc<[Endpoint]>>,
 }
@@ -36,7 +39,16 @@ impl Shared {
         let (ready, retired) = (watch::Sender::new(false), broadcast::Sender::new(BEHIND));
         let traffic = Traffic::default();
         let nowhere = traffic.tally(&Pair::NOWHERE);
-        Arc::new(Self { limits, counters: Arc::default(), traffic, nowhere, table: ArcSwap::default(), ready, retired })
+        Arc::new(Self {
+            limits,
+            counters: Arc::default(),
+            traffic,
+            nowhere,
+            table: ArcSwap::default(),
+            tls: ArcSwap::default(),
+            ready,
+            retired,
+        })
     }
 
     /// The table of now.
@@ -49,10 +61,29 @@ impl Shared {
         let mut table = Table::clone(&self.table.load());
         let gone = table.apply(delta);
         self.table.store(Arc::new(table));
+        let tls = self.tls.load();
+        if tls.concerns(delta) {
+            let mut tls = Tls::clone(&tls);
+            tls.apply(delta);
+            self.tls.store(Arc::new(tls));
+        }
         if !gone.is_empty() {
             // Nobody listens before the first worker runs.
             self.retired.send(gone.into()).unwrap_or_default();
         }
+    }
+
+    /// How TLS is spoken on a port.
+    pub(super) fn tls(&self, port: u16) -> Option<Arc<rustls::ServerConfig>> {
+        self.tls.load().port(port)
+    }
+
+    /// What is held back, with the reason; sorted by key.
+    pub fn refused(&self) -> Vec<Refusal> {
+        let mut refused = self.table().refused();
+        refused.extend(self.tls.load().refused());
+        refused.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+        refused
     }
 
     /// Lets requests in: the table is that of a snapshot. Until then they wait.

@@ -113,6 +113,9 @@ fn edge_container(edge: &EdgeSpec, installation: &Installation) -> Container {
     if edge.profile.force_hop.unwrap_or_default() {
         args.push("--force-hop".to_owned());
     }
+    if edge.profile.force_relay.unwrap_or_default() {
+        args.push("--force-relay".to_owned());
+    }
     let resources = edge.profile.resources.clone().and_then(|resources| resources.edge);
     Container {
         name: "edge".to_owned(),

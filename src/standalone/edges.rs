@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
 use crate::controller::EdgeHost;
-use crate::edge::{PAGES, private_directory};
+use crate::edge::{PAGES, plan, private_directory};
 use crate::model::EdgeId;
 use crate::observe::metrics::Metrics;
 use crate::settings::LogSettings;
@@ -35,8 +35,8 @@ pub struct EdgeCommand {
     pub sozu: PathBuf,
     /// Private directory; each edge has its own below it.
     pub runtime_dir: PathBuf,
-    /// Serve everything through the filter proxy.
-    pub force_hop: bool,
+    /// How they plan.
+    pub options: plan::Options,
     /// How the edges log.
     pub log: LogSettings,
 }
@@ -183,8 +183,11 @@ impl Supervised {
         command.arg("--runtime-dir").arg(&self.directory);
         command.arg("--snapshot").arg(self.directory.join("snapshot.sock"));
         command.arg("--sozu").arg(&self.command.sozu);
-        if self.command.force_hop {
+        if self.command.options.force_hop {
             command.arg("--force-hop");
+        }
+        if self.command.options.force_relay {
+            command.arg("--force-relay");
         }
         // The edge ends when its standard input does: nothing is left behind when this process is killed.
         command.stdin(Stdio::piped()).kill_on_drop(true).spawn()

@@ -21,7 +21,7 @@ use self::view::StandaloneView;
 use crate::controller::pipeline::{Outputs, Pipeline};
 use crate::controller::view::WorldView;
 use crate::controller::world::World;
-use crate::edge::{plan, private_directory};
+use crate::edge::private_directory;
 use crate::observe::admin;
 use crate::observe::metrics::Metrics;
 use crate::settings::{DirectorySettings, LogSettings, StandaloneSettings};
@@ -81,15 +81,15 @@ pub async fn run(settings: StandaloneSettings, log: LogSettings, stop: impl Futu
     let listener = TcpListener::bind(address).await.map_err(|source| Error::Admin { address, source })?;
     let runtime = Runtime::make(settings.runtime_dir.as_deref())?;
     let program = std::env::current_exe().map_err(|source| Error::File { path: "/proc/self/exe".into(), source })?;
-    let force_hop = settings.directory.force_hop;
-    let command = EdgeCommand { program, sozu: settings.sozu, runtime_dir: runtime.path.clone(), force_hop, log };
+    let options = settings.directory.plan_options();
+    let command = EdgeCommand { program, sozu: settings.sozu, runtime_dir: runtime.path.clone(), options, log };
 
     let world = watch::Sender::new(World::default());
     let (wakes, woken) = mpsc::unbounded_channel();
     let writer = Statuses::new(world.subscribe(), settings.directory.controller_name.clone(), statuses, metrics.clone());
     let writing = tokio::spawn(writer.run(woken));
     let edges = Edges::new(command, metrics.clone());
-    let view = WorldView { world: world.subscribe(), metrics: metrics.clone(), options: plan::Options { force_hop }, awaits_edges: true };
+    let view = WorldView { world: world.subscribe(), metrics: metrics.clone(), options, awaits_edges: true };
     let view = StandaloneView { world: view, edges: edges.pages() };
     metrics.leader.set(1);
     let serving = tokio::spawn(admin::serve(listener, Arc::new(view), metrics.clone()));

@@ -61,6 +61,7 @@ impl Proxy {
             snapshot: snapshot.clone(),
             listen,
             report: Some(dir.path().join("report.sock")),
+            relay: Some(Listen::Unix(dir.path().join("relay"))),
             workers: 1,
             drain: Duration::from_secs(2),
         };

@@ -34,10 +34,10 @@ struct Stage {
 impl Stage {
     async fn start() -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let hop = directory.path().join("hop.sock");
+        let (hop, relay) = (directory.path().join("hop.sock"), directory.path().join("relay.sock"));
         backend::serve_hop(&hop);
         let ports = common_ports(&[Ipv4Addr::LOCALHOST], 2);
-        let wire = Wire { address: Ipv4Addr::LOCALHOST.into(), hop };
+        let wire = Wire { address: Ipv4Addr::LOCALHOST.into(), hop, relay };
         let settings = SpawnSettings { program: sozu(), dir: directory.path().to_owned(), log_level: "error".to_owned() };
         Self {
             sozu: Sozu::start(Maker::Spawn(settings), wire).await.unwrap(),

@@ -51,7 +51,7 @@ impl Rig {
         let hop = dir.path().join("hop.sock");
         serve_unix(&hop, "hop");
         let address = address();
-        let wire = Wire { address, hop };
+        let wire = Wire { address, hop, relay: dir.path().join("relay.sock") };
         let settings = SpawnSettings { program: program(), dir: dir.path().to_owned(), log_level: "error".to_owned() };
         let sozu = Sozu::start(Maker::Spawn(settings), wire).await.unwrap();
         Self { sozu, planner: Planner::new(options), dir, address }
@@ -60,7 +60,7 @@ impl Rig {
     /// Starts over on the address of another.
     pub async fn move_to(&mut self, other: &Self) {
         let settings = SpawnSettings { program: program(), dir: self.dir.path().to_owned(), log_level: "error".to_owned() };
-        let wire = Wire { address: other.address, hop: self.dir.path().join("hop.sock") };
+        let wire = Wire { address: other.address, hop: self.dir.path().join("hop.sock"), relay: self.dir.path().join("relay.sock") };
         self.sozu = Sozu::start(Maker::Spawn(settings), wire).await.unwrap();
         self.address = other.address;
     }

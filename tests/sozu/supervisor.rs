@@ -55,6 +55,7 @@ impl Edge {
             sozu: SozuOrigin::Spawn { program: program(), log_level: "error".to_owned() },
             filter: FilterCommand { program: "sh".into(), args: vec!["-c".to_owned(), script, own] },
             force_hop: false,
+            force_relay: false,
             health: None,
             linger: Duration::ZERO,
         };
@@ -170,6 +171,7 @@ async fn lone_edge() {
         sozu: SozuOrigin::Spawn { program: program(), log_level: "error".to_owned() },
         filter: FilterCommand { program: "sleep".into(), args: vec!["1000".to_owned()] },
         force_hop: false,
+        force_relay: false,
         health: None,
         linger: Duration::ZERO,
     };

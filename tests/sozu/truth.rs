@@ -147,7 +147,7 @@ async fn a_sozu_left_behind_is_stopped() {
     let resources = || [listener("web", 8080, "*"), route("r", "web", &["*"], vec![rule(prefix("/"), "absent")])];
     assert!(rig.hold(resources()).await.is_empty());
     let settings = SpawnSettings { program: program(), dir: rig.dir.path().to_owned(), log_level: "error".to_owned() };
-    let wire = Wire { address: rig.at(0).ip(), hop: rig.dir.path().join("hop.sock") };
+    let wire = Wire { address: rig.at(0).ip(), hop: rig.dir.path().join("hop.sock"), relay: rig.dir.path().join("relay.sock") };
     let mut next = Sozu::start(Maker::Spawn(settings), wire).await.unwrap();
     rig.sozu.ended().await;
     assert!(next.apply(rig.planner.target()).await.unwrap().is_empty());
@@ -217,7 +217,7 @@ async fn a_sozu_of_somebody_else_is_adopted() {
         .spawn()
         .unwrap();
     let pid = || std::fs::read_to_string(&pid_file).unwrap().trim().parse::<i32>().unwrap();
-    let wire = Wire { address: address(), hop: dir.path().join("hop.sock") };
+    let wire = Wire { address: address(), hop: dir.path().join("hop.sock"), relay: dir.path().join("relay.sock") };
     let resources =
         [listener("web", 8080, "*"), backend("app", &[serve("app").await]), route("r", "web", &["*"], vec![rule(prefix("/"), "app")])];
     let target = crate::rig::plan(resources);

@@ -13,6 +13,9 @@ use crate::snapshot::{Key, Snapshot};
 pub struct Explanation {
     /// Listeners of Sōzu by port, and the listeners of the Gateway that share them.
     pub ports: BTreeMap<String, Vec<String>>,
+    /// Why ports are relayed: their connections go to the filter as they are.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub relays: BTreeMap<String, String>,
     /// Virtual hosts and their regions, in the order of insertion.
     pub vhosts: BTreeMap<String, Vec<Region>>,
     /// Clusters and their addresses.
@@ -67,12 +70,13 @@ impl Explanation {
             vhosts.entry(id.vhost.to_string()).or_default().extend(chain.frontends.iter().map(region));
         }
         let addresses = |upstream: &Upstream| match upstream {
-            Upstream::Hop => vec!["the filter's unix socket".to_owned()],
+            Upstream::Hop | Upstream::Relay => vec!["the filter's unix socket".to_owned()],
             Upstream::Endpoints(endpoints) => endpoints.iter().map(ToString::to_string).collect(),
         };
         let listeners = |keys: &std::collections::BTreeSet<Key>| keys.iter().map(ToString::to_string).collect();
         Self {
             ports: target.ports.iter().map(|(port, keys)| (port.to_string(), listeners(keys))).collect(),
+            relays: target.relays.iter().map(|(port, reason)| (port.to_string(), reason.to_string())).collect(),
             vhosts,
             clusters: target.clusters.iter().map(|(id, upstream)| (id.to_string(), addresses(upstream))).collect(),
             certificates,

@@ -10,7 +10,7 @@ use crate::model::{Hostname, Listener, ListenerName};
 pub(super) struct Listeners(BTreeMap<PortId, BTreeMap<ListenerName, Listener>>);
 
 pub(super) fn port_of(listener: &Listener) -> PortId {
-    PortId { number: listener.port, protocol: listener.protocol }
+    PortId { number: listener.port, kind: listener.protocol.into() }
 }
 
 impl Listeners {

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use imbl::OrdSet;
 
 use super::hosts::{Listeners, port_of};
+use super::mode::labels;
 use super::native::is_plain_path;
 use super::regions::classes;
 use super::target::PortId;
 use crate::model::{
-    Action, Backend, BackendId, BackendProtocol, BackendTarget, Certificate, CertificateId, HostRank, Hostname, Listener, ListenerName,
-    Match, ObjectId, PathMatch, Rank, Route, Rule,
+    Action, Backend, BackendId, BackendProtocol, BackendTarget, Certificate, CertificateId, HostRank, Hostname, Kind, Listener,
+    ListenerName, Match, ObjectId, PathMatch, Rank, Route, Rule,
 };
 use crate::snapshot::{Delta, Key, Resource, Snapshot};
 
@@ -24,6 +25,19 @@ pub(super) struct Index {
     hosts: BTreeMap<(ListenerName, Hostname), Entries>,
     /// Routes that name a backend.
     naming: BTreeMap<BackendId, BTreeSet<ObjectId>>,
+    /// What the routes of a listener ask of its port.
+    asked: BTreeMap<ListenerName, Asked>,
+}
+
+/// What the routes of a listener ask of its port.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Asked {
+    /// Routes whose clients may come with HTTP/2 and prior knowledge.
+    http2: BTreeSet<ObjectId>,
+    /// Routes by kind, counted.
+    kinds: BTreeMap<Kind, usize>,
+    /// Effective hosts by their number of labels, counted.
+    labels: BTreeMap<usize, usize>,
 }
 
 /// The (declared host, rule, match) entries of one effective host on one listener. A [`Rank`] names its entry.
@@ -104,6 +118,21 @@ impl Index {
         self.backend(id).map(|backend| backend.protocol).unwrap_or_default()
     }
 
+    /// Whether clients of a listener's routes may come with HTTP/2 and prior knowledge.
+    pub(super) fn wants_http2(&self, listener: &ListenerName) -> bool {
+        self.asked.get(listener).is_some_and(|asked| !asked.http2.is_empty())
+    }
+
+    /// Whether a listener has routes of a kind.
+    pub(super) fn has_kind(&self, listener: &ListenerName, kind: Kind) -> bool {
+        self.asked.get(listener).is_some_and(|asked| asked.kinds.contains_key(&kind))
+    }
+
+    /// The most labels that a host of a listener's routes has, a wildcard counting as one.
+    pub(super) fn most_labels(&self, listener: &ListenerName) -> usize {
+        self.asked.get(listener).and_then(|asked| asked.labels.last_key_value()).map_or(0, |(labels, _)| *labels)
+    }
+
     fn route(&self, id: &ObjectId) -> Option<&Route> {
         match &**self.snapshot.get(&Key::Route(id.clone()))? {
             Resource::Route(route) => Some(route),
@@ -145,12 +174,32 @@ impl Index {
         }
         for (id, before) in protocols {
             if self.protocol(id) != before {
-                for route in self.naming.get(id).into_iter().flatten().filter_map(|route| self.route(route)) {
+                let routes: Vec<Route> = self.naming.get(id).into_iter().flatten().filter_map(|route| self.route(route)).cloned().collect();
+                for route in &routes {
                     each_entry(route, |host, rank| touched.note(host, rank, route));
+                    self.note_http2(route);
                 }
             }
         }
         touched
+    }
+
+    /// Notes whether a route's clients may come with HTTP/2 and prior knowledge: they may where its backends do.
+    fn note_http2(&mut self, route: &Route) {
+        let wants = named(route).into_iter().any(|backend| self.protocol(backend) == BackendProtocol::H2c);
+        for attachment in &route.attachments {
+            let asked = self.asked.entry(attachment.listener.clone()).or_default();
+            if wants {
+                asked.http2.insert(route.id.clone())
+            } else {
+                asked.http2.remove(&route.id)
+            };
+        }
+    }
+
+    /// The listeners of a route, each once.
+    fn listeners_of(route: &Route) -> BTreeSet<&ListenerName> {
+        route.attachments.iter().map(|attachment| &attachment.listener).collect()
     }
 
     fn forget(&mut self, resource: &Resource, touched: &mut Touched) {
@@ -165,9 +214,21 @@ impl Index {
                         entries.remove(rank, route);
                         if entries.is_empty() {
                             self.hosts.remove(host);
+                            if let Some(asked) = self.asked.get_mut(&host.0) {
+                                take_one(&mut asked.labels, &labels_of(&host.1));
+                            }
                         }
                     }
                 });
+                for listener in Self::listeners_of(route) {
+                    if let Some(asked) = self.asked.get_mut(listener) {
+                        asked.http2.remove(&route.id);
+                        take_one(&mut asked.kinds, &route.id.kind);
+                        if *asked == Asked::default() {
+                            self.asked.remove(listener);
+                        }
+                    }
+                }
                 for backend in named(route) {
                     remove_from(&mut self.naming, backend, &route.id);
                 }
@@ -189,8 +250,16 @@ impl Index {
             Resource::Route(route) => {
                 each_entry(route, |host, rank| {
                     touched.note(host, rank, route);
-                    self.hosts.entry(host.clone()).or_default().insert(rank, route);
+                    let entries = self.hosts.entry(host.clone()).or_default();
+                    if entries.is_empty() {
+                        *self.asked.entry(host.0.clone()).or_default().labels.entry(labels_of(&host.1)).or_default() += 1;
+                    }
+                    entries.insert(rank, route);
                 });
+                for listener in Self::listeners_of(route) {
+                    *self.asked.entry(listener.clone()).or_default().kinds.entry(route.id.kind).or_default() += 1;
+                }
+                self.note_http2(route);
                 for backend in named(route) {
                     self.naming.entry(backend.clone()).or_default().insert(route.id.clone());
                 }
@@ -239,12 +308,7 @@ impl Entries {
     fn remove(&mut self, rank: &Arc<Rank>, route: &Route) {
         let Some(path) = path_of(rank, route) else { return };
         *self.counter(path) -= 1;
-        if let Some(count) = self.host_ranks.get_mut(&rank.host) {
-            *count -= 1;
-            if *count == 0 {
-                self.host_ranks.remove(&rank.host);
-            }
-        }
+        take_one(&mut self.host_ranks, &rank.host);
         self.routes.remove(&Key::Route(route.id.clone()));
         for class in classes(path) {
             remove_from(&mut self.texts, &class.text, rank);
@@ -295,6 +359,25 @@ fn named(route: &Route) -> BTreeSet<&BackendId> {
         }
     }
     named
+}
+
+/// Number of labels of a host, a wildcard counting as one.
+fn labels_of(host: &Hostname) -> usize {
+    match host {
+        Hostname::Any => 0,
+        Hostname::Exact(name) => labels(name),
+        Hostname::Wildcard(suffix) | Hostname::Label(suffix) => labels(suffix) + 1,
+    }
+}
+
+/// Counts one less, and nothing rather than zero.
+fn take_one<K: Ord>(counts: &mut BTreeMap<K, usize>, key: &K) {
+    if let Some(count) = counts.get_mut(key) {
+        *count -= 1;
+        if *count == 0 {
+            counts.remove(key);
+        }
+    }
 }
 
 fn remove_from<K: Ord, V: Ord>(index: &mut BTreeMap<K, BTreeSet<V>>, key: &K, value: &V) {

@@ -2,12 +2,14 @@
 //!
 //! Sōzu decides a request alone ("native") only where that is proven to mean what the snapshot means; everything else
 //! goes to the filter proxy ("hop"), which decides the whole request anew. So sending more to the hop than needed is
-//! always right, and every hop says its [`Reason`].
+//! always right, and every hop says its [`Reason`]. A port of which Sōzu cannot even take the connections is relayed: they
+//! go to the filter proxy as they are, with their [`RelayReason`].
 
 mod certificates;
 pub mod explain;
 mod hosts;
 mod index;
+mod mode;
 mod native;
 mod planner;
 mod reason;
@@ -17,8 +19,8 @@ mod target;
 mod tests;
 
 pub use planner::{Options, Planner};
-pub use reason::Reason;
+pub use reason::{Reason, RelayReason};
 pub use target::{
-    Chain, ChainId, ClusterId, Edit, Frontend, HostRule, PathKind, PathRule, PortCertificate, PortId, Side, Stage, Target, Upstream,
-    VhostId,
+    Chain, ChainId, ClusterId, Edit, Frontend, HostRule, PathKind, PathRule, PortCertificate, PortId, PortKind, Side, Stage, Target,
+    Upstream, VhostId,
 };

@@ -9,8 +9,8 @@ use imbl::OrdSet;
 use super::hosts::port_of;
 use super::index::{Entries, Index, Touched};
 use super::regions::{self, Entry, ROOT};
-use super::target::{Chain, ChainId, ClusterId, HostRule, PortId, Stage, Target, Upstream, VhostId};
-use super::{Reason, certificates, native};
+use super::target::{Chain, ChainId, ClusterId, HostRule, PortId, PortKind, Stage, Target, Upstream, VhostId};
+use super::{Reason, RelayReason, certificates, mode, native};
 use crate::model::{BackendId, Hostname, Rank};
 use crate::snapshot::{Delta, Key, Snapshot};
 
@@ -24,6 +24,8 @@ const WILDCARD_LIMIT: usize = 16;
 pub struct Options {
     /// Send everything to the filter.
     pub force_hop: bool,
+    /// Relay every port.
+    pub force_relay: bool,
 }
 
 /// Holds the target of a snapshot and follows its changes.
@@ -34,6 +36,8 @@ pub struct Planner {
     target: Target,
     /// What was decided about each virtual host that Sōzu finds by name.
     planned: BTreeMap<VhostId, Planned>,
+    /// Why ports, by what they carry, are relayed.
+    relayed: BTreeMap<PortId, RelayReason>,
     /// Number of chains with a native frontend to a backend.
     forwarding: BTreeMap<BackendId, usize>,
 }
@@ -92,10 +96,15 @@ impl Planner {
             }
         }
         let holds = |listener: &&crate::model::Listener| listener.certificates.iter().any(|id| certificates.contains(id));
-        let certificate_ports: BTreeSet<PortId> = self.index.listeners().all().filter(holds).map(port_of).chain(listeners).collect();
+        let mut certificate_ports: BTreeSet<PortId> = self.index.listeners().all().filter(holds).map(port_of).chain(listeners).collect();
+        let ports = self.plan_modes(ports, certificate_ports.iter().chain(vhosts.keys().map(|id| &id.port)).copied().collect());
         for port in ports {
             self.plan_port(port);
             vhosts.extend(self.vhosts_on(port).into_iter().map(|id| (id, Texts::All)));
+            certificate_ports.insert(port);
+        }
+        if !certificate_ports.is_empty() {
+            self.plan_relayed_certificates();
         }
         for port in certificate_ports {
             self.plan_certificates(port);
@@ -125,17 +134,68 @@ impl Planner {
         hosts.into_iter().map(|host| VhostId { port, host: place_of(host) }).chain(held).collect()
     }
 
+    /// Decides again which ports are relayed, of `touched` and `changed` ones; the changed ones, with those whose mode is
+    /// another now.
+    fn plan_modes(&mut self, mut changed: BTreeSet<PortId>, touched: BTreeSet<PortId>) -> BTreeSet<PortId> {
+        for port in touched.union(&changed).copied().collect::<Vec<_>>() {
+            let reason = mode::relay(&self.index, port, &self.options);
+            let old = match reason {
+                Some(reason) => self.relayed.insert(port, reason),
+                None => self.relayed.remove(&port),
+            };
+            if old.as_ref() != self.relayed.get(&port) {
+                changed.insert(port);
+            }
+        }
+        changed
+    }
+
     fn plan_port(&mut self, port: PortId) {
         let owners = self.listener_keys(port);
-        if owners.is_empty() {
+        if owners.is_empty() || self.relayed.contains_key(&port) {
             self.target.ports.remove(&port);
         } else {
             self.target.ports.insert(port, Arc::new(owners.iter().cloned().collect()));
         }
-        if self.target.ports.is_empty() {
-            self.target.clusters.remove(&ClusterId::Hop);
-        } else {
-            self.target.clusters.insert(ClusterId::Hop, Upstream::Hop);
+        self.plan_relay(port.number);
+        let is_relay = |port: &&PortId| port.kind == PortKind::Relay;
+        let relays = self.target.ports.keys().filter(is_relay).count();
+        for (needed, id, upstream) in
+            [(relays < self.target.ports.len(), ClusterId::Hop, Upstream::Hop), (relays > 0, ClusterId::Relay, Upstream::Relay)]
+        {
+            if needed {
+                self.target.clusters.insert(id, upstream);
+            } else {
+                self.target.clusters.remove(&id);
+            }
+        }
+    }
+
+    /// The relay of a port's connections, whatever they carry.
+    fn plan_relay(&mut self, number: u16) {
+        let relay = PortId { number, kind: PortKind::Relay };
+        let carried = [PortKind::Http, PortKind::Https].map(|kind| PortId { number, kind });
+        let reason = carried.iter().find_map(|port| self.relayed.get(port));
+        let owners = carried.iter().filter(|port| self.relayed.contains_key(port)).flat_map(|port| self.listener_keys(*port));
+        let owners: BTreeSet<Key> = owners.collect();
+        match reason {
+            Some(reason) => {
+                self.target.relays.insert(relay, reason.clone());
+                self.target.ports.insert(relay, Arc::new(owners));
+            }
+            None => {
+                self.target.relays.remove(&relay);
+                self.target.ports.remove(&relay);
+            }
+        }
+    }
+
+    /// The certificates of relayed ports.
+    fn plan_relayed_certificates(&mut self) {
+        let listeners = self.index.listeners().all().filter(|listener| self.relayed.contains_key(&port_of(listener)));
+        let wanted = listeners.flat_map(|listener| listener.certificates.iter().cloned()).collect();
+        if self.target.relayed != wanted {
+            self.target.relayed = wanted;
         }
     }
 
@@ -144,7 +204,7 @@ impl Planner {
     }
 
     fn plan_certificates(&mut self, port: PortId) {
-        let wanted = certificates::of_port(&self.index, port);
+        let wanted = if self.relayed.contains_key(&port) { BTreeMap::new() } else { certificates::of_port(&self.index, port) };
         let all = self.target.certificates.range((port, String::new())..);
         let held: Vec<String> = all.take_while(|((of, _), _)| *of == port).map(|((_, print), _)| print.clone()).collect();
         for fingerprint in held.into_iter().filter(|print| !wanted.contains_key(print)) {
@@ -167,7 +227,8 @@ impl Planner {
                 (HostRule::Label(suffix.clone()), Some(Hostname::Label(suffix.clone())))
             }
         };
-        let owner = self.index.listeners().owner(id.port, &id.host);
+        let relayed = self.relayed.contains_key(&id.port);
+        let owner = self.index.listeners().owner(id.port, &id.host).filter(|_| !relayed);
         let entries_of = |host: &Hostname| owner.and_then(|owner| self.index.entries(&owner.name, host));
         let (deep, flat) = (entries_of(&id.host), one_label.as_ref().and_then(entries_of));
         let entries = deep.or(flat);
@@ -243,7 +304,8 @@ impl Planner {
 
     /// The list that Sōzu consults last: wildcards of several labels, then the routes for every host.
     fn plan_list(&mut self, port: PortId, backends: &mut BTreeSet<BackendId>) {
-        let owner = self.index.listeners().owner(port, &Hostname::Any);
+        let relayed = self.relayed.contains_key(&port);
+        let owner = self.index.listeners().owner(port, &Hostname::Any).filter(|_| !relayed);
         let entries = owner.and_then(|owner| self.index.entries(&owner.name, &Hostname::Any));
         let wildcards: Vec<&String> = self.wildcards(port).collect();
         let everything = |reason| vec![regions::everything(&HostRule::Any, reason)];

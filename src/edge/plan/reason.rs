@@ -1,4 +1,4 @@
-//! Why requests go through the filter proxy: the one list.
+//! Why requests, or whole ports, go through the filter proxy: the two lists.
 
 use std::fmt;
 
@@ -76,5 +76,42 @@ impl fmt::Display for Reason {
             Self::WildcardDepth => f.write_str("wildcard of several labels"),
             Self::LongList => f.write_str("too many rules for every host"),
         }
+    }
+}
+
+/// Why Sōzu passes the connections of a port on as they are.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub enum RelayReason {
+    /// Every port is relayed by request (the EdgeProfile, the differential test).
+    Forced,
+    /// A route sends requests to a backend that speaks HTTP/2; its clients may come with HTTP/2 and prior knowledge, which
+    /// Sōzu does not take.
+    Http2,
+    /// A listener without TLS has a GRPCRoute, whose clients come with HTTP/2 and prior knowledge.
+    Grpc,
+    /// A listener has no hostname: clients without SNI, or with any other, are to be shown its certificate.
+    NoHostname,
+    /// Hostnames of the port's listeners cover one another, so that Sōzu cannot tell which listener a connection is for.
+    NestedHostnames,
+    /// A certificate of one listener is valid for hosts of another, so that Sōzu cannot tell which one a connection is for.
+    SharedCertificate,
+    /// A listener has several certificates, of which the client's abilities choose.
+    SeveralCertificates,
+    /// Hosts of several labels below a wildcard listener: Sōzu has no certificate for them.
+    WildcardDepth,
+}
+
+impl fmt::Display for RelayReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Forced => "every port is relayed",
+            Self::Http2 => "HTTP/2 backend",
+            Self::Grpc => "GRPCRoute",
+            Self::NoHostname => "listener without hostname",
+            Self::NestedHostnames => "listener hostnames cover one another",
+            Self::SharedCertificate => "a certificate is valid for several listeners",
+            Self::SeveralCertificates => "several certificates for one listener",
+            Self::WildcardDepth => "hosts of several labels below a wildcard listener",
+        })
     }
 }

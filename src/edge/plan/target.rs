@@ -8,26 +8,47 @@ use std::sync::Arc;
 use imbl::{OrdMap, OrdSet};
 use serde::{Serialize, Serializer};
 
-use super::Reason;
-use crate::model::{BackendId, Certificate, Hostname, Protocol};
+use super::{Reason, RelayReason};
+use crate::model::{BackendId, Certificate, CertificateId, Hostname, Protocol};
 use crate::snapshot::Key;
 
-/// A port with what it speaks. A port that changes its protocol is another port here.
+/// A port with what Sōzu makes of it. A port that changes its protocol or mode is another port here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PortId {
     /// TCP port.
     pub number: u16,
-    /// HTTP or HTTPS.
-    pub protocol: Protocol,
+    /// What Sōzu understands of the bytes.
+    pub kind: PortKind,
+}
+
+/// What Sōzu understands of a port's bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum PortKind {
+    /// Requests.
+    Http,
+    /// TLS and requests.
+    Https,
+    /// Nothing: connections go to the filter proxy as they are.
+    Relay,
+}
+
+impl From<Protocol> for PortKind {
+    fn from(protocol: Protocol) -> Self {
+        match protocol {
+            Protocol::Http => Self::Http,
+            Protocol::Https => Self::Https,
+        }
+    }
 }
 
 impl fmt::Display for PortId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let protocol = match self.protocol {
-            Protocol::Http => "http",
-            Protocol::Https => "https",
+        let kind = match self.kind {
+            PortKind::Http => "http",
+            PortKind::Https => "https",
+            PortKind::Relay => "relay",
         };
-        write!(f, "{protocol}:{}", self.number)
+        write!(f, "{kind}:{}", self.number)
     }
 }
 
@@ -36,6 +57,10 @@ impl fmt::Display for PortId {
 pub struct Target {
     /// Listeners of Sōzu, and the keys that ask for them.
     pub ports: OrdMap<PortId, Arc<BTreeSet<Key>>>,
+    /// Why ports are relayed; those that Sōzu reads itself are not in it.
+    pub relays: OrdMap<PortId, RelayReason>,
+    /// Certificates that the filter proxy needs, because it ends TLS on a port.
+    pub relayed: OrdSet<CertificateId>,
     /// Certificates by port and fingerprint.
     pub certificates: OrdMap<(PortId, String), Arc<PortCertificate>>,
     /// Clusters.
@@ -58,8 +83,10 @@ pub struct PortCertificate {
 /// A cluster of Sōzu: a set of upstream addresses.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ClusterId {
-    /// The filter proxy.
+    /// The filter proxy, by requests.
     Hop,
+    /// The filter proxy, by connections.
+    Relay,
     /// A backend.
     Backend(BackendId),
 }
@@ -67,12 +94,15 @@ pub enum ClusterId {
 impl ClusterId {
     /// Name of [`ClusterId::Hop`].
     pub const HOP: &str = "kakehi-hop";
+    /// Name of [`ClusterId::Relay`].
+    pub const RELAY: &str = "kakehi-relay";
 }
 
 impl fmt::Display for ClusterId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Hop => f.write_str(Self::HOP),
+            Self::Relay => f.write_str(Self::RELAY),
             Self::Backend(id) => id.fmt(f),
         }
     }
@@ -87,8 +117,10 @@ impl Serialize for ClusterId {
 /// Where a cluster leads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Upstream {
-    /// The unix socket of the filter proxy.
+    /// The unix socket of the filter proxy for requests.
     Hop,
+    /// The unix socket of the filter proxy for connections.
+    Relay,
     /// TCP addresses; none answers 503.
     Endpoints(Arc<BTreeSet<SocketAddr>>),
 }

@@ -60,7 +60,7 @@ proptest! {
 
     #[test]
     fn forced_everything_goes_to_the_filter(snapshot in generate::snapshot(), requests in prop::collection::vec(generate::request(), 30)) {
-        let mut planner = Planner::new(Options { force_hop: true });
+        let mut planner = Planner::new(Options { force_hop: true, ..Options::default() });
         planner.apply(&snapshot.as_delta());
         let router = Router::of(planner.target());
         for request in &requests {

@@ -14,8 +14,7 @@ use super::held::{expected, held, is_held};
 use super::instance::{Health, Instance};
 use super::load::{StateFile, files};
 use super::{Error, Item, Maker, Order, Reply, Shadow, Step, Wire, steps};
-use crate::edge::plan::{PortId, Target};
-use crate::model::Protocol;
+use crate::edge::plan::{PortId, PortKind, Target};
 use crate::snapshot::wire::Refusal;
 
 /// A Sōzu with the shadow of its state.
@@ -304,11 +303,13 @@ impl Sozu {
 
     /// A file was not taken whole: every record that is not there is tried alone, so that the one that is refused is known.
     async fn isolate(&mut self, steps: &[Step]) -> Result<(), Error> {
-        let mut present = self.frontends().await?;
+        let (mut present, relays) = self.frontends().await?;
         let listeners = self.listeners().await?;
         for step in steps {
             let done = match (&step.request, step.adds) {
                 (RequestType::AddHttpFrontend(front) | RequestType::AddHttpsFrontend(front), _) => present.contains(&front.to_string()),
+                (RequestType::AddTcpFrontend(front), _) => relays.contains(&SocketAddr::from(front.address)),
+                (RequestType::RemoveTcpFrontend(front), _) => !relays.contains(&SocketAddr::from(front.address)),
                 (RequestType::RemoveHttpFrontend(front) | RequestType::RemoveHttpsFrontend(front), _) => {
                     // Its successor may already stand in its place.
                     steps.iter().any(|other| other.adds && other.item == step.item) || !present.remove(&front.to_string())
@@ -331,20 +332,23 @@ impl Sozu {
         let Some(ContentType::ListenersList(list)) = reply.content else {
             return Err(Error::Diverged("listeners cannot be listed".to_owned()));
         };
-        let item = |protocol| move |address: SocketAddr| Item::Listener(PortId { number: address.port(), protocol });
-        let http = list.http_listeners.into_values().map(|listener| listener.address.into()).map(item(Protocol::Http));
-        let https = list.https_listeners.into_values().map(|listener| listener.address.into()).map(item(Protocol::Https));
-        Ok(http.chain(https).collect())
+        let item = |kind| move |address: SocketAddr| Item::Listener(PortId { number: address.port(), kind });
+        let http = list.http_listeners.into_values().map(|listener| listener.address.into()).map(item(PortKind::Http));
+        let https = list.https_listeners.into_values().map(|listener| listener.address.into()).map(item(PortKind::Https));
+        let relays = list.tcp_listeners.into_values().map(|listener| listener.address.into()).map(item(PortKind::Relay));
+        Ok(http.chain(https).chain(relays).collect())
     }
 
-    /// Identities of the frontends that the main process holds: it takes back what every worker refused.
-    async fn frontends(&mut self) -> Result<BTreeSet<String>, Error> {
-        let filters = FrontendFilters { http: true, https: true, tcp: false, ..Default::default() };
+    /// Identities of the frontends that the main process holds, and addresses of its relays: it takes back what every worker
+    /// refused.
+    async fn frontends(&mut self) -> Result<(BTreeSet<String>, BTreeSet<SocketAddr>), Error> {
+        let filters = FrontendFilters { http: true, https: true, tcp: true, ..Default::default() };
         let reply = self.instance.command(RequestType::ListFrontends(filters)).await?;
         let Some(ContentType::FrontendList(list)) = reply.content else {
             return Err(Error::Diverged("frontends cannot be listed".to_owned()));
         };
-        Ok(list.http_frontends.iter().chain(&list.https_frontends).map(ToString::to_string).collect())
+        let relays = list.tcp_frontends.iter().map(|front| front.address.into()).collect();
+        Ok((list.http_frontends.iter().chain(&list.https_frontends).map(ToString::to_string).collect(), relays))
     }
 }
 
@@ -365,6 +369,7 @@ fn cluster_of(step: &Step) -> Option<String> {
         | RequestType::AddHttpsFrontend(front)
         | RequestType::RemoveHttpFrontend(front)
         | RequestType::RemoveHttpsFrontend(front) => front.cluster_id.clone(),
+        RequestType::AddTcpFrontend(front) | RequestType::RemoveTcpFrontend(front) => Some(front.cluster_id.clone()),
         _ => None,
     }
 }

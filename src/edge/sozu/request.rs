@@ -2,20 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use sozu_command_lib::config::ListenerBuilder;
 use sozu_command_lib::proto::command::request::RequestType;
 use sozu_command_lib::proto::command::{
     ActivateListener, AddBackend, AddCertificate, CertificateAndKey, Cluster, DeactivateListener, Header, HeaderPosition,
-    HttpListenerConfig, HttpsListenerConfig, ListenerType, LoadBalancingAlgorithms, PathRule as SozuPathRule, PathRuleKind, RemoveBackend,
-    RemoveCertificate, RemoveListener, ReplaceCertificate, RequestHttpFrontend, RulePosition,
+    HttpListenerConfig, HttpsListenerConfig, ListenerType, LoadBalancingAlgorithms, PathRule as SozuPathRule, PathRuleKind,
+    ProxyProtocolConfig, RemoveBackend, RemoveCertificate, RemoveListener, ReplaceCertificate, RequestHttpFrontend, RequestTcpFrontend,
+    RulePosition,
 };
 
 use super::access::ROUTE_TAG;
 use super::{Error, answers};
-use crate::edge::plan::{ClusterId, Frontend, HostRule, PathKind, PortCertificate, PortId, Side, Stage};
-use crate::model::Protocol;
+use crate::edge::plan::{ClusterId, Frontend, HostRule, PathKind, PortCertificate, PortId, PortKind, Side, Stage};
 use crate::snapshot::Key;
 
 /// Header that tells the filter through which port a request came.
@@ -24,6 +24,8 @@ pub const HOP_HEADER: &str = "x-kakehi-hop";
 /// Client and backend may be silent for this long: longer than what WebSockets and slow answers need, since Sōzu has one
 /// value per listener and the filter keeps its own clocks.
 const IDLE_SECONDS: u32 = 180;
+/// Relayed connections may be silent for this long, either way: longer than any clock of the filter, which ends them.
+const RELAY_IDLE_SECONDS: u32 = 2 * 60 * 60;
 /// A connection to a backend takes no longer.
 const CONNECT_SECONDS: u32 = 3;
 /// The head of a request arrives within this.
@@ -34,8 +36,10 @@ const REQUEST_SECONDS: u32 = 10;
 pub struct Wire {
     /// Address of the listeners.
     pub address: IpAddr,
-    /// Unix socket of the filter proxy.
+    /// Unix socket of the filter proxy for requests.
     pub hop: PathBuf,
+    /// Unix socket of the filter proxy for connections.
+    pub relay: PathBuf,
 }
 
 impl Wire {
@@ -46,23 +50,28 @@ impl Wire {
     /// Adds a listener, not yet bound.
     pub(super) fn add_listener(&self, port: PortId) -> Result<RequestType, Error> {
         let address = self.address(port).into();
-        let mut builder = match port.protocol {
-            Protocol::Http => ListenerBuilder::new_http(address),
-            Protocol::Https => ListenerBuilder::new_https(address),
+        let mut builder = match port.kind {
+            PortKind::Http => ListenerBuilder::new_http(address),
+            PortKind::Https => ListenerBuilder::new_https(address),
+            PortKind::Relay => ListenerBuilder::new_tcp(address),
         };
-        builder.front_timeout = Some(IDLE_SECONDS);
-        builder.back_timeout = Some(IDLE_SECONDS);
+        let idle = if port.kind == PortKind::Relay { RELAY_IDLE_SECONDS } else { IDLE_SECONDS };
+        builder.front_timeout = Some(idle);
+        builder.back_timeout = Some(idle);
         builder.connect_timeout = Some(CONNECT_SECONDS);
+        let refused = |error: sozu_command_lib::config::ConfigError| Error::Listener(error.to_string());
+        if port.kind == PortKind::Relay {
+            return Ok(RequestType::AddTcpListener(builder.to_tcp(None).map_err(refused)?));
+        }
         builder.request_timeout = Some(REQUEST_SECONDS);
         builder.elide_x_real_ip = Some(true);
         builder.send_x_real_ip = Some(true);
-        let refused = |error: sozu_command_lib::config::ConfigError| Error::Listener(error.to_string());
-        Ok(match port.protocol {
-            Protocol::Http => {
+        Ok(match port.kind {
+            PortKind::Http | PortKind::Relay => {
                 let listener = builder.to_http(None).map_err(refused)?;
                 RequestType::AddHttpListener(HttpListenerConfig { answers: answers::templates(), ..listener })
             }
-            Protocol::Https => {
+            PortKind::Https => {
                 let listener = builder.to_tls(None).map_err(refused)?;
                 RequestType::AddHttpsListener(HttpsListenerConfig { answers: answers::templates(), ..listener })
             }
@@ -108,6 +117,7 @@ impl Wire {
             sticky_session: false,
             https_redirect: false,
             load_balancing: LoadBalancingAlgorithms::RoundRobin.into(),
+            proxy_protocol: (*id == ClusterId::Relay).then(|| ProxyProtocolConfig::SendHeader.into()),
             ..Default::default()
         })
     }
@@ -129,30 +139,39 @@ impl Wire {
         RequestType::RemoveBackend(RemoveBackend { cluster_id: id.to_string(), backend_id: address.to_string(), address: address.into() })
     }
 
-    /// The address of a unix backend is only its name within the cluster.
     pub(super) fn add_hop_backend(&self) -> RequestType {
-        RequestType::AddUnixBackend(AddBackend {
-            cluster_id: ClusterId::Hop.to_string(),
-            backend_id: "hop".to_owned(),
-            address: SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0).into(),
-            unix_path: Some(self.hop.to_string_lossy().into_owned()),
-            ..Default::default()
-        })
+        unix_backend(&ClusterId::Hop, "hop", &self.hop)
+    }
+
+    pub(super) fn add_relay_backend(&self) -> RequestType {
+        unix_backend(&ClusterId::Relay, "relay", &self.relay)
+    }
+
+    pub(super) fn add_relay(&self, port: PortId) -> RequestType {
+        RequestType::AddTcpFrontend(self.relay_frontend(port))
+    }
+
+    pub(super) fn remove_relay(&self, port: PortId) -> RequestType {
+        RequestType::RemoveTcpFrontend(self.relay_frontend(port))
+    }
+
+    fn relay_frontend(&self, port: PortId) -> RequestTcpFrontend {
+        RequestTcpFrontend { cluster_id: ClusterId::Relay.to_string(), address: self.address(port).into(), ..Default::default() }
     }
 
     pub(super) fn add_frontend(&self, port: PortId, frontend: &Frontend) -> RequestType {
         let request = self.frontend(port, frontend);
-        match port.protocol {
-            Protocol::Http => RequestType::AddHttpFrontend(request),
-            Protocol::Https => RequestType::AddHttpsFrontend(request),
+        match port.kind {
+            PortKind::Http | PortKind::Relay => RequestType::AddHttpFrontend(request),
+            PortKind::Https => RequestType::AddHttpsFrontend(request),
         }
     }
 
     pub(super) fn remove_frontend(&self, port: PortId, frontend: &Frontend) -> RequestType {
         let request = self.frontend(port, frontend);
-        match port.protocol {
-            Protocol::Http => RequestType::RemoveHttpFrontend(request),
-            Protocol::Https => RequestType::RemoveHttpsFrontend(request),
+        match port.kind {
+            PortKind::Http | PortKind::Relay => RequestType::RemoveHttpFrontend(request),
+            PortKind::Https => RequestType::RemoveHttpsFrontend(request),
         }
     }
 
@@ -197,9 +216,9 @@ fn tags(frontend: &Frontend) -> BTreeMap<String, String> {
 /// The edits of a frontend. What the client says about scheme and port is replaced by the truth; Sōzu itself would pass it
 /// on (`tests/sozu/headers.rs`).
 fn headers(port: PortId, stage: &Stage) -> Vec<Header> {
-    let scheme = match port.protocol {
-        Protocol::Http => "http",
-        Protocol::Https => "https",
+    let scheme = match port.kind {
+        PortKind::Http | PortKind::Relay => "http",
+        PortKind::Https => "https",
     };
     let number = port.number.to_string();
     let mut headers = Vec::new();
@@ -226,14 +245,26 @@ fn headers(port: PortId, stage: &Stage) -> Vec<Header> {
     headers
 }
 
+/// The address of a unix backend is only its name within the cluster.
+fn unix_backend(cluster: &ClusterId, name: &str, path: &Path) -> RequestType {
+    RequestType::AddUnixBackend(AddBackend {
+        cluster_id: cluster.to_string(),
+        backend_id: name.to_owned(),
+        address: SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0).into(),
+        unix_path: Some(path.to_string_lossy().into_owned()),
+        ..Default::default()
+    })
+}
+
 fn header(position: HeaderPosition, key: &str, val: &str) -> Header {
     Header { position: position.into(), key: key.to_owned(), val: val.to_owned() }
 }
 
 fn kind(port: PortId) -> ListenerType {
-    match port.protocol {
-        Protocol::Http => ListenerType::Http,
-        Protocol::Https => ListenerType::Https,
+    match port.kind {
+        PortKind::Http => ListenerType::Http,
+        PortKind::Https => ListenerType::Https,
+        PortKind::Relay => ListenerType::Tcp,
     }
 }
 

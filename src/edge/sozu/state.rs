@@ -94,8 +94,11 @@ impl Shadow {
 
     /// A frontend without its cluster would answer 503 in the name of somebody else's mistake.
     pub(super) fn lacks(&self, step: &Step) -> Option<String> {
-        let (RequestType::AddHttpFrontend(front) | RequestType::AddHttpsFrontend(front)) = &step.request else { return None };
-        let cluster = front.cluster_id.as_deref().unwrap_or_default();
+        let cluster = match &step.request {
+            RequestType::AddHttpFrontend(front) | RequestType::AddHttpsFrontend(front) => front.cluster_id.as_deref().unwrap_or_default(),
+            RequestType::AddTcpFrontend(front) => &front.cluster_id,
+            _ => return None,
+        };
         let missing = !self.state.clusters.contains_key(cluster);
         missing.then(|| format!("its cluster {cluster} was refused"))
     }
@@ -105,6 +108,7 @@ impl Shadow {
         let inverse = match &step.request {
             RequestType::AddHttpFrontend(front) => RequestType::RemoveHttpFrontend(front.clone()),
             RequestType::AddHttpsFrontend(front) => RequestType::RemoveHttpsFrontend(front.clone()),
+            RequestType::AddTcpFrontend(front) => RequestType::RemoveTcpFrontend(front.clone()),
             RequestType::AddCluster(cluster) => RequestType::RemoveCluster(cluster.cluster_id.clone()),
             RequestType::AddBackend(backend) | RequestType::AddUnixBackend(backend) => {
                 RequestType::RemoveBackend(sozu_command_lib::proto::command::RemoveBackend {
@@ -117,7 +121,7 @@ impl Shadow {
                 Item::Certificate(port, print) => self.wire.remove_certificate(*port, print),
                 Item::Listener(port) => self.wire.remove_listener(*port),
                 Item::Bound(port) => self.wire.deactivate(*port),
-                Item::Cluster(_) | Item::Backend(..) | Item::Frontend(..) => return,
+                Item::Cluster(_) | Item::Backend(..) | Item::Frontend(..) | Item::Relay(_) => return,
             },
         };
         if let Err(error) = self.state.dispatch(&inverse.into()) {
@@ -154,6 +158,9 @@ impl Shadow {
             if let Some((id, cluster)) = self.state.clusters.get_key_value(id) {
                 part.clusters.insert(id.clone(), cluster.clone());
                 part.backends.insert(id.clone(), self.state.backends.get(id).cloned().unwrap_or_default());
+                if let Some(fronts) = self.state.tcp_fronts.get(id) {
+                    part.tcp_fronts.insert(id.clone(), fronts.clone());
+                }
             }
         }
         let named = |front: &HttpFrontend| front.cluster_id.as_deref().is_some_and(|cluster| hashes.contains_key(cluster));
@@ -192,7 +199,7 @@ impl Shadow {
 
 fn asks(target: &Target, item: &Item) -> bool {
     match item {
-        Item::Listener(port) | Item::Bound(port) => target.ports.contains_key(port),
+        Item::Listener(port) | Item::Bound(port) | Item::Relay(port) => target.ports.contains_key(port),
         Item::Certificate(port, print) => target.certificates.contains_key(&(*port, print.clone())),
         Item::Cluster(id) => target.clusters.contains_key(id),
         Item::Backend(id, address) => match (target.clusters.get(id), address) {

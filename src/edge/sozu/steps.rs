@@ -12,7 +12,7 @@ use imbl::ordmap::DiffItem;
 use sozu_command_lib::proto::command::request::RequestType;
 
 use super::{Error, Shadow};
-use crate::edge::plan::{Chain, ChainId, ClusterId, Frontend, HostRule, PathRule, PortCertificate, PortId, Target, Upstream};
+use crate::edge::plan::{Chain, ChainId, ClusterId, Frontend, HostRule, PathRule, PortCertificate, PortId, PortKind, Target, Upstream};
 use crate::snapshot::Key;
 
 /// What a step is about: the unit that Sōzu can refuse.
@@ -26,6 +26,8 @@ pub enum Item {
     Certificate(PortId, String),
     /// A cluster.
     Cluster(ClusterId),
+    /// The frontend of a relayed port.
+    Relay(PortId),
     /// A backend of a cluster; none is the filter's socket.
     Backend(ClusterId, Option<SocketAddr>),
     /// A frontend by what identifies it to Sōzu.
@@ -66,10 +68,11 @@ pub fn steps(shadow: &Shadow, target: &Target, order: Order) -> Result<Vec<Step>
     plan.certificates(target);
     plan.clusters(target);
     plan.chains(target, order);
+    plan.relays(target);
     plan.bind(target);
-    plan.remove_clusters(target);
     plan.last.append(&mut plan.certificates_gone);
     plan.remove_listeners(target);
+    plan.remove_clusters(target);
     plan.first.append(&mut plan.last);
     Ok(plan.first)
 }
@@ -108,6 +111,14 @@ impl Steps<'_> {
         Ok(())
     }
 
+    fn relays(&mut self, target: &Target) {
+        for (port, keys) in &target.ports {
+            if port.kind == PortKind::Relay && !self.shadow.applied().ports.contains_key(port) {
+                self.add(Item::Relay(*port), self.shadow.wire().add_relay(*port), keys);
+            }
+        }
+    }
+
     /// Two targets of one number and different protocols share an address: the old one lets go directly before.
     fn bind(&mut self, target: &Target) {
         let wire = self.shadow.wire();
@@ -134,6 +145,9 @@ impl Steps<'_> {
             }
             if target.ports.keys().all(|new| new.number != port.number) {
                 self.remove(Item::Bound(*port), wire.deactivate(*port));
+            }
+            if port.kind == PortKind::Relay {
+                self.remove(Item::Relay(*port), wire.remove_relay(*port));
             }
             self.remove(Item::Listener(*port), wire.remove_listener(*port));
         }
@@ -179,7 +193,7 @@ impl Steps<'_> {
                 DiffItem::Remove(..) => continue,
             };
             let keys = Arc::new(match id {
-                ClusterId::Hop => BTreeSet::new(),
+                ClusterId::Hop | ClusterId::Relay => BTreeSet::new(),
                 ClusterId::Backend(id) => BTreeSet::from([Key::Backend(id.clone())]),
             });
             if old.is_none() {
@@ -192,6 +206,7 @@ impl Steps<'_> {
             };
             match new {
                 Upstream::Hop => self.add(Item::Backend(id.clone(), None), wire.add_hop_backend(), &keys),
+                Upstream::Relay => self.add(Item::Backend(id.clone(), None), wire.add_relay_backend(), &keys),
                 Upstream::Endpoints(after) => {
                     for address in after.difference(before) {
                         let item = Item::Backend(id.clone(), Some(*address));

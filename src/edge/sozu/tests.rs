@@ -13,7 +13,7 @@ use crate::edge::testing::router::Router;
 use crate::snapshot::Snapshot;
 
 fn wire() -> Wire {
-    Wire { address: IpAddr::from([127, 0, 0, 1]), hop: "/run/hop.sock".into() }
+    Wire { address: IpAddr::from([127, 0, 0, 1]), hop: "/run/hop.sock".into(), relay: "/run/relay.sock".into() }
 }
 
 fn plan(snapshot: &Snapshot) -> Target {
@@ -55,7 +55,12 @@ impl Model {
     }
 
     fn follow(&mut self, step: &Step, target: &Target) {
-        let Item::Frontend(port, ..) = &step.item else { return };
+        let port = match &step.item {
+            Item::Frontend(port, ..) => port,
+            Item::Bound(port) if step.adds => return self.router.bind(*port),
+            Item::Bound(port) => return self.router.release(*port),
+            _ => return,
+        };
         let wanted = if step.adds { find(target, &step.item) } else { find(self.shadow.applied(), &step.item) }.unwrap();
         if step.adds {
             self.router.add(*port, wanted);
@@ -71,10 +76,12 @@ fn find(target: &Target, item: &Item) -> Option<Frontend> {
     all.find(|(port, front)| of(*port, front) == *item).map(|(_, front)| front.clone())
 }
 
-/// All but the count of requests, and the empty lists that removed backends leave behind.
+/// All but the count of requests, the order of relays, and the empty lists that removed backends and relays leave behind.
 fn content(state: &ConfigState) -> ConfigState {
     let mut state = ConfigState { request_counts: Default::default(), ..state.clone() };
     state.backends.retain(|_, backends| !backends.is_empty());
+    state.tcp_fronts.retain(|_, fronts| !fronts.is_empty());
+    state.tcp_fronts.values_mut().for_each(|fronts| fronts.sort());
     state
 }
 

@@ -1,6 +1,6 @@
-//! The filter proxy as a child that inherits the hop's listening socket.
+//! The filter proxy as a child that inherits its listening sockets.
 //!
-//! The socket stays ours, so connections queue while a dead child is replaced.
+//! The sockets stay ours, so connections queue while a dead child is replaced.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
@@ -18,7 +18,8 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
 /// How to start the filter proxy. Four arguments follow: `--snapshot` and the path of the unix socket that serves its
-/// snapshot, `--report` and the path of the one on which it tells what it counted. The hop's listening socket is file descriptor 3 (`LISTEN_FDS=1`), and standard input ends when the edge does.
+/// snapshot, `--report` and the path of the one on which it tells what it counted. The listening sockets for requests and for
+/// connections are file descriptors 3 and 4 (`LISTEN_FDS=2`), and standard input ends when the edge does.
 #[derive(Clone, Debug)]
 pub struct FilterCommand {
     /// The program.
@@ -49,9 +50,9 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from
 const DRAIN: Duration = Duration::from_secs(1);
 
 /// Keeps a filter proxy running.
-pub(super) fn keep(command: FilterCommand, hop: UnixListener, paths: Paths, starts: Arc<AtomicU64>) -> Kept {
+pub(super) fn keep(command: FilterCommand, sockets: [UnixListener; 2], paths: Paths, starts: Arc<AtomicU64>) -> Kept {
     let (stop, stopped) = oneshot::channel();
-    let task = tokio::spawn(run(command, hop, paths, starts, stopped));
+    let task = tokio::spawn(run(command, sockets, paths, starts, stopped));
     Kept { stop, task }
 }
 
@@ -65,11 +66,11 @@ impl Kept {
     }
 }
 
-async fn run(command: FilterCommand, hop: UnixListener, paths: Paths, starts: Arc<AtomicU64>, mut stopped: oneshot::Receiver<()>) {
+async fn run(command: FilterCommand, sockets: [UnixListener; 2], paths: Paths, starts: Arc<AtomicU64>, mut stopped: oneshot::Receiver<()>) {
     let mut wait = BACKOFF.0;
     loop {
         let since = Instant::now();
-        match start(&command, &hop, &paths) {
+        match start(&command, &sockets, &paths) {
             Ok(mut child) => {
                 starts.fetch_add(1, Relaxed);
                 // Waiting would close it, and the child ends when its input does.
@@ -92,12 +93,16 @@ async fn run(command: FilterCommand, hop: UnixListener, paths: Paths, starts: Ar
     }
 }
 
-fn start(command: &FilterCommand, hop: &UnixListener, paths: &Paths) -> std::io::Result<Child> {
-    let socket: OwnedFd = hop.as_fd().try_clone_to_owned()?;
+fn start(command: &FilterCommand, sockets: &[UnixListener; 2], paths: &Paths) -> std::io::Result<Child> {
+    let mut mappings = Vec::new();
+    for (socket, child_fd) in sockets.iter().zip(3..) {
+        let parent_fd: OwnedFd = socket.as_fd().try_clone_to_owned()?;
+        mappings.push(FdMapping { parent_fd, child_fd });
+    }
     let mut child = Command::new(&command.program);
     child.args(&command.args).arg("--snapshot").arg(&paths.snapshot).arg("--report").arg(&paths.report);
-    child.env("LISTEN_FDS", "1").env_remove("LISTEN_PID");
-    child.fd_mappings(vec![FdMapping { parent_fd: socket, child_fd: 3 }]).map_err(std::io::Error::other)?;
+    child.env("LISTEN_FDS", "2").env_remove("LISTEN_PID");
+    child.fd_mappings(mappings).map_err(std::io::Error::other)?;
     child.stdin(Stdio::piped()).kill_on_drop(true).spawn()
 }
 

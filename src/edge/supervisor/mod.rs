@@ -7,6 +7,7 @@ mod filter;
 mod settings;
 mod source;
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
@@ -21,10 +22,10 @@ pub use settings::{EdgeError, EdgeSettings, SozuOrigin};
 pub use source::Origin;
 
 use super::metrics::Metrics;
-use super::plan::{Options, Planner};
+use super::plan::{Options, Planner, PortKind};
 use super::sozu::{self, AccessLog, Item, Maker, Sozu, SpawnSettings, Wire};
 use super::{health, traffic};
-use crate::model::Protocol;
+use crate::model::CertificateId;
 use crate::snapshot::publish::Publisher;
 use crate::snapshot::wire::{Ack, Refusal, Stamp};
 use crate::snapshot::{Delta, Key, Resource};
@@ -56,22 +57,22 @@ const DRAIN_ADOPTED: Duration = Duration::from_secs(30);
 pub async fn run(settings: EdgeSettings) -> Result<(), EdgeError> {
     let dir = &settings.runtime_dir;
     private_directory(dir).map_err(|source| EdgeError::File { path: dir.clone(), source })?;
-    let hop = dir.join("hop.sock");
+    let (hop, relay) = (dir.join("hop.sock"), dir.join("relay.sock"));
     let filter_snapshot = dir.join("filter.sock");
     let report = dir.join("report.sock");
-    let hop_listener = bind(&hop)?;
+    let sockets = [bind(&hop)?, bind(&relay)?];
     let pages = bind(&dir.join(PAGES))?;
     let publisher = Publisher::new(0);
     let serving = tokio::spawn(serve(publisher.clone(), bind(&filter_snapshot)?));
     let command = settings.sozu.command_socket(dir);
     let metrics = Metrics::new(&settings.name, &publisher, (report.clone(), command.clone()));
     let paths = filter::Paths { snapshot: filter_snapshot, report };
-    let filter = filter::keep(settings.filter.clone(), hop_listener, paths, metrics.filter_starts.clone());
+    let filter = filter::keep(settings.filter.clone(), sockets, paths, metrics.filter_starts.clone());
     let port = watch::Sender::new(None);
     let health = health(settings.health, pages, &metrics).await?;
     let stop = told_to_end().map_err(EdgeError::Signals)?;
     tokio::pin!(stop);
-    let wire = Wire { address: settings.address, hop };
+    let wire = Wire { address: settings.address, hop, relay };
     let sozu = tokio::select! {
         sozu = start(&settings.sozu, dir, wire) => sozu?,
         reason = &mut stop => {
@@ -84,7 +85,7 @@ pub async fn run(settings: EdgeSettings) -> Result<(), EdgeError> {
     let log = AccessLog::of(command.parent().unwrap_or(dir));
     let counting = tokio::spawn(traffic::follow(log, metrics.native.clone(), port.subscribe()));
     let mut edge = Edge {
-        planner: Planner::new(Options { force_hop: settings.force_hop }),
+        planner: Planner::new(Options { force_hop: settings.force_hop, force_relay: settings.force_relay }),
         publisher,
         sozu,
         acks: source.acks(),
@@ -93,6 +94,7 @@ pub async fn run(settings: EdgeSettings) -> Result<(), EdgeError> {
         port,
         applied: None,
         closed: Vec::new(),
+        obsolete: BTreeSet::new(),
         stamp: Stamp::default(),
         changed: Instant::now(),
         audited: Instant::now(),
@@ -160,6 +162,8 @@ struct Edge {
     closed: Vec<Refusal>,
     /// The control plane's stamp of what Sōzu holds.
     stamp: Stamp,
+    /// Certificates that the filter may no longer need.
+    obsolete: BTreeSet<CertificateId>,
     /// When it last got something new.
     changed: Instant,
     /// When it was last asked what it holds.
@@ -236,19 +240,20 @@ impl Edge {
         let news = self.applied.is_none() || stamp != self.stamp;
         let mut filter_stamp = self.publisher.current().0;
         if !delta.is_empty() {
-            filter_stamp = self.publisher.publish(&without_certificates(&delta));
+            let news = self.news(&delta);
+            filter_stamp = self.publisher.publish(&news);
             let mut acks = self.publisher.acks();
             let taken = timeout(FILTER_FIRST, acks.wait_for(|ack| ack.as_ref().is_some_and(|ack| ack.stamp >= filter_stamp))).await;
             if taken.is_err() {
                 tracing::warn!("the filter proxy has not taken the update yet");
             }
-            self.planner.apply(&delta);
         }
         if news {
             self.changed = Instant::now();
         }
         let refused = self.sozu.apply(self.planner.target()).await?;
         self.look_at_sozu();
+        self.clear_obsolete();
         let before = self.applied.replace((filter_stamp, refused));
         self.stamp = stamp;
         self.closed = closed;
@@ -256,6 +261,36 @@ impl Edge {
             self.acknowledge();
         }
         Ok(())
+    }
+
+    /// What the filter is told of a change: of certificates only those of relayed ports, since private keys are none of its
+    /// business while Sōzu ends TLS. Those it no longer needs are obsolete once Sōzu has changed too.
+    fn news(&mut self, delta: &Delta) -> Delta {
+        let before = self.planner.target().relayed.clone();
+        self.planner.apply(delta);
+        let (relayed, snapshot) = (&self.planner.target().relayed, self.planner.snapshot());
+        let mut news = without_certificates(delta);
+        let touched = delta.keys().filter_map(|key| if let Key::Certificate(id) = key { Some(id) } else { None });
+        let changed: BTreeSet<CertificateId> = touched.chain(before.clone().symmetric_difference(relayed.clone())).collect();
+        for id in changed {
+            match snapshot.get(&Key::Certificate(id.clone())) {
+                Some(certificate) if relayed.contains(&id) => news.set.push(certificate.clone()),
+                _ => {
+                    self.obsolete.insert(id);
+                }
+            }
+        }
+        news
+    }
+
+    /// Takes from the filter what it no longer needs.
+    fn clear_obsolete(&mut self) {
+        let (relayed, snapshot) = (&self.planner.target().relayed, self.planner.snapshot());
+        let gone = std::mem::take(&mut self.obsolete).into_iter().map(|id| (relayed.contains(&id), Key::Certificate(id)));
+        let remove: Vec<Key> = gone.filter(|(relayed, key)| !(*relayed && snapshot.get(key).is_some())).map(|(_, key)| key).collect();
+        if !remove.is_empty() {
+            self.publisher.publish(&Delta { set: Vec::new(), remove });
+        }
     }
 
     /// Has Sōzu say what it holds, once changes have ceased, or have gone on for long.
@@ -295,7 +330,7 @@ impl Edge {
             standing.sozu_workers = self.sozu.workers().len();
             standing.listeners = (ports.len().saturating_sub(refused), refused);
         });
-        let plain = ports.keys().find(|port| port.protocol == Protocol::Http);
+        let plain = ports.keys().find(|port| port.kind == PortKind::Http);
         self.port.send_replace(plain.map(|port| self.sozu.shadow().address(*port)));
     }
 
@@ -332,7 +367,7 @@ async fn serve(publisher: Publisher, listener: UnixListener) {
     }
 }
 
-/// What the filter needs to know: private keys are none of its business while Sōzu ends TLS.
+/// A change without its certificates.
 fn without_certificates(delta: &Delta) -> Delta {
     let set = delta.set.iter().filter(|resource| !matches!(***resource, Resource::Certificate(_))).cloned().collect();
     let remove = delta.remove.iter().filter(|key| !matches!(key, Key::Certificate(_))).cloned().collect();

@@ -24,6 +24,8 @@ pub struct EdgeSettings {
     pub filter: FilterCommand,
     /// Send everything through the filter.
     pub force_hop: bool,
+    /// Relay every port to the filter.
+    pub force_relay: bool,
     /// Where it says whether it is ready; nowhere when absent.
     pub health: Option<SocketAddr>,
     /// How long it serves on, no longer ready, once it is told to end.

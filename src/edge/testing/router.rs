@@ -1,18 +1,39 @@
 //! Sōzu's router as it was measured: which of the frontends, in the order of their insertion, a request reaches.
 
+use std::collections::BTreeSet;
+
 use super::naive::Request;
-use crate::edge::plan::{Frontend, HostRule, PathKind, PortId, Stage, Target};
+use crate::edge::plan::{Frontend, HostRule, PathKind, PortId, PortKind, Reason, Stage, Target};
 
 /// Frontends in the order of their insertion.
 #[derive(Default)]
 pub(crate) struct Router {
     fronts: Vec<(PortId, Frontend)>,
+    /// Ports whose connections go to the filter as they are.
+    relays: BTreeSet<u16>,
 }
+
+/// What becomes of every request on a relayed port.
+static RELAYED: Stage = Stage::Hop(Reason::Forced);
 
 impl Router {
     pub(crate) fn of(target: &Target) -> Self {
         let fronts = target.chains.iter().flat_map(|(id, chain)| chain.frontends.iter().map(|front| (id.vhost.port, front.clone())));
-        Self { fronts: fronts.collect() }
+        Self { fronts: fronts.collect(), relays: target.relays.keys().map(|port| port.number).collect() }
+    }
+
+    /// A port is bound: from now on these are its connections.
+    pub(crate) fn bind(&mut self, port: PortId) {
+        if port.kind == PortKind::Relay {
+            self.relays.insert(port.number)
+        } else {
+            self.relays.remove(&port.number)
+        };
+    }
+
+    /// A port is not bound any more.
+    pub(crate) fn release(&mut self, port: PortId) {
+        self.relays.remove(&port.number);
     }
 
     pub(crate) fn add(&mut self, port: PortId, front: Frontend) {
@@ -40,6 +61,9 @@ impl Router {
     }
 
     pub(crate) fn route(&self, request: &Request) -> Option<&Stage> {
+        if self.relays.contains(&request.port) {
+            return Some(&RELAYED);
+        }
         let on_port = || self.fronts.iter().filter(|(port, _)| port.number == request.port).map(|(_, front)| front);
         let rest = request.host.split_once('.').map(|(_, rest)| rest);
         let exact = on_port().filter(|front| front.host == HostRule::Exact(request.host.clone()));

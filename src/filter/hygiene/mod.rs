@@ -4,13 +4,15 @@
 //! to one connection is taken out here and made anew on the other side.
 
 mod connection;
+mod forwarded;
 mod host;
 mod request;
 mod response;
 
 use http::{HeaderName, StatusCode};
 
-pub use request::{Admitted, admit, towards_h1, towards_h2};
+pub use forwarded::forwarded;
+pub use request::{Upgrade, admit, hop_port, towards_h1, towards_h2};
 pub use response::{clean, clean_upgraded};
 
 /// The field in which Sōzu tells the port of the listener. It never leaves the proxy.
@@ -37,6 +39,9 @@ pub enum Refusal {
     /// It did not come over a hop: no port, or none that is a number.
     #[error("no listener port")]
     Hop,
+    /// It came by a connection that was made for another listener.
+    #[error("another listener's host")]
+    Misdirected,
 }
 
 impl Refusal {
@@ -47,6 +52,7 @@ impl Refusal {
             Self::Host | Self::Target | Self::Nomination => StatusCode::BAD_REQUEST,
             Self::Expectation => StatusCode::EXPECTATION_FAILED,
             Self::Hop => StatusCode::NOT_FOUND,
+            Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
         }
     }
 }

@@ -1,28 +1,28 @@
 //! Requests: what is admitted, and how it is written to a backend.
 
+use base64::Engine;
 use http::request::Parts;
-use http::{HeaderValue, Method, Uri, Version, header, uri};
+use http::{HeaderMap, HeaderValue, Method, Uri, Version, header, uri};
 
 use super::connection::{has_token, single_length, strip, strip_nominated, tokens};
 use super::{HOP, Refusal, host};
 
-/// A request that may be passed on.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Admitted {
-    /// Port of the listener that it came in by.
-    pub port: u16,
-    /// The protocol that the client wants to change to; only where a tunnel may be offered.
-    pub upgrade: Option<HeaderValue>,
+/// The protocol that a client wants to change to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Upgrade {
+    /// Its name.
+    pub protocol: HeaderValue,
+    /// It was asked for by an extended CONNECT (RFC 8441), whose answer is a plain success.
+    pub extended: bool,
 }
 
-/// Checks a request and takes out everything that belongs to the connection it came by. `body` says whether it has one.
+/// Checks a request and takes out everything that belongs to the connection it came by. `body` says whether it has one. The
+/// protocol that it wants to change to is returned, where a tunnel may be offered.
 ///
 /// # Errors
 /// [`Refusal`]: the request is answered, not passed on.
-pub fn admit(parts: &mut Parts, body: bool) -> Result<Admitted, Refusal> {
-    if parts.method == Method::CONNECT {
-        return Err(Refusal::Connect);
-    }
+pub fn admit(parts: &mut Parts, body: bool) -> Result<Option<Upgrade>, Refusal> {
+    let extended = extended_connect(parts)?;
     host::settle(&parts.method, &mut parts.uri, parts.version, &mut parts.headers)?;
     let headers = &mut parts.headers;
     if headers.contains_key(header::CONNECTION) {
@@ -33,7 +33,7 @@ pub fn admit(parts: &mut Parts, body: bool) -> Result<Admitted, Refusal> {
     {
         return Err(Refusal::Expectation);
     }
-    let upgrade = if body || parts.version != Version::HTTP_11 { None } else { wanted_upgrade(parts) };
+    let wanted = if body || parts.version != Version::HTTP_11 { None } else { wanted_upgrade(parts) };
     let headers = &mut parts.headers;
     if headers.contains_key(header::TRANSFER_ENCODING) {
         headers.remove(header::CONTENT_LENGTH);
@@ -41,13 +41,38 @@ pub fn admit(parts: &mut Parts, body: bool) -> Result<Admitted, Refusal> {
         single_length(headers);
     }
     strip(headers);
+    Ok(extended.or_else(|| wanted.map(|protocol| Upgrade { protocol, extended: false })))
+}
+
+/// Takes the port of the listener out of a request that came over the hop.
+///
+/// # Errors
+/// [`Refusal::Hop`] when it names none, or several.
+pub fn hop_port(headers: &mut HeaderMap) -> Result<u16, Refusal> {
     let mut ports = headers.get_all(HOP).iter();
     let port = match (ports.next(), ports.next()) {
         (Some(port), None) => port.to_str().ok().and_then(|text| text.parse().ok()),
         _ => None,
     };
     headers.remove(HOP);
-    Ok(Admitted { port: port.ok_or(Refusal::Hop)?, upgrade })
+    port.ok_or(Refusal::Hop)
+}
+
+/// A WebSocket over HTTP/2 becomes the request that HTTP/1.1 makes for one (RFC 8441 §5); any other `CONNECT` is refused.
+fn extended_connect(parts: &mut Parts) -> Result<Option<Upgrade>, Refusal> {
+    if parts.method != Method::CONNECT {
+        return Ok(None);
+    }
+    match parts.extensions.remove::<hyper::ext::Protocol>() {
+        Some(protocol) if protocol.as_str().eq_ignore_ascii_case("websocket") => {
+            parts.method = Method::GET;
+            let key = base64::engine::general_purpose::STANDARD.encode(rand::random::<[u8; 16]>());
+            let key = HeaderValue::try_from(key).map_err(|_| Refusal::Connect)?;
+            parts.headers.insert(header::SEC_WEBSOCKET_KEY, key);
+            Ok(Some(Upgrade { protocol: HeaderValue::from_static("websocket"), extended: true }))
+        }
+        _ => Err(Refusal::Connect),
+    }
 }
 
 /// The wanted protocol, unless it is another version of HTTP: a tunnel of those would carry requests past every rule.
@@ -97,7 +122,7 @@ mod tests {
     use http::{Request, Version};
     use proptest::prelude::*;
 
-    use super::{Admitted, admit, towards_h1, towards_h2};
+    use super::{Upgrade, admit, hop_port, towards_h1, towards_h2};
     use crate::filter::hygiene::Refusal;
 
     fn parts(method: &str, lines: &[(&str, &str)]) -> Parts {
@@ -108,7 +133,7 @@ mod tests {
         request.body(()).unwrap().into_parts().0
     }
 
-    fn admitted(method: &str, lines: &[(&str, &str)]) -> (Result<Admitted, Refusal>, Parts) {
+    fn admitted(method: &str, lines: &[(&str, &str)]) -> (Result<Option<Upgrade>, Refusal>, Parts) {
         let mut parts = parts(method, lines);
         (admit(&mut parts, false), parts)
     }
@@ -118,11 +143,13 @@ mod tests {
 
     #[test]
     fn the_hop_port_is_read_once_and_taken_out() {
-        let (result, parts) = admitted("GET", &[HOST, HOP]);
-        assert_eq!(result, Ok(Admitted { port: 8080, upgrade: None }));
+        let (_, mut parts) = admitted("GET", &[HOST, HOP]);
+        assert_eq!(hop_port(&mut parts.headers), Ok(8080));
         assert!(!parts.headers.contains_key("x-kakehi-hop"));
         for bad in [&[HOST][..], &[HOST, HOP, HOP], &[HOST, ("x-kakehi-hop", "x")], &[HOST, ("x-kakehi-hop", "70000")]] {
-            assert_eq!(admitted("GET", bad).0, Err(Refusal::Hop));
+            let (_, mut parts) = admitted("GET", bad);
+            assert_eq!(hop_port(&mut parts.headers), Err(Refusal::Hop));
+            assert!(!parts.headers.contains_key("x-kakehi-hop"));
         }
     }
 
@@ -144,21 +171,37 @@ mod tests {
 
     #[test]
     fn an_upgrade_is_offered_unless_it_is_http_or_has_a_body() {
-        let upgrade = |protocol| admitted("GET", &[HOST, HOP, ("connection", "Upgrade"), ("upgrade", protocol)]).0.unwrap().upgrade;
+        let upgrade = |protocol| {
+            admitted("GET", &[HOST, HOP, ("connection", "Upgrade"), ("upgrade", protocol)]).0.unwrap().map(|upgrade| upgrade.protocol)
+        };
         assert_eq!(upgrade("websocket").unwrap(), "websocket");
         assert_eq!(upgrade("SPDY/3.1").unwrap(), "SPDY/3.1");
         for http in ["h2c", "H2C", "HTTP/2.0", "websocket, h2c"] {
             assert_eq!(upgrade(http), None, "{http}");
         }
-        assert_eq!(admitted("GET", &[HOST, HOP, ("upgrade", "websocket")]).0.unwrap().upgrade, None);
+        assert_eq!(admitted("GET", &[HOST, HOP, ("upgrade", "websocket")]).0, Ok(None));
         let mut with_body = parts("POST", &[HOST, HOP, ("connection", "upgrade"), ("upgrade", "websocket")]);
-        assert_eq!(admit(&mut with_body, true).unwrap().upgrade, None);
+        assert_eq!(admit(&mut with_body, true), Ok(None));
+    }
+
+    #[test]
+    fn a_websocket_over_http2_becomes_one_over_http1() {
+        let mut request = Request::builder().method("CONNECT").uri("https://h/p").version(Version::HTTP_2);
+        request = request.header("sec-websocket-version", "13").extension(hyper::ext::Protocol::from_static("websocket"));
+        let mut parts = request.body(()).unwrap().into_parts().0;
+        let upgrade = admit(&mut parts, false).unwrap().unwrap();
+        assert!(upgrade.extended && parts.headers.contains_key("sec-websocket-key"));
+        towards_h1(&mut parts, false, Some(&upgrade.protocol));
+        assert_eq!((parts.method.as_str(), parts.uri.to_string().as_str(), &parts.headers["host"]), ("GET", "/p", &"h".parse().unwrap()));
+        let mut other = Request::builder().method("CONNECT").uri("https://h/p").extension(hyper::ext::Protocol::from_static("connect-udp"));
+        other = other.version(Version::HTTP_2);
+        assert_eq!(admit(&mut other.body(()).unwrap().into_parts().0, false), Err(Refusal::Connect));
     }
 
     #[test]
     fn requests_are_written_for_the_backend_protocol() {
         let (result, mut parts) = admitted("GET", &[HOST, HOP, ("connection", "upgrade"), ("upgrade", "websocket")]);
-        towards_h1(&mut parts, false, result.unwrap().upgrade.as_ref());
+        towards_h1(&mut parts, false, result.unwrap().map(|upgrade| upgrade.protocol).as_ref());
         assert_eq!((&parts.headers["connection"], &parts.headers["upgrade"]), (&"upgrade".parse().unwrap(), &"websocket".parse().unwrap()));
 
         let (_, mut parts) = admitted("GET", &[HOST, HOP, ("te", "trailers")]);
@@ -204,16 +247,16 @@ mod tests {
         fn what_is_admitted_frames_nothing_and_names_one_host(fields in prop::collection::vec(any_field(), 0..12), body in any::<bool>()) {
             let mut parts = parts("POST", &fields);
             let real = parts.headers.get_all("x-real-ip").iter().count();
-            if let Ok(admitted) = admit(&mut parts, body) {
+            if let Ok(upgrade) = admit(&mut parts, body) {
                 let headers = &parts.headers;
-                for gone in ["connection", "transfer-encoding", "upgrade", "keep-alive", "proxy-connection", "http2-settings", "expect", "x-kakehi-hop"] {
+                for gone in ["connection", "transfer-encoding", "upgrade", "keep-alive", "proxy-connection", "http2-settings", "expect"] {
                     prop_assert!(!headers.contains_key(gone), "{gone}");
                 }
                 prop_assert_eq!(headers.get_all("host").iter().count(), 1);
                 prop_assert!(headers.get_all("content-length").iter().count() <= 1);
                 prop_assert!(headers.get_all("te").iter().all(|te| te == "trailers"));
                 prop_assert_eq!(headers.get_all("x-real-ip").iter().count(), real);
-                prop_assert!(admitted.upgrade.is_none_or(|protocol| !body && protocol == "websocket"));
+                prop_assert!(upgrade.is_none_or(|upgrade| !body && upgrade.protocol == "websocket" && !upgrade.extended));
                 let length = headers.contains_key("content-length");
                 towards_h1(&mut parts, !length, None);
                 prop_assert!(!(length && parts.headers.contains_key("transfer-encoding")));

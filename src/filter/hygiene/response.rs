@@ -24,10 +24,17 @@ pub fn clean(parts: &mut Parts) {
     parts.version = Version::HTTP_11;
 }
 
-/// The same for `101 Switching Protocols`: the protocol stays, so that the client may change to it.
-pub fn clean_upgraded(parts: &mut Parts) {
+/// The same for `101 Switching Protocols`: the protocol stays, so that the client may change to it. To an `extended` CONNECT
+/// the answer is a plain success (RFC 8441 §5).
+pub fn clean_upgraded(parts: &mut Parts, extended: bool) {
     let protocol = parts.headers.remove(header::UPGRADE);
     clean(parts);
+    if extended {
+        parts.status = StatusCode::OK;
+        parts.headers.remove(header::SEC_WEBSOCKET_ACCEPT);
+        parts.headers.remove(header::CONTENT_LENGTH);
+        return;
+    }
     if let Some(protocol) = protocol {
         parts.headers.insert(header::UPGRADE, protocol);
     }
@@ -74,8 +81,11 @@ mod tests {
     #[test]
     fn an_accepted_upgrade_stays() {
         let mut some = parts(101, &[("connection", "Upgrade"), ("upgrade", "websocket"), ("sec-websocket-accept", "x")]);
-        clean_upgraded(&mut some);
+        clean_upgraded(&mut some, false);
         assert_eq!((&some.headers["connection"], &some.headers["upgrade"]), (&"upgrade".parse().unwrap(), &"websocket".parse().unwrap()));
         assert!(some.headers.contains_key("sec-websocket-accept"));
+        let mut some = parts(101, &[("connection", "Upgrade"), ("upgrade", "websocket"), ("sec-websocket-accept", "x")]);
+        clean_upgraded(&mut some, true);
+        assert!(some.status == 200 && some.headers.is_empty());
     }
 }

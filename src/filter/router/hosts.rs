@@ -25,6 +25,16 @@ impl<V: Clone> Default for HostIndex<V> {
 }
 
 impl<V: Clone + Default> HostIndex<V> {
+    /// All values, in no order.
+    pub(super) fn values(&self) -> impl Iterator<Item = &V> {
+        self.exact.values().chain(self.wildcard.values()).chain(self.label.values()).chain(&self.any)
+    }
+
+    /// The value of the pattern for every host.
+    pub(super) fn any(&self) -> Option<&V> {
+        self.any.as_ref()
+    }
+
     /// The values of all patterns that cover `host` (lower-case, no port): exact, then a label before the
     /// suffix, then wildcards from the longest suffix to the shortest, then the one for every host.
     pub(super) fn covering<'t>(&'t self, host: &str) -> impl Iterator<Item = &'t V> {

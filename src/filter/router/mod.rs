@@ -22,7 +22,7 @@ pub use entry::{Action, Candidate, Candidates, Rule};
 use self::entry::{Compiled, Entry};
 use self::hosts::HostIndex;
 use self::paths::HostRules;
-use crate::model::{Backend, BackendId, Endpoint, Listener, ListenerName, ObjectId};
+use crate::model::{Backend, BackendId, Endpoint, Listener, ListenerName, ObjectId, Protocol};
 use crate::snapshot::wire::Refusal;
 use crate::snapshot::{Delta, Key, Resource, Snapshot};
 use crate::traffic::{Pair, Routed};
@@ -144,6 +144,26 @@ impl Table {
         self.ports.contains_key(&port)
     }
 
+    /// What the listeners of a port speak; none without listeners.
+    pub fn protocol(&self, port: u16) -> Option<Protocol> {
+        let name = self.ports.get(&port)?.values().flatten().next()?;
+        Some(self.listeners.get(name)?.protocol)
+    }
+
+    /// The listener that requests for a host belong to.
+    pub fn listener(&self, port: u16, host: &str) -> Option<&Arc<Listener>> {
+        self.listeners.get(self.owner(port, host)?)
+    }
+
+    /// The listener without hostname, where clients come that name no host.
+    pub fn listener_for_any(&self, port: u16) -> Option<&Arc<Listener>> {
+        self.listeners.get(self.ports.get(&port)?.any()?.first()?)
+    }
+
+    fn owner(&self, port: u16, host: &str) -> Option<&ListenerName> {
+        self.ports.get(&port)?.covering(host).find_map(|names| names.first())
+    }
+
     /// A backend.
     pub fn backend(&self, id: &BackendId) -> Option<&Arc<Backend>> {
         self.backends.get(id)
@@ -173,7 +193,7 @@ impl Table {
         if !head.target.starts_with('/') {
             return None;
         }
-        let name = self.ports.get(&head.port)?.covering(head.host).find_map(|names| names.first())?;
+        let name = self.owner(head.port, head.host)?;
         let best = self.hosts.get(name)?.covering(head.host).fold(None, |best, rules| rules.find(head, best))?;
         Some((self.listeners.get(name)?, best))
     }

@@ -43,6 +43,7 @@ static SPEC: Shape = Shape::Object {
         ("autoscaling", &AUTOSCALING, Absent::Fine),
         ("service", &SERVICE, Absent::Fine),
         ("forceHop", &Shape::Boolean, Absent::Fine),
+        ("forceRelay", &Shape::Boolean, Absent::Fine),
     ],
     rules: &[|spec| {
         let both = spec.get("replicas").is_some() && spec.get("autoscaling").is_some();

@@ -16,7 +16,7 @@ struct Entry {
 
 /// Marks the listeners of one port that differ in protocol, or agree in protocol and hostname. The Gateway's own come first,
 /// then those of ListenerSets in order of precedence. Listeners whose protocol is not supported are rejected anyway and hurt
-/// nobody.
+/// nobody; in a ListenerSet they are told apart from the port's protocol all the same.
 pub(super) fn mark(listeners: &mut [Judged]) {
     let mut ports: BTreeMap<i32, Vec<Entry>> = BTreeMap::new();
     for listener in listeners.iter().filter(|listener| !is_of_set(listener)) {
@@ -43,11 +43,15 @@ fn entry(listener: &Judged) -> Option<Entry> {
 /// What is in the way of a listener, if anything is.
 fn conflict(listener: &Judged, others: &[Entry]) -> Option<Issue> {
     let port = listener.point.port;
-    let protocol = listener.protocol?;
+    let protocol = listener.protocol;
+    if protocol.is_none() && !is_of_set(listener) {
+        return None;
+    }
     let neighbours = || others.iter().filter(|other| other.name != listener.point.name);
     let names = |of: &mut dyn Iterator<Item = &Entry>| of.map(|other| other.name.clone()).collect::<Vec<_>>();
-    let strangers = names(&mut neighbours().filter(|other| other.protocol != protocol));
-    let is_twin = |other: &&Entry| other.protocol == protocol && other.hostname.is_some() && other.hostname == listener.point.hostname;
+    let strangers = names(&mut neighbours().filter(|other| Some(other.protocol) != protocol));
+    let is_twin =
+        |other: &&Entry| Some(other.protocol) == protocol && other.hostname.is_some() && other.hostname == listener.point.hostname;
     let twins = names(&mut neighbours().filter(is_twin));
     if !strangers.is_empty() {
         Some(Issue::ProtocolConflict { port, others: strangers })

@@ -1,0 +1,81 @@
+//! Whether Sōzu reads a port's requests itself, or relays its connections.
+
+use std::collections::BTreeSet;
+
+use super::index::Index;
+use super::target::{PortId, PortKind};
+use super::{Options, RelayReason};
+use crate::model::{Hostname, Kind, Listener};
+
+/// Why a port is relayed, if it is.
+pub(super) fn relay(index: &Index, port: PortId, options: &Options) -> Option<RelayReason> {
+    let listeners: Vec<&Listener> = index.listeners().of(port).collect();
+    if listeners.is_empty() {
+        return None;
+    }
+    if options.force_relay {
+        return Some(RelayReason::Forced);
+    }
+    match port.kind {
+        PortKind::Http => listeners.iter().find_map(|listener| {
+            let grpc = index.has_kind(&listener.name, Kind::GrpcRoute).then_some(RelayReason::Grpc);
+            grpc.or_else(|| index.wants_http2(&listener.name).then_some(RelayReason::Http2))
+        }),
+        PortKind::Https => listeners.iter().find_map(|listener| alone(index, listener)).or_else(|| together(index, &listeners)),
+        PortKind::Relay => None,
+    }
+}
+
+/// What one TLS listener asks for.
+fn alone(index: &Index, listener: &Listener) -> Option<RelayReason> {
+    match &listener.hostname {
+        // Hosts of Ingresses are named one by one, and so are their certificates: no client without a name is theirs.
+        Hostname::Any if !listener.certificates.is_empty() && !index.has_kind(&listener.name, Kind::Ingress) => {
+            Some(RelayReason::NoHostname)
+        }
+        Hostname::Any => None,
+        _ if listener.certificates.len() > 1 => Some(RelayReason::SeveralCertificates),
+        Hostname::Wildcard(suffix) => {
+            let deep =
+                labels(suffix) + 1 < index.most_labels(&listener.name) || certified(index, listener).any(|name| is_below(&name, suffix));
+            deep.then_some(RelayReason::WildcardDepth)
+        }
+        Hostname::Label(_) | Hostname::Exact(_) => None,
+    }
+}
+
+/// Whether listeners are in each other's way: Sōzu decides by the certificate that it showed, not by listener.
+fn together<'l>(index: &Index, listeners: &[&'l Listener]) -> Option<RelayReason> {
+    let others = |one: &'l Listener| listeners.iter().filter(move |other| other.name != one.name).map(move |other| (one, *other));
+    let pairs = || listeners.iter().flat_map(|one| others(one));
+    if pairs().any(|(one, other)| one.hostname.covers(&other.hostname)) {
+        return Some(RelayReason::NestedHostnames);
+    }
+    let prints = |listener: &Listener| -> BTreeSet<String> {
+        let held = listener.certificates.iter().filter_map(|id| index.certificate(id));
+        held.map(|certificate| certificate.fingerprint.clone()).collect()
+    };
+    let shared = pairs().any(|(one, other)| {
+        !prints(one).is_disjoint(&prints(other)) || certified(index, one).any(|name| name.intersect(&other.hostname).is_some())
+    });
+    shared.then_some(RelayReason::SharedCertificate)
+}
+
+/// The hosts for which a listener's certificates are valid.
+fn certified<'a>(index: &'a Index, listener: &'a Listener) -> impl Iterator<Item = Hostname> + 'a {
+    let certificates = listener.certificates.iter().filter_map(|id| index.certificate(id));
+    // In a certificate a wildcard stands for one label.
+    certificates.flat_map(|certificate| &certificate.names).filter_map(|name| Hostname::parse_ingress(name).ok())
+}
+
+/// Whether a certificate's name has several labels before a suffix.
+fn is_below(name: &Hostname, suffix: &str) -> bool {
+    let (Hostname::Exact(inner) | Hostname::Label(inner) | Hostname::Wildcard(inner)) = name else { return false };
+    let more = usize::from(!matches!(name, Hostname::Exact(_)));
+    inner.strip_suffix(suffix).is_some_and(|left| left.ends_with('.')) && labels(inner) + more > labels(suffix) + 1
+}
+
+/// Number of labels of a name.
+pub(super) fn labels(name: &str) -> usize {
+    name.split('.').count()
+}

@@ -1,0 +1,59 @@
+//! Connections of relayed ports: Sōzu passes on what it does not read, and says first who connected where.
+
+mod proxy;
+mod tls;
+
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+
+pub(super) use tls::Tls;
+
+use super::serve::Worker;
+use crate::model::Protocol;
+
+/// What a relayed connection is known to be.
+#[derive(Debug)]
+pub(super) struct Link {
+    /// The client.
+    pub(super) client: SocketAddr,
+    /// Where it connected to; the port is the listener's.
+    pub(super) server: SocketAddr,
+    /// With TLS, the name that the client asked for, lower-case; empty when it named none.
+    pub(super) tls: Option<Box<str>>,
+}
+
+/// A connection, with or without TLS.
+pub(super) trait Duplex: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Duplex for S {}
+
+/// Any connection.
+pub(super) type Stream = Box<dyn Duplex>;
+
+/// Learns where a connection belongs, and ends its TLS.
+///
+/// # Errors
+/// The stream's, a header that Sōzu does not write, a port without listener or certificate, a failed handshake, no time
+/// left.
+pub(super) async fn open(worker: &Worker, mut stream: Stream) -> io::Result<(Stream, Rc<Link>)> {
+    let opened = async {
+        let ends = proxy::read(&mut stream).await?;
+        worker.wait_until_ready().await.map_err(|_| io::Error::other("no snapshot yet"))?;
+        let port = ends.server.port();
+        let link = |tls| Rc::new(Link { client: ends.client, server: ends.server, tls });
+        let protocol = worker.shared.table().protocol(port).ok_or_else(|| io::Error::other("a port without listener"))?;
+        if protocol == Protocol::Http {
+            return Ok((stream, link(None)));
+        }
+        let config = worker.shared.tls(port).ok_or_else(|| io::Error::other("a port without certificate"))?;
+        let stream = TlsAcceptor::from(config).accept(stream).await?;
+        let name = stream.get_ref().1.server_name().unwrap_or_default().to_ascii_lowercase();
+        Ok((Box::new(stream) as Stream, link(Some(name.into()))))
+    };
+    timeout(worker.shared.limits.open_timeout, opened).await?
+}
