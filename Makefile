@@ -8,7 +8,7 @@ CARGO        ?= cargo
 
 .DEFAULT_GOAL := help
 include tests/cluster/cluster.mk
-.PHONY: help run test check bless generate tools sozu sozu-lto bench-standalone e2e conformance
+.PHONY: help run test check bless generate tools sozu sozu-lto bench-standalone e2e images conformance
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -44,6 +44,11 @@ e2e: tools $(SOZU_TEST) ## the chart on the test cluster (make cluster); PART=le
 conformance: tools $(SOZU_TEST) ## the Gateway API conformance suite on the test cluster; RUN=pattern for single tests
 	$(CARGO) build --bin kakehi
 	RUN='$(RUN)' tests/conformance/run.sh target/debug/kakehi $(SOZU_TEST)
+
+images: tools $(SOZU_LTO) ## both images as archives in target/images, without a container engine; with one: see Dockerfile
+	$(CARGO) build --release --bin kakehi
+	config/build-images target/release/kakehi $(SOZU_LTO) ghcr.io/kakehi-dev \
+		$$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1) target/images
 
 tools: ## protoc, which the Sōzu command library's build needs
 	@config/install-tools

@@ -2,7 +2,12 @@
 //!
 //! Deadlines are local and monotonic, so clocks need not agree: a holder believes in itself for [`Settings::believe`] after
 //! it sent the last renewal that was confirmed, a candidate takes over when it has seen no renewal for the longer time that
-//! the Lease names. Each term has an epoch of its own, `leaseTransitions`, greater than that of every term before.
+//! the Lease names.
+//!
+//! Each term has an epoch of its own, greater than that of every term before, for edges refuse a leader whose epoch is over.
+//! It is `leaseTransitions`, which is at least the time of the election in seconds: so it does not fall when the Lease is
+//! deleted, or restored from a backup. A holder whose Lease is deleted writes it again with the epoch that it has; others
+//! wait for that as long as for a renewal.
 
 use std::time::Duration;
 
@@ -45,6 +50,9 @@ impl Settings {
     }
 }
 
+/// What epochs count from: 2020-01-01, so that a Lease's 32 bits last until 2088.
+const BEGINNING: i64 = 1_577_836_800;
+
 /// A time as leader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Term {
@@ -57,9 +65,17 @@ struct Term {
 pub struct Leadership(watch::Receiver<Option<Term>>);
 
 impl Leadership {
-    /// The epoch, while this process leads. To be asked before each write.
+    /// The epoch, while this process leads.
     pub fn epoch(&self) -> Option<u64> {
         self.0.borrow().filter(|term| Instant::now() < term.until).map(|term| term.epoch)
+    }
+
+    /// The epoch, to be asked for before each write.
+    ///
+    /// # Errors
+    /// When this process does not lead (any more).
+    pub fn check(&self) -> Result<u64, NotLeading> {
+        self.epoch().ok_or(NotLeading)
     }
 
     /// Waits until this process leads, and returns the epoch; none when it never will.
@@ -67,6 +83,11 @@ impl Leadership {
         self.0.wait_for(Option::is_some).await.ok()?.map(|term| term.epoch)
     }
 }
+
+/// This process does not lead, and must not write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not the leader")]
+pub struct NotLeading;
 
 /// Why leading ended.
 #[derive(Debug, thiserror::Error)]
@@ -90,6 +111,9 @@ pub struct Candidate {
 struct Seen {
     holder: Option<String>,
     renewed: Option<MicroTime>,
+    transitions: i32,
+    /// How long others are to wait for a renewal.
+    patience: Duration,
     since: Instant,
 }
 
@@ -99,6 +123,11 @@ impl Candidate {
         let term = watch::Sender::new(None);
         let leadership = Leadership(term.subscribe());
         (Self { api: Api::namespaced(client, &settings.namespace), settings, term }, leadership)
+    }
+
+    /// Name of this process.
+    pub fn identity(&self) -> &str {
+        &self.settings.identity
     }
 
     /// Stands until elected, then leads until `stop` resolves, and gives the Lease back.
@@ -151,24 +180,37 @@ impl Candidate {
     }
 
     async fn try_take(&self, seen: &mut Option<Seen>) -> Result<Option<Lease>, kube::Error> {
-        let Some(mut lease) = self.api.get_opt(&self.settings.name).await? else {
-            let metadata = ObjectMeta { name: Some(self.settings.name.clone()), ..ObjectMeta::default() };
-            let lease = Lease { metadata, spec: Some(self.spec(1, None)) };
-            return self.api.create(&PostParams::default(), &lease).await.map(Some);
-        };
-        let spec = lease.spec.clone().unwrap_or_default();
-        let holder = spec.holder_identity.filter(|holder| !holder.is_empty());
-        if seen.as_ref().is_none_or(|seen| (&seen.holder, &seen.renewed) != (&holder, &spec.renew_time)) {
-            tracing::debug!(?holder, "the Lease is renewed");
-            *seen = Some(Seen { holder: holder.clone(), renewed: spec.renew_time, since: Instant::now() });
+        let lease = self.api.get_opt(&self.settings.name).await?;
+        if let Some(spec) = lease.as_ref().map(|lease| lease.spec.clone().unwrap_or_default()) {
+            let holder = spec.holder_identity.filter(|holder| !holder.is_empty());
+            if seen.as_ref().is_none_or(|seen| (&seen.holder, &seen.renewed) != (&holder, &spec.renew_time)) {
+                tracing::debug!(?holder, "the Lease is renewed");
+                let named = spec.lease_duration_seconds.and_then(|seconds| u64::try_from(seconds).ok()).map(Duration::from_secs);
+                *seen = Some(Seen {
+                    holder,
+                    renewed: spec.renew_time,
+                    transitions: spec.lease_transitions.unwrap_or_default(),
+                    patience: named.unwrap_or(self.settings.duration),
+                    since: Instant::now(),
+                });
+            }
         }
-        let named = spec.lease_duration_seconds.and_then(|seconds| u64::try_from(seconds).ok()).map(Duration::from_secs);
-        let patience = named.unwrap_or(self.settings.duration);
-        if holder.is_some() && seen.as_ref().is_none_or(|seen| seen.since.elapsed() < patience) {
+        if seen.as_ref().is_some_and(|seen| seen.holder.is_some() && seen.since.elapsed() < seen.patience) {
             return Ok(None);
         }
-        lease.spec = Some(self.spec(spec.lease_transitions.unwrap_or_default().max(0).saturating_add(1), None));
-        self.api.replace(&self.settings.name, &PostParams::default(), &lease).await.map(Some)
+        let transitions = next(seen.as_ref().map_or(0, |seen| seen.transitions), Timestamp::now());
+        match lease {
+            Some(mut lease) => {
+                lease.spec = Some(self.spec(transitions, None));
+                self.api.replace(&self.settings.name, &PostParams::default(), &lease).await.map(Some)
+            }
+            None => self.create(self.spec(transitions, None)).await.map(Some),
+        }
+    }
+
+    async fn create(&self, spec: LeaseSpec) -> Result<Lease, kube::Error> {
+        let metadata = ObjectMeta { name: Some(self.settings.name.clone()), ..ObjectMeta::default() };
+        self.api.create(&PostParams::default(), &Lease { metadata, spec: Some(spec) }).await
     }
 
     fn spec(&self, transitions: i32, acquired: Option<MicroTime>) -> LeaseSpec {
@@ -205,11 +247,20 @@ impl Candidate {
                 Ok(Err(error)) => {
                     tracing::warn!(%error, "cannot renew the Lease");
                     // An answer that was lost has renewed it all the same; another holder has ended this term.
-                    if let Ok(Ok(Some(now))) = timeout_at(until, self.api.get_opt(&self.settings.name)).await {
-                        if holder(&now) != self.settings.identity || self::epoch(&now) != epoch {
+                    match timeout_at(until, self.api.get_opt(&self.settings.name)).await {
+                        Ok(Ok(Some(now))) if holder(&now) != self.settings.identity || self::epoch(&now) != epoch => {
                             return Err(Lost::Taken(holder(&now).to_owned()));
                         }
-                        lease = now;
+                        Ok(Ok(Some(now))) => lease = now,
+                        Ok(Ok(None)) => {
+                            let sent = Instant::now();
+                            if let Ok(Ok(created)) = timeout_at(until, self.create(lease.spec.clone().unwrap_or_default())).await {
+                                tracing::warn!("somebody has deleted the Lease; written again");
+                                self.believe(epoch, sent);
+                                return Ok(created);
+                            }
+                        }
+                        Ok(Err(_)) | Err(_) => {}
                     }
                 }
             }
@@ -238,6 +289,12 @@ impl Candidate {
     }
 }
 
+/// The transitions of a Lease that is taken now, when these were seen.
+fn next(seen: i32, now: Timestamp) -> i32 {
+    let time = i32::try_from(now.as_second() - BEGINNING).unwrap_or_default();
+    seen.max(0).saturating_add(1).max(time)
+}
+
 fn holder(lease: &Lease) -> &str {
     lease.spec.as_ref().and_then(|spec| spec.holder_identity.as_deref()).unwrap_or_default()
 }
@@ -245,4 +302,23 @@ fn holder(lease: &Lease) -> &str {
 fn epoch(lease: &Lease) -> u64 {
     let transitions = lease.spec.as_ref().and_then(|spec| spec.lease_transitions).unwrap_or_default();
     u64::try_from(transitions).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::jiff::Timestamp;
+
+    use super::{BEGINNING, next};
+
+    #[test]
+    fn an_epoch_never_falls_whatever_becomes_of_the_lease() {
+        let at = |seconds: i64| Timestamp::from_second(BEGINNING + seconds).unwrap();
+        let first = next(0, at(1_000));
+        assert_eq!(first, 1_000);
+        assert_eq!(next(first, at(1_000)), 1_001, "two elections within a second");
+        assert_eq!(next(first, at(500)), 1_001, "a clock that is behind");
+        assert!(next(0, at(1_002)) > next(first, at(1_001)), "the Lease was deleted");
+        assert_eq!(next(i32::MAX, at(0)), i32::MAX);
+        assert_eq!(next(-5, at(-5)), 1);
+    }
 }

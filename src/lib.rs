@@ -19,5 +19,6 @@ pub mod snapshot;
 pub mod standalone;
 pub mod stop;
 pub mod store;
+pub mod trace;
 pub mod traffic;
 pub mod translate;

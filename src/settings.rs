@@ -3,9 +3,10 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use crate::edge::plan;
+use crate::model::EdgeId;
 use crate::observe::log::Format;
 use crate::translate;
 
@@ -213,4 +214,42 @@ pub struct TranslateSettings {
     /// Defaults, checks and identity
     #[command(flatten)]
     pub directory: DirectorySettings,
+}
+
+/// `kakehi trace`.
+#[derive(Args, Clone, Debug)]
+pub struct TraceSettings {
+    /// URL of the request, as a client would write it
+    #[arg(value_name = "URL")]
+    pub url: String,
+    /// Method of the request
+    #[arg(short = 'X', long, default_value = "GET", value_name = "METHOD")]
+    pub method: String,
+    /// Header of the request; may be given several times
+    #[arg(short = 'H', long, value_name = "NAME: VALUE")]
+    pub header: Vec<String>,
+    /// Only this edge: NAMESPACE/NAME of a Gateway, or IngressClass/NAME; default: every edge that listens on the port
+    #[arg(long, value_name = "EDGE")]
+    pub edge: Option<EdgeId>,
+    /// Directory of manifests to ask, in place of a running instance
+    #[arg(long, value_name = "DIR")]
+    pub directory: Option<PathBuf>,
+    /// Admin port of the running instance to ask
+    #[arg(long, env = "KAKEHI_ADMIN", default_value = "127.0.0.1:9901", value_name = "IP:PORT")]
+    pub admin: SocketAddr,
+    /// How the answer looks
+    #[arg(short, long, value_enum, default_value_t = Output::Text)]
+    pub output: Output,
+    /// Defaults, checks and identity, for `--directory`
+    #[command(flatten)]
+    pub manifests: DirectorySettings,
+}
+
+/// How answers look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
 }

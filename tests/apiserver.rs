@@ -11,6 +11,8 @@ mod mutate;
 
 #[path = "apiserver/failover.rs"]
 mod failover;
+#[path = "apiserver/fresh.rs"]
+mod fresh;
 #[path = "apiserver/ingress.rs"]
 mod ingress;
 #[path = "apiserver/judges.rs"]
@@ -19,6 +21,8 @@ mod judges;
 mod lenient;
 #[path = "apiserver/metrics.rs"]
 mod metrics;
+#[path = "apiserver/older.rs"]
+mod older;
 #[path = "apiserver/operator.rs"]
 mod operator;
 #[path = "prometheus/mod.rs"]

@@ -1,6 +1,7 @@
 //! Golden cases: every folder under `tests/cases` holds manifests in `in/`, which standalone mode runs as they are, and in
 //! `expected/` what they come to: `status.yaml` (statuses and findings, as if the data plane had acknowledged everything)
-//! and `snapshot.yaml` (what each edge holds, keys redacted). `KAKEHI_BLESS=1` writes what is found there instead.
+//! and `snapshot.yaml` (what each edge holds, keys redacted). A case with a `trace.yaml`, a list of requests, also has
+//! `trace.txt`: what `kakehi trace` says of each. `KAKEHI_BLESS=1` writes what is found there instead.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
@@ -9,12 +10,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use kakehi::api::{Change, Object};
+use kakehi::edge::plan;
 use kakehi::model::EdgeId;
 use kakehi::report::{Acknowledgement, Observed, status};
 use kakehi::snapshot::{Resource, Snapshot};
 use kakehi::store::directory::{Directory, Settings as Source};
+use kakehi::trace::{self, Request};
 use kakehi::translate::{IngressSettings, Now, Settings, Translator};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// The day of every case: 2026-12-01.
@@ -57,7 +60,8 @@ fn translate(objects: Vec<Object>) -> Translator {
 fn statuses(translator: &Translator, refused: Vec<String>) -> Statuses {
     let edges: BTreeMap<EdgeId, Acknowledgement> =
         translator.edges().map(|(id, _)| (id.clone(), Acknowledgement { programmed: true, refused: Vec::new() })).collect();
-    let observed = Observed { controller_name: "kakehi.dev/gateway-controller", edges: &edges, provisioned: None, now: TODAY };
+    let observed =
+        Observed { controller_name: "kakehi.dev/gateway-controller", edges: &edges, provisioned: None, bundle: None, now: TODAY };
     let objects = translator.reports().iter().map(|(id, report)| Status {
         object: id.to_string(),
         status: status(id.kind, Some(report), None, &observed).map(without_times),
@@ -82,6 +86,31 @@ fn without_times(mut value: Value) -> Value {
 fn snapshots(translator: &Translator) -> Vec<Edge> {
     let resources = |snapshot: &Snapshot| snapshot.iter().map(|(_, resource)| resource.redacted()).collect();
     translator.edges().map(|(id, edge)| Edge { edge: id.to_string(), resources: resources(&edge.snapshot) }).collect()
+}
+
+/// A request of `trace.yaml`.
+#[derive(Deserialize)]
+struct Asked {
+    url: String,
+    #[serde(default)]
+    method: Option<String>,
+    #[serde(default)]
+    headers: Vec<String>,
+}
+
+/// What `kakehi trace` says of a case's requests on every edge that listens for them.
+fn traces(translator: &Translator, asked: &str) -> String {
+    let mut text = String::new();
+    for asked in serde_saphyr::from_str::<Vec<Asked>>(asked).unwrap() {
+        let request = Request::parse(&asked.url, asked.method.as_deref().unwrap_or("GET"), &asked.headers).unwrap();
+        let headers: String = asked.headers.iter().map(|header| format!(" -H {header:?}")).collect();
+        text.push_str(&format!("# {}{headers}\n", asked.url));
+        for (id, edge) in translator.edges().filter(|(_, edge)| trace::listens(&edge.snapshot, &request)) {
+            text.push_str(&format!("edge {id}\n{}", trace::trace(&edge.snapshot, plan::Options::default(), &request)));
+        }
+        text.push('\n');
+    }
+    text
 }
 
 fn compare(path: &Path, found: &str) -> Result<(), String> {
@@ -111,10 +140,13 @@ fn run(case: &Path) -> Vec<String> {
         "{}: order of objects matters",
         case.display()
     );
-    let found = [
+    let mut found = vec![
         ("status.yaml", serde_saphyr::to_string(&statuses(&translator, refused)).unwrap()),
         ("snapshot.yaml", serde_saphyr::to_string(&snapshots(&translator)).unwrap()),
     ];
+    if let Ok(asked) = fs::read_to_string(case.join("trace.yaml")) {
+        found.push(("trace.txt", traces(&translator, &asked)));
+    }
     found.iter().filter_map(|(name, text)| compare(&case.join("expected").join(name), text).err()).collect()
 }
 

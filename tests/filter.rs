@@ -15,6 +15,8 @@ mod pool;
 mod probes;
 #[path = "filter/process.rs"]
 mod process;
+#[path = "filter/relay.rs"]
+mod relay;
 #[path = "filter/script.rs"]
 mod script;
 #[path = "filter/streams.rs"]

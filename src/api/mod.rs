@@ -2,6 +2,7 @@
 //!
 //! The only place that names the gateway-api crate. Its experimental types hold both channels.
 
+pub mod bundle;
 pub mod edge_profile;
 mod kinds;
 pub mod listener_set;

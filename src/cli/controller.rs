@@ -13,7 +13,7 @@ use crate::controller::fleet::Fleet;
 use crate::controller::operator::{Operator, Settings};
 use crate::controller::port::{self, Port};
 use crate::controller::provisioning::{self, Provisioning};
-use crate::leader;
+use crate::leader::{self, Candidate};
 use crate::model::EdgeId;
 use crate::observe::admin;
 use crate::observe::metrics::Metrics;
@@ -31,6 +31,7 @@ pub(super) async fn run(settings: ControllerSettings) -> anyhow::Result<ExitCode
     let listener = TcpListener::bind(settings.admin).await.with_context(|| format!("admin port {}", settings.admin))?;
     let (publishers, streams) = (Publishers::default(), Arc::<Counters>::default());
     let bundle = watch::Sender::new(String::new());
+    let (candidate, leadership) = Candidate::new(client.clone(), election(&settings));
     let (mut fleet, mut opens) = (Fleet::new(publishers.clone()), None);
     let mut provisioning = None;
     if let Some(installation) = installation(&settings) {
@@ -40,7 +41,7 @@ pub(super) async fn run(settings: ControllerSettings) -> anyhow::Result<ExitCode
             rollouts: settings.provision.concurrent_rollouts.into(),
             metrics: metrics.clone(),
         };
-        let making = Provisioning::new(client.clone(), making);
+        let making = Provisioning::new((client.clone(), leadership.clone()), making);
         fleet = fleet.made_by(making.orders());
         provisioning = Some(making);
         let workloads = move |edge: &str| {
@@ -48,9 +49,14 @@ pub(super) async fn run(settings: ControllerSettings) -> anyhow::Result<ExitCode
             let workload = Workload { namespace: installation.namespace_of(&id).to_owned(), name: names::object(&id) };
             Some((id, workload))
         };
-        opens = Some((Port { client: client.clone(), publishers, workloads, bundle, counters: streams.clone() }, port_settings(&settings)));
+        opens = Some((
+            Port { client: client.clone(), leadership: leadership.clone(), publishers, workloads, bundle, counters: streams.clone() },
+            port_settings(&settings),
+        ));
     }
-    let operator = Operator::new(client, Settings { provisioning, ..operator_settings(settings) }, metrics.clone());
+    let settings =
+        Settings { hold_routes: settings.hold_routes, translation: translation(settings), election: (candidate, leadership), provisioning };
+    let operator = Operator::new(client, settings, metrics.clone());
     let ports = opens.map(|(port, settings)| tokio::spawn(port.run(operator.epoch(), settings)));
     let serving = tokio::spawn(admin::serve(listener, Arc::new(operator.view(streams)), metrics));
     let stopped = async {
@@ -67,17 +73,19 @@ pub(super) async fn run(settings: ControllerSettings) -> anyhow::Result<ExitCode
     Ok(ExitCode::SUCCESS)
 }
 
-fn operator_settings(settings: ControllerSettings) -> Settings {
+fn election(settings: &ControllerSettings) -> leader::Settings {
     // A process that starts anew under the same name is another one.
-    let identity = format!("{}_{:08x}", replica(&settings), rand::random::<u32>());
-    let translation = translate::Settings {
+    let identity = format!("{}_{:08x}", replica(settings), rand::random::<u32>());
+    leader::Settings::new(&settings.namespace, &settings.lease, identity)
+}
+
+fn translation(settings: ControllerSettings) -> translate::Settings {
+    translate::Settings {
         controller_name: settings.controller_name,
         default_address: settings.address,
         ingress: settings.ingress.translation(settings.watch_ingress_without_class),
         ..translate::Settings::default()
-    };
-    let hold_routes = settings.hold_routes;
-    Settings { translation, hold_routes, leader: leader::Settings::new(settings.namespace, settings.lease, identity), provisioning: None }
+    }
 }
 
 fn replica(settings: &ControllerSettings) -> String {

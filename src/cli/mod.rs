@@ -5,8 +5,10 @@ pub mod crds;
 mod edge;
 mod filter;
 mod launch;
+mod ready;
 pub mod rules;
 mod standalone;
+mod trace;
 mod translate;
 mod withdraw;
 
@@ -15,7 +17,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::observe::log;
-use crate::settings::{ControllerSettings, LogSettings, StandaloneSettings, TranslateSettings, WithdrawSettings};
+use crate::settings::{ControllerSettings, LogSettings, StandaloneSettings, TraceSettings, TranslateSettings, WithdrawSettings};
 
 /// Gateway API on the Sōzu reverse proxy.
 #[derive(Parser)]
@@ -37,10 +39,14 @@ enum Command {
     Withdraw(WithdrawSettings),
     /// Print what a directory of manifests means: snapshot, plan with reasons, statuses. Exit 1 when an object is refused
     Translate(TranslateSettings),
+    /// Say which rule takes a request and why no other does: listener, candidates by rank, stage, answer, endpoints
+    Trace(TraceSettings),
     /// Supervise one edge's Sōzu and filter proxy (started by standalone, or in an edge pod)
     Edge(edge::Settings),
     /// Keep one Sōzu running for a supervisor in another container (started in an edge pod)
     Launch(launch::Settings),
+    /// Ask an operator or an edge whether it is ready. Exit 1 when it is not
+    Ready(ready::Settings),
     /// Print the CustomResourceDefinitions of Kakehi's own kinds
     Crds,
     /// Print the ClusterRole that the operator needs
@@ -66,8 +72,10 @@ pub fn run() -> ExitCode {
         Command::Controller(settings) => controller::run(settings),
         Command::Withdraw(settings) => withdraw::run(settings),
         Command::Translate(settings) => translate::run(&settings),
+        Command::Trace(settings) => trace::run(&settings),
         Command::Edge(settings) => edge::run(settings, &cli.log),
         Command::Launch(settings) => launch::run(settings),
+        Command::Ready(settings) => ready::run(settings),
         Command::Crds => crds::run(),
         Command::Rules => rules::run(),
         Command::Filter(settings) => filter::run(settings),

@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 
 use self::authority::{Authorities, AuthorityError, Lifetimes};
+use crate::leader::{Leadership, NotLeading};
 use crate::snapshot::tls::{Identity, IdentityError};
 
 /// How often the Secret and the age of certificates are looked at.
@@ -23,6 +24,7 @@ const ATTEMPTS: u32 = 5;
 /// Keeps the authority, while this process leads.
 pub struct Keeper {
     secrets: Api<Secret>,
+    leadership: Leadership,
     name: String,
     /// Names of the server, as edges call it.
     names: Vec<String>,
@@ -39,6 +41,9 @@ pub enum CaError {
     /// The API server's.
     #[error("the Secret of the authority: {0}")]
     Api(#[from] KubeError),
+    /// Others write it now.
+    #[error(transparent)]
+    NotLeading(#[from] NotLeading),
     /// A certificate cannot be made.
     #[error(transparent)]
     Authority(#[from] AuthorityError),
@@ -53,8 +58,13 @@ pub enum CaError {
 impl Keeper {
     /// Keeps the authority in the Secret `name` for a server with these DNS names or addresses, and tells `bundle` whom to
     /// trust.
-    pub fn new(secrets: Api<Secret>, name: impl Into<String>, names: Vec<String>, bundle: watch::Sender<String>) -> Self {
-        Self { secrets, name: name.into(), names, life: Lifetimes::default(), bundle, shown: None }
+    pub fn new(
+        (secrets, leadership): (Api<Secret>, Leadership),
+        name: impl Into<String>,
+        names: Vec<String>,
+        bundle: watch::Sender<String>,
+    ) -> Self {
+        Self { secrets, leadership, name: name.into(), names, life: Lifetimes::default(), bundle, shown: None }
     }
 
     /// Reads or makes the authority, and certifies the server.
@@ -111,6 +121,7 @@ impl Keeper {
             if !changed {
                 return Ok(wanted);
             }
+            self.leadership.check()?;
             let written = match secret {
                 None => self.secrets.create(&PostParams::default(), &self.fresh(&wanted)).await,
                 Some(mut secret) => {

@@ -76,21 +76,21 @@ impl Dispatch {
     /// Wakes objects until every sender of wakes is gone. When this process begins to lead (`epoch` is not 0), all of them.
     pub async fn run(mut self, mut wakes: mpsc::UnboundedReceiver<Wake>, mut epoch: watch::Receiver<u64>, acks: watch::Sender<Acks>) {
         let mut batch = Vec::new();
+        let mut led = false;
         loop {
-            let elected = tokio::select! {
-                received = wakes.recv_many(&mut batch, BATCH) => match received {
-                    0 => return,
-                    _ => false,
-                },
-                Ok(()) = epoch.changed() => true,
-            };
+            tokio::select! {
+                received = wakes.recv_many(&mut batch, BATCH) => if received == 0 { return },
+                Ok(()) = epoch.changed() => {}
+            }
             let world = self.context.world.borrow().clone();
             let mut dirty = self.awaited.take(batch.drain(..), &world);
             acks.send_replace(self.awaited.acks.clone());
-            if *epoch.borrow_and_update() == 0 {
+            // A wake may come first when both come at once.
+            let leads = *epoch.borrow_and_update() > 0;
+            if !leads {
                 continue;
             }
-            if elected {
+            if !std::mem::replace(&mut led, leads) {
                 dirty.extend(world.objects.keys().cloned());
             }
             self.wake(dirty, &world);

@@ -8,8 +8,21 @@ use k8s_openapi::api::discovery::v1::{Endpoint, EndpointConditions, EndpointPort
 use kube::api::{Api, ObjectMeta, Patch, PatchParams};
 use kube::{Client, Error as KubeError};
 
+use crate::leader::{Leadership, NotLeading};
+
 /// Field manager of the slice, the same on every replica: the newest leader replaces what the one before wrote.
 const MANAGER: &str = "kakehi-leader";
+
+/// The slice cannot be written.
+#[derive(Debug, thiserror::Error)]
+pub enum AnnounceError {
+    /// Edges are led elsewhere.
+    #[error(transparent)]
+    NotLeading(#[from] NotLeading),
+    /// The API server's.
+    #[error(transparent)]
+    Api(#[from] KubeError),
+}
 
 /// A replica, as edges reach it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,11 +89,13 @@ pub fn slice(replica: &Replica) -> EndpointSlice {
 /// Leads edges to this replica.
 ///
 /// # Errors
-/// The API server's.
-pub async fn announce(client: Client, replica: &Replica) -> Result<(), KubeError> {
+/// When another one leads by now, and the API server's.
+pub async fn announce(client: Client, leadership: &Leadership, replica: &Replica) -> Result<(), AnnounceError> {
     let (slice, slices) = (slice(replica), Api::<EndpointSlice>::namespaced(client, &replica.namespace));
     let name = slice.metadata.name.clone().unwrap_or_default();
-    slices.patch(&name, &PatchParams::apply(MANAGER).force(), &Patch::Apply(&slice)).await.map(drop)
+    leadership.check()?;
+    slices.patch(&name, &PatchParams::apply(MANAGER).force(), &Patch::Apply(&slice)).await?;
+    Ok(())
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::acks::Acks;
 use super::world::World;
 use crate::api::Object;
-use crate::model::{Kind, ObjectId};
+use crate::model::{EdgeId, Kind, ObjectId};
 use crate::report::Verdict;
 use crate::store::kinds::{Finalizer, row};
 
@@ -39,7 +39,7 @@ pub fn removal(place: usize, name: &str) -> serde_json::Value {
 }
 
 /// How long edges have to say that they do not serve an object any more.
-const PATIENCE: Duration = Duration::from_secs(3);
+pub const PATIENCE: Duration = Duration::from_secs(3);
 
 /// What is to be done about an object's finalizer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,9 +77,10 @@ pub fn due<'a>(object: &Object, world: &World, acks: &Acks, ours: &'a Finalizers
     }
 }
 
-/// How long edges still have to answer, when one has not. Those that are gone themselves are not asked.
+/// How long edges still have to answer, when one has not. Those that are gone or end with their namespace are not asked.
 fn unanswered(id: &ObjectId, world: &World, acks: &Acks) -> Option<Duration> {
-    let asked = world.withdrawn_from(id).filter(|(edge, stamp, _)| world.edges.contains_key(*edge) && !acks.reached(edge, *stamp));
+    let serves = |edge: &EdgeId| world.edges.contains_key(edge) && !world.is_ending(&edge.namespace);
+    let asked = world.withdrawn_from(id).filter(|(edge, stamp, _)| serves(edge) && !acks.reached(edge, *stamp));
     asked.map(|(_, _, since)| PATIENCE.saturating_sub(since.elapsed())).max().filter(|wait| !wait.is_zero())
 }
 

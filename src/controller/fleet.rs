@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 
 use super::EdgeHost;
+use super::finalizer::PATIENCE;
 use super::lane::Order;
 use crate::model::EdgeId;
 use crate::provision::EdgeSpec;
@@ -54,6 +56,10 @@ impl EdgeHost for Fleet {
             publisher
         });
         Ok(Some(publisher.clone()))
+    }
+
+    fn patience(&self) -> Duration {
+        PATIENCE
     }
 
     async fn stop(&mut self, id: &EdgeId) {

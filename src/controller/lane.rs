@@ -19,6 +19,7 @@ use self::keeper::{Keeper, Wanted};
 use self::stages::Stages;
 use self::watched::Seen;
 use super::provisioning::Settings;
+use crate::leader::Leadership;
 use crate::model::EdgeId;
 use crate::provision::{EdgeSpec, Installation, names};
 use crate::report::{Address, Provisioned};
@@ -58,6 +59,7 @@ pub struct Lane {
 /// What all keepers share.
 struct Shared {
     client: Client,
+    leadership: Leadership,
     installation: Installation,
     writing: Semaphore,
 }
@@ -82,10 +84,10 @@ struct Edge {
 
 impl Lane {
     /// A lane that has made nothing yet.
-    pub fn new(client: Client, settings: Settings, told: mpsc::UnboundedSender<(EdgeId, Provisioned)>) -> Self {
+    pub fn new((client, leadership): (Client, Leadership), settings: Settings, told: mpsc::UnboundedSender<(EdgeId, Provisioned)>) -> Self {
         let Settings { installation, ca, rollouts, metrics } = settings;
         let (words, heard) = mpsc::unbounded_channel();
-        let shared = Arc::new(Shared { client, installation, writing: Semaphore::new(AT_ONCE) });
+        let shared = Arc::new(Shared { client, leadership, installation, writing: Semaphore::new(AT_ONCE) });
         let stages = Stages::new(rollouts, metrics.edge_rollouts);
         Self { shared, ca, told, words, heard, stages, edges: BTreeMap::new(), seen: BTreeMap::new(), settled: false }
     }

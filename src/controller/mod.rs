@@ -24,6 +24,8 @@ pub mod withdraw;
 pub mod world;
 pub mod writer;
 
+use std::time::Duration;
+
 use crate::model::EdgeId;
 use crate::snapshot::publish::Publisher;
 use crate::translate::EdgeData;
@@ -36,6 +38,9 @@ pub trait EdgeHost: Send {
     /// Has an edge run as its data says, starting or moving it when it does not, and returns what feeds it: a publisher of
     /// `epoch` that has published nothing when the edge was started just now. None while the edge cannot run anywhere.
     fn run(&mut self, id: &EdgeId, data: &EdgeData, epoch: u64) -> impl Future<Output = Result<Option<Publisher>, Self::Error>> + Send;
+
+    /// How long an edge that is to end has to acknowledge that it serves nothing any more.
+    fn patience(&self) -> Duration;
 
     /// Ends an edge.
     fn stop(&mut self, id: &EdgeId) -> impl Future<Output = ()> + Send;

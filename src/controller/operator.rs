@@ -8,10 +8,10 @@ use futures::FutureExt;
 use imbl::OrdSet;
 use kube::Client;
 use tokio::sync::{Mutex, mpsc, watch};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, timeout};
 
 use super::EdgeHost;
-use super::acks::Acks;
+use super::acks::{Acks, Wake};
 use super::dispatch::controllers;
 use super::finalizer::{Finalizers, of_controller};
 use super::pipeline::{Outputs, Pipeline};
@@ -20,9 +20,10 @@ use super::reconcile::Context;
 use super::view::{OperatorView, WorldView};
 use super::world::World;
 use super::writer::Writer;
+use crate::api::bundle::Bundle;
 use crate::edge::plan;
-use crate::leader::{self, Candidate, Leadership, Lost};
-use crate::model::ObjectId;
+use crate::leader::{Candidate, Leadership, Lost};
+use crate::model::{Kind, ObjectId};
 use crate::observe::metrics::Metrics;
 use crate::snapshot::serve::Counters;
 use crate::store::cluster::{Cluster, States};
@@ -30,8 +31,8 @@ use crate::translate::{self as translation, Translator};
 
 /// Events of the API server that may wait for the translator.
 const EVENTS: usize = 1024;
-/// How long a new leader listens before it speaks: its watches may be behind what the leader before it had served.
-const SETTLE: Duration = Duration::from_secs(2);
+/// How long a new leader tries to list everything anew before it speaks all the same.
+const SETTLE: Duration = Duration::from_secs(20);
 /// How long writes that are on their way may take at the end.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -40,7 +41,7 @@ pub struct Settings {
     /// Translation.
     pub translation: translation::Settings,
     /// Election.
-    pub leader: leader::Settings,
+    pub election: (Candidate, Leadership),
     /// Whether a deleted route or Ingress stays until edges have withdrawn it.
     pub hold_routes: bool,
     /// What makes edges on the cluster, if anything.
@@ -101,8 +102,8 @@ impl Operator {
     /// When the Lease is lost: the process is to end.
     pub async fn run(self, host: impl EdgeHost, stop: impl Future<Output = ()>) -> Result<(), Lost> {
         let Self { client, cluster, settings, metrics, world, epoch, queued } = self;
-        let names = (settings.translation.controller_name.clone(), settings.leader.identity.clone());
-        let (candidate, leadership) = Candidate::new(client.clone(), settings.leader);
+        let (candidate, leadership) = settings.election;
+        let names = (settings.translation.controller_name.clone(), candidate.identity().to_owned());
         let acks = watch::Sender::<Acks>::default();
         let context = Arc::new(Context {
             world: world.subscribe(),
@@ -118,6 +119,7 @@ impl Operator {
         let (dispatch, mut controllers) = controllers(&cluster, context, stopping.subscribe());
         let (wakes, woken) = mpsc::unbounded_channel();
         let provisioning = settings.provisioning.map(|it| tokio::spawn(it.run(epoch.subscribe(), world.clone(), wakes.clone())));
+        let reporting = tokio::spawn(report_bundle(cluster.bundle(), world.clone(), wakes.clone()));
         let pipeline = Pipeline::new(
             Translator::new(settings.translation),
             host,
@@ -127,7 +129,7 @@ impl Operator {
         let (events, received) = mpsc::channel(EVENTS);
         let (written, all_written) = (watch::Sender::new(false), stopping.subscribe());
         let released = wait(written.subscribe());
-        let elected = take_over(leadership, world.subscribe(), epoch.clone(), metrics);
+        let elected = take_over(leadership, cluster.freshness(), (world.subscribe(), epoch.clone()), metrics);
         let ending = async {
             stop.await;
             stopping.send_replace(true);
@@ -140,10 +142,33 @@ impl Operator {
         let electing = tokio::spawn(elected);
         let (candidate, translating, ending) = (candidate.run(released), translating.map(Ok), ending.map(Ok));
         let done = tokio::try_join!(candidate, translating, ending).map(drop);
-        for task in [watching, dispatching, electing].into_iter().chain(provisioning) {
+        for task in [watching, dispatching, electing, reporting].into_iter().chain(provisioning) {
             task.abort();
         }
         done
+    }
+}
+
+/// Tells the world, and every GatewayClass, which Gateway API is installed.
+async fn report_bundle(mut bundle: watch::Receiver<Option<Bundle>>, world: watch::Sender<World>, wakes: mpsc::UnboundedSender<Wake>) {
+    while bundle.changed().await.is_ok() {
+        let found = bundle.borrow_and_update().clone();
+        if let Some(found) = &found {
+            let (version, channel) = (found.version(), found.channel());
+            if found.is_supported() {
+                tracing::info!(version, channel, "Gateway API");
+            } else {
+                tracing::warn!(version, channel, "Gateway API of a release that is not known; served as far as it is understood");
+            }
+        }
+        let mut classes = Vec::new();
+        world.send_modify(|world| {
+            world.bundle = found;
+            classes.extend(world.objects.keys().filter(|id| id.kind == Kind::GatewayClass).cloned());
+        });
+        if wakes.send(Wake::Objects(classes)).is_err() {
+            return;
+        }
     }
 }
 
@@ -151,14 +176,25 @@ async fn wait(mut flag: watch::Receiver<bool>) {
     drop(flag.wait_for(|set| *set).await);
 }
 
-/// Once elected, waits until what is known is not older than what the leader before knew, and begins.
-async fn take_over(mut leadership: Leadership, mut world: watch::Receiver<World>, serving: watch::Sender<u64>, metrics: Metrics) {
+/// Once elected, lists everything anew and begins when that is known: whatever a leader before had served, it had seen at
+/// the API server before. A kind that cannot be listed does not keep edges without a leader for ever.
+async fn take_over(
+    mut leadership: Leadership,
+    freshness: watch::Sender<bool>,
+    (mut world, serving): (watch::Receiver<World>, watch::Sender<u64>),
+    metrics: Metrics,
+) {
     let Some(epoch) = leadership.elected().await else { return };
     metrics.leader.set(1);
-    if epoch > 1 {
-        sleep(SETTLE).await;
+    freshness.send_replace(true);
+    let elected = Instant::now();
+    if world.wait_for(|world| world.published).await.is_err() {
+        return;
     }
-    if world.wait_for(|world| world.published).await.is_ok() {
-        serving.send_replace(epoch);
+    match timeout(SETTLE, world.wait_for(|world| world.fresh)).await {
+        Ok(Ok(_)) => tracing::info!(epoch, after = ?elected.elapsed(), "everything is known; serving"),
+        Ok(Err(_)) => return,
+        Err(_) => tracing::warn!(epoch, "not everything could be listed anew; serving what is known"),
     }
+    serving.send_replace(epoch);
 }

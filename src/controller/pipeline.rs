@@ -1,17 +1,18 @@
 //! The translator task: changes in, snapshots to edges, wakes to whoever writes statuses. It owns all translation state.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use super::EdgeHost;
 use super::acks::Wake;
 use super::follower::{Follower, Published};
 use super::world::{World, owner};
 use crate::api::{Change, Object};
-use crate::model::EdgeId;
+use crate::model::{EdgeId, ObjectId};
 use crate::observe::metrics::Metrics;
 use crate::snapshot::publish::Publisher;
 use crate::snapshot::wire::Stamp;
@@ -49,6 +50,9 @@ pub struct Pipeline<H> {
     metrics: Metrics,
     /// Changes that were not translated yet.
     gathered: Vec<Change>,
+    /// Edges that are told to serve nothing any more, and end when they have said so or take too long.
+    leaving: BTreeSet<EdgeId>,
+    left: JoinSet<EdgeId>,
     /// To whoever times the acknowledgements of each edge.
     published: BTreeMap<EdgeId, Published>,
     /// Everything that existed at the start is known. Publishing opens then: a restart withdraws nothing.
@@ -68,6 +72,8 @@ impl<H: EdgeHost> Pipeline<H> {
             wakes,
             metrics,
             gathered: Vec::new(),
+            leaving: BTreeSet::new(),
+            left: JoinSet::new(),
             published: BTreeMap::new(),
             open: false,
         }
@@ -91,6 +97,11 @@ impl<H: EdgeHost> Pipeline<H> {
                 }
                 _ = expiry.tick() => {}
                 Ok(()) = self.epoch.changed() => self.lead(),
+                Some(Ok(id)) = self.left.join_next() => {
+                    let waiting = self.end(&id).await;
+                    self.tell();
+                    drop(self.wakes.send(Wake::Objects(waiting)));
+                }
                 () = &mut stop => break,
             }
             if self.open {
@@ -104,11 +115,11 @@ impl<H: EdgeHost> Pipeline<H> {
     }
 
     fn tell(&self) {
-        let World { objects, reports, edges, served, withdrawn, refusals, published, .. } = self.next.clone();
+        let World { objects, reports, edges, served, withdrawn, refusals, fresh, published, .. } = self.next.clone();
         self.world.send_modify(|world| {
             (world.objects, world.reports, world.edges) = (objects, reports, edges);
             (world.served, world.withdrawn) = (served, withdrawn);
-            (world.refusals, world.published) = (refusals, published);
+            (world.refusals, world.fresh, world.published) = (refusals, fresh, published);
         });
     }
 
@@ -116,6 +127,7 @@ impl<H: EdgeHost> Pipeline<H> {
         match event {
             Event::Changes(changes) => self.gathered.extend(changes),
             Event::Synced => self.open = true,
+            Event::Fresh => self.next.fresh = true,
             Event::Refusals { file, refusals } => {
                 for refusal in &refusals {
                     tracing::warn!("{refusal}");
@@ -168,12 +180,7 @@ impl<H: EdgeHost> Pipeline<H> {
     }
 
     async fn publish(&mut self, id: &EdgeId, change: EdgeChange) {
-        let EdgeChange::Set { delta, edge } = change else {
-            self.edges.stop(id).await;
-            self.published.remove(id);
-            self.metrics.forget_edge(id);
-            return self.next.forget_edge(id);
-        };
+        let EdgeChange::Set { delta, edge } = change else { return self.withdraw(id).await };
         let epoch = *self.epoch.borrow();
         let publisher = match self.edges.run(id, &edge.data, epoch).await {
             Ok(Some(publisher)) => publisher,
@@ -186,12 +193,51 @@ impl<H: EdgeHost> Pipeline<H> {
             self.published.insert(id.clone(), published);
             tokio::spawn(follower.run());
         }
-        let delta = if started { edge.snapshot.as_delta() } else { delta };
+        let returns = self.leaving.remove(id);
+        let delta = if started || returns { edge.snapshot.as_delta() } else { delta };
         let stamp = publisher.publish(&delta);
         if let Some(Err(_)) = self.published.get(id).map(|published| published.send((stamp, Instant::now()))) {
             tracing::debug!(edge = %id, "nobody follows the edge any more");
         }
         self.note(id, &publisher, &delta, stamp);
+    }
+
+    /// An edge is not to be any more. Its pods are told to serve nothing, so that its Gateway is gone when its traffic is.
+    async fn withdraw(&mut self, id: &EdgeId) {
+        self.leaving.insert(id.clone());
+        let patience = self.edges.patience();
+        let Some(publisher) = self.next.edges.get(id).cloned().filter(|_| *self.epoch.borrow() > 0 && !patience.is_zero()) else {
+            drop(self.end(id).await);
+            return;
+        };
+        let remove = publisher.current().1.iter().map(|(key, _)| key.clone()).collect();
+        let delta = Delta { set: Vec::new(), remove };
+        let stamp = publisher.publish(&delta);
+        self.note(id, &publisher, &delta, stamp);
+        self.next.served.remove(&(id.owner(), id.clone()));
+        self.next.withdrawn.insert((id.owner(), id.clone()), (stamp, Instant::now()));
+        let id = id.clone();
+        self.left.spawn(async move {
+            let mut acks = publisher.acks();
+            let reached = acks.wait_for(|ack| ack.as_ref().is_some_and(|ack| ack.stamp >= stamp));
+            // Whoever has not answered by now is not waited for.
+            drop(timeout(patience, reached).await);
+            id
+        });
+    }
+
+    /// Ends an edge, unless it is to be again. Returns the objects that it kept waiting.
+    async fn end(&mut self, id: &EdgeId) -> Vec<ObjectId> {
+        if !self.leaving.remove(id) {
+            return Vec::new();
+        }
+        self.edges.stop(id).await;
+        self.published.remove(id);
+        self.metrics.forget_edge(id);
+        let mut waiting: Vec<_> = self.next.withdrawn.keys().filter(|(_, edge)| edge == id).map(|(object, _)| object.clone()).collect();
+        waiting.push(id.owner());
+        self.next.forget_edge(id);
+        waiting
     }
 
     /// Remembers from which state on an edge serves what the delta changed.

@@ -13,6 +13,7 @@ use tokio::time::sleep;
 use super::auth::{TokenReviewer, Workloads};
 use super::ca::{CaError, Keeper};
 use super::endpoint::{Replica, announce};
+use crate::leader::Leadership;
 use crate::snapshot::serve::{Counters, Limits, Publishers, Server};
 use crate::snapshot::tls::{Identity, IdentityError};
 
@@ -51,6 +52,8 @@ enum PortError {
 pub struct Port<W> {
     /// The API server.
     pub client: Client,
+    /// Whether this process may write there.
+    pub leadership: Leadership,
     /// What is served.
     pub publishers: Publishers,
     /// To whom.
@@ -76,12 +79,13 @@ impl<W: Workloads + Clone> Port<W> {
         };
         tracing::info!(address = %settings.listen, "serving snapshots");
         // Edges are led here when there is someone to talk to.
-        tokio::join!(server.serve(listener), keeper.keep(identity), lead_here(self.client, settings.replica));
+        tokio::join!(server.serve(listener), keeper.keep(identity), lead_here(self.client, self.leadership, settings.replica));
     }
 
     async fn open(&self, settings: &Settings) -> Result<(TcpListener, Keeper, Identity, Server<TokenReviewer<W>>), PortError> {
         let secrets = Api::namespaced(self.client.clone(), &settings.namespace);
-        let mut keeper = Keeper::new(secrets, settings.secret.clone(), settings.names.clone(), self.bundle.clone());
+        let mut keeper =
+            Keeper::new((secrets, self.leadership.clone()), settings.secret.clone(), settings.names.clone(), self.bundle.clone());
         let identity = keeper.open().await?;
         let reviewer = TokenReviewer::new(self.client.clone(), self.workloads.clone());
         let server = Server::new(self.publishers.clone(), reviewer, &identity, Limits::default())?.counting(self.counters.clone());
@@ -90,10 +94,10 @@ impl<W: Workloads + Clone> Port<W> {
 }
 
 /// Sees to it that edges find this replica.
-async fn lead_here(client: Client, replica: Option<Replica>) {
+async fn lead_here(client: Client, leadership: Leadership, replica: Option<Replica>) {
     let Some(replica) = replica else { return };
     loop {
-        let wait = match announce(client.clone(), &replica).await {
+        let wait = match announce(client.clone(), &leadership, &replica).await {
             Ok(()) => REANNOUNCE,
             Err(error) => {
                 tracing::error!(%error, "the leader's EndpointSlice cannot be written; trying again");

@@ -6,6 +6,7 @@ use tokio::sync::{mpsc, watch};
 use super::acks::Wake;
 use super::lane::{Lane, Order};
 use super::world::World;
+use crate::leader::Leadership;
 use crate::model::{EdgeId, Kind};
 use crate::observe::metrics::Metrics;
 use crate::provision::Installation;
@@ -32,11 +33,11 @@ pub struct Provisioning {
 }
 
 impl Provisioning {
-    /// Makes edges.
-    pub fn new(client: kube::Client, settings: Settings) -> Self {
+    /// Makes edges while this process leads.
+    pub fn new(writing: (kube::Client, Leadership), settings: Settings) -> Self {
         let (orders, received) = mpsc::unbounded_channel();
         let (tell, told) = mpsc::unbounded_channel();
-        Self { lane: Lane::new(client, settings, tell), orders, received, told }
+        Self { lane: Lane::new(writing, settings, tell), orders, received, told }
     }
 
     /// Where it is told which edges there are to be.

@@ -153,7 +153,8 @@ impl Context {
             _ => EdgeId::of_gateway(&id.namespace, &id.name),
         };
         let provisioned = world.provisioned.as_ref().map(|all| all.get(&edge).unwrap_or(&nothing));
-        let observed = Observed { controller_name: &self.controller_name, edges: &acks.said(&id, world), provisioned, now };
+        let (edges, bundle) = (acks.said(&id, world), world.bundle.as_ref());
+        let observed = Observed { controller_name: &self.controller_name, edges: &edges, provisioned, bundle, now };
         let previous = object.status();
         let Some(wanted) = status(id.kind, report.map(AsRef::as_ref), previous, &observed) else { return Ok(Written::No) };
         // The API server drops what its definitions do not know: what was written once and is there as it is stays so.

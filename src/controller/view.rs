@@ -56,7 +56,7 @@ impl View for WorldView {
         by_edge(&world, |publisher| {
             let (stamp, snapshot) = publisher.current();
             let acked = publisher.acks().borrow().clone();
-            json!({"stamp": stamp, "acknowledged": acked, "snapshot": snapshot_view(&snapshot)})
+            json!({"stamp": stamp, "acknowledged": acked, "options": self.options, "snapshot": snapshot_view(&snapshot)})
         })
     }
 
@@ -157,6 +157,10 @@ impl View for OperatorView {
                 let counter = metrics.watch_errors.with_label_values(&[kind.name(), variant]);
                 counter.inc_by(count.saturating_sub(counter.get()));
             }
+        }
+        metrics.gateway_api.reset();
+        if let Some(bundle) = &self.world.world.borrow().bundle {
+            metrics.gateway_api.with_label_values(&[bundle.version(), bundle.channel()]).set(1);
         }
         for state in ROLLOUTS {
             metrics.edge_rollouts.with_label_values(&[state]);

@@ -6,6 +6,7 @@ use imbl::OrdMap;
 use tokio::time::Instant;
 
 use crate::api::Object;
+use crate::api::bundle::Bundle;
 use crate::model::{EdgeId, Kind, ObjectId};
 use crate::report::{ObjectReport, Provisioned};
 use crate::snapshot::Key;
@@ -31,6 +32,10 @@ pub struct World {
     pub refusals: OrdMap<String, Vec<Refusal>>,
     /// What was made of edges so far; none where edges are not made on the cluster.
     pub provisioned: Option<OrdMap<EdgeId, Provisioned>>,
+    /// Which Gateway API is installed, where that is known.
+    pub bundle: Option<Bundle>,
+    /// Nothing that is known is older than the moment at which this process was elected.
+    pub fresh: bool,
     /// Everything that existed at the start is translated and published.
     pub published: bool,
 }

@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::finalizer::removal;
 use super::pace::Pace;
 use crate::api::Object;
-use crate::leader::Leadership;
+use crate::leader::{Leadership, NotLeading};
 use crate::report::Finding;
 use crate::store::cluster::States;
 use crate::store::kinds::{Scope, row};
@@ -33,8 +33,8 @@ const NAME: usize = 200;
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError {
     /// This process does not lead (any more).
-    #[error("not the leader")]
-    NotLeading,
+    #[error(transparent)]
+    NotLeading(#[from] NotLeading),
     /// The kind is not served now.
     #[error("the API server does not serve {0}")]
     NotServed(crate::model::Kind),
@@ -69,7 +69,7 @@ impl WriteError {
     /// What failed, for metrics.
     pub fn variant(&self) -> &'static str {
         match self {
-            Self::NotLeading => "not-leading",
+            Self::NotLeading(_) => "not-leading",
             Self::NotServed(_) => "not-served",
             Self::TimedOut => "timeout",
             Self::Json(_) => "json",
@@ -211,9 +211,7 @@ impl Writer {
     async fn turn<T>(&self, write: impl Future<Output = Result<T, kube::Error>>) -> Result<T, WriteError> {
         let wait = self.pace.lock().await.take(Instant::now());
         sleep(wait).await;
-        if !self.leads() {
-            return Err(WriteError::NotLeading);
-        }
+        self.leadership.check()?;
         Ok(timeout(PATIENCE, write).await.map_err(|_| WriteError::TimedOut)??)
     }
 }

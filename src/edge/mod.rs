@@ -9,7 +9,7 @@ pub mod plan;
 pub mod sozu;
 mod supervisor;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod traffic;
 
 pub use sozu::{Farewell, SpawnSettings, launch};

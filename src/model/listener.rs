@@ -15,6 +15,13 @@ pub enum Protocol {
     Https,
 }
 
+/// Port on which an edge pod answers probes and gives metrics.
+pub const HEALTH_PORT: u16 = 19_902;
+
+/// Ports that an edge needs for itself, and for what: no listener can have them. The same everywhere, so that what serves
+/// in standalone mode serves on a cluster.
+pub const RESERVED_PORTS: &[(u16, &str)] = &[(HEALTH_PORT, "probes and metrics")];
+
 /// One accepted listener. Several listeners may share a port; they then speak the same protocol and differ in hostname.
 ///
 /// A request belongs to the most specific listener of its port whose hostname covers the request's host, and sees only

@@ -18,7 +18,7 @@ pub use behaviour::{Mirror, Timeouts};
 pub use certificate::{Certificate, PrivateKey};
 pub use hostname::{Hostname, HostnameError};
 pub use id::{BackendId, CertificateId, EdgeId, EdgeIdError, Kind, ListenerName, ObjectId};
-pub use listener::{Listener, Protocol};
+pub use listener::{HEALTH_PORT, Listener, Protocol, RESERVED_PORTS};
 pub use pattern::{Pattern, PatternError};
 pub use rank::{HostRank, PathRank, Rank};
 pub use route::{

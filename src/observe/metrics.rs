@@ -12,6 +12,8 @@ use crate::series::{self, Series};
 #[derive(Clone, Debug)]
 pub struct Metrics {
     registry: Registry,
+    /// [`series::GATEWAY_API`].
+    pub gateway_api: IntGaugeVec,
     /// [`series::OBJECTS`].
     pub objects: IntGaugeVec,
     /// [`series::FINDINGS`].
@@ -100,6 +102,7 @@ impl Metrics {
         let translate = HistogramOpts::new(series::TRANSLATE.name, series::TRANSLATE.help).buckets(fine.clone());
         rows.gauges(&series::BUILD)?.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         Ok(Self {
+            gateway_api: rows.gauges(&series::GATEWAY_API)?,
             objects: rows.gauges(&series::OBJECTS)?,
             findings: rows.gauges(&series::FINDINGS)?,
             refused_writes: rows.only(&series::REFUSED_WRITES)?,

@@ -21,8 +21,6 @@ use crate::translate::EdgeData;
 
 pub use objects::{Part, objects};
 
-/// Port on which an edge pod answers probes and gives metrics. Listeners cannot have it.
-pub const HEALTH_PORT: u16 = 19_902;
 /// Audience of the token by which an edge shows who it is.
 pub const TOKEN_AUDIENCE: &str = "kakehi-snapshot";
 

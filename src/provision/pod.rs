@@ -13,7 +13,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::api::ObjectMeta;
 
-use super::{EdgeSpec, HEALTH_PORT, Installation, TOKEN_AUDIENCE, names};
+use super::{EdgeSpec, Installation, TOKEN_AUDIENCE, names};
+use crate::model::HEALTH_PORT;
 
 /// Key of the CA bundle in its ConfigMap.
 pub(super) const CA_KEY: &str = "ca.crt";

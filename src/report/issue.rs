@@ -146,6 +146,14 @@ pub enum Issue {
         /// The port.
         port: i32,
     },
+    /// A port that the edge needs for itself.
+    #[error("port {port} is the edge's own, for {purpose}")]
+    PortReserved {
+        /// The port.
+        port: u16,
+        /// For what.
+        purpose: &'static str,
+    },
     /// A hostname that is no DNS name.
     #[error("{hostname:?} is no hostname")]
     InvalidHostname {
@@ -429,7 +437,7 @@ impl Issue {
             Self::UnsupportedAddress { .. } => (Accepted, false, "UnsupportedAddress"),
             Self::InvalidAddress { .. } | Self::AddressTaken { .. } => (Programmed, false, "AddressNotUsable"),
             Self::UnsupportedProtocol { .. } => (Accepted, false, "UnsupportedProtocol"),
-            Self::PortUnavailable { .. } => (Accepted, false, "PortUnavailable"),
+            Self::PortUnavailable { .. } | Self::PortReserved { .. } => (Accepted, false, "PortUnavailable"),
             Self::Malformed { .. }
             | Self::DuplicateListener { .. }
             | Self::InvalidHostname { .. }

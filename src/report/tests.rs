@@ -39,7 +39,7 @@ fn gateway(issues: Vec<(Scope, Issue)>, listeners: &[&str]) -> ObjectReport {
 
 fn render(report: &ObjectReport, previous: Option<&Value>, said: Option<Acknowledgement>, now: i64) -> Value {
     let edges: BTreeMap<_, _> = said.into_iter().map(|said| (edge(), said)).collect();
-    let observed = Observed { controller_name: CONTROLLER, edges: &edges, provisioned: None, now };
+    let observed = Observed { controller_name: CONTROLLER, edges: &edges, provisioned: None, now, bundle: None };
     let rendered = status(report.id.kind, Some(report), previous, &observed).unwrap();
     let again = status(report.id.kind, Some(report), Some(&rendered), &Observed { now: now + 60, ..observed });
     assert_eq!(again.as_ref(), Some(&rendered), "rendering is no fixed point");
@@ -121,7 +121,7 @@ fn what_others_wrote_stays() {
     assert_eq!(rendered["parents"][0], foreign);
     assert_eq!(rendered["parents"].as_array().unwrap().len(), 2, "our stale entry is gone");
 
-    let observed = Observed { controller_name: CONTROLLER, edges: &BTreeMap::new(), provisioned: None, now: 0 };
+    let observed = Observed { controller_name: CONTROLLER, edges: &BTreeMap::new(), provisioned: None, now: 0, bundle: None };
     let left = status(Kind::HttpRoute, None, Some(&rendered), &observed).unwrap();
     assert_eq!(left, json!({"parents": [foreign]}));
     assert_eq!(status(Kind::HttpRoute, None, Some(&left), &observed), None);
@@ -206,7 +206,7 @@ fn a_gateway_is_programmed_when_it_has_its_address() {
         let Verdict::Gateway { addresses, .. } = &mut report.verdict else { unreachable!() };
         addresses.extend(wanted.iter().map(|last| std::net::IpAddr::from([192, 0, 2, *last])));
         let edges = BTreeMap::from([(edge(), programmed().unwrap())]);
-        let observed = Observed { controller_name: CONTROLLER, edges: &edges, provisioned: Some(&provisioned), now: 0 };
+        let observed = Observed { controller_name: CONTROLLER, edges: &edges, provisioned: Some(&provisioned), now: 0, bundle: None };
         status(Kind::Gateway, Some(&report), None, &observed).unwrap()
     };
     let has = |addresses: Vec<Address>| Provisioned { addresses, problem: None };
@@ -232,7 +232,7 @@ fn an_ingress_shows_addresses_from_its_acknowledgement_on() {
         let report = ObjectReport { id: id.clone(), generation: 1, findings: Vec::new(), verdict };
         let said = said.map(|programmed| (edge.clone(), Acknowledgement { programmed, refused: Vec::new() }));
         let edges = said.into_iter().collect();
-        let observed = Observed { controller_name: CONTROLLER, edges: &edges, provisioned, now: 0 };
+        let observed = Observed { controller_name: CONTROLLER, edges: &edges, provisioned, now: 0, bundle: None };
         status(Kind::Ingress, Some(&report), previous, &observed)
     };
     let shown = json!({"loadBalancer": {"ingress": [{"ip": "127.0.0.1"}]}});
@@ -250,6 +250,6 @@ fn an_ingress_shows_addresses_from_its_acknowledgement_on() {
     let entries = json!({"loadBalancer": {"ingress": [{"ip": "10.0.0.1"}, {"hostname": "lb.example.com"}]}});
     assert_eq!(render(true, Some(true), Some(&both), None), Some(entries));
     // What is not ours (any more) is not touched.
-    let observed = Observed { controller_name: CONTROLLER, edges: &BTreeMap::new(), provisioned: None, now: 0 };
+    let observed = Observed { controller_name: CONTROLLER, edges: &BTreeMap::new(), provisioned: None, now: 0, bundle: None };
     assert_eq!(status(Kind::Ingress, None, Some(&shown), &observed), None);
 }

@@ -67,6 +67,9 @@ pub const QUEUE: Series = gauge("kakehi_queue_depth", &["kind"], "Objects that w
 pub const WATCH_STATE: Series = gauge("kakehi_watch_state", &["kind", "state"], "1 for the state in which the watch of a kind is");
 /// Errors of watches.
 pub const WATCH_ERRORS: Series = counter("kakehi_watch_errors_total", &["kind", "variant"], "Failures of watches");
+/// Gateway API.
+pub const GATEWAY_API: Series =
+    gauge("kakehi_gateway_api_info", &["version", "channel"], "Always 1, labelled with the Gateway API that is installed, if any");
 /// Rollouts.
 pub const EDGE_ROLLOUTS: Series = gauge(
     "kakehi_edge_rollouts",
@@ -83,4 +86,4 @@ pub const STREAMS: Series = counter(
 
 /// Series of operator replicas only.
 pub const OPERATOR: &[&Series] =
-    &[&RECONCILES, &RECONCILE, &RECONCILE_ERRORS, &QUEUE, &WATCH_STATE, &WATCH_ERRORS, &EDGE_ROLLOUTS, &STREAMS];
+    &[&RECONCILES, &RECONCILE, &RECONCILE_ERRORS, &QUEUE, &WATCH_STATE, &WATCH_ERRORS, &EDGE_ROLLOUTS, &STREAMS, &GATEWAY_API];

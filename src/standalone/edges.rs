@@ -120,6 +120,11 @@ impl EdgeHost for Edges {
         Ok(Some(publisher))
     }
 
+    /// None: its processes drain, and its ports are wanted.
+    fn patience(&self) -> Duration {
+        Duration::ZERO
+    }
+
     /// Ends an edge; returns when its processes are gone.
     async fn stop(&mut self, id: &EdgeId) {
         if let Some(running) = self.running.remove(id) {

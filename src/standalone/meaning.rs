@@ -45,7 +45,7 @@ pub fn translate(path: &Path, settings: &DirectorySettings, now: i64) -> Result<
     let mut translator = Translator::new(translation_settings(settings));
     let changes = loaded.objects.iter().map(|object| Change { id: object.id(), old: None, new: Some(object.clone()) });
     translator.apply(changes, Now::from_unix(now));
-    let observed = Observed { controller_name: &settings.controller_name, edges: &BTreeMap::new(), provisioned: None, now };
+    let observed = Observed { controller_name: &settings.controller_name, edges: &BTreeMap::new(), provisioned: None, now, bundle: None };
     let mut statuses = Vec::new();
     for object in &loaded.objects {
         let report = translator.reports().get(&object.id()).map(AsRef::as_ref);

@@ -64,7 +64,7 @@ impl Statuses {
         let report = world.reports.get(id).map(AsRef::as_ref);
         let observed = self.awaited.acks.said(id, world);
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map(|since| since.as_secs().cast_signed()).unwrap_or_default();
-        let observed = Observed { controller_name: &self.controller_name, edges: &observed, provisioned: None, now };
+        let observed = Observed { controller_name: &self.controller_name, edges: &observed, provisioned: None, now, bundle: None };
         let status = object.and_then(|_| status(id.kind, report, self.written.get(id), &observed));
         if status.as_ref() == self.written.get(id) {
             return;

@@ -26,6 +26,7 @@ use super::Event;
 use super::kinds::{Origin, table};
 use super::pump::{Pumped, Pumps};
 use crate::api::Obj;
+use crate::api::bundle::Bundle;
 use crate::model::Kind;
 
 /// Lists of whole kinds that are on their way at the same time.
@@ -69,6 +70,8 @@ pub struct Watched {
     pub state: State,
     /// The version that is watched; empty while there is none.
     pub version: &'static str,
+    /// It was listed after [`Cluster::freshness`] was asked for.
+    pub fresh: bool,
     /// Failures so far, by what failed.
     pub errors: OrdMap<&'static str, u64>,
 }
@@ -81,13 +84,22 @@ pub struct Cluster {
     client: Client,
     pumps: Pumps,
     states: watch::Sender<States>,
+    /// Everything is to be listed anew.
+    renew: watch::Sender<bool>,
+    bundle: watch::Sender<Option<Bundle>>,
 }
 
 impl Cluster {
     /// The API server that a client leads to.
     pub fn new(client: Client) -> Self {
         let states = table().map(|row| (row.kind, Watched::default())).collect();
-        Self { client, pumps: Pumps::default(), states: watch::Sender::new(states) }
+        Self {
+            client,
+            pumps: Pumps::default(),
+            states: watch::Sender::new(states),
+            renew: watch::Sender::new(false),
+            bundle: watch::Sender::new(None),
+        }
     }
 
     /// The store of one kind, filled while the server is watched.
@@ -98,6 +110,17 @@ impl Cluster {
     /// How it stands with every kind, now and later.
     pub fn states(&self) -> watch::Receiver<States> {
         self.states.subscribe()
+    }
+
+    /// Which Gateway API is installed, now and later; none when none is, or that is not known.
+    pub fn bundle(&self) -> watch::Receiver<Option<Bundle>> {
+        self.bundle.subscribe()
+    }
+
+    /// Set to true, has every kind listed once more, and [`Event::Fresh`] sent then: a watch says of itself only that it has
+    /// seen something, never that there is nothing newer; a list that began now does.
+    pub fn freshness(&self) -> watch::Sender<bool> {
+        self.renew.clone()
     }
 
     /// Sends everything that is there, then [`Event::Synced`], then every change, until the receiver is gone.
@@ -114,16 +137,27 @@ impl Cluster {
                 served: (row.origin == Origin::Crd).then(|| served.subscribe()),
                 lists: lists.clone(),
                 states: self.states.clone(),
+                renew: self.renew.subscribe(),
                 events: events.clone(),
                 reported: State::Starting,
             };
             tasks.spawn(watch.run());
         }
-        tasks.spawn(discovery.run(served));
+        tasks.spawn(discovery.run(served, self.bundle.clone()));
         let mut states = self.states.subscribe();
         let known = states.wait_for(|states| states.values().all(|watched| watched.state != State::Starting)).await.is_ok();
-        if known && events.send(Event::Synced).await.is_ok() {
-            events.closed().await;
+        if !known || events.send(Event::Synced).await.is_err() {
+            return;
         }
+        let is_fresh = |watched: &Watched| watched.fresh || matches!(watched.state, State::NotServed | State::Forbidden);
+        let fresh = async { states.wait_for(|states| states.values().all(is_fresh)).await.is_ok() };
+        let known = tokio::select! {
+            fresh = fresh => fresh,
+            () = events.closed() => false,
+        };
+        if !known || events.send(Event::Fresh).await.is_err() {
+            return;
+        }
+        events.closed().await;
     }
 }

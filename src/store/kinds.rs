@@ -95,7 +95,8 @@ macro_rules! table {
     };
 }
 
-const GATEWAY_API: &str = "gateway.networking.k8s.io";
+/// API group of Gateway API.
+pub const GATEWAY_API: &str = "gateway.networking.k8s.io";
 const NETWORKING: &str = "networking.k8s.io";
 
 table! {

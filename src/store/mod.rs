@@ -22,6 +22,8 @@ pub enum Event {
     Changes(Vec<Change>),
     /// Everything that existed when the source was opened has been sent. Comes once.
     Synced,
+    /// What was sent is not older than the moment at which [`cluster::Cluster::freshness`] was asked for. Comes once.
+    Fresh,
     /// The refusals of one file are now these. Empty: none any more.
     Refusals {
         /// Path of the file, relative to the directory.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use kakehi::model::EdgeId;
 use kakehi::translate;
 use kube::Client;
 use kube::api::{Api, ListParams, Patch, PatchParams};
@@ -57,10 +58,11 @@ async fn objects_get_true_statuses() {
     let before = once(&client, ("HTTPRoute", &space, "bad"), |route| !is_resolved(route)).await;
     eventually("nothing waits", async || operator.scrape().contains("kakehi_queue_depth{kind=\"HTTPRoute\"} 0").then_some(())).await;
     let told = events().await.len();
+    let first = *operator.epoch.borrow();
     operator.stop().await.unwrap();
     let next = Running::start(&client, &controller, &space, Edges::new(true));
     let mut epoch = next.epoch.clone();
-    tokio::time::timeout(crate::rig::PATIENCE, epoch.wait_for(|epoch| *epoch == 2)).await.expect("the Lease was given back").unwrap();
+    tokio::time::timeout(crate::rig::PATIENCE, epoch.wait_for(|epoch| *epoch > first)).await.expect("the Lease was given back").unwrap();
     tokio::time::sleep(Duration::from_secs(2)).await;
     let after = once(&client, ("HTTPRoute", &space, "bad"), |_| true).await;
     assert_eq!(before["status"], after["status"]);
@@ -75,7 +77,9 @@ async fn deletion_waits_for_the_edges_but_not_long() {
     for acknowledge in [true, false] {
         let space = namespace(&client, "finalizers").await;
         let controller = format!("test.kakehi.dev/{space}");
-        let operator = Running::start(&client, &controller, &space, Edges::new(acknowledge));
+        let edges = Edges::new(acknowledge);
+        let held = edges.held();
+        let operator = Running::start(&client, &controller, &space, edges);
         basics(&client, &controller, &space).await;
         apply(&client, "HTTPRoute", &space, "route", route("here", "a.example.com")).await;
         apply(&client, "HTTPRoute", &space, "stranger", json!({"spec": {"parentRefs": [{"name": "absent"}]}})).await;
@@ -93,9 +97,21 @@ async fn deletion_waits_for_the_edges_but_not_long() {
         tokio::time::sleep(Duration::from_millis(500)).await;
         let gateway = once(&client, ("Gateway", &space, "web"), |_| true).await;
         assert_eq!(condition(&gateway["status"], "Accepted"), "True");
+        // An edge is told to serve nothing before its Gateway goes.
+        delete(&client, ("Gateway", &space, "web")).await;
+        let took = gone(&client, ("Gateway", &space, "web")).await;
+        assert_eq!(*held.borrow(), [(EdgeId::of_gateway(&space, "web"), 0)].into());
+        assert_eq!(took > Duration::from_secs(2), !acknowledge, "gone after {took:?}");
+        gone(&client, ("GatewayClass", "", &space)).await;
+        // The same name again is another edge.
+        let listeners = json!([{"name": "http", "port": 80, "protocol": "HTTP"}]);
+        apply(&client, "GatewayClass", "", &space, json!({"spec": {"controllerName": controller}})).await;
+        apply(&client, "Gateway", &space, "web", json!({"spec": {"gatewayClassName": space, "listeners": listeners}})).await;
+        once(&client, ("Gateway", &space, "web"), |gateway| finalizers(gateway) == [controller.as_str()]).await;
+        eventually("it is served", async || (*held.borrow().values().next().unwrap() > 0).then_some(())).await;
         delete(&client, ("Gateway", &space, "web")).await;
         gone(&client, ("Gateway", &space, "web")).await;
-        gone(&client, ("GatewayClass", "", &space)).await;
+        delete(&client, ("GatewayClass", "", &space)).await;
         operator.stop().await.unwrap();
         discard(&client, &space).await;
     }

@@ -10,13 +10,13 @@ use kakehi::controller::EdgeHost;
 use kakehi::controller::operator::{Operator, Settings};
 use kakehi::controller::view::OperatorView;
 use kakehi::controller::world::World;
-use kakehi::leader;
+use kakehi::leader::{self, Candidate};
 use kakehi::model::EdgeId;
 use kakehi::observe::admin::{self, View};
 use kakehi::observe::metrics::Metrics;
-use kakehi::snapshot::fetch;
 use kakehi::snapshot::publish::Publisher;
 use kakehi::snapshot::wire::Ack;
+use kakehi::snapshot::{Snapshot, fetch};
 use kakehi::translate::{self, EdgeData};
 use kube::Client;
 use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, Patch, PatchParams};
@@ -27,17 +27,25 @@ use tokio::task::JoinHandle;
 
 /// How long anything may take on a machine that does much else.
 pub const PATIENCE: Duration = Duration::from_secs(60);
+/// How long an edge that is to end has to say so.
+const PATIENCE_OF_EDGES: Duration = Duration::from_secs(3);
 
 /// Edges in this process.
 pub struct Edges {
     publishers: BTreeMap<EdgeId, Publisher>,
     folder: tempfile::TempDir,
     acknowledge: bool,
+    held: watch::Sender<BTreeMap<EdgeId, usize>>,
 }
 
 impl Edges {
     pub fn new(acknowledge: bool) -> Self {
-        Self { publishers: BTreeMap::new(), folder: tempfile::tempdir().unwrap(), acknowledge }
+        Self { publishers: BTreeMap::new(), folder: tempfile::tempdir().unwrap(), acknowledge, held: watch::Sender::default() }
+    }
+
+    /// How many resources each edge holds.
+    pub fn held(&self) -> watch::Receiver<BTreeMap<EdgeId, usize>> {
+        self.held.subscribe()
     }
 }
 
@@ -54,16 +62,25 @@ impl EdgeHost for Edges {
         let listener = UnixListener::bind(&path).unwrap();
         let server = publisher.clone();
         tokio::spawn(async move { server.serve(listener).await });
-        let acknowledge = self.acknowledge;
+        let (acknowledge, held, id) = (self.acknowledge, self.held.clone(), id.clone());
         tokio::spawn(async move {
             let (mut updates, mut acks) = fetch::connect(&path).await.unwrap();
+            let mut snapshot = Snapshot::default();
             while let Ok(Some(update)) = updates.next().await {
+                snapshot.apply(&update.delta);
+                held.send_modify(|held| {
+                    held.insert(id.clone(), snapshot.len());
+                });
                 if acknowledge {
                     acks.send(&Ack { stamp: update.stamp, refused: Vec::new() }).await.unwrap();
                 }
             }
         });
         Ok(Some(publisher))
+    }
+
+    fn patience(&self) -> Duration {
+        PATIENCE_OF_EDGES
     }
 
     async fn stop(&mut self, id: &EdgeId) {
@@ -97,7 +114,9 @@ impl Running {
     pub fn start_with(client: &Client, (translation, hold_routes): (translate::Settings, bool), namespace: &str, edges: Edges) -> Self {
         let metrics = Metrics::new().unwrap();
         let leader = leader::Settings::new(namespace, "kakehi", format!("test-{:08x}", rand::random::<u32>()));
-        let operator = Operator::new(client.clone(), Settings { translation, leader, hold_routes, provisioning: None }, metrics.clone());
+        let election = Candidate::new(client.clone(), leader);
+        let settings = Settings { translation, election, hold_routes, provisioning: None };
+        let operator = Operator::new(client.clone(), settings, metrics.clone());
         let (world, epoch, view) = (operator.world(), operator.epoch(), Arc::new(operator.view(Arc::default())));
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(operator.run(edges, async { drop(stopped.await) }));

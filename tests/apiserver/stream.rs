@@ -15,6 +15,7 @@ use kakehi::controller::auth::{AUDIENCE, TokenReviewer, Workload};
 use kakehi::controller::ca::Keeper;
 use kakehi::controller::endpoint::{Replica, announce};
 use kakehi::controller::port::{Port, Settings};
+use kakehi::leader::{self, Candidate, Leadership};
 use kakehi::model::EdgeId;
 use kakehi::snapshot::Delta;
 use kakehi::snapshot::fetch::Remote;
@@ -204,7 +205,9 @@ async fn the_authority_is_made_once_and_mended() {
     let client = client().await;
     let home = namespace(&client, "home").await;
     let secrets: Api<Secret> = Api::namespaced(client.clone(), &home);
-    let keeper = |bundle: &watch::Sender<String>| Keeper::new(secrets.clone(), "ca", vec!["kakehi".into()], bundle.clone());
+    let leadership = leading(&client, &home).await;
+    let keeper =
+        |bundle: &watch::Sender<String>| Keeper::new((secrets.clone(), leadership.clone()), "ca", vec!["kakehi".into()], bundle.clone());
     // Two replicas that believe to lead at once make one authority.
     let (first, second) = (watch::Sender::default(), watch::Sender::default());
     let (mut one, mut two) = (keeper(&first), keeper(&second));
@@ -232,14 +235,25 @@ async fn the_newest_leader_is_the_one_that_edges_find() {
         address: address.parse().unwrap(),
         port: ("snapshot".into(), 9443),
     };
-    announce(client.clone(), &replica("kakehi-0", "10.1.0.1")).await.unwrap();
-    announce(client.clone(), &replica("kakehi-1", "10.1.0.2")).await.unwrap();
+    let follower = Candidate::new(client.clone(), leader::Settings::new(&home, "kakehi", "follower")).1;
+    announce(client.clone(), &follower, &replica("kakehi-2", "10.1.0.3")).await.unwrap_err();
+    let leadership = leading(&client, &home).await;
+    announce(client.clone(), &leadership, &replica("kakehi-0", "10.1.0.1")).await.unwrap();
+    announce(client.clone(), &leadership, &replica("kakehi-1", "10.1.0.2")).await.unwrap();
     let slices: Api<EndpointSlice> = Api::namespaced(client.clone(), &home);
     let all = slices.list(&ListParams::default().labels("kubernetes.io/service-name=kakehi-snapshot")).await.unwrap().items;
     assert_eq!(all.len(), 1);
     let addresses: Vec<_> = all[0].endpoints.iter().flat_map(|endpoint| &endpoint.addresses).collect();
     assert_eq!(addresses, ["10.1.0.2"]);
     discard(&client, &home).await;
+}
+
+/// Leads for as long as the test lasts.
+async fn leading(client: &Client, space: &str) -> Leadership {
+    let (candidate, mut leadership) = Candidate::new(client.clone(), leader::Settings::new(space, "kakehi", "leader"));
+    tokio::spawn(candidate.run(std::future::pending()));
+    leadership.elected().await.unwrap();
+    leadership
 }
 
 /// Everything together: leader's port, a pod's token, its own snapshot.
@@ -256,7 +270,8 @@ async fn an_edge_gets_its_snapshot_from_the_leader() {
     let (epoch, elected) = watch::channel(0);
     let listen: SocketAddr = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let settings = Settings { listen, secret: "ca".into(), names: vec!["127.0.0.1".into()], replica: None, namespace: shop.clone() };
-    let port = Port { client: client.clone(), publishers, workloads: workload, bundle, counters: Arc::default() };
+    let leadership = leading(&client, &shop).await;
+    let port = Port { client: client.clone(), leadership, publishers, workloads: workload, bundle, counters: Arc::default() };
     let serving = tokio::spawn(port.run(elected, settings));
     sleep(Duration::from_millis(300)).await;
     assert!(tokio::net::TcpStream::connect(listen).await.is_err(), "a follower serves nobody");

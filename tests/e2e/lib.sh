@@ -112,6 +112,8 @@ ready() {
 	kubectl -n $space apply -f "$here/web.yaml" >/dev/null
 	eventually 60 "the GatewayClass is accepted" kubectl wait --for=condition=Accepted --timeout=1s gatewayclass/kakehi
 	eventually 60 "the Gateway is Programmed" kubectl -n $space wait --for=condition=Programmed --timeout=1s gateway/web
+	current() { [ "$(kubectl -n $space get deployment kakehi-web -o 'jsonpath={.spec.template.spec.containers[0].image}')" = "kakehi.test/kakehi:$tag" ]; }
+	eventually 60 "its pods are to be of the images under test" current
 	rolled $space kakehi-web
 	rolled $space app
 	url=http://$(address $space web)

@@ -1,6 +1,6 @@
-//! Level 2: each world runs on the plan with a real Sōzu and the filter proxy, and on a second edge with everything forced
-//! to the filter proxy. Oracle, plan and filter decide the same. The edges live through all worlds, so that the steps
-//! between worlds are tested too.
+//! Level 2: each world runs on the plan with a real Sōzu and the filter proxy, on a second edge with every request forced to
+//! the filter proxy, and on a third with every connection relayed to it. Oracle, plan, filter and relay decide the same. The
+//! edges live through all worlds, so that the steps between worlds are tested too.
 
 use std::net::Ipv4Addr;
 
@@ -18,22 +18,24 @@ use super::run::{self, ENOUGH, Plan, SHRINK_TIME};
 use super::shrink::smaller;
 use super::world::{Request, World};
 
-const ADDRESSES: [Ipv4Addr; 2] = [Ipv4Addr::new(127, 0, 0, 1), Ipv4Addr::new(127, 0, 0, 2)];
+const ADDRESSES: [Ipv4Addr; 3] = [Ipv4Addr::new(127, 0, 0, 1), Ipv4Addr::new(127, 0, 0, 2), Ipv4Addr::new(127, 0, 0, 3)];
 
-/// The two edges in front of the same backends.
-pub struct Pair {
+/// The edges in front of the same backends.
+pub struct Edges {
     pub plan: Edge,
     pub filter: Edge,
+    pub relay: Edge,
     backends: Backends,
     pub ports: Vec<u16>,
 }
 
-impl Pair {
+impl Edges {
     pub async fn start() -> Self {
         let ports = common_ports(&ADDRESSES, 2);
         Self {
-            plan: Edge::start("plan", ADDRESSES[0], &ports, false).await,
-            filter: Edge::start("filter", ADDRESSES[1], &ports, true).await,
+            plan: Edge::start("plan", ADDRESSES[0], &ports, &[]).await,
+            filter: Edge::start("filter", ADDRESSES[1], &ports, &["--force-hop"]).await,
+            relay: Edge::start("relay", ADDRESSES[2], &ports, &["--force-relay"]).await,
             backends: Backends::start().await,
             ports,
         }
@@ -49,39 +51,41 @@ impl Pair {
         if snapshot != scratch {
             return Err(format!("step by step, translation gives another snapshot: {:?}", snapshot.diff(&scratch)));
         }
-        let (plan, filter) = tokio::join!(self.plan.apply(&snapshot, world), self.filter.apply(&snapshot, world));
-        plan.and(filter)
+        let (plan, filter, relay) =
+            tokio::join!(self.plan.apply(&snapshot, world), self.filter.apply(&snapshot, world), self.relay.apply(&snapshot, world));
+        plan.and(filter).and(relay)
     }
 
     /// What either edge does wrong.
     pub async fn wrong(&mut self, world: &World, request: &Request) -> Option<String> {
         let permitted = permitted(world, &self.ports, request);
-        let (plan, filter) = tokio::join!(self.plan.ask(request), self.filter.ask(request));
+        let (plan, filter, relay) = tokio::join!(self.plan.ask(request), self.filter.ask(request), self.relay.ask(request));
         let verdict = |answer: &Result<Answer, String>| answer.clone().and_then(|answer| check(&permitted, request, &answer));
-        let (on_plan, on_filter) = (verdict(&plan), verdict(&filter));
-        if on_plan.is_ok() && on_filter.is_ok() {
+        let (on_plan, on_filter, on_relay) = (verdict(&plan), verdict(&filter), verdict(&relay));
+        if on_plan.is_ok() && on_filter.is_ok() && on_relay.is_ok() {
             return None;
         }
-        Some(format!("plan:    {on_plan:?}\n         {plan:?}\nfilter:  {on_filter:?}\n         {filter:?}"))
+        let line = |name, verdict, answer| format!("{name:8} {verdict:?}\n         {answer:?}");
+        Some([line("plan:", on_plan, plan), line("filter:", on_filter, filter), line("relay:", on_relay, relay)].join("\n"))
     }
 
     pub async fn stop(self) {
-        tokio::join!(self.plan.stop(), self.filter.stop());
+        tokio::join!(self.plan.stop(), self.filter.stop(), self.relay.stop());
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn oracle_plan_and_filter_decide_the_same() {
+async fn oracle_plan_filter_and_relay_decide_the_same() {
     let plan = Plan::from_environment();
-    let (mut pair, mut pipeline, mut reports) = (Pair::start().await, Pipeline::new(), Vec::new());
+    let (mut edges, mut pipeline, mut reports) = (Edges::start().await, Pipeline::new(), Vec::new());
     for seed in plan.seeds() {
         let world = generate::world(seed);
-        if let Err(error) = pair.hold(&world, &mut pipeline).await {
-            reports.push(format!("KAKEHI_ORACLE_SEED={seed}: {error}\n{}", run::brief(&world, pair.place())));
+        if let Err(error) = edges.hold(&world, &mut pipeline).await {
+            reports.push(format!("KAKEHI_ORACLE_SEED={seed}: {error}\n{}", run::brief(&world, edges.place())));
             break;
         }
         for request in requests(&world, seed, plan.requests) {
-            if let Some(wrong) = pair.wrong(&world, &request).await {
+            if let Some(wrong) = edges.wrong(&world, &request).await {
                 reports.push(explained(seed, &world, &request, wrong).await);
                 break;
             }
@@ -90,15 +94,15 @@ async fn oracle_plan_and_filter_decide_the_same() {
             break;
         }
     }
-    pair.stop().await;
+    edges.stop().await;
     run::conclude(&reports);
 }
 
 /// Shrinks on fresh edges. What does not show there comes from the worlds before: the report says so.
 async fn explained(seed: u64, world: &World, request: &Request, first: String) -> String {
-    let (mut pair, mut pipeline) = (Pair::start().await, Pipeline::new());
+    let (mut edges, mut pipeline) = (Edges::start().await, Pipeline::new());
     let (mut world, mut wrong) = (world.clone(), first);
-    match again(&mut pair, &mut pipeline, &world, request).await {
+    match again(&mut edges, &mut pipeline, &world, request).await {
         Some(again) => wrong = again,
         None => wrong.push_str("\nnot seen on fresh edges: it depends on the worlds before"),
     }
@@ -109,7 +113,7 @@ async fn explained(seed: u64, world: &World, request: &Request, first: String) -
             if Instant::now() > end {
                 break;
             }
-            if let Some(still) = again(&mut pair, &mut pipeline, &next, request).await {
+            if let Some(still) = again(&mut edges, &mut pipeline, &next, request).await {
                 found = Some((next, still));
                 break;
             }
@@ -117,14 +121,14 @@ async fn explained(seed: u64, world: &World, request: &Request, first: String) -
         let Some(next) = found else { break };
         (world, wrong) = next;
     }
-    let report = run::report(seed, &world, pair.place(), request, &wrong);
-    pair.stop().await;
+    let report = run::report(seed, &world, edges.place(), request, &wrong);
+    edges.stop().await;
     report
 }
 
-async fn again(pair: &mut Pair, pipeline: &mut Pipeline, world: &World, request: &Request) -> Option<String> {
-    match pair.hold(world, pipeline).await {
-        Ok(()) => pair.wrong(world, request).await,
+async fn again(edges: &mut Edges, pipeline: &mut Pipeline, world: &World, request: &Request) -> Option<String> {
+    match edges.hold(world, pipeline).await {
+        Ok(()) => edges.wrong(world, request).await,
         Err(error) => Some(error),
     }
 }

@@ -40,8 +40,8 @@ pub struct Edge {
 }
 
 impl Edge {
-    /// Starts it on an address; the ports are those that snapshots will name.
-    pub async fn start(name: &'static str, address: Ipv4Addr, ports: &[u16], force_hop: bool) -> Self {
+    /// Starts it on an address, with flags of its own; the ports are those that snapshots will name.
+    pub async fn start(name: &'static str, address: Ipv4Addr, ports: &[u16], flags: &[&str]) -> Self {
         let private = std::fs::Permissions::from_mode(0o700);
         let directory = tempfile::Builder::new().permissions(private).tempdir().unwrap();
         let socket = directory.path().join("snapshot.sock");
@@ -53,9 +53,7 @@ impl Edge {
         let mut command = Command::new(env!("CARGO_BIN_EXE_kakehi"));
         command.args(["--log", "info", "edge", "--name", "oracle/edge", "--address", &address.to_string()]);
         command.arg("--runtime-dir").arg(directory.path()).arg("--snapshot").arg(&socket).arg("--sozu").arg(sozu());
-        if force_hop {
-            command.arg("--force-hop");
-        }
+        command.args(flags);
         // The edge ends when its standard input does.
         command.stdin(Stdio::piped()).stdout(log.try_clone().unwrap()).stderr(log).kill_on_drop(true);
         let clients = ports.iter().map(|port| Client::new(SocketAddr::new(address.into(), *port))).collect();

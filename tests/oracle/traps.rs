@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::differential::Pair;
+use super::differential::Edges;
 use super::judge::arrived;
 use super::pipeline::Pipeline;
 use super::world::{
@@ -206,28 +206,28 @@ fn actions() -> Vec<Trap> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_trap_is_avoided_by_plan_and_filter() {
-    let (mut pair, mut pipeline) = (Pair::start().await, Pipeline::new());
+    let (mut edges, mut pipeline) = (Edges::start().await, Pipeline::new());
     let mut reports = Vec::new();
     for trap in precedence().into_iter().chain(matching()).chain(actions()) {
-        pair.hold(&trap.world, &mut pipeline).await.unwrap();
+        edges.hold(&trap.world, &mut pipeline).await.unwrap();
         for request in &trap.requests {
-            if let Some(wrong) = pair.wrong(&trap.world, request).await {
+            if let Some(wrong) = edges.wrong(&trap.world, request).await {
                 reports.push(format!("{}: {request:?}\n{wrong}", trap.name));
             }
         }
     }
-    pair.stop().await;
+    edges.stop().await;
     super::run::conclude(&reports);
 }
 
 /// Sōzu would choose once per client connection.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn weights_count_for_every_request_of_a_connection() {
-    let mut pair = Pair::start().await;
+    let mut edges = Edges::start().await;
     let split = vec![to(Service::Live(0), 1), to(Service::Live(1), 1), to(Service::Live(2), 0)];
     let world = rules(vec![Rule { backends: split, ..Rule::default() }]);
-    pair.hold(&world, &mut Pipeline::new()).await.unwrap();
-    for edge in [&mut pair.plan, &mut pair.filter] {
+    edges.hold(&world, &mut Pipeline::new()).await.unwrap();
+    for edge in [&mut edges.plan, &mut edges.filter, &mut edges.relay] {
         let mut seen = BTreeSet::new();
         for _ in 0..60 {
             let answer = edge.ask(&get("a.example.com", "/")).await.unwrap();
@@ -236,19 +236,19 @@ async fn weights_count_for_every_request_of_a_connection() {
         // Sixty draws on one side alone: once in 2^59.
         assert_eq!(seen, BTreeSet::from([0, 1]), "{}", edge.name);
     }
-    pair.stop().await;
+    edges.stop().await;
 }
 
 /// What the client claims about itself is replaced by the truth, the same in both stages.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn claims_of_the_client_reach_no_backend() {
-    let mut pair = Pair::start().await;
+    let mut edges = Edges::start().await;
     let world = rules(vec![rule(prefix("/"), 0)]);
-    pair.hold(&world, &mut Pipeline::new()).await.unwrap();
+    edges.hold(&world, &mut Pipeline::new()).await.unwrap();
     let claims = [("X-Forwarded-Proto", "https"), ("X-Forwarded-Port", "1"), ("X-Real-IP", "6.6.6.6"), ("X-Kakehi-Hop", "1")];
     let request = with(get("a.example.com", "/"), &claims);
-    let port = pair.ports[0].to_string();
-    for edge in [&mut pair.plan, &mut pair.filter] {
+    let port = edges.ports[0].to_string();
+    for edge in [&mut edges.plan, &mut edges.filter, &mut edges.relay] {
         let arrived = arrived(&edge.ask(&request).await.unwrap()).unwrap();
         let lines =
             |name: &str| arrived.headers.iter().filter(|(known, _)| known == name).map(|(_, value)| value.as_str()).collect::<Vec<_>>();
@@ -258,5 +258,5 @@ async fn claims_of_the_client_reach_no_backend() {
         }
         assert_eq!(lines("x-kakehi-hop"), [""; 0], "by {}", edge.name);
     }
-    pair.stop().await;
+    edges.stop().await;
 }

@@ -2,7 +2,10 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
+
+use serde_json::Value;
 
 use super::client;
 use super::rig::Rig;
@@ -51,10 +54,60 @@ fn every_line_of_the_quickstart_holds() {
     rig.eventually("the late Service is gone again", || rig.get("/late", &[]).status == 503);
 }
 
+/// `kakehi trace` of a URL by these arguments, as JSON.
+fn trace(url: &str, arguments: &[&str]) -> Value {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kakehi"));
+    let output = command.args(["trace", url, "--output", "json"]).args(arguments).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[test]
+fn a_trace_says_what_happens() {
+    let rig = Rig::start(&[], |_, _| ());
+    let (admin, directory) = (format!("127.0.0.1:{}", rig.ports.admin), rig.config());
+    let url = |path: &str| format!("http://demo.localhost:{}{path}", rig.ports.http);
+    let stage = |path: &str| trace(&url(path), &["--admin", &admin])["edges"]["demo/web"]["stage"]["by"].clone();
+    assert_eq!((stage("/api/v1/users"), stage("/split")), ("native".into(), "hop".into()));
+    for (path, headers, status) in [
+        ("/", &[("x-color", "green")][..], 200),
+        ("/api/v1/users?q=1", &[], 200),
+        ("/old/page?q=1", &[], 301),
+        ("/missing", &[], 500),
+        ("/late", &[], 503),
+    ] {
+        let lines: Vec<_> = headers.iter().map(|(name, value)| format!("{name}: {value}")).collect();
+        let with = |source: [&str; 2]| -> Value {
+            let flags = lines.iter().flat_map(|line| ["-H", line]);
+            trace(&url(path), &source.into_iter().chain(flags).collect::<Vec<_>>())
+        };
+        let found = with(["--admin", &admin]);
+        assert_eq!(found, with(["--directory", directory.to_str().unwrap()]), "{path}");
+        let answer = &found["edges"]["demo/web"]["answer"];
+        let served = rig.get(path, headers);
+        assert_eq!(served.status, status, "{path}");
+        match status {
+            200 => assert_eq!(answer["forward"]["shares"][0]["backend"]["service"], *served.backend(), "{answer}"),
+            301 => assert_eq!(answer["redirect"]["location"].as_str(), served.header("location"), "{answer}"),
+            _ => assert_eq!(answer["forward"]["shares"][0]["fails"][0], status, "{answer}"),
+        }
+    }
+    let stranger = trace(&format!("http://nobody.localhost:{}/", rig.ports.http), &["--admin", &admin, "--edge", "demo/web"]);
+    assert_eq!(stranger["edges"]["demo/web"]["answer"]["status"]["status"], 404);
+}
+
 #[test]
 fn the_filter_alone_serves_the_quickstart_too() {
     let rig = Rig::start(&["--force-hop"], |_, _| ());
     quickstart(&rig);
+}
+
+#[test]
+fn relayed_ports_serve_the_quickstart_too() {
+    let rig = Rig::start(&["--force-relay"], |_, _| ());
+    quickstart(&rig);
+    let plan = rig.admin("/debug/plan").body;
+    assert!(plan.contains("every port is relayed") && !plan.contains("kakehi-hop"), "{plan}");
 }
 
 #[test]
@@ -74,4 +127,43 @@ fn an_edit_is_live_and_a_deleted_route_is_gone() {
     rig.eventually("the routes are gone", || rig.get("/", &[]).status == 404);
     rig.write("routes.yaml", &routes);
     rig.eventually("the routes are back", || rig.get("/", &[]).status == 200);
+}
+
+#[test]
+fn statuses_say_what_the_data_plane_acknowledged() {
+    let rig = Rig::start(&[], |_, _| ());
+    let gateway = rig.status("Gateway/demo/web.yaml", |text| text.contains("type: Programmed") && !text.contains("Pending"));
+    let gateway: serde_json::Value = serde_saphyr::from_str(&gateway).unwrap();
+    assert_eq!(gateway["status"]["addresses"][0]["value"], "127.0.0.1");
+    assert_eq!(condition(&gateway["status"], "Programmed")["status"], "True");
+    let http = &gateway["status"]["listeners"][0];
+    assert_eq!((http["name"].as_str(), http["attachedRoutes"].as_i64()), (Some("http"), Some(1)));
+
+    let route = rig.status("HTTPRoute/demo/demo.yaml", |text| text.contains("kakehi.dev/Programmed") && !text.contains("Pending"));
+    let route: serde_json::Value = serde_saphyr::from_str(&route).unwrap();
+    let parent = &route["status"]["parents"][0];
+    assert_eq!(condition(parent, "Accepted")["status"], "True");
+    assert_eq!(condition(parent, "ResolvedRefs")["reason"], "BackendNotFound");
+    assert_eq!(condition(parent, "kakehi.dev/Programmed")["status"], "True");
+}
+
+fn condition<'a>(of: &'a serde_json::Value, name: &str) -> &'a serde_json::Value {
+    let conditions = of["conditions"].as_array().unwrap_or_else(|| panic!("no conditions: {of}"));
+    conditions.iter().find(|condition| condition["type"] == name).unwrap_or_else(|| panic!("no {name}: {of}"))
+}
+
+#[test]
+fn both_stages_answer_errors_alike() {
+    let answers = |arguments: &[&str]| {
+        let rig = Rig::start(arguments, |_, _| ());
+        let of = |target: &str, host: &str| {
+            let answer = client::get(rig.http(), host, target, &[]).unwrap();
+            (answer.status, answer.header("content-type").map(str::to_owned), answer.body)
+        };
+        [of("/late", "demo.localhost"), of("/missing", "demo.localhost"), of("/", "nobody.localhost")]
+    };
+    let native = answers(&[]);
+    assert_eq!(native[0], (503, Some("text/plain; charset=utf-8".to_owned()), "503 Service Unavailable".to_owned()));
+    assert_eq!(native, answers(&["--force-hop"]));
+    assert_eq!(native, answers(&["--force-relay"]));
 }

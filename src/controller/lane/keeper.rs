@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{sleep, timeout};
 
 use super::{FIELD_MANAGER, Shared, Word};
+use crate::leader::NotLeading;
 use crate::model::EdgeId;
 use crate::provision::{EdgeSpec, Part, names, objects};
 
@@ -62,6 +63,9 @@ enum Problem {
     /// What was made for a Gateway of the same name, which is gone, is still there.
     #[error("{kind} {name} of an earlier Gateway is still being deleted")]
     Leaving { kind: String, name: String },
+    /// Others write now.
+    #[error(transparent)]
+    NotLeading(#[from] NotLeading),
     /// An object cannot be written down.
     #[error(transparent)]
     Json(#[from] serde_json::Error),
@@ -204,6 +208,7 @@ impl Keeper {
             }
         }
         let params = PatchParams::apply(FIELD_MANAGER).force();
+        self.shared.leadership.check()?;
         let written = request(&kind, api.patch(&name, &params, &Patch::Apply(object))).await?;
         tracing::info!(edge = %self.id, kind, name, "applied");
         if part == Part::Deployment && matches!(self.turn, Turn::Given) {
@@ -241,6 +246,7 @@ impl Keeper {
         let only = Preconditions { uid: live.uid.clone(), resource_version: None };
         let params = DeleteParams { preconditions: Some(only), ..DeleteParams::background() };
         let name = live.name.as_deref().unwrap_or_default();
+        self.shared.leadership.check()?;
         match request(kind, api.delete(name, &params)).await {
             Ok(_) => {
                 tracing::info!(edge = %self.id, kind, name, "deleted");

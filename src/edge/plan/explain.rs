@@ -67,7 +67,7 @@ impl Explanation {
         }
         let mut vhosts: BTreeMap<String, Vec<Region>> = BTreeMap::new();
         for (id, chain) in &target.chains {
-            vhosts.entry(id.vhost.to_string()).or_default().extend(chain.frontends.iter().map(region));
+            vhosts.entry(id.vhost.to_string()).or_default().extend(chain.frontends.iter().map(Region::of));
         }
         let addresses = |upstream: &Upstream| match upstream {
             Upstream::Hop | Upstream::Relay => vec!["the filter's unix socket".to_owned()],
@@ -84,31 +84,34 @@ impl Explanation {
     }
 }
 
-fn region(frontend: &Frontend) -> Region {
-    let (rewrite, edits, reason) = match &frontend.stage {
-        Stage::Hop(reason) => (None, Vec::new(), Some(reason.to_string())),
-        Stage::Native { edits, rewrite, .. } => {
-            let edits = edits.iter().map(|edit| {
-                let side = match edit.side {
-                    Side::Request => "request",
-                    Side::Response => "response",
-                };
-                match &edit.value {
-                    None => format!("{side}: {}", edit.name),
-                    Some(value) => format!("{side}: {}: {value}", edit.name),
-                }
-            });
-            (rewrite.clone(), edits.collect(), None)
+impl Region {
+    /// An entry in words.
+    pub fn of(frontend: &Frontend) -> Self {
+        let (rewrite, edits, reason) = match &frontend.stage {
+            Stage::Hop(reason) => (None, Vec::new(), Some(reason.to_string())),
+            Stage::Native { edits, rewrite, .. } => {
+                let edits = edits.iter().map(|edit| {
+                    let side = match edit.side {
+                        Side::Request => "request",
+                        Side::Response => "response",
+                    };
+                    match &edit.value {
+                        None => format!("{side}: {}", edit.name),
+                        Some(value) => format!("{side}: {}: {value}", edit.name),
+                    }
+                });
+                (rewrite.clone(), edits.collect(), None)
+            }
+        };
+        Self {
+            host: frontend.host.to_string(),
+            path: frontend.path.to_string(),
+            method: frontend.method.clone(),
+            to: frontend.stage.cluster().to_string(),
+            rewrite,
+            edits,
+            reason,
+            owner: frontend.owner.as_ref().map(ToString::to_string),
         }
-    };
-    Region {
-        host: frontend.host.to_string(),
-        path: frontend.path.to_string(),
-        method: frontend.method.clone(),
-        to: frontend.stage.cluster().to_string(),
-        rewrite,
-        edits,
-        reason,
-        owner: frontend.owner.as_ref().map(ToString::to_string),
     }
 }

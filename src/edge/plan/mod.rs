@@ -9,6 +9,7 @@ mod certificates;
 pub mod explain;
 mod hosts;
 mod index;
+mod lookup;
 mod mode;
 mod native;
 mod planner;
@@ -18,6 +19,7 @@ mod target;
 #[cfg(test)]
 mod tests;
 
+pub use lookup::Lookup;
 pub use planner::{Options, Planner};
 pub use reason::{Reason, RelayReason};
 pub use target::{

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use imbl::OrdSet;
+use serde::{Deserialize, Serialize};
 
 use super::hosts::port_of;
 use super::index::{Entries, Index, Touched};
@@ -20,7 +21,7 @@ const LIST_LIMIT: usize = 64;
 const WILDCARD_LIMIT: usize = 16;
 
 /// How to plan.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Options {
     /// Send everything to the filter.
     pub force_hop: bool,

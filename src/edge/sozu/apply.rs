@@ -254,7 +254,18 @@ impl Sozu {
     }
 
     async fn load(&mut self, steps: &[Step]) -> Result<(), Error> {
-        let file = StateFile::write(self.new_file(), steps).await?;
+        let file = match StateFile::write(self.new_file(), steps).await {
+            Ok(file) => file,
+            Err(error @ Error::File { .. }) => {
+                // A full disk is no reason to fall behind; a frontend that is replaced is away for a moment, though.
+                tracing::error!(%error, records = steps.len(), "no state file can be written; its records are sent one by one");
+                for step in steps {
+                    self.send(step).await?;
+                }
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        };
         let reply = self.instance.load(file.path()).await?;
         drop(file);
         if is_complete(&reply, steps.len() * self.instance.workers().len()) {

@@ -55,5 +55,7 @@ fn replayed(requests: Vec<WorkerRequest>) -> Result<ConfigState, Error> {
     state.request_counts.clear();
     state.backends.retain(|_, backends| !backends.is_empty());
     state.backends.values_mut().for_each(|backends| backends.sort());
+    state.tcp_fronts.retain(|_, fronts| !fronts.is_empty());
+    state.tcp_fronts.values_mut().for_each(|fronts| fronts.sort());
     Ok(state)
 }

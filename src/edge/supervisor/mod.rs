@@ -103,8 +103,7 @@ pub async fn run(settings: EdgeSettings) -> Result<(), EdgeError> {
         reason = &mut stop => tracing::info!(edge = settings.name, reason, "ending"),
         () = edge.follow(states.clone()) => {}
     }
-    edge.end(states, &settings).await;
-    source.stop();
+    edge.end(states, &settings, &source).await;
     filter.stop().await;
     for task in [serving, counting].into_iter().chain(health) {
         task.abort();
@@ -217,12 +216,14 @@ impl Edge {
     }
 
     /// Serves on for a while, no longer ready, then lets requests in flight end.
-    async fn end(mut self, states: watch::Receiver<Option<State>>, settings: &EdgeSettings) {
+    async fn end(mut self, states: watch::Receiver<Option<State>>, settings: &EdgeSettings, source: &Source) {
         let ready = std::mem::replace(&mut self.ready, watch::Sender::new(false));
         ready.send_replace(false);
         if timeout(settings.linger, self.follow(states)).await.is_ok() {
             tracing::debug!("the stream ended before the edge");
         }
+        // What is drained changes no more: nobody is to wait for its acks.
+        source.stop();
         match settings.sozu {
             SozuOrigin::Spawn { .. } => self.sozu.stop(DRAIN).await,
             SozuOrigin::Adopt(_) if timeout(DRAIN_ADOPTED, self.sozu.ended()).await.is_err() => {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::naive::Request;
-use crate::edge::plan::{Frontend, HostRule, PathKind, PortId, PortKind, Reason, Stage, Target};
+use crate::edge::plan::{Frontend, Lookup, PathKind, PortId, PortKind, Reason, Stage, Target};
 
 /// Frontends in the order of their insertion.
 #[derive(Default)]
@@ -64,44 +64,8 @@ impl Router {
         if self.relays.contains(&request.port) {
             return Some(&RELAYED);
         }
-        let on_port = || self.fronts.iter().filter(|(port, _)| port.number == request.port).map(|(_, front)| front);
-        let rest = request.host.split_once('.').map(|(_, rest)| rest);
-        let exact = on_port().filter(|front| front.host == HostRule::Exact(request.host.clone()));
-        let label = on_port().filter(|front| rest.is_some_and(|rest| front.host == HostRule::Label(rest.to_owned())));
-        tree(exact, request).or_else(|| tree(label, request)).or_else(|| {
-            let mut list = on_port().filter(|front| match &front.host {
-                HostRule::Labels(suffix) => request.host.strip_suffix(&format!(".{suffix}")).is_some_and(|left| !left.is_empty()),
-                HostRule::Any => true,
-                HostRule::Exact(_) | HostRule::Label(_) => false,
-            });
-            list.find(|front| path(front, request) && method(front, request) != Some(false)).map(|front| &front.stage)
-        })
+        let on_port: Vec<_> = self.fronts.iter().filter(|(port, _)| port.number == request.port).map(|(_, front)| front).collect();
+        let Request { port, host, target, method, .. } = request;
+        Lookup { port: *port, host, target, method }.choose(&on_port).map(|front| &front.stage)
     }
-}
-
-fn path(front: &Frontend, request: &Request) -> bool {
-    match front.path.kind {
-        PathKind::Prefix => request.target.starts_with(&front.path.text),
-        PathKind::Equals => request.target == front.path.text,
-    }
-}
-
-/// None: no method is named.
-fn method(front: &Frontend, request: &Request) -> Option<bool> {
-    front.method.as_ref().map(|method| *method == request.method)
-}
-
-fn tree<'a>(fronts: impl Iterator<Item = &'a Frontend>, request: &Request) -> Option<&'a Stage> {
-    let mut length = 0;
-    let mut won = None;
-    for front in fronts.filter(|front| path(front, request)) {
-        match (front.path.kind, method(front, request)) {
-            (_, Some(false)) => {}
-            (PathKind::Equals, Some(true)) => return Some(&front.stage),
-            (PathKind::Equals, None) => (length, won) = (request.target.len(), Some(&front.stage)),
-            (PathKind::Prefix, _) if front.path.text.len() >= length => (length, won) = (front.path.text.len(), Some(&front.stage)),
-            (PathKind::Prefix, _) => {}
-        }
-    }
-    won
 }

@@ -17,6 +17,7 @@ use std::sync::Arc;
 use http::HeaderMap;
 use imbl::HashMap;
 
+pub use self::query::first as first_parameter;
 pub use entry::{Action, Candidate, Candidates, Rule};
 
 use self::entry::{Compiled, Entry};

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 /// The decoded value of the first parameter called `name`; an empty value when it has none.
-pub(super) fn first<'a>(query: &'a str, name: &[u8]) -> Option<Cow<'a, [u8]>> {
+pub fn first<'a>(query: &'a str, name: &[u8]) -> Option<Cow<'a, [u8]>> {
     query.split('&').filter(|pair| !pair.is_empty()).find_map(|pair| {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
         (*decode(key) == *name).then(|| decode(value))

@@ -2,14 +2,34 @@
 
 use serde_json::{Value, json};
 
+use crate::api::bundle::Bundle;
 use crate::report::condition::{Condition, ConditionType, Stamp, derive, merge};
 use crate::report::{ObjectReport, Scope};
 
-pub(super) fn status(report: &ObjectReport, features: &[&str], previous: Option<&Value>, stamp: &Stamp<'_>) -> Value {
+const SUPPORTED_VERSION: &str = "SupportedVersion";
+
+pub(super) fn status(
+    report: &ObjectReport,
+    features: &[&str],
+    (previous, bundle): (Option<&Value>, Option<&Bundle>),
+    stamp: &Stamp<'_>,
+) -> Value {
     let accepted = derive(report.findings_of(&Scope::Object), ConditionType::Accepted, Condition::new("Accepted", true, "Accepted", ""));
+    let conditions: Vec<_> = std::iter::once(accepted).chain(bundle.map(supported_version)).collect();
     let features: Vec<_> = features.iter().map(|name| json!({"name": name})).collect();
     json!({
-        "conditions": merge(previous.and_then(|status| status.get("conditions")), &[accepted], &["Accepted"], stamp),
+        "conditions": merge(previous.and_then(|status| status.get("conditions")), &conditions, &["Accepted", SUPPORTED_VERSION], stamp),
         "supportedFeatures": features,
     })
+}
+
+/// Definitions of another release serve as far as they are understood (`GatewayClassConditionStatusSupportedVersion`).
+fn supported_version(bundle: &Bundle) -> Condition {
+    let (version, channel) = (bundle.version(), bundle.channel());
+    if bundle.is_supported() {
+        let message = format!("Gateway API {version}, channel {channel}");
+        return Condition::new(SUPPORTED_VERSION, true, SUPPORTED_VERSION, message);
+    }
+    let message = format!("Gateway API {version}, channel {channel}: served as far as v1.6 is like it");
+    Condition::new(SUPPORTED_VERSION, false, "UnsupportedVersion", message)
 }

@@ -15,6 +15,7 @@ use serde_json::Value;
 
 use super::condition::{Condition, Stamp, latched};
 use super::{ObjectReport, Verdict};
+use crate::api::bundle::Bundle;
 use crate::model::{EdgeId, Kind};
 use crate::snapshot::Key;
 
@@ -57,6 +58,8 @@ pub struct Observed<'a> {
     pub provisioned: Option<&'a Provisioned>,
     /// Time of the write, in seconds since the Unix epoch.
     pub now: i64,
+    /// Which Gateway API is installed, where that is known.
+    pub bundle: Option<&'a Bundle>,
 }
 
 /// Addresses that clients can use: those of what was made, else those of the report.
@@ -75,7 +78,7 @@ pub fn status(kind: Kind, report: Option<&ObjectReport>, previous: Option<&Value
     let now = Timestamp::from_second(observed.now).unwrap_or(Timestamp::UNIX_EPOCH).to_string();
     let stamp = Stamp { generation: report.map(|report| report.generation).unwrap_or_default(), now: &now };
     match (kind, report.map(|report| (report, &report.verdict))) {
-        (_, Some((report, Verdict::Class { features }))) => Some(class::status(report, features, previous, &stamp)),
+        (_, Some((report, Verdict::Class { features }))) => Some(class::status(report, features, (previous, observed.bundle), &stamp)),
         (_, Some((report, Verdict::Gateway { listeners, addresses, sets }))) => {
             let edge = EdgeId::of_gateway(&report.id.namespace, &report.id.name);
             let listeners = listeners::Rendering { report, edge: &edge, listeners, previous, observed, stamp };

@@ -3,12 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use kube::Client;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::api::{Api, ListParams};
+use kube::{Client, ResourceExt};
 use tokio::sync::watch;
 use tokio::time::sleep;
 
+use crate::api::bundle::{Bundle, CHANNEL, VERSION};
 use crate::model::Kind;
-use crate::store::kinds::{Origin, Row, table};
+use crate::store::kinds::{GATEWAY_API, Origin, Row, table};
 
 /// How often is looked for kinds that are not served yet.
 const PERIOD: Duration = Duration::from_secs(3);
@@ -29,9 +32,10 @@ impl Discovery {
     }
 
     /// Asks until it is dropped.
-    pub(super) async fn run(self, served: watch::Sender<Served>) {
+    pub(super) async fn run(self, served: watch::Sender<Served>, bundle: watch::Sender<Option<Bundle>>) {
         let optional = optional();
         loop {
+            self.look(&optional, &bundle).await;
             match ask(&self.client, &optional).await {
                 Ok(found) => {
                     let all = optional.iter().all(|row| found.contains_key(&row.kind));
@@ -48,6 +52,29 @@ impl Discovery {
                 }
             }
         }
+    }
+}
+
+impl Discovery {
+    /// Looks which release of Gateway API is installed.
+    async fn look(&self, rows: &[&'static Row], bundle: &watch::Sender<Option<Bundle>>) {
+        let names: Vec<_> = rows.iter().filter(|row| row.group == GATEWAY_API).map(|row| format!("{}.{}", row.plural, row.group)).collect();
+        let all: Api<CustomResourceDefinition> = Api::all(self.client.clone());
+        let list = match all.list_metadata(&ListParams::default()).await {
+            Ok(list) => list.items,
+            Err(error) => return tracing::warn!(%error, "which Gateway API is installed is not known"),
+        };
+        let said = |key: &str| {
+            let ours = list.iter().filter(|definition| names.contains(&definition.name_any()));
+            ours.map(|definition| definition.annotations().get(key).cloned().unwrap_or_default()).collect()
+        };
+        let found = Bundle { versions: said(VERSION), channels: said(CHANNEL) };
+        let found = Some(found).filter(|found| !found.versions.is_empty());
+        bundle.send_if_modified(|known| {
+            let differs = *known != found;
+            *known = found;
+            differs
+        });
     }
 }
 

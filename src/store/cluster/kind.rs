@@ -35,6 +35,8 @@ pub(super) struct Watch {
     pub(super) served: Option<watch::Receiver<Served>>,
     pub(super) lists: Arc<Semaphore>,
     pub(super) states: watch::Sender<States>,
+    /// Whether everything is to be listed anew.
+    pub(super) renew: watch::Receiver<bool>,
     pub(super) events: mpsc::Sender<Event>,
     /// What was logged last.
     pub(super) reported: State,
@@ -89,9 +91,11 @@ impl Watch {
         let api: Api<DynamicObject> = Api::all_with(self.client.clone(), &row.resource(version));
         let mut events = std::pin::pin!(watcher(api, config).default_backoff());
         let mut served = self.served.clone();
+        let fresh = *self.renew.borrow_and_update();
         loop {
             let event = tokio::select! {
                 event = events.next() => event,
+                Ok(()) = self.renew.changed() => return Ok(()),
                 () = other_version(&mut served, row.kind, version) => return Ok(()),
                 () = self.events.closed() => return Err(Closed),
                 () = tokio::time::sleep(LIST_TURN), if turn.is_some() => {
@@ -108,6 +112,9 @@ impl Watch {
                     if done {
                         turn = None;
                         self.report(State::Synced, version);
+                        if fresh {
+                            self.states.send_modify(|states| states.entry(row.kind).or_default().fresh = true);
+                        }
                     }
                 }
                 Some(Err(error)) => {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::certificates;
-use crate::model::{CertificateId, Hostname, Kind, Listener, ListenerName, ObjectId, Protocol};
+use crate::model::{CertificateId, Hostname, Kind, Listener, ListenerName, ObjectId, Protocol, RESERVED_PORTS};
 use crate::report::{ConditionType, Issue, RouteKind, Severity};
 use crate::snapshot::Resource;
 use crate::translate::facts::{GATEWAY_GROUP, GatewayFacts, ListenerFacts, Namespaces};
@@ -48,9 +48,7 @@ pub(super) fn judge(reader: &mut Reader<'_>, owner: &ObjectId, gateway: &Gateway
             None
         }
     };
-    if u16::try_from(facts.port).ok().is_none_or(|port| port == 0) {
-        issues.push(Issue::PortUnavailable { port: facts.port });
-    }
+    issues.extend(port(facts.port));
     let hostname = Hostname::parse(facts.hostname.as_deref().unwrap_or_default()).ok();
     if hostname.is_none() {
         issues.push(Issue::InvalidHostname { hostname: facts.hostname.clone().unwrap_or_default() });
@@ -79,6 +77,13 @@ pub(super) fn judge(reader: &mut Reader<'_>, owner: &ObjectId, gateway: &Gateway
     let (owner, namespaces) = (owner.clone(), facts.namespaces.clone());
     let point = AttachPoint { owner, name, port: facts.port, hostname, kinds, namespaces, serving };
     Judged { point, protocol, issues, certificates: served }
+}
+
+/// What is wrong with a port.
+fn port(port: i32) -> Option<Issue> {
+    let Some(number) = u16::try_from(port).ok().filter(|number| *number > 0) else { return Some(Issue::PortUnavailable { port }) };
+    let (port, purpose) = RESERVED_PORTS.iter().find(|(reserved, _)| *reserved == number)?;
+    Some(Issue::PortReserved { port: *port, purpose })
 }
 
 /// Kinds that the protocol carries and `allowedRoutes.kinds` names, and those that it cannot carry.

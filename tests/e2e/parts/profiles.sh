@@ -1,5 +1,4 @@
-# The API server refuses bad EdgeProfiles by their schema, and the chart's schema refuses wrong values.
-helm template kakehi "$root/charts/kakehi" -n $system --set replicas=0 >/dev/null 2>&1 && fail "a wrong value is accepted"
+# The API server refuses bad EdgeProfiles by their schema.
 profile() { printf 'apiVersion: kakehi.dev/v1alpha1\nkind: EdgeProfile\nmetadata: {name: bad}\nspec: %s\n' "$1"; }
 for bad in '{replicas: 0}' '{replicas: 1, autoscaling: {maxReplicas: 2}}' '{service: {type: Nonsense}}' \
 	'{autoscaling: {minReplicas: 3, maxReplicas: 2}}' '{service: {type: ClusterIP, externalTrafficPolicy: Local}}'; do

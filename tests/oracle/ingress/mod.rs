@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use self::naive::{Winner, winner};
 use super::client::Answer;
-use super::differential::Pair;
+use super::differential::Edges;
 use super::judge::check;
 use super::manifest::{self, Place};
 use super::naive::{path_and_query, request_host};
@@ -183,20 +183,20 @@ fn mismatch(table: &Table, set: &[Ingress], request: &Request) -> Option<String>
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn documentation_plan_and_filter_decide_the_same() {
     let plan = Plan::from_environment();
-    let mut pair = Pair::start().await;
-    let mut pipeline = pipeline(pair.place());
+    let mut edges = Edges::start().await;
+    let mut pipeline = pipeline(edges.place());
     let mut reports = Vec::new();
     // The edges keep connections to the ports of this world: the one for HTTP.
     let listener = Listener { name: "http".to_owned(), port: 0, hostname: None };
     let world = World { listeners: vec![listener], routes: Vec::new() };
     for seed in plan.seeds() {
         let set = generate::set(seed);
-        let snapshot = pipeline.hold_objects(&objects(&set, pair.place()), &EdgeId::of_class("kakehi"));
-        let (on_plan, on_filter) = tokio::join!(pair.plan.apply(&snapshot, &world), pair.filter.apply(&snapshot, &world));
+        let snapshot = pipeline.hold_objects(&objects(&set, edges.place()), &EdgeId::of_class("kakehi"));
+        let (on_plan, on_filter) = tokio::join!(edges.plan.apply(&snapshot, &world), edges.filter.apply(&snapshot, &world));
         on_plan.and(on_filter).unwrap();
         for request in generate::requests(&set, seed, plan.requests) {
             let permitted = naive::decide(&set, &request);
-            let (on_plan, on_filter) = tokio::join!(pair.plan.ask(&request), pair.filter.ask(&request));
+            let (on_plan, on_filter) = tokio::join!(edges.plan.ask(&request), edges.filter.ask(&request));
             let verdict = |answer: &Result<Answer, String>| answer.clone().and_then(|answer| check(&permitted, &request, &answer));
             let found = (verdict(&on_plan), verdict(&on_filter));
             if found != (Ok(()), Ok(())) {
@@ -208,6 +208,6 @@ async fn documentation_plan_and_filter_decide_the_same() {
             break;
         }
     }
-    pair.stop().await;
+    edges.stop().await;
     run::conclude(&reports);
 }

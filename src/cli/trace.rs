@@ -1,0 +1,101 @@
+//! `kakehi trace URL`: why a request goes where it goes, by a directory of manifests or a running instance.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, bail};
+use http_body_util::{BodyExt, Empty};
+use hyper_util::rt::TokioIo;
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::edge::plan;
+use crate::model::EdgeId;
+use crate::settings::{Output, TraceSettings};
+use crate::snapshot::{Resource, Snapshot};
+use crate::standalone;
+use crate::trace::{self, Request, Trace};
+
+/// How long a running instance may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What an edge holds, and how it plans.
+type Edges = BTreeMap<EdgeId, (Snapshot, plan::Options)>;
+
+/// Prints what becomes of the request on every edge that listens on its port.
+pub(super) fn run(settings: &TraceSettings) -> anyhow::Result<ExitCode> {
+    let request = Request::parse(&settings.url, &settings.method, &settings.header)?;
+    let mut edges = match &settings.directory {
+        Some(directory) => {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs().cast_signed();
+            let meaning = standalone::translate(directory, &settings.manifests, now)?;
+            let options = settings.manifests.plan_options();
+            meaning.edges.into_iter().map(|(id, edge)| (id, (edge.snapshot, options))).collect()
+        }
+        None => fetch(settings.admin).with_context(|| format!("cannot ask the instance at {}", settings.admin))?,
+    };
+    if let Some(wanted) = &settings.edge {
+        edges.retain(|id, _| id == wanted);
+    }
+    let ports = || edges.iter().map(|(id, (snapshot, _))| format!("{id} ({})", trace::ports(snapshot).join(", "))).collect::<Vec<_>>();
+    let listening = edges.iter().filter(|(_, (snapshot, _))| trace::listens(snapshot, &request));
+    let traces: BTreeMap<String, Trace> =
+        listening.map(|(id, (snapshot, options))| (id.to_string(), trace::trace(snapshot, *options, &request))).collect();
+    if traces.is_empty() {
+        bail!("no edge listens for {request}; edges: {}", ports().join(", "));
+    }
+    let mut out = std::io::stdout().lock();
+    match settings.output {
+        Output::Json => {
+            let asked = json!({"method": request.method, "target": request.target, "host": request.host, "port": request.port});
+            serde_json::to_writer_pretty(&mut out, &json!({"request": asked, "edges": traces}))?;
+            writeln!(out)?;
+        }
+        Output::Text => {
+            writeln!(out, "{request}")?;
+            for (edge, trace) in &traces {
+                write!(out, "\nedge {edge}\n{trace}")?;
+            }
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// An edge on the page `/debug/snapshot`.
+#[derive(Deserialize)]
+struct Page {
+    options: plan::Options,
+    snapshot: Resources,
+}
+
+#[derive(Deserialize)]
+struct Resources {
+    resources: Vec<Resource>,
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn fetch(admin: SocketAddr) -> anyhow::Result<Edges> {
+    let body = tokio::time::timeout(PATIENCE, get(admin, "/debug/snapshot")).await??;
+    let pages: BTreeMap<String, Page> = serde_json::from_slice(&body)?;
+    let edge = |(id, page): (String, Page)| Ok((id.parse()?, (Snapshot::from_resources(page.snapshot.resources), page.options)));
+    pages.into_iter().map(edge).collect()
+}
+
+async fn get(admin: SocketAddr, path: &str) -> anyhow::Result<bytes::Bytes> {
+    let stream = tokio::net::TcpStream::connect(admin).await?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    let connected = tokio::spawn(connection);
+    let request = http::Request::get(path).header(http::header::HOST, admin.to_string()).body(Empty::<bytes::Bytes>::new())?;
+    let response = sender.send_request(request).await?;
+    let status = response.status();
+    let body = response.into_body().collect().await?.to_bytes();
+    drop(sender);
+    connected.await??;
+    if !status.is_success() {
+        bail!("{path} answers {status}");
+    }
+    Ok(body)
+}

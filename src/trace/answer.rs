@@ -1,0 +1,148 @@
+//! What a client gets.
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::{Request, without};
+use crate::filter::router::{Decision, Head, Table};
+use crate::model::{Action, BackendId, BackendProtocol, BackendRef, BackendTarget, Endpoint, InvalidBackend, Rule};
+use crate::snapshot::{Key, Resource, Snapshot};
+
+/// What a client gets.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Answer {
+    /// The edge answers by itself.
+    Status {
+        /// The status.
+        status: u16,
+        /// Why.
+        why: Why,
+    },
+    /// A redirect.
+    Redirect {
+        /// The status.
+        status: u16,
+        /// `Location`.
+        location: String,
+    },
+    /// One of these, chosen by weight for each request.
+    Forward {
+        /// The references of the rule, in its order.
+        shares: Vec<Share>,
+    },
+}
+
+/// One backend reference.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Share {
+    /// Share relative to the sum of all.
+    pub weight: u32,
+    /// The sum of all.
+    pub of: u64,
+    /// The Service port; absent when the reference does not resolve.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backend: Option<BackendId>,
+    /// What it speaks.
+    pub protocol: BackendProtocol,
+    /// Where it is.
+    pub endpoints: Vec<Endpoint>,
+    /// The answer in place of a backend's, and why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fails: Option<(u16, Why)>,
+    /// Filters and further settings of the reference.
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    pub policy: Map<String, Value>,
+}
+
+/// Why the edge answers by itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, thiserror::Error)]
+#[serde(rename_all = "camelCase")]
+pub enum Why {
+    /// 421: the connection is for another name.
+    #[error("the connection that the URL's host gets is not for the Host header's")]
+    Misdirected,
+    /// 404.
+    #[error("no listener of the port has a hostname that covers the host")]
+    NoListener,
+    /// 404.
+    #[error("no rule takes the request")]
+    NoRule,
+    /// 500, mostly.
+    #[error("the rule could not be built as it is written, and fails closed; its object's status says why")]
+    FailsClosed,
+    /// 500.
+    #[error("the rule has no backend with a weight")]
+    NoBackend,
+    /// 500.
+    #[error("the backend reference does not resolve: {}", why_invalid(*.0))]
+    InvalidBackend(InvalidBackend),
+    /// 503.
+    #[error("the backend has no endpoint that may receive requests")]
+    NoEndpoint,
+}
+
+/// What the winning rule answers.
+pub(super) fn answer(table: &Table, snapshot: &Snapshot, listened: bool, rule: Option<&Rule>, request: &Request) -> Answer {
+    let head =
+        Head { port: request.port, host: &request.host, method: &request.method, target: &request.target, headers: &request.headers };
+    match table.decide(&head) {
+        Decision::NotFound => Answer::Status { status: 404, why: if listened { Why::NoRule } else { Why::NoListener } },
+        Decision::Answer(_, status) => {
+            let idle = rule.is_some_and(|rule| matches!(&rule.action, Action::Forward(all) if all.iter().all(|of| of.weight == 0)));
+            Answer::Status { status, why: if idle { Why::NoBackend } else { Why::FailsClosed } }
+        }
+        Decision::Redirect(found, redirect) => {
+            match redirect
+                .location(found.listener, head.host, head.target, found.prefix)
+                .map(|location| location.to_str().map(str::to_owned))
+            {
+                Some(Ok(location)) => Answer::Redirect { status: redirect.status().as_u16(), location },
+                _ => Answer::Status { status: 500, why: Why::FailsClosed },
+            }
+        }
+        Decision::Forward(_, candidates) => {
+            let refs = match rule.map(|rule| &rule.action) {
+                Some(Action::Forward(refs)) => refs.as_slice(),
+                _ => &[],
+            };
+            Answer::Forward { shares: refs.iter().map(|reference| share(snapshot, reference, candidates.total())).collect() }
+        }
+    }
+}
+
+fn share(snapshot: &Snapshot, reference: &BackendRef, of: u64) -> Share {
+    let mut share = Share {
+        weight: reference.weight,
+        of,
+        backend: None,
+        protocol: BackendProtocol::default(),
+        endpoints: Vec::new(),
+        fails: None,
+        policy: without(serde_json::to_value(reference), &["weight", "target"]),
+    };
+    match &reference.target {
+        BackendTarget::Invalid(why) => share.fails = Some((500, Why::InvalidBackend(*why))),
+        BackendTarget::Service(id) => {
+            share.backend = Some(id.clone());
+            if let Some(Resource::Backend(backend)) = snapshot.get(&Key::Backend(id.clone())).map(|resource| &**resource) {
+                share.protocol = backend.protocol;
+                share.endpoints.clone_from(&backend.endpoints);
+            }
+            if share.endpoints.is_empty() {
+                share.fails = Some((503, Why::NoEndpoint));
+            }
+        }
+    }
+    share
+}
+
+fn why_invalid(why: InvalidBackend) -> &'static str {
+    match why {
+        InvalidBackend::NotFound => "there is no such Service or port",
+        InvalidBackend::NotPermitted => "no ReferenceGrant allows it",
+        InvalidBackend::UnknownKind => "its kind is not supported",
+        InvalidBackend::UnsupportedFilter => "one of its filters cannot be honoured",
+        InvalidBackend::UnsupportedProtocol => "its protocol cannot be spoken",
+    }
+}

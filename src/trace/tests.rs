@@ -1,0 +1,86 @@
+//! One winner: of a trace, of the filter's table, and of the naive meaning.
+
+use http::{HeaderMap, HeaderValue};
+use proptest::prelude::*;
+
+use super::{Answer, Request, RequestError, Stage, trace};
+use crate::edge::plan::Options;
+use crate::edge::testing::{generate, naive};
+use crate::filter::router::{Decision, Head, Table};
+use crate::model::{ObjectId, Protocol};
+use crate::snapshot::{Key, Snapshot};
+
+fn request(of: &naive::Request) -> Request {
+    let mut headers = HeaderMap::new();
+    if of.conditions {
+        headers.insert("x", HeaderValue::from_static("1"));
+    }
+    Request {
+        protocol: Protocol::Http,
+        port: of.port,
+        host: of.host.clone(),
+        server_name: of.host.clone(),
+        method: of.method.clone(),
+        target: of.target.clone(),
+        headers,
+    }
+}
+
+/// (route, rule) that the table chooses.
+fn of_table(snapshot: &Snapshot, request: &Request) -> Option<(ObjectId, usize)> {
+    let table = Table::from_snapshot(snapshot);
+    let Request { port, host, method, target, headers, .. } = request;
+    match table.decide(&Head { port: *port, host, method, target, headers }) {
+        Decision::NotFound => None,
+        Decision::Answer(found, _) | Decision::Redirect(found, _) | Decision::Forward(found, _) => {
+            Some((found.rule.route.clone(), found.rule.index))
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_trace_s_winner_is_the_filter_s_and_the_naive_one(
+        snapshot in generate::snapshot(),
+        requests in prop::collection::vec(generate::request(), 12),
+    ) {
+        for of in &requests {
+            let request = request(of);
+            let trace = trace(&snapshot, Options::default(), &request);
+            let winners: Vec<_> = trace.candidates.iter().filter(|candidate| candidate.losses.is_empty()).collect();
+            prop_assert!(winners.len() <= 1, "{trace}");
+            let winner = winners.first().map(|winner| (winner.route.clone(), winner.rule));
+            prop_assert_eq!(&winner, &of_table(&snapshot, &request), "{}", trace);
+            let naive = naive::decide(&snapshot, of);
+            let rule = winners.first().and_then(|winner| winner.rule_in(&snapshot));
+            prop_assert_eq!(winner.map(|(route, _)| Key::Route(route)), naive.as_ref().map(|(key, _)| key.clone()));
+            prop_assert_eq!(rule, naive.as_ref().map(|(_, rule)| rule));
+            prop_assert!(winners.is_empty() == matches!(trace.answer, Answer::Status { status: 404, .. }), "{trace}");
+            if let (Stage::Native { entry: Some(entry) }, Answer::Forward { shares }) = (&trace.stage, &trace.answer) {
+                prop_assert_eq!(shares.len(), 1);
+                let backend = shares[0].backend.as_ref().map(ToString::to_string);
+                prop_assert_eq!(Some(&entry.to), backend.as_ref());
+            }
+            if matches!(trace.stage, Stage::Native { entry: Some(_) }) {
+                prop_assert!(matches!(trace.answer, Answer::Forward { .. }), "{}", trace);
+            }
+        }
+    }
+}
+
+#[test]
+fn requests_are_read_as_curl_would_send_them() {
+    let parse = |url: &str, lines: &[&str]| Request::parse(url, "GET", &lines.iter().map(|line| (*line).to_owned()).collect::<Vec<_>>());
+    let plain = parse("http://A.example:8080/x?y#z", &[]).unwrap();
+    assert_eq!((plain.protocol, plain.port, plain.host.as_str(), plain.target.as_str()), (Protocol::Http, 8080, "a.example", "/x?y"));
+    let other = parse("https://a.example", &["Host: B.example:8443", "X-A: 1", "x-a: 2"]).unwrap();
+    assert_eq!((other.port, other.host.as_str(), other.server_name.as_str(), other.target.as_str()), (443, "b.example", "a.example", "/"));
+    assert_eq!(other.headers.get_all("x-a").iter().count(), 2);
+    for bad in ["a.example/", "ftp://a/", "http://u@a/", "/x", "http://", ""] {
+        assert_eq!(parse(bad, &[]), Err(RequestError::Url(bad.to_owned())));
+    }
+    assert_eq!(parse("http://a/", &["x"]), Err(RequestError::Header("x".to_owned())));
+    assert_eq!(Request::parse("http://a/", "G T", &[]), Err(RequestError::Method("G T".to_owned())));
+}

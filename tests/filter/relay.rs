@@ -1,0 +1,291 @@
+//! Relayed ports: connections as clients make them, behind the PROXY header that Sōzu writes.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::{SinkExt, StreamExt};
+use http::Request;
+use http_body_util::{Empty, Full};
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use kakehi::model::{BackendProtocol, Certificate, CertificateId, Hostname, Listener, ListenerName, PrivateKey, Protocol, Route, Rule};
+use kakehi::snapshot::Resource;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, UnixStream};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use crate::harness::{Answer, PORT, Proxy, backend, backend_speaking, echo, listener, route, route_on, rule, to};
+
+const TLS_PORT: u16 = 8443;
+
+/// What Sōzu writes before the client's bytes.
+fn header(port: u16) -> Vec<u8> {
+    let mut bytes = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xc0\0\x02\x01\x7f\0\0\x01\x30\x39".to_vec();
+    bytes.extend(port.to_be_bytes());
+    bytes
+}
+
+async fn connect(proxy: &Proxy, port: u16) -> UnixStream {
+    proxy.client().await;
+    let mut stream = UnixStream::connect(proxy.socket.with_file_name("relay")).await.unwrap();
+    stream.write_all(&header(port)).await.unwrap();
+    stream
+}
+
+async fn plain(protocol: BackendProtocol, address: SocketAddr) -> Proxy {
+    Proxy::start([listener(), backend_speaking(protocol, "s", &[address]), route(vec![rule("/", Vec::new(), to("s"))])]).await
+}
+
+fn request(target: &str) -> Request<Full<Bytes>> {
+    Request::get(target).header("x-kakehi-hop", "1").header("x-real-ip", "6.6.6.6").body(Full::default()).unwrap()
+}
+
+#[tokio::test]
+async fn both_versions_of_http_come_in_and_go_out() {
+    for (protocol, version) in [(BackendProtocol::Http, "HTTP/1.1"), (BackendProtocol::H2c, "HTTP/2.0")] {
+        let proxy = plain(protocol, echo("s").await).await;
+        let (mut h2, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(connect(&proxy, PORT).await)).await.unwrap();
+        tokio::spawn(connection);
+        let (mut h1, connection) = http1::handshake(TokioIo::new(connect(&proxy, PORT).await)).await.unwrap();
+        tokio::spawn(connection);
+        let mut by_h1 = request("/x");
+        by_h1.headers_mut().insert("host", "h".parse().unwrap());
+        for answer in [h2.send_request(request("http://h/x")).await.unwrap(), h1.send_request(by_h1).await.unwrap()] {
+            let answer = Answer::collect(answer).await;
+            let text = answer.text();
+            assert!(answer.status == 200 && text.lines().next().unwrap().ends_with(version), "{text}");
+            for line in ["x-forwarded-for: 192.0.2.1", "x-forwarded-port: 8080", "x-forwarded-proto: http", "x-real-ip: 192.0.2.1"] {
+                assert!(text.lines().any(|own| own == line), "{line}: {text}");
+            }
+            assert!(!text.contains("x-kakehi-hop") && !text.contains("6.6.6.6"), "{text}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_connection_without_sozus_header_gets_no_answer() {
+    let proxy = plain(BackendProtocol::Http, echo("s").await).await;
+    let unknown = header(9);
+    for start in [&b"GET / HTTP/1.1\r\nhost: h\r\n\r\n"[..], &unknown] {
+        proxy.client().await;
+        let mut stream = UnixStream::connect(proxy.socket.with_file_name("relay")).await.unwrap();
+        stream.write_all(start).await.unwrap();
+        stream.write_all(b"GET / HTTP/1.1\r\nhost: h\r\n\r\n").await.unwrap_or_default();
+        let mut answer = Vec::new();
+        // A reset is an end too.
+        stream.read_to_end(&mut answer).await.unwrap_or_default();
+        assert_eq!(answer, b"");
+    }
+}
+
+#[tokio::test]
+async fn a_websocket_comes_by_either_version_of_http() {
+    let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = socket.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = socket.accept().await {
+            tokio::spawn(async move {
+                let mut web = tokio_tungstenite::accept_async(stream).await.unwrap();
+                while let Some(Ok(message)) = web.next().await {
+                    if message.is_close() || web.send(message).await.is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    let proxy = plain(BackendProtocol::Http, address).await;
+    let (mut web, _) = tokio_tungstenite::client_async("ws://h/ws", connect(&proxy, PORT).await).await.unwrap();
+    web.send("one".into()).await.unwrap();
+    assert_eq!(web.next().await.unwrap().unwrap().into_text().unwrap(), "one");
+
+    let (mut h2, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(connect(&proxy, PORT).await)).await.unwrap();
+    tokio::spawn(connection);
+    // The server's settings allow extended CONNECT; they come with the first answer at the latest.
+    Answer::collect(h2.send_request(request("http://h/").map(|_| Empty::<Bytes>::new())).await.unwrap()).await;
+    let asked = Request::connect("http://h/ws").header("sec-websocket-version", "13");
+    let asked = asked.extension(hyper::ext::Protocol::from_static("websocket")).body(Empty::<Bytes>::new()).unwrap();
+    let mut answer = h2.send_request(asked).await.unwrap();
+    assert_eq!(answer.status(), 200);
+    let upgraded = TokioIo::new(hyper::upgrade::on(&mut answer).await.unwrap());
+    let role = tokio_tungstenite::tungstenite::protocol::Role::Client;
+    let mut web = tokio_tungstenite::WebSocketStream::from_raw_socket(upgraded, role, None).await;
+    web.send("two".into()).await.unwrap();
+    assert_eq!(web.next().await.unwrap().unwrap().into_text().unwrap(), "two");
+}
+
+/// Takes any certificate; the tests look at it themselves.
+#[derive(Debug)]
+struct Any(Arc<rustls::crypto::CryptoProvider>);
+
+impl ServerCertVerifier for Any {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &rustls::DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &rustls::DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<rustls::SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// A TLS connection; an empty name sends none.
+async fn secure(proxy: &Proxy, name: &str) -> std::io::Result<TlsStream<UnixStream>> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions().unwrap();
+    let mut config = config.dangerous().with_custom_certificate_verifier(Arc::new(Any(provider))).with_no_client_auth();
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    config.enable_sni = !name.is_empty();
+    let name = if name.is_empty() { "unnamed" } else { name };
+    TlsConnector::from(Arc::new(config)).connect(ServerName::try_from(name.to_owned()).unwrap(), connect(proxy, TLS_PORT).await).await
+}
+
+/// The certificate that a client is shown for a name.
+async fn shown(proxy: &Proxy, name: &str) -> Option<CertificateDer<'static>> {
+    let stream = secure(proxy, name).await.ok()?;
+    Some(stream.get_ref().1.peer_certificates().unwrap()[0].clone().into_owned())
+}
+
+/// Status and body of a request for `host` over a connection for `name`.
+async fn ask(proxy: &Proxy, name: &str, host: &str) -> (u16, String) {
+    let stream = secure(proxy, name).await.unwrap();
+    assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
+    let (mut sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    let answer = Answer::collect(sender.send_request(request(&format!("https://{host}/"))).await.unwrap()).await;
+    (answer.status.as_u16(), answer.header("x-backend").to_owned())
+}
+
+/// A Secret with a self-signed certificate, and the certificate.
+fn secret(name: &str, hosts: &[&str]) -> (Resource, CertificateDer<'static>) {
+    let made = rcgen::generate_simple_self_signed(hosts.iter().map(ToString::to_string).collect::<Vec<_>>()).unwrap();
+    let certificate = Certificate {
+        id: id(name),
+        chain: vec![made.cert.pem()],
+        key: PrivateKey::new(made.signing_key.serialize_pem()),
+        names: hosts.iter().map(ToString::to_string).collect(),
+        fingerprint: name.to_owned(),
+        not_after: i64::MAX,
+    };
+    (Resource::Certificate(certificate), made.cert.der().clone())
+}
+
+fn id(name: &str) -> CertificateId {
+    CertificateId { namespace: "n".to_owned(), name: name.to_owned() }
+}
+
+fn https(name: &str, hostname: &str, secrets: &[&str]) -> Resource {
+    Resource::Listener(Listener {
+        name: ListenerName(name.to_owned()),
+        port: TLS_PORT,
+        protocol: Protocol::Https,
+        hostname: Hostname::parse(hostname).unwrap(),
+        certificates: secrets.iter().map(|secret| id(secret)).collect(),
+    })
+}
+
+/// A route that says by which listener it is reached.
+async fn saying(name: &'static str, hostname: &str) -> [Resource; 2] {
+    let rules: Vec<Rule> = vec![rule("/", Vec::new(), to(name))];
+    let Resource::Route(mut route) = route_on(name, name, rules) else { unreachable!() };
+    let hostname = Hostname::parse(hostname).unwrap();
+    route.attachments[0].hostnames = vec![(Hostname::Any, hostname)];
+    let route: Route = route;
+    [Resource::Route(route), backend(name, &[echo(name).await])]
+}
+
+#[tokio::test]
+async fn certificates_are_chosen_by_listener_and_misdirected_requests_are_refused() {
+    let secrets = [("one", &["one.example"][..]), ("wild", &["*.wild.example", "a.b.wild.example"]), ("any", &["any.example"])];
+    let [one, wild, any] = secrets.map(|(name, hosts)| secret(name, hosts));
+    let listeners = [https("one", "one.example", &["one"]), https("wild", "*.wild.example", &["wild"]), https("any", "*", &["any"])];
+    let mut resources = vec![one.0.clone(), wild.0.clone(), any.0.clone()];
+    resources.extend(listeners);
+    for (name, hostname) in [("one", "one.example"), ("wild", "*.wild.example"), ("any", "any.example")] {
+        resources.extend(saying(name, hostname).await);
+    }
+    let proxy = Proxy::start(resources.clone()).await;
+    for (name, certificate) in [
+        ("one.example", &one.1),
+        ("ONE.example", &one.1),
+        ("x.wild.example", &wild.1),
+        ("a.b.wild.example", &wild.1),
+        ("any.example", &any.1),
+        ("strange.example", &any.1),
+        ("", &any.1),
+    ] {
+        assert_eq!(shown(&proxy, name).await.as_ref(), Some(certificate), "{name}");
+    }
+    for (name, host, status, by) in [
+        ("one.example", "one.example", 200, "one"),
+        ("one.example", "one.example:8443", 200, "one"),
+        ("x.wild.example", "y.wild.example", 200, "wild"),
+        ("a.b.wild.example", "a.b.wild.example", 200, "wild"),
+        ("any.example", "any.example", 200, "any"),
+        ("", "any.example", 200, "any"),
+        ("any.example", "strange.example", 404, ""),
+        ("one.example", "x.wild.example", 421, ""),
+        ("x.wild.example", "one.example", 421, ""),
+        ("one.example", "strange.example", 421, ""),
+        ("any.example", "one.example", 421, ""),
+        ("", "one.example", 421, ""),
+    ] {
+        assert_eq!(ask(&proxy, name, host).await, (status, by.to_owned()), "{host} by way of {name:?}");
+    }
+
+    // A certificate is replaced, and one that is none is refused without harm to the others.
+    let (new, print) = secret("one", &["one.example"]);
+    resources[0] = new;
+    let Resource::Certificate(broken) = &mut resources[1] else { unreachable!() };
+    broken.key = PrivateKey::new("nonsense");
+    let ack = proxy.publish(resources).await;
+    assert_eq!(ack.refused.iter().map(|refusal| refusal.key.to_string()).collect::<Vec<_>>().len(), 1, "{ack:?}");
+    assert_eq!(shown(&proxy, "one.example").await, Some(print));
+    assert_eq!(shown(&proxy, "any.example").await, Some(any.1));
+    assert_eq!(shown(&proxy, "x.wild.example").await, None);
+}
+
+#[tokio::test]
+async fn without_a_listener_for_any_host_strangers_are_turned_away() {
+    let [one, two] = [("one", "one.example"), ("two", "two.example")].map(|(name, host)| secret(name, &[host]));
+    let mut resources = vec![one.0, two.0, https("one", "one.example", &["one"])];
+    resources.extend(saying("one", "one.example").await);
+    let proxy = Proxy::start(resources.clone()).await;
+    assert_eq!(shown(&proxy, "").await, Some(one.1), "the only listener's");
+    assert_eq!(ask(&proxy, "", "one.example").await, (200, "one".to_owned()));
+    assert_eq!(shown(&proxy, "strange.example").await, None);
+    resources.push(https("two", "two.example", &["two"]));
+    proxy.publish(resources).await;
+    assert_eq!(shown(&proxy, "").await, None);
+    assert_eq!(shown(&proxy, "two.example").await, Some(two.1));
+    assert_eq!(ask(&proxy, "one.example", "two.example").await.0, 421);
+    assert_eq!(ask(&proxy, "one.example", "strange.example").await.0, 404);
+}
