@@ -18,7 +18,7 @@ run: tools $(SOZU_LTO) ## standalone mode on config/standalone/: real Sōzu on 1
 	config/run-quickstart $(SOZU_LTO) target/release
 
 test: tools $(SOZU_TEST) $(if $(KUBECONFIG),,apiserver-programs) ## all tests: unit, golden cases, properties, real Sōzu, oracle, API server
-	KAKEHI_SOZU=$(SOZU_TEST) $(CARGO) test
+	PROMETHEUS="$$(config/install-prometheus)" KAKEHI_SOZU=$(SOZU_TEST) $(CARGO) test
 
 check: tools ## format, lints, dependency rules, advisories; what is written in Go, where there is Go
 	$(CARGO) fmt --check
@@ -33,7 +33,7 @@ bench-standalone: tools $(SOZU_LTO) ## latency, CPU per request beside nginx, ha
 	config/install-bench-tools
 	KAKEHI_SOZU=$${KAKEHI_SOZU:-$(SOZU_LTO)} $(CARGO) bench --bench standalone
 
-generate: tools ## rewrites what is generated from the code: config/settings.md, crds/, the chart's rules, config/operator/operator.yaml
+generate: tools ## rewrites what is generated from the code: config/settings.md, config/metrics.md, crds/, the chart's rules, config/operator/operator.yaml
 	KAKEHI_BLESS=1 $(CARGO) test --test generated
 	bin=$$(tests/cluster/build.sh node) && HELM=$$bin/helm config/render-operator >config/operator/operator.yaml
 

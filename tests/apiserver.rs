@@ -19,10 +19,14 @@ mod ingress;
 mod judges;
 #[path = "apiserver/lenient.rs"]
 mod lenient;
+#[path = "apiserver/metrics.rs"]
+mod metrics;
 #[path = "apiserver/older.rs"]
 mod older;
 #[path = "apiserver/operator.rs"]
 mod operator;
+#[path = "prometheus/mod.rs"]
+mod prometheus;
 #[path = "apiserver/pump.rs"]
 mod pump;
 #[path = "apiserver/rig.rs"]

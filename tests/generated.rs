@@ -5,6 +5,8 @@
 use std::fmt::Write;
 use std::path::Path;
 
+use kakehi::series::{CONTROL, Kind, PARTS, Series};
+
 #[test]
 fn the_page_of_settings_is_current() {
     current(&Path::new(env!("CARGO_MANIFEST_DIR")).join("config/settings.md"), &settings());
@@ -34,6 +36,70 @@ fn the_chart_s_rules_are_those_of_the_tables() {
         let text = serde_saphyr::to_string(&serde_json::to_value(rules).unwrap()).unwrap();
         current(&Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("charts/kakehi/files/{name}.yaml")), &text);
     }
+}
+
+#[test]
+fn the_page_of_metrics_is_current() {
+    current(&Path::new(env!("CARGO_MANIFEST_DIR")).join("config/metrics.md"), &metrics());
+}
+
+#[test]
+fn series_are_named_as_prometheus_wants_it() {
+    let mut names = std::collections::BTreeSet::new();
+    for series in PARTS.iter().flat_map(|part| part.series) {
+        let Series { name, kind, labels, help } = series;
+        assert!(names.insert(*name), "{name} twice");
+        assert!(name.starts_with("kakehi_") && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'), "{name}");
+        assert_eq!(name.ends_with("_total"), *kind == Kind::Counter, "{name}");
+        assert_eq!(
+            name.ends_with("_seconds"),
+            *kind == Kind::Histogram || name.ends_with("_age_seconds") || name.ends_with("_lag_seconds"),
+            "{name}"
+        );
+        assert!(!labels.contains(&"edge") || CONTROL.iter().any(|control| control.name == *name), "{name}: edges have that label anyway");
+        assert!(!help.is_empty() && !help.ends_with('.'), "{name}");
+    }
+}
+
+#[test]
+fn the_dashboard_asks_for_nothing_else() {
+    let known: Vec<&Series> = PARTS.iter().flat_map(|part| part.series).copied().collect();
+    let mut asked = std::collections::BTreeSet::new();
+    for query in dashboard_queries() {
+        let words = query.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+        for word in words.filter(|word| word.starts_with("kakehi_")) {
+            let series = known.iter().find(|series| {
+                word == series.name && series.kind != Kind::Histogram
+                    || series.kind == Kind::Histogram
+                        && ["_bucket", "_sum", "_count"].iter().any(|suffix| word == format!("{}{suffix}", series.name))
+            });
+            asked.insert(series.unwrap_or_else(|| panic!("{word} in {query}")).name);
+        }
+    }
+    assert!(asked.len() > 20, "{asked:?}");
+}
+
+/// Every query of the chart's dashboard.
+fn dashboard_queries() -> Vec<String> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("charts/kakehi/files/dashboard.json");
+    let dashboard: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    let targets = dashboard["panels"].as_array().unwrap().iter().filter_map(|panel| panel["targets"].as_array()).flatten();
+    targets.map(|target| target["expr"].as_str().unwrap().to_owned()).collect()
+}
+
+/// Every series as a page.
+fn metrics() -> String {
+    let mut page = String::from(
+        "# Metrics\n\nGenerated from the code by `make generate`. Times are in seconds; a histogram has `_bucket`, `_sum` and `_count`.\n",
+    );
+    for part in PARTS {
+        write!(page, "\n## {}\n\n{}\n\n| series | kind | meaning |\n|---|---|---|\n", part.title, part.place).unwrap();
+        for Series { name, kind, labels, help } in part.series {
+            let labels = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
+            writeln!(page, "| `{name}{labels}` | {} | {help} |", kind.name()).unwrap();
+        }
+    }
+    page
 }
 
 /// Asserts that a file holds this, and writes it when asked to.

@@ -1,6 +1,8 @@
 //! The edge against a real Sōzu: what the plan relies on, and what the applier promises.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+#[path = "sozu/access.rs"]
+mod access;
 #[path = "sozu/build.rs"]
 mod build;
 #[path = "sozu/headers.rs"]

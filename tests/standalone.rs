@@ -5,6 +5,8 @@
 
 #[path = "standalone/client.rs"]
 mod client;
+#[path = "prometheus/mod.rs"]
+mod prometheus;
 #[path = "standalone/rig.rs"]
 mod rig;
 
@@ -14,6 +16,8 @@ mod bad_input;
 mod ingress;
 #[path = "standalone/lifecycle.rs"]
 mod lifecycle;
+#[path = "standalone/metrics.rs"]
+mod metrics;
 #[path = "standalone/quickstart.rs"]
 mod quickstart;
 #[path = "standalone/secrets.rs"]

@@ -19,7 +19,7 @@ use crate::observe::admin;
 use crate::observe::metrics::Metrics;
 use crate::provision::{Installation, names};
 use crate::settings::{ControllerSettings, ProvisionSettings};
-use crate::snapshot::serve::Publishers;
+use crate::snapshot::serve::{Counters, Publishers};
 use crate::stop::told_to_end;
 use crate::translate;
 
@@ -29,7 +29,7 @@ pub(super) async fn run(settings: ControllerSettings) -> anyhow::Result<ExitCode
     let metrics = Metrics::new()?;
     let client = kube::Client::try_default().await.context("no API server is known")?;
     let listener = TcpListener::bind(settings.admin).await.with_context(|| format!("admin port {}", settings.admin))?;
-    let publishers = Publishers::default();
+    let (publishers, streams) = (Publishers::default(), Arc::<Counters>::default());
     let bundle = watch::Sender::new(String::new());
     let (candidate, leadership) = Candidate::new(client.clone(), election(&settings));
     let (mut fleet, mut opens) = (Fleet::new(publishers.clone()), None);
@@ -50,7 +50,7 @@ pub(super) async fn run(settings: ControllerSettings) -> anyhow::Result<ExitCode
             Some((id, workload))
         };
         opens = Some((
-            Port { client: client.clone(), leadership: leadership.clone(), publishers, workloads, bundle },
+            Port { client: client.clone(), leadership: leadership.clone(), publishers, workloads, bundle, counters: streams.clone() },
             port_settings(&settings),
         ));
     }
@@ -58,7 +58,7 @@ pub(super) async fn run(settings: ControllerSettings) -> anyhow::Result<ExitCode
         Settings { hold_routes: settings.hold_routes, translation: translation(settings), election: (candidate, leadership), provisioning };
     let operator = Operator::new(client, settings, metrics.clone());
     let ports = opens.map(|(port, settings)| tokio::spawn(port.run(operator.epoch(), settings)));
-    let serving = tokio::spawn(admin::serve(listener, Arc::new(operator.view()), metrics));
+    let serving = tokio::spawn(admin::serve(listener, Arc::new(operator.view(streams)), metrics));
     let stopped = async {
         // Fields of events that nobody logs are not even computed.
         let reason = stop.await;

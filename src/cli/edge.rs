@@ -46,7 +46,7 @@ pub(super) struct Settings {
     /// Command socket of a Sōzu that `kakehi launch` keeps running, in place of one that the edge starts
     #[arg(long, env = "KAKEHI_SOZU_SOCKET", value_name = "SOCKET")]
     sozu_socket: Option<PathBuf>,
-    /// Sōzu's own log level: error, warn, info (access logs come with info)
+    /// Sōzu's own log level: error, warn, info, debug, trace
     #[arg(long, env = "KAKEHI_SOZU_LOG", default_value = "error", value_name = "LEVEL")]
     sozu_log: String,
     /// Serve every route through the filter proxy, none by Sōzu alone
@@ -55,7 +55,7 @@ pub(super) struct Settings {
     /// Relay the connections of every port to the filter proxy
     #[arg(long, env = "KAKEHI_FORCE_RELAY")]
     force_relay: bool,
-    /// Address of the health port: /healthz, and /readyz once a snapshot is applied
+    /// Address of the health port: /healthz, /readyz once a snapshot is applied, /metrics
     #[arg(long, env = "KAKEHI_HEALTH", value_name = "IP:PORT")]
     health: Option<SocketAddr>,
     /// Seconds for which it serves on, no longer ready, once it is told to end

@@ -19,6 +19,9 @@ pub(super) struct Settings {
     /// Unix socket to listen on, instead of an inherited one
     #[arg(long, value_name = "SOCKET")]
     listen: Option<PathBuf>,
+    /// Unix socket that answers each connection with what was counted, as JSON
+    #[arg(long, value_name = "SOCKET")]
+    report: Option<PathBuf>,
     /// Threads that serve
     #[arg(long, env = "KAKEHI_FILTER_WORKERS", default_value_t = 1, value_name = "N")]
     workers: usize,
@@ -32,6 +35,7 @@ pub(super) fn run(settings: Settings) -> anyhow::Result<ExitCode> {
         snapshot: settings.snapshot,
         relay: settings.listen.is_none().then_some(Listen::Inherited(1)),
         listen: settings.listen.map_or(Listen::Inherited(0), Listen::Unix),
+        report: settings.report,
         workers: settings.workers,
         drain: DRAIN,
     };

@@ -18,7 +18,7 @@ pub(super) struct Settings {
     /// Private directory for Sōzu's command socket (command.sock) and state
     #[arg(long, env = "KAKEHI_SOZU_DIR", value_name = "DIR")]
     dir: PathBuf,
-    /// Sōzu's own log level: error, warn, info (access logs come with info)
+    /// Sōzu's own log level: error, warn, info, debug, trace
     #[arg(long, env = "KAKEHI_SOZU_LOG", default_value = "error", value_name = "LEVEL")]
     sozu_log: String,
     /// Seconds for which new connections are still taken once it is told to end

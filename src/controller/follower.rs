@@ -44,9 +44,6 @@ impl Follower {
             }
             unacked.drain(..unacked.len().saturating_sub(UNACKED)).for_each(drop);
             if let Some(ack) = &ack {
-                self.metrics.acked.with_label_values(&[&name]).set(i64::try_from(ack.stamp.seq).unwrap_or(i64::MAX));
-                let refused = i64::try_from(ack.refused.len()).unwrap_or(i64::MAX);
-                self.metrics.refused_keys.with_label_values(&[&name]).set(refused);
                 while let Some((_, since)) = unacked.pop_front_if(|(stamp, _)| *stamp <= ack.stamp) {
                     self.metrics.apply.with_label_values(&[&name]).observe(since.elapsed().as_secs_f64());
                 }

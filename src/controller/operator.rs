@@ -25,6 +25,7 @@ use crate::edge::plan;
 use crate::leader::{Candidate, Leadership, Lost};
 use crate::model::{Kind, ObjectId};
 use crate::observe::metrics::Metrics;
+use crate::snapshot::serve::Counters;
 use crate::store::cluster::{Cluster, States};
 use crate::translate::{self as translation, Translator};
 
@@ -83,11 +84,11 @@ impl Operator {
         self.cluster.states()
     }
 
-    /// What people see of it.
-    pub fn view(&self) -> OperatorView {
+    /// What people see of it, and of the snapshot port.
+    pub fn view(&self, streams: Arc<Counters>) -> OperatorView {
         let (world, metrics) = (self.world.subscribe(), self.metrics.clone());
         let world = WorldView { world, metrics, options: plan::Options::default(), awaits_edges: false };
-        OperatorView { world, states: self.cluster.states(), queued: self.queued.subscribe() }
+        OperatorView { world, states: self.cluster.states(), queued: self.queued.subscribe(), streams }
     }
 
     /// The epoch in which this process serves snapshots and writes; 0 before.

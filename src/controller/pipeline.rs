@@ -233,6 +233,7 @@ impl<H: EdgeHost> Pipeline<H> {
         }
         self.edges.stop(id).await;
         self.published.remove(id);
+        self.metrics.forget_edge(id);
         let mut waiting: Vec<_> = self.next.withdrawn.keys().filter(|(_, edge)| edge == id).map(|(object, _)| object.clone()).collect();
         waiting.push(id.owner());
         self.next.forget_edge(id);
@@ -241,10 +242,6 @@ impl<H: EdgeHost> Pipeline<H> {
 
     /// Remembers from which state on an edge serves what the delta changed.
     fn note(&mut self, id: &EdgeId, publisher: &Publisher, delta: &Delta, stamp: Stamp) {
-        let name = id.to_string();
-        self.metrics.published.with_label_values(&[&name]).set(i64::try_from(stamp.seq).unwrap_or(i64::MAX));
-        let resources = i64::try_from(publisher.current().1.len()).unwrap_or(i64::MAX);
-        self.metrics.resources.with_label_values(&[&name]).set(resources);
         let world = &mut self.next;
         world.edges.insert(id.clone(), publisher.clone());
         for object in delta.keys().filter_map(|key| owner(id, &key)) {

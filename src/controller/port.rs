@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use kube::{Api, Client};
@@ -13,7 +14,7 @@ use super::auth::{TokenReviewer, Workloads};
 use super::ca::{CaError, Keeper};
 use super::endpoint::{Replica, announce};
 use crate::leader::Leadership;
-use crate::snapshot::serve::{Limits, Publishers, Server};
+use crate::snapshot::serve::{Counters, Limits, Publishers, Server};
 use crate::snapshot::tls::{Identity, IdentityError};
 
 /// Wait between attempts.
@@ -59,6 +60,8 @@ pub struct Port<W> {
     pub workloads: W,
     /// Where the authorities are told that edges are to trust.
     pub bundle: watch::Sender<String>,
+    /// What happens on the port.
+    pub counters: Arc<Counters>,
 }
 
 impl<W: Workloads + Clone> Port<W> {
@@ -85,7 +88,7 @@ impl<W: Workloads + Clone> Port<W> {
             Keeper::new((secrets, self.leadership.clone()), settings.secret.clone(), settings.names.clone(), self.bundle.clone());
         let identity = keeper.open().await?;
         let reviewer = TokenReviewer::new(self.client.clone(), self.workloads.clone());
-        let server = Server::new(self.publishers.clone(), reviewer, &identity, Limits::default())?;
+        let server = Server::new(self.publishers.clone(), reviewer, &identity, Limits::default())?.counting(self.counters.clone());
         Ok((TcpListener::bind(settings.listen).await?, keeper, identity, server))
     }
 }

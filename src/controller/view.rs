@@ -1,12 +1,15 @@
 //! What people see of the world: the admin port's pages, and the parts of `kakehi translate`.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use imbl::OrdSet;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use super::world::World;
+use super::writer::WriteError;
 use crate::edge::plan::{self, explain};
 use crate::model::ObjectId;
 use crate::observe::admin::View;
@@ -14,9 +17,13 @@ use crate::observe::metrics::Metrics;
 use crate::report::ObjectReport;
 use crate::snapshot::Snapshot;
 use crate::snapshot::publish::Publisher;
+use crate::snapshot::serve::Counters;
 use crate::store::Refusal;
-use crate::store::cluster::{State, States};
+use crate::store::cluster::{State, States, VARIANTS};
 use crate::store::kinds::table;
+
+/// States in which rollouts of edges are counted.
+const ROLLOUTS: [&str; 3] = ["rolling", "waiting", "stuck"];
 
 /// The admin port's view of the world.
 pub struct WorldView {
@@ -75,8 +82,34 @@ impl View for WorldView {
                 self.metrics.findings.with_label_values(&labels).inc();
             }
         }
+        self.refresh_edges(&world);
         let refused = world.refusals.values().map(Vec::len).sum::<usize>();
         self.metrics.refused_writes.set(i64::try_from(refused).unwrap_or(i64::MAX));
+    }
+}
+
+impl WorldView {
+    /// Sets the gauges of the edges that there are; those of others go.
+    fn refresh_edges(&self, world: &World) {
+        let metrics = &self.metrics;
+        let gauges = [&metrics.published, &metrics.acked, &metrics.resources, &metrics.refused_keys];
+        gauges.iter().for_each(|gauge| gauge.reset());
+        [&metrics.snapshot_age, &metrics.ack_lag].iter().for_each(|gauge| gauge.reset());
+        let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+        for (id, publisher) in &world.edges {
+            let name = [id.to_string()];
+            let (stamp, snapshot) = publisher.current();
+            let age = publisher.since().elapsed().as_secs_f64();
+            let ack = publisher.acks().borrow().clone();
+            let behind = ack.as_ref().is_none_or(|ack| ack.stamp < stamp);
+            let ack = ack.unwrap_or_default();
+            metrics.published.with_label_values(&name).set(number(stamp.seq));
+            metrics.acked.with_label_values(&name).set(number(ack.stamp.seq));
+            metrics.resources.with_label_values(&name).set(number(snapshot.len() as u64));
+            metrics.refused_keys.with_label_values(&name).set(number(ack.refused.len() as u64));
+            metrics.snapshot_age.with_label_values(&name).set(age);
+            metrics.ack_lag.with_label_values(&name).set(if behind { age } else { 0.0 });
+        }
     }
 }
 
@@ -88,6 +121,8 @@ pub struct OperatorView {
     pub states: watch::Receiver<States>,
     /// Objects that wait for their turn.
     pub queued: watch::Receiver<OrdSet<ObjectId>>,
+    /// What happens on the snapshot port.
+    pub streams: Arc<Counters>,
 }
 
 impl View for OperatorView {
@@ -111,6 +146,9 @@ impl View for OperatorView {
         self.world.refresh();
         let metrics = &self.world.metrics;
         for (kind, watched) in self.states.borrow().iter() {
+            for variant in VARIANTS {
+                metrics.watch_errors.with_label_values(&[kind.name(), variant]);
+            }
             for state in State::ALL {
                 let labels = [kind.name(), state.name()];
                 metrics.watch_state.with_label_values(&labels).set(i64::from(state == watched.state));
@@ -124,11 +162,24 @@ impl View for OperatorView {
         if let Some(bundle) = &self.world.world.borrow().bundle {
             metrics.gateway_api.with_label_values(&[bundle.version(), bundle.channel()]).set(1);
         }
+        for state in ROLLOUTS {
+            metrics.edge_rollouts.with_label_values(&[state]);
+        }
+        let streams = &self.streams;
+        let results =
+            [("served", &streams.served), ("refused", &streams.refused), ("strange", &streams.strange), ("crowded", &streams.crowded)];
+        for (result, count) in results {
+            let counter = metrics.streams.with_label_values(&[result]);
+            counter.inc_by(count.load(Relaxed).saturating_sub(counter.get()));
+        }
         let mut waiting: BTreeMap<&str, i64> = table().filter(|row| row.status).map(|row| (row.kind.name(), 0)).collect();
         for id in self.queued.borrow().iter() {
             *waiting.entry(id.kind.name()).or_default() += 1;
         }
         for (kind, count) in waiting {
+            for variant in WriteError::VARIANTS {
+                metrics.reconcile_errors.with_label_values(&[kind, variant]);
+            }
             metrics.queue.with_label_values(&[kind]).set(count);
         }
     }

@@ -50,6 +50,22 @@ pub enum WriteError {
 }
 
 impl WriteError {
+    /// Every answer of [`WriteError::variant`].
+    pub const VARIANTS: [&str; 12] = [
+        "not-leading",
+        "not-served",
+        "timeout",
+        "json",
+        "forbidden",
+        "gone",
+        "conflict",
+        "invalid",
+        "throttled",
+        "server",
+        "api",
+        "transport",
+    ];
+
     /// What failed, for metrics.
     pub fn variant(&self) -> &'static str {
         match self {

@@ -1,44 +1,65 @@
-//! The health port of an edge: whether it lives, and whether it may be sent requests.
+//! The health port of an edge: whether it lives, whether it may be sent requests, and its metrics.
 
 use std::convert::Infallible;
+use std::io;
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode};
+use http::{Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, UnixListener};
 
-/// Answers until the listener fails: `/healthz` while the process runs, `/readyz` while `ready` holds.
+use super::metrics::Metrics;
+
+/// Answers until the listener fails: `/healthz` while the process runs, `/readyz` while requests may be sent, `/metrics`.
 ///
 /// # Errors
 /// The listener's.
-pub(super) async fn serve(listener: TcpListener, ready: watch::Receiver<bool>) -> std::io::Result<()> {
+pub(super) async fn serve(listener: TcpListener, metrics: Metrics) -> io::Result<()> {
     loop {
         let (stream, _) = listener.accept().await?;
-        let ready = ready.clone();
-        tokio::spawn(async move {
-            let service = service_fn(move |request: Request<Incoming>| {
-                let answer = answer(request.uri().path(), *ready.borrow());
-                async move { Ok::<_, Infallible>(answer) }
-            });
-            let mut server = hyper::server::conn::http1::Builder::new();
-            let served = server.timer(TokioTimer::new()).keep_alive(false).serve_connection(TokioIo::new(stream), service).await;
-            if let Err(error) = served {
-                tracing::debug!(%error, "health connection ended");
-            }
-        });
+        tokio::spawn(talk(stream, metrics.clone()));
     }
 }
 
-fn answer(path: &str, ready: bool) -> Response<Full<Bytes>> {
+/// The same on a unix socket, for whoever started this edge on the same machine.
+///
+/// # Errors
+/// The listener's.
+pub(super) async fn serve_local(listener: UnixListener, metrics: Metrics) -> io::Result<()> {
+    loop {
+        let (stream, _) = listener.accept().await?;
+        tokio::spawn(talk(stream, metrics.clone()));
+    }
+}
+
+async fn talk(stream: impl AsyncRead + AsyncWrite + Unpin, metrics: Metrics) {
+    let service = service_fn(move |request: Request<Incoming>| {
+        let metrics = metrics.clone();
+        async move { Ok::<_, Infallible>(answer(request.uri().path(), &metrics).await) }
+    });
+    let mut server = hyper::server::conn::http1::Builder::new();
+    let served = server.timer(TokioTimer::new()).keep_alive(false).serve_connection(TokioIo::new(stream), service).await;
+    if let Err(error) = served {
+        tracing::debug!(%error, "health connection ended");
+    }
+}
+
+async fn answer(path: &str, metrics: &Metrics) -> Response<Full<Bytes>> {
+    let ready = *metrics.ready.borrow();
     let (status, body) = match path {
         "/healthz" => (StatusCode::OK, "ok\n"),
         "/readyz" if ready => (StatusCode::OK, "ready\n"),
         "/readyz" => (StatusCode::SERVICE_UNAVAILABLE, "not ready\n"),
-        _ => (StatusCode::NOT_FOUND, "pages: /healthz /readyz\n"),
+        "/metrics" => {
+            let mut response = Response::new(Full::new(Bytes::from(metrics.page().await)));
+            response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("text/plain; version=0.0.4"));
+            return response;
+        }
+        _ => (StatusCode::NOT_FOUND, "pages: /healthz /readyz /metrics\n"),
     };
     let mut response = Response::new(Full::new(Bytes::from_static(body.as_bytes())));
     *response.status_mut() = status;

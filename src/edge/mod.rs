@@ -4,11 +4,13 @@
 //! there and says what it refused; [`run`] keeps both stages in step with the control plane.
 
 mod health;
+mod metrics;
 pub mod plan;
 pub mod sozu;
 mod supervisor;
 #[cfg(test)]
 pub(crate) mod testing;
+mod traffic;
 
 pub use sozu::{Farewell, SpawnSettings, launch};
-pub use supervisor::{EdgeError, EdgeSettings, FilterCommand, Origin, SozuOrigin, private_directory, run};
+pub use supervisor::{EdgeError, EdgeSettings, FilterCommand, Origin, PAGES, SozuOrigin, private_directory, run};

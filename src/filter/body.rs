@@ -11,7 +11,7 @@ use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::copies::{self, Copy, Feed};
-use super::counters::{Gauge, count};
+use super::counters::{Gauge, Observed, count};
 use super::replay::Replay;
 use super::upstream::Lease;
 
@@ -182,6 +182,7 @@ pub(super) struct Streamed {
     incoming: Incoming,
     lease: Option<Lease>,
     active: Gauge,
+    observed: Option<Observed>,
     /// When it must have ended.
     end: Option<Pin<Box<Sleep>>>,
 }
@@ -190,9 +191,14 @@ impl Streamed {
     /// A body whose connection `lease` gives back, cut off at `end`.
     pub(super) fn new(incoming: Incoming, lease: Lease, active: Gauge, end: Option<Instant>) -> Self {
         let end = end.map(|end| Box::pin(sleep_until(end)));
-        let mut streamed = Self { incoming, lease: Some(lease), active, end };
+        let mut streamed = Self { incoming, lease: Some(lease), active, observed: None, end };
         streamed.finish_if_ended();
         streamed
+    }
+
+    /// Has the request counted at the body's end.
+    pub(super) fn observe(&mut self, observed: Observed) {
+        self.observed = Some(observed).filter(|_| self.lease.is_some());
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
@@ -220,6 +226,7 @@ impl Streamed {
     }
 
     fn finish(&mut self) {
+        drop(self.observed.take());
         if let Some(lease) = self.lease.take() {
             lease.finish();
         }

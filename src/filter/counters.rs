@@ -3,15 +3,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 
-use http::StatusCode;
+use tokio::time::Instant;
+
+use crate::traffic::{Count, Report, Tally};
 
 /// Counts since the process started, over all workers.
 #[derive(Debug, Default)]
 pub struct Counters {
-    /// Answers by status class: 1xx (tunnels), 2xx, 3xx, 4xx, 5xx.
-    pub answers: [AtomicU64; 5],
-    /// Requests that no rule took.
-    pub unmatched: AtomicU64,
     /// Requests that hygiene refused.
     pub refused: AtomicU64,
     /// Connections to backends that were made.
@@ -39,12 +37,42 @@ pub struct Counters {
 }
 
 impl Counters {
-    /// Counts an answer.
-    pub(super) fn answered(&self, status: StatusCode) {
-        let class = usize::from(status.as_u16() / 100).saturating_sub(1);
-        if let Some(counter) = self.answers.get(class) {
-            counter.fetch_add(1, Relaxed);
+    /// The counts of now, beside those of the traffic.
+    pub fn report(&self, traffic: Vec<Count>) -> Report {
+        Report {
+            traffic,
+            refused: self.refused.load(Relaxed),
+            connected: self.connected.load(Relaxed),
+            connect_errors: self.connect_errors.load(Relaxed),
+            upstream_errors: self.upstream_errors.load(Relaxed),
+            timeouts: self.timeouts.load(Relaxed),
+            replays: self.replays.load(Relaxed),
+            active: self.active.load(Relaxed),
         }
+    }
+}
+
+/// A request under way. It is counted when this is dropped: when the last byte of its response is on its way, or the client
+/// is gone.
+pub(super) struct Observed {
+    /// Whom it is counted for.
+    pub(super) tally: Arc<Tally>,
+    /// The answer's status; 0 until it is known.
+    pub(super) status: u16,
+    /// When it began.
+    pub(super) since: Instant,
+}
+
+impl Observed {
+    /// A request that begins now.
+    pub(super) fn new(tally: Arc<Tally>) -> Self {
+        Self { tally, status: 0, since: Instant::now() }
+    }
+}
+
+impl Drop for Observed {
+    fn drop(&mut self) {
+        self.tally.add(self.status, self.since.elapsed());
     }
 }
 

@@ -15,6 +15,7 @@ pub mod hygiene;
 mod mirror;
 mod relay;
 mod replay;
+mod report;
 pub mod router;
 mod run;
 mod serve;

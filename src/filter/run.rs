@@ -11,6 +11,7 @@ use tokio::sync::{broadcast, mpsc, watch};
 use tokio::time::{Duration, interval, sleep};
 
 use super::accept::{self, Sockets};
+use super::report;
 use super::serve::Worker;
 use super::settings::Settings;
 use super::shared::Shared;
@@ -64,6 +65,7 @@ pub fn run(settings: &Settings, shared: &Arc<Shared>, stop: impl Future<Output =
             () = stop => {}
             _ = ended.recv() => tracing::error!("a worker ended by itself"),
             never = follow(&settings.snapshot, shared) => match never {},
+            never = report::serve(settings.report.as_deref(), shared) => match never {},
         }
     });
     stopping.send_replace(true);

@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout};
 
 use super::attempts::{self, Answered};
 use super::body::{RequestBody, ResponseBody, Streamed};
-use super::counters::{Gauge, count};
+use super::counters::{Gauge, Observed, count};
 use super::filters::Filters;
 use super::hygiene::{self, Refusal, Upgrade};
 use super::mirror::Aim;
@@ -96,13 +96,17 @@ struct Forward {
 
 /// Answers one request. It cannot fail: what goes wrong becomes a status.
 pub(super) async fn serve(worker: Rc<Worker>, origin: Origin, request: Request<Incoming>) -> Result<Response<ResponseBody>, Infallible> {
-    let (method, start) = (request.method().clone(), Instant::now());
+    let method = request.method().clone();
     let active = Gauge::new(&worker.shared.counters, |counters| &counters.active);
-    let response = match respond(&worker, &origin, request, (active, start)).await {
+    let mut observed = Observed::new(worker.shared.nowhere.clone());
+    let mut response = match respond(&worker, &origin, request, active, &mut observed).await {
         Ok(response) => response,
         Err(status) => filters::answer(status, &method).map(ResponseBody::Text),
     };
-    worker.shared.counters.answered(response.status());
+    observed.status = response.status().as_u16();
+    if let ResponseBody::Stream(streamed) = response.body_mut() {
+        streamed.observe(observed);
+    }
     Ok(response)
 }
 
@@ -110,7 +114,8 @@ async fn respond(
     worker: &Rc<Worker>,
     origin: &Origin,
     request: Request<Incoming>,
-    (active, start): (Gauge, Instant),
+    active: Gauge,
+    observed: &mut Observed,
 ) -> Result<Response<ResponseBody>, StatusCode> {
     let (mut parts, body) = request.into_parts();
     let body = RequestBody::from(body);
@@ -124,30 +129,29 @@ async fn respond(
     let plan = {
         let table = worker.shared.table();
         let port = origin.enter(&table, &mut parts).map_err(refused)?;
-        plan(&table, &parts, port, start)?
+        plan(&worker.shared, &table, &parts, port, observed)?
     };
     match plan {
-        Plan::Answer(status) => {
-            if status == StatusCode::NOT_FOUND {
-                count(&worker.shared.counters.unmatched);
-            }
-            Err(status)
-        }
+        Plan::Answer(status) => Err(status),
         Plan::Respond(response) => Ok(*response),
         Plan::Forward(forward) => worker.forward(forward, Request::from_parts(parts, body), upgrade, active).await,
     }
 }
 
 /// Decides and draws; everything that is needed of the table is taken out of it.
-fn plan(table: &Table, parts: &Parts, port: u16, start: Instant) -> Result<Plan, StatusCode> {
+fn plan(shared: &Shared, table: &Table, parts: &Parts, port: u16, observed: &mut Observed) -> Result<Plan, StatusCode> {
     let host = host_of(authority(parts));
     let target = parts.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
     let head = Head { port, host: &host, method: parts.method.as_str(), target, headers: &parts.headers };
     let decision = table.decide(&head);
+    if let Decision::Answer(found, _) | Decision::Redirect(found, _) = &decision {
+        observed.tally = found.rule.tally(&shared.traffic).clone();
+    }
     if let Decision::Redirect(found, _) | Decision::Forward(found, _) = &decision
         && let Some(cors) = &found.rule.filters.cors
         && let Some(response) = cors.preflight(&parts.method, &parts.headers)
     {
+        observed.tally = found.rule.tally(&shared.traffic).clone();
         return Ok(Plan::Respond(Box::new(response.map(ResponseBody::Text))));
     }
     match decision {
@@ -164,10 +168,11 @@ fn plan(table: &Table, parts: &Parts, port: u16, start: Instant) -> Result<Plan,
         Decision::Forward(found, candidates) => {
             let point = if candidates.list().len() == 1 { 0 } else { rand::random_range(0..candidates.total()) };
             let (chosen, candidate) = candidates.at(point).ok_or(StatusCode::INTERNAL_SERVER_ERROR)?;
+            observed.tally = found.rule.tally_of(candidate, &shared.traffic).clone();
             let BackendTarget::Service(id) = &candidate.target else { return Err(StatusCode::INTERNAL_SERVER_ERROR) };
             let backend = table.backend(id).ok_or(StatusCode::SERVICE_UNAVAILABLE)?.clone();
             let mirrors = [&found.rule.filters, &candidate.filters].map(|filters| drawn(table, filters));
-            Ok(Plan::Forward(Forward { rule: found.rule.clone(), chosen, backend, prefix: found.prefix, start, mirrors }))
+            Ok(Plan::Forward(Forward { rule: found.rule.clone(), chosen, backend, prefix: found.prefix, start: observed.since, mirrors }))
         }
     }
 }

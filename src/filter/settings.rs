@@ -13,6 +13,8 @@ pub struct Settings {
     pub listen: Listen,
     /// Where connections of relayed ports come in.
     pub relay: Option<Listen>,
+    /// Unix socket that answers each connection with a [`Report`](crate::traffic::Report) as JSON.
+    pub report: Option<PathBuf>,
     /// Threads that serve; each has its own runtime and its own upstream connections. One was faster than two on the
     /// machine of the measurements.
     pub workers: usize,

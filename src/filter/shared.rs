@@ -12,6 +12,7 @@ use super::settings::Limits;
 use crate::model::Endpoint;
 use crate::snapshot::Delta;
 use crate::snapshot::wire::Refusal;
+use crate::traffic::{Pair, Tally, Traffic};
 
 /// How many changes a busy worker may be behind before it misses one; it then closes its idle connections by age only.
 const BEHIND: usize = 256;
@@ -22,6 +23,10 @@ pub struct Shared {
     pub(super) limits: Limits,
     /// Counts over all workers.
     pub counters: Arc<Counters>,
+    /// Requests by route and backend.
+    pub traffic: Traffic,
+    /// Requests that no route took.
+    pub(super) nowhere: Arc<Tally>,
     table: ArcSwap<Table>,
     tls: ArcSwap<Tls>,
     ready: watch::Sender<bool>,
@@ -32,7 +37,18 @@ impl Shared {
     /// An empty table, not ready.
     pub fn new(limits: Limits) -> Arc<Self> {
         let (ready, retired) = (watch::Sender::new(false), broadcast::Sender::new(BEHIND));
-        Arc::new(Self { limits, counters: Arc::default(), table: ArcSwap::default(), tls: ArcSwap::default(), ready, retired })
+        let traffic = Traffic::default();
+        let nowhere = traffic.tally(&Pair::NOWHERE);
+        Arc::new(Self {
+            limits,
+            counters: Arc::default(),
+            traffic,
+            nowhere,
+            table: ArcSwap::default(),
+            tls: ArcSwap::default(),
+            ready,
+            retired,
+        })
     }
 
     /// The table of now.

@@ -1,127 +1,149 @@
-//! Prometheus series of the control plane.
+//! Prometheus series of the control plane; what each says is in [`crate::series`].
 
 use prometheus::{
-    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder, exponential_buckets,
+    Encoder, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+    core::Collector, exponential_buckets,
 };
+
+use crate::model::EdgeId;
+use crate::series::{self, Series};
 
 /// All series, registered once per process.
 #[derive(Clone, Debug)]
 pub struct Metrics {
     registry: Registry,
-    /// Always 1, labelled with the release and channel of Gateway API that is installed.
+    /// [`series::GATEWAY_API`].
     pub gateway_api: IntGaugeVec,
-    /// `kakehi_objects{kind}`: objects in the store.
+    /// [`series::OBJECTS`].
     pub objects: IntGaugeVec,
-    /// `kakehi_findings{kind,reason}`: problems of user objects now.
+    /// [`series::FINDINGS`].
     pub findings: IntGaugeVec,
-    /// `kakehi_refused_writes`: manifests that the directory source refuses now.
+    /// [`series::REFUSED_WRITES`].
     pub refused_writes: IntGauge,
-    /// `kakehi_translate_seconds`: time of one translation of a batch of changes.
+    /// [`series::TRANSLATE`].
     pub translate: Histogram,
-    /// `kakehi_snapshot_seq{edge}`: newest published change.
+    /// [`series::PUBLISHED`].
     pub published: IntGaugeVec,
-    /// `kakehi_acked_seq{edge}`: newest change that the data plane acknowledged.
+    /// [`series::ACKED`].
     pub acked: IntGaugeVec,
-    /// `kakehi_snapshot_resources{edge}`: resources in the edge's snapshot.
+    /// [`series::RESOURCES`].
     pub resources: IntGaugeVec,
-    /// `kakehi_refused_keys{edge}`: resources that the data plane holds back.
+    /// [`series::SNAPSHOT_AGE`].
+    pub snapshot_age: GaugeVec,
+    /// [`series::ACK_LAG`].
+    pub ack_lag: GaugeVec,
+    /// [`series::REFUSED_KEYS`].
     pub refused_keys: IntGaugeVec,
-    /// `kakehi_apply_seconds{edge}`: from publishing a change to its acknowledgement.
+    /// [`series::APPLY`].
     pub apply: HistogramVec,
-    /// `kakehi_edge_restarts_total{edge}`: edge processes that ended by themselves and were started again.
+    /// [`series::EDGE_RESTARTS`].
     pub edge_restarts: IntCounterVec,
-    /// `kakehi_status_writes_total{kind}`: statuses written.
+    /// [`series::STATUS_WRITES`].
     pub status_writes: IntCounterVec,
-    /// `kakehi_reconciles_total{kind,result}`: turns of objects at the API server.
+    /// [`series::RECONCILES`].
     pub reconciles: IntCounterVec,
-    /// `kakehi_reconcile_seconds{kind}`: time of one turn.
+    /// [`series::RECONCILE`].
     pub reconcile_seconds: HistogramVec,
-    /// `kakehi_reconcile_errors_total{kind,variant}`: writes that were not done.
+    /// [`series::RECONCILE_ERRORS`].
     pub reconcile_errors: IntCounterVec,
-    /// `kakehi_queue_depth{kind}`: objects that wait for their turn.
+    /// [`series::QUEUE`].
     pub queue: IntGaugeVec,
-    /// `kakehi_watch_state{kind,state}`: 1 for the state in which the watch of a kind is.
+    /// [`series::WATCH_STATE`].
     pub watch_state: IntGaugeVec,
-    /// `kakehi_watch_errors_total{kind,variant}`: failures of watches.
+    /// [`series::WATCH_ERRORS`].
     pub watch_errors: IntCounterVec,
-    /// `kakehi_edge_rollouts{state}`: edges whose pods are being replaced (`rolling`), which wait for their turn (`waiting`), or
-    /// whose rollout makes no progress (`stuck`); in the leader.
+    /// [`series::EDGE_ROLLOUTS`].
     pub edge_rollouts: IntGaugeVec,
-    /// `kakehi_leader`: 1 while this process leads.
+    /// [`series::STREAMS`].
+    pub streams: IntCounterVec,
+    /// [`series::LEADER`].
     pub leader: IntGauge,
+}
+
+/// Makes series and registers them.
+struct Rows(Registry);
+
+impl Rows {
+    fn add<C: Collector + Clone + 'static>(&self, made: Result<C, prometheus::Error>) -> Result<C, prometheus::Error> {
+        let made = made?;
+        self.0.register(Box::new(made.clone()))?;
+        Ok(made)
+    }
+
+    fn gauges(&self, row: &Series) -> Result<IntGaugeVec, prometheus::Error> {
+        self.add(IntGaugeVec::new(Opts::new(row.name, row.help), row.labels))
+    }
+
+    fn times(&self, row: &Series) -> Result<GaugeVec, prometheus::Error> {
+        self.add(GaugeVec::new(Opts::new(row.name, row.help), row.labels))
+    }
+
+    fn counters(&self, row: &Series) -> Result<IntCounterVec, prometheus::Error> {
+        self.add(IntCounterVec::new(Opts::new(row.name, row.help), row.labels))
+    }
+
+    fn histograms(&self, row: &Series, buckets: Vec<f64>) -> Result<HistogramVec, prometheus::Error> {
+        self.add(HistogramVec::new(HistogramOpts::new(row.name, row.help).buckets(buckets), row.labels))
+    }
+
+    fn only(&self, row: &Series) -> Result<IntGauge, prometheus::Error> {
+        self.add(IntGauge::new(row.name, row.help))
+    }
 }
 
 impl Metrics {
     /// Registers every series.
     ///
     /// # Errors
-    /// Never for the names above; the library checks them.
+    /// Never for the names in the table; the library checks them.
     pub fn new() -> Result<Self, prometheus::Error> {
-        let registry = Registry::new();
-        let gauges = |name: &str, help: &str, labels: &[&str]| -> Result<IntGaugeVec, prometheus::Error> {
-            let gauges = IntGaugeVec::new(Opts::new(name, help), labels)?;
-            registry.register(Box::new(gauges.clone()))?;
-            Ok(gauges)
-        };
-        let counters = |name: &str, help: &str, labels: &[&str]| -> Result<IntCounterVec, prometheus::Error> {
-            let counters = IntCounterVec::new(Opts::new(name, help), labels)?;
-            registry.register(Box::new(counters.clone()))?;
-            Ok(counters)
-        };
-        let buckets = exponential_buckets(0.0001, 2.0, 18)?;
-        let translate = Histogram::with_opts(
-            HistogramOpts::new("kakehi_translate_seconds", "Time of one translation of a batch of changes").buckets(buckets.clone()),
-        )?;
-        let apply = HistogramVec::new(
-            HistogramOpts::new("kakehi_apply_seconds", "From publishing a change to its acknowledgement").buckets(buckets),
-            &["edge"],
-        )?;
-        let reconcile_seconds = HistogramVec::new(
-            HistogramOpts::new("kakehi_reconcile_seconds", "Time of one turn of an object at the API server")
-                .buckets(exponential_buckets(0.0001, 4.0, 10)?),
-            &["kind"],
-        )?;
-        registry.register(Box::new(reconcile_seconds.clone()))?;
-        let leader = IntGauge::new("kakehi_leader", "1 while this process leads")?;
-        registry.register(Box::new(leader.clone()))?;
-        let refused_writes = IntGauge::new("kakehi_refused_writes", "Manifests that the directory source refuses now")?;
-        registry.register(Box::new(translate.clone()))?;
-        registry.register(Box::new(apply.clone()))?;
-        registry.register(Box::new(refused_writes.clone()))?;
-        let build = gauges("kakehi_build_info", "Always 1, labelled with the version", &["version"])?;
-        build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        let rows = Rows(Registry::new());
+        let fine = exponential_buckets(0.0001, 2.0, 18)?;
+        let translate = HistogramOpts::new(series::TRANSLATE.name, series::TRANSLATE.help).buckets(fine.clone());
+        rows.gauges(&series::BUILD)?.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         Ok(Self {
-            objects: gauges("kakehi_objects", "Objects in the store", &["kind"])?,
-            findings: gauges("kakehi_findings", "Problems of user objects now", &["kind", "reason"])?,
-            published: gauges("kakehi_snapshot_seq", "Newest published change", &["edge"])?,
-            acked: gauges("kakehi_acked_seq", "Newest change that the data plane acknowledged", &["edge"])?,
-            resources: gauges("kakehi_snapshot_resources", "Resources in the edge's snapshot", &["edge"])?,
-            refused_keys: gauges("kakehi_refused_keys", "Resources that the data plane holds back", &["edge"])?,
-            edge_restarts: counters("kakehi_edge_restarts_total", "Edge processes that ended by themselves", &["edge"])?,
-            status_writes: counters("kakehi_status_writes_total", "Statuses written", &["kind"])?,
-            reconciles: counters("kakehi_reconciles_total", "Turns of objects at the API server", &["kind", "result"])?,
-            reconcile_errors: counters("kakehi_reconcile_errors_total", "Writes that were not done", &["kind", "variant"])?,
-            queue: gauges("kakehi_queue_depth", "Objects that wait for their turn", &["kind"])?,
-            watch_state: gauges("kakehi_watch_state", "1 for the state in which the watch of a kind is", &["kind", "state"])?,
-            edge_rollouts: gauges("kakehi_edge_rollouts", "Edges whose pods are being replaced, or are to be", &["state"])?,
-            watch_errors: counters("kakehi_watch_errors_total", "Failures of watches", &["kind", "variant"])?,
-            gateway_api: gauges("kakehi_gateway_api_info", "Always 1, labelled with the Gateway API installed", &["version", "channel"])?,
-            reconcile_seconds,
-            leader,
-            registry,
-            refused_writes,
-            translate,
-            apply,
+            gateway_api: rows.gauges(&series::GATEWAY_API)?,
+            objects: rows.gauges(&series::OBJECTS)?,
+            findings: rows.gauges(&series::FINDINGS)?,
+            refused_writes: rows.only(&series::REFUSED_WRITES)?,
+            translate: rows.add(Histogram::with_opts(translate))?,
+            published: rows.gauges(&series::PUBLISHED)?,
+            acked: rows.gauges(&series::ACKED)?,
+            resources: rows.gauges(&series::RESOURCES)?,
+            snapshot_age: rows.times(&series::SNAPSHOT_AGE)?,
+            ack_lag: rows.times(&series::ACK_LAG)?,
+            refused_keys: rows.gauges(&series::REFUSED_KEYS)?,
+            apply: rows.histograms(&series::APPLY, fine)?,
+            edge_restarts: rows.counters(&series::EDGE_RESTARTS)?,
+            status_writes: rows.counters(&series::STATUS_WRITES)?,
+            reconciles: rows.counters(&series::RECONCILES)?,
+            reconcile_seconds: rows.histograms(&series::RECONCILE, exponential_buckets(0.0001, 4.0, 10)?)?,
+            reconcile_errors: rows.counters(&series::RECONCILE_ERRORS)?,
+            queue: rows.gauges(&series::QUEUE)?,
+            watch_state: rows.gauges(&series::WATCH_STATE)?,
+            watch_errors: rows.counters(&series::WATCH_ERRORS)?,
+            edge_rollouts: rows.gauges(&series::EDGE_ROLLOUTS)?,
+            streams: rows.counters(&series::STREAMS)?,
+            leader: rows.only(&series::LEADER)?,
+            registry: rows.0,
         })
+    }
+
+    /// An edge is gone, and its series with it.
+    pub fn forget_edge(&self, edge: &EdgeId) {
+        let name = [edge.to_string()];
+        // What was never counted is not there.
+        drop(self.apply.remove_label_values(&name));
+        drop(self.edge_restarts.remove_label_values(&name));
     }
 
     /// The exposition text.
     ///
     /// # Errors
     /// The encoder's.
-    pub fn text(&self) -> Result<Vec<u8>, prometheus::Error> {
+    pub fn text(&self) -> Result<String, prometheus::Error> {
         let mut text = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
-        Ok(text)
+        Ok(String::from_utf8_lossy(&text).into_owned())
     }
 }

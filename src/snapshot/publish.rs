@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::lines::{self, Lines};
 use super::nodes::{Nodes, Seat};
@@ -37,6 +37,7 @@ pub struct Publisher {
 struct State {
     stamp: Stamp,
     snapshot: Snapshot,
+    since: Instant,
     /// The states before, newest first.
     before: VecDeque<Snapshot>,
 }
@@ -53,7 +54,7 @@ pub(super) struct Client {
 impl Publisher {
     /// A publisher of an empty snapshot in this epoch, at sequence number 0.
     pub fn new(epoch: u64) -> Self {
-        let state = State { stamp: Stamp { epoch, seq: 0 }, snapshot: Snapshot::default(), before: VecDeque::new() };
+        let state = State { stamp: Stamp { epoch, seq: 0 }, snapshot: Snapshot::default(), since: Instant::now(), before: VecDeque::new() };
         Self { current: watch::Sender::new(state), nodes: Nodes::new() }
     }
 
@@ -62,6 +63,7 @@ impl Publisher {
         let mut stamp = Stamp::default();
         self.current.send_modify(|state| {
             state.stamp.seq += 1;
+            state.since = Instant::now();
             stamp = state.stamp;
             state.before.push_front(state.snapshot.clone());
             state.before.truncate(REMEMBERED);
@@ -79,6 +81,11 @@ impl Publisher {
     pub fn current(&self) -> (Stamp, Snapshot) {
         let state = self.current.borrow();
         (state.stamp, state.snapshot.clone())
+    }
+
+    /// When the newest state was published.
+    pub fn since(&self) -> Instant {
+        self.current.borrow().since
     }
 
     /// What all connected nodes have acknowledged: the least of their stamps, and everything that any of them refuses.

@@ -142,6 +142,12 @@ impl<A: Admit> Server<A> {
         Ok(Self { publishers, admission, acceptor, limits, nodes, counters: Arc::default() })
     }
 
+    /// The same server, counting here.
+    #[must_use]
+    pub fn counting(self, counters: Arc<Counters>) -> Self {
+        Self { counters, ..self }
+    }
+
     /// What happens here.
     pub fn counters(&self) -> Arc<Counters> {
         self.counters.clone()

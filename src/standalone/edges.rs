@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
 use crate::controller::EdgeHost;
-use crate::edge::{plan, private_directory};
+use crate::edge::{PAGES, plan, private_directory};
 use crate::model::EdgeId;
 use crate::observe::metrics::Metrics;
 use crate::settings::LogSettings;
@@ -46,6 +46,7 @@ pub struct Edges {
     command: EdgeCommand,
     metrics: Metrics,
     running: BTreeMap<EdgeId, Running>,
+    pages: watch::Sender<BTreeMap<EdgeId, PathBuf>>,
     /// Number of edges ever started, for directory names: names of Gateways can be too long for a socket path.
     started: u64,
 }
@@ -68,7 +69,12 @@ pub struct StartError {
 impl Edges {
     /// No edges yet.
     pub fn new(command: EdgeCommand, metrics: Metrics) -> Self {
-        Self { command, metrics, running: BTreeMap::new(), started: 0 }
+        Self { command, metrics, running: BTreeMap::new(), pages: watch::Sender::default(), started: 0 }
+    }
+
+    /// Sockets on which the running edges show their metrics.
+    pub fn pages(&self) -> watch::Receiver<BTreeMap<EdgeId, PathBuf>> {
+        self.pages.subscribe()
     }
 
     /// Starts an edge on an address and feeds it from `publisher`.
@@ -78,6 +84,8 @@ impl Edges {
         let listener = private_directory(&directory)
             .and_then(|()| UnixListener::bind(directory.join("snapshot.sock")))
             .map_err(|source| StartError { edge: id.clone(), source })?;
+        self.pages.send_modify(|pages| drop(pages.insert(id.clone(), directory.join(PAGES))));
+        self.metrics.edge_restarts.with_label_values(&[id.to_string()]);
         let (stop, stopped) = watch::channel(false);
         let supervised = Supervised { id: id.clone(), command: self.command.clone(), metrics: self.metrics.clone(), address, directory };
         let server = publisher.clone();
@@ -120,6 +128,7 @@ impl EdgeHost for Edges {
     /// Ends an edge; returns when its processes are gone.
     async fn stop(&mut self, id: &EdgeId) {
         if let Some(running) = self.running.remove(id) {
+            self.pages.send_modify(|pages| drop(pages.remove(id)));
             running.stop.send_replace(true);
             drop(running.task.await);
         }

@@ -4,6 +4,7 @@ mod edges;
 mod meaning;
 mod status_dir;
 mod statuses;
+mod view;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,6 +17,7 @@ pub use self::meaning::{Meaning, translate};
 use self::edges::{EdgeCommand, Edges};
 use self::status_dir::{StatusDir, StatusError};
 use self::statuses::Statuses;
+use self::view::StandaloneView;
 use crate::controller::pipeline::{Outputs, Pipeline};
 use crate::controller::view::WorldView;
 use crate::controller::world::World;
@@ -86,12 +88,15 @@ pub async fn run(settings: StandaloneSettings, log: LogSettings, stop: impl Futu
     let (wakes, woken) = mpsc::unbounded_channel();
     let writer = Statuses::new(world.subscribe(), settings.directory.controller_name.clone(), statuses, metrics.clone());
     let writing = tokio::spawn(writer.run(woken));
+    let edges = Edges::new(command, metrics.clone());
     let view = WorldView { world: world.subscribe(), metrics: metrics.clone(), options, awaits_edges: true };
+    let view = StandaloneView { world: view, edges: edges.pages() };
+    metrics.leader.set(1);
     let serving = tokio::spawn(admin::serve(listener, Arc::new(view), metrics.clone()));
     let (_only, epoch) = watch::channel(EPOCH);
-    let outputs = Outputs { world, wakes, metrics: metrics.clone() };
+    let outputs = Outputs { world, wakes, metrics };
     let translator = Translator::new(translation_settings(&settings.directory));
-    let pipeline = Pipeline::new(translator, Edges::new(command, metrics), epoch, outputs);
+    let pipeline = Pipeline::new(translator, edges, epoch, outputs);
     let (events, received) = mpsc::channel(EVENTS);
     // Not inside the macro: below its level nothing there is evaluated, and nobody would wait.
     let stopped = async {

@@ -20,6 +20,7 @@ use tokio::task::JoinSet;
 
 use self::discovery::Discovery;
 pub use self::discovery::served;
+pub use self::kind::VARIANTS;
 use self::kind::Watch;
 use super::Event;
 use super::kinds::{Origin, table};

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use kakehi::controller::EdgeHost;
@@ -10,7 +12,7 @@ use kakehi::controller::view::OperatorView;
 use kakehi::controller::world::World;
 use kakehi::leader::{self, Candidate};
 use kakehi::model::EdgeId;
-use kakehi::observe::admin::View;
+use kakehi::observe::admin::{self, View};
 use kakehi::observe::metrics::Metrics;
 use kakehi::snapshot::publish::Publisher;
 use kakehi::snapshot::wire::Ack;
@@ -19,7 +21,7 @@ use kakehi::translate::{self, EdgeData};
 use kube::Client;
 use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, Patch, PatchParams};
 use serde_json::{Value, json};
-use tokio::net::UnixListener;
+use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
@@ -95,7 +97,7 @@ pub struct Running {
     pub world: watch::Receiver<World>,
     pub epoch: watch::Receiver<u64>,
     pub metrics: Metrics,
-    view: OperatorView,
+    view: Arc<OperatorView>,
     stop: Option<oneshot::Sender<()>>,
     task: JoinHandle<Result<(), leader::Lost>>,
 }
@@ -115,7 +117,7 @@ impl Running {
         let election = Candidate::new(client.clone(), leader);
         let settings = Settings { translation, election, hold_routes, provisioning: None };
         let operator = Operator::new(client.clone(), settings, metrics.clone());
-        let (world, epoch, view) = (operator.world(), operator.epoch(), operator.view());
+        let (world, epoch, view) = (operator.world(), operator.epoch(), Arc::new(operator.view(Arc::default())));
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(operator.run(edges, async { drop(stopped.await) }));
         Self { world, epoch, metrics, view, stop: Some(stop), task }
@@ -127,10 +129,18 @@ impl Running {
         tokio::time::timeout(PATIENCE, &mut self.task).await.expect("it ends in time").unwrap()
     }
 
+    /// Serves its admin pages on loopback, as long as the runtime lasts.
+    pub async fn admin(&self) -> SocketAddr {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(admin::serve(listener, self.view.clone(), self.metrics.clone()));
+        address
+    }
+
     /// All series as text.
     pub fn scrape(&self) -> String {
         self.view.refresh();
-        String::from_utf8(self.metrics.text().unwrap()).unwrap()
+        self.metrics.text().unwrap()
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
@@ -270,7 +271,7 @@ async fn an_edge_gets_its_snapshot_from_the_leader() {
     let listen: SocketAddr = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let settings = Settings { listen, secret: "ca".into(), names: vec!["127.0.0.1".into()], replica: None, namespace: shop.clone() };
     let leadership = leading(&client, &shop).await;
-    let port = Port { client: client.clone(), leadership, publishers, workloads: workload, bundle };
+    let port = Port { client: client.clone(), leadership, publishers, workloads: workload, bundle, counters: Arc::default() };
     let serving = tokio::spawn(port.run(elected, settings));
     sleep(Duration::from_millis(300)).await;
     assert!(tokio::net::TcpStream::connect(listen).await.is_err(), "a follower serves nobody");

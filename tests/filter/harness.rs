@@ -60,6 +60,7 @@ impl Proxy {
         let settings = Settings {
             snapshot: snapshot.clone(),
             listen,
+            report: Some(dir.path().join("report.sock")),
             relay: Some(Listen::Unix(dir.path().join("relay"))),
             workers: 1,
             drain: Duration::from_secs(2),

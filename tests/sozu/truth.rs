@@ -196,7 +196,7 @@ async fn nothing_is_left_in_the_runtime_directory() {
     let mut names: Vec<String> =
         std::fs::read_dir(rig.dir.path()).unwrap().map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect();
     names.sort();
-    assert_eq!(names, ["command.sock", "hop.sock", "sozu.toml"]);
+    assert_eq!(names, ["access.log", "command.sock", "hop.sock", "sozu.toml"]);
 }
 
 /// A Sōzu that somebody else keeps running: adopted with its state when that is just what is wanted, asked to restart when it

@@ -91,11 +91,18 @@ pub enum ClusterId {
     Backend(BackendId),
 }
 
+impl ClusterId {
+    /// Name of [`ClusterId::Hop`].
+    pub const HOP: &str = "kakehi-hop";
+    /// Name of [`ClusterId::Relay`].
+    pub const RELAY: &str = "kakehi-relay";
+}
+
 impl fmt::Display for ClusterId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Hop => f.write_str("kakehi-hop"),
-            Self::Relay => f.write_str("kakehi-relay"),
+            Self::Hop => f.write_str(Self::HOP),
+            Self::Relay => f.write_str(Self::RELAY),
             Self::Backend(id) => id.fmt(f),
         }
     }
@@ -255,7 +262,8 @@ impl Stage {
 impl Frontend {
     /// Whether both are one entry to Sōzu, and equal.
     pub fn same(&self, other: &Self) -> bool {
-        self.path == other.path && self.method == other.method && self.host == other.host && self.stage.same(&other.stage)
+        let counted_alike = matches!(self.stage, Stage::Hop(_)) || self.owner == other.owner;
+        self.path == other.path && self.method == other.method && self.host == other.host && self.stage.same(&other.stage) && counted_alike
     }
 }
 

@@ -27,6 +27,7 @@ pub struct Sozu {
     /// It ran before we came, and what it holds was not looked at yet.
     stranger: bool,
     file: u64,
+    starts: u64,
     /// Clusters that were touched since the last audit.
     unaudited: BTreeSet<String>,
 }
@@ -45,7 +46,7 @@ impl Sozu {
     pub async fn start(maker: Maker, wire: Wire) -> Result<Self, Error> {
         let (instance, stranger) = Instance::find(maker.clone()).await?;
         let shadow = Shadow::new(wire);
-        Ok(Self { instance, shadow, maker, order: Order::Kept, stranger, file: 0, unaudited: BTreeSet::new() })
+        Ok(Self { instance, shadow, maker, order: Order::Kept, stranger, file: 0, starts: 1, unaudited: BTreeSet::new() })
     }
 
     /// What it holds, as far as we know.
@@ -56,6 +57,11 @@ impl Sozu {
     /// Process id of the main process, if we started it.
     pub fn pid(&self) -> Option<u32> {
         self.instance.pid()
+    }
+
+    /// How many processes were started or adopted.
+    pub fn starts(&self) -> u64 {
+        self.starts
     }
 
     /// Process ids of its workers.
@@ -153,6 +159,7 @@ impl Sozu {
         // The old process must be gone before the new one takes its socket and ports.
         self.instance.reap_now().await;
         self.instance = Instance::make(self.maker.clone()).await?;
+        self.starts += 1;
         self.shadow = Shadow::new(wire);
         self.order = Order::Kept;
         self.stranger = false;

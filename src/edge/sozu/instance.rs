@@ -11,7 +11,7 @@ use sozu_command_lib::proto::command::{HardStop, ListListeners, ListWorkers, Run
 use tokio::process::{Child, Command};
 use tokio::time::Instant;
 
-use super::{Error, Reply, Socket, SocketError};
+use super::{Error, Reply, Socket, SocketError, access};
 
 /// How a process comes to be.
 #[derive(Clone, Debug)]
@@ -54,11 +54,13 @@ pub(super) enum Health {
 }
 
 /// Name of the command socket of a process that we start.
-const COMMAND_SOCKET: &str = "command.sock";
+pub const COMMAND_SOCKET: &str = "command.sock";
 /// A process is up within this, or it is not.
 const START: Duration = Duration::from_secs(10);
 /// A single command is answered within this; Sōzu itself gives a worker 10 s.
 const COMMAND: Duration = Duration::from_secs(12);
+/// Requests are recorded at the level info of these modules, which log nothing else at it.
+const RECORDED: &str = "sozu_lib::protocol::mux::stream=info,sozu_lib::protocol::pipe=info";
 /// Workers notice within this that their main process is gone.
 const WORKER_END: Duration = Duration::from_secs(1);
 /// A state file is answered within this.
@@ -290,6 +292,10 @@ async fn spawn(settings: &SpawnSettings) -> Result<(Child, Socket), Error> {
     let socket_path = settings.dir.join(COMMAND_SOCKET);
     evict(&socket_path).await;
     end_strays(&settings.dir, WORKER_END).await;
+    // A new file tells the reader that what comes is another process's.
+    if let Err(error) = tokio::fs::remove_file(settings.dir.join(access::FILE)).await {
+        tracing::trace!(%error, "no access log left behind");
+    }
     let config_path = settings.dir.join("sozu.toml");
     let file = |source| Error::File { path: config_path.clone(), source };
     tokio::fs::write(&config_path, configuration(settings, &socket_path)).await.map_err(file)?;
@@ -298,6 +304,8 @@ async fn spawn(settings: &SpawnSettings) -> Result<(Child, Socket), Error> {
         .arg(&config_path)
         .arg("start")
         .env("TMPDIR", &settings.dir)
+        // It would replace the log level, and with it the record of requests.
+        .env_remove("RUST_LOG")
         .stdin(Stdio::null())
         .kill_on_drop(true)
         .spawn()
@@ -338,8 +346,10 @@ fn configuration(settings: &SpawnSettings, socket: &Path) -> String {
         "activate_listeners = false".to_owned(),
         "handle_process_affinity = false".to_owned(),
         format!("max_connections = {connections}"),
-        format!("log_level = {:?}", settings.log_level),
+        format!("log_level = {:?}", format!("{},{RECORDED}", settings.log_level)),
         "log_target = \"stdout\"".to_owned(),
+        format!("access_logs_target = {:?}", format!("file://{}", settings.dir.join(access::FILE).display())),
+        "access_logs_format = \"protobuf\"".to_owned(),
     ];
     lines.join("\n") + "\n"
 }

@@ -1,16 +1,22 @@
 //! The launcher: keeps one Sōzu running for a supervisor in another container, which adopts its command socket.
 
+use std::convert::Infallible;
 use std::future::Future;
+use std::path::Path;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
+use super::access;
 use super::instance::{Instance, Maker, SpawnSettings};
 
 /// A process that lived this long is replaced at once when it ends.
 const STABLE: Duration = Duration::from_secs(1);
 /// First and longest wait before one that did not is replaced.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(2));
+
+/// How often the record of requests is looked at.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// How the end goes.
 #[derive(Clone, Copy, Debug)]
@@ -37,6 +43,7 @@ pub async fn launch(settings: SpawnSettings, farewell: Farewell, stop: impl Futu
                 tracing::info!(pid = instance.pid(), "Sōzu is up");
                 tokio::select! {
                     () = instance.ended() => instance.reap_now().await,
+                    never = trim(&settings.dir) => match never {},
                     reason = &mut stop => return end(instance, farewell, reason).await,
                 }
             }
@@ -49,6 +56,18 @@ pub async fn launch(settings: SpawnSettings, farewell: Farewell, stop: impl Futu
         tokio::select! {
             reason = &mut stop => return tracing::info!(reason, "ending while no Sōzu is up"),
             () = sleep(wait) => wait = (wait * 2).min(BACKOFF.1),
+        }
+    }
+}
+
+/// Keeps the record of requests small while nobody reads it.
+async fn trim(directory: &Path) -> Infallible {
+    let mut look = interval(LOOK);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        look.tick().await;
+        if let Err(error) = access::trim(directory) {
+            tracing::warn!(%error, "the access log cannot be cut off");
         }
     }
 }

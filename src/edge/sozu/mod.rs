@@ -3,6 +3,7 @@
 //! [`Sozu`] holds a process, a shadow of its state, and what it refused. The facts about Sōzu that the code relies on are
 //! measured by `tests/sozu`.
 
+mod access;
 mod answers;
 mod apply;
 mod error;
@@ -10,6 +11,7 @@ mod held;
 mod instance;
 mod launch;
 mod load;
+mod query;
 mod request;
 mod socket;
 mod state;
@@ -17,10 +19,12 @@ mod steps;
 #[cfg(test)]
 mod tests;
 
+pub use access::{AccessLog, NUDGE, Record};
 pub use apply::Sozu;
 pub use error::Error;
-pub use instance::{Maker, SpawnSettings};
+pub use instance::{COMMAND_SOCKET, Maker, SpawnSettings};
 pub use launch::{Farewell, launch};
+pub use query::{Connections, connections};
 pub use request::Wire;
 pub use socket::{Reply, Socket, SocketError};
 pub use state::{Refused, Shadow, orphans};

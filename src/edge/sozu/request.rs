@@ -1,5 +1,6 @@
 //! The plan's words as Sōzu's requests.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
@@ -12,8 +13,10 @@ use sozu_command_lib::proto::command::{
     RulePosition,
 };
 
+use super::access::ROUTE_TAG;
 use super::{Error, answers};
 use crate::edge::plan::{ClusterId, Frontend, HostRule, PathKind, PortCertificate, PortId, PortKind, Side, Stage};
+use crate::snapshot::Key;
 
 /// Header that tells the filter through which port a request came.
 pub const HOP_HEADER: &str = "x-kakehi-hop";
@@ -196,8 +199,17 @@ impl Wire {
             position: position.into(),
             rewrite_path,
             headers: headers(port, &frontend.stage),
+            tags: tags(frontend),
             ..Default::default()
         }
+    }
+}
+
+/// What the record of a request says of the frontend that took it. The filter counts its own.
+fn tags(frontend: &Frontend) -> BTreeMap<String, String> {
+    match (&frontend.stage, &frontend.owner) {
+        (Stage::Native { .. }, Some(Key::Route(id))) => BTreeMap::from([(ROUTE_TAG.to_owned(), id.to_string())]),
+        _ => BTreeMap::new(),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use sozu_command_lib::proto::command::request::RequestType;
@@ -10,7 +11,7 @@ use sozu_command_lib::response::HttpFrontend;
 use sozu_command_lib::state::{ConfigState, StateError};
 
 use super::{Item, Step, Wire};
-use crate::edge::plan::{ChainId, Frontend, HostRule, Target, Upstream, VhostId};
+use crate::edge::plan::{ChainId, Frontend, HostRule, PortId, Target, Upstream, VhostId};
 use crate::model::Hostname;
 use crate::snapshot::Key;
 use crate::snapshot::wire::Refusal;
@@ -55,6 +56,16 @@ impl Shadow {
     /// Sōzu's state as it should be.
     pub fn state(&self) -> &ConfigState {
         &self.state
+    }
+
+    /// The address of a port, as one can connect to it from this machine.
+    pub fn address(&self, port: PortId) -> SocketAddr {
+        let address = self.wire.address(port);
+        match address.ip() {
+            IpAddr::V4(ip) if ip.is_unspecified() => SocketAddr::new(Ipv4Addr::LOCALHOST.into(), address.port()),
+            IpAddr::V6(ip) if ip.is_unspecified() => SocketAddr::new(Ipv6Addr::LOCALHOST.into(), address.port()),
+            _ => address,
+        }
     }
 
     pub(super) fn wire(&self) -> &Wire {

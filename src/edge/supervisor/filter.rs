@@ -5,6 +5,8 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use command_fds::{CommandFdExt, FdMapping};
@@ -15,15 +17,23 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
-/// How to start the filter proxy. Two arguments follow: `--snapshot` and the path of the unix socket that serves its
-/// snapshot. The listening sockets for requests and for connections are file descriptors 3 and 4 (`LISTEN_FDS=2`), and
-/// standard input ends when the edge does.
+/// How to start the filter proxy. Four arguments follow: `--snapshot` and the path of the unix socket that serves its
+/// snapshot, `--report` and the path of the one on which it tells what it counted. The listening sockets for requests and for
+/// connections are file descriptors 3 and 4 (`LISTEN_FDS=2`), and standard input ends when the edge does.
 #[derive(Clone, Debug)]
 pub struct FilterCommand {
     /// The program.
     pub program: PathBuf,
     /// Its first arguments.
     pub args: Vec<String>,
+}
+
+/// Sockets that are not inherited.
+pub(super) struct Paths {
+    /// The one that serves its snapshot.
+    pub snapshot: PathBuf,
+    /// The one on which it is to tell what it counted.
+    pub report: PathBuf,
 }
 
 /// The running child's keeper.
@@ -40,9 +50,9 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from
 const DRAIN: Duration = Duration::from_secs(1);
 
 /// Keeps a filter proxy running.
-pub(super) fn keep(command: FilterCommand, sockets: [UnixListener; 2], snapshot: PathBuf) -> Kept {
+pub(super) fn keep(command: FilterCommand, sockets: [UnixListener; 2], paths: Paths, starts: Arc<AtomicU64>) -> Kept {
     let (stop, stopped) = oneshot::channel();
-    let task = tokio::spawn(run(command, sockets, snapshot, stopped));
+    let task = tokio::spawn(run(command, sockets, paths, starts, stopped));
     Kept { stop, task }
 }
 
@@ -56,12 +66,13 @@ impl Kept {
     }
 }
 
-async fn run(command: FilterCommand, sockets: [UnixListener; 2], snapshot: PathBuf, mut stopped: oneshot::Receiver<()>) {
+async fn run(command: FilterCommand, sockets: [UnixListener; 2], paths: Paths, starts: Arc<AtomicU64>, mut stopped: oneshot::Receiver<()>) {
     let mut wait = BACKOFF.0;
     loop {
         let since = Instant::now();
-        match start(&command, &sockets, &snapshot) {
+        match start(&command, &sockets, &paths) {
             Ok(mut child) => {
+                starts.fetch_add(1, Relaxed);
                 // Waiting would close it, and the child ends when its input does.
                 let _input = child.stdin.take();
                 tokio::select! {
@@ -82,14 +93,14 @@ async fn run(command: FilterCommand, sockets: [UnixListener; 2], snapshot: PathB
     }
 }
 
-fn start(command: &FilterCommand, sockets: &[UnixListener; 2], snapshot: &PathBuf) -> std::io::Result<Child> {
+fn start(command: &FilterCommand, sockets: &[UnixListener; 2], paths: &Paths) -> std::io::Result<Child> {
     let mut mappings = Vec::new();
     for (socket, child_fd) in sockets.iter().zip(3..) {
         let parent_fd: OwnedFd = socket.as_fd().try_clone_to_owned()?;
         mappings.push(FdMapping { parent_fd, child_fd });
     }
     let mut child = Command::new(&command.program);
-    child.args(&command.args).arg("--snapshot").arg(snapshot);
+    child.args(&command.args).arg("--snapshot").arg(&paths.snapshot).arg("--report").arg(&paths.report);
     child.env("LISTEN_FDS", "2").env_remove("LISTEN_PID");
     child.fd_mappings(mappings).map_err(std::io::Error::other)?;
     child.stdin(Stdio::piped()).kill_on_drop(true).spawn()

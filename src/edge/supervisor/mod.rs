@@ -4,11 +4,12 @@
 //! hop is decided by rules at least as new as Sōzu's. While one update is applied, later ones gather.
 
 mod filter;
+mod settings;
 mod source;
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, UnixListener};
@@ -17,11 +18,13 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 
 pub use filter::FilterCommand;
+pub use settings::{EdgeError, EdgeSettings, SozuOrigin};
 pub use source::Origin;
 
-use super::health;
-use super::plan::{Options, Planner};
-use super::sozu::{self, Maker, Sozu, SpawnSettings, Wire};
+use super::metrics::Metrics;
+use super::plan::{Options, Planner, PortKind};
+use super::sozu::{self, AccessLog, Item, Maker, Sozu, SpawnSettings, Wire};
+use super::{health, traffic};
 use crate::model::CertificateId;
 use crate::snapshot::publish::Publisher;
 use crate::snapshot::wire::{Ack, Refusal, Stamp};
@@ -29,72 +32,8 @@ use crate::snapshot::{Delta, Key, Resource};
 use crate::stop::told_to_end;
 use source::{Source, State};
 
-/// What an edge is.
-#[derive(Clone, Debug)]
-pub struct EdgeSettings {
-    /// Its name, for logs.
-    pub name: String,
-    /// Address of its listeners.
-    pub address: IpAddr,
-    /// Directory of its own; made for this user only when it is not there.
-    pub runtime_dir: PathBuf,
-    /// Where its snapshot comes from.
-    pub snapshot: Origin,
-    /// Where its Sōzu comes from.
-    pub sozu: SozuOrigin,
-    /// How to start the filter proxy.
-    pub filter: FilterCommand,
-    /// Send everything through the filter.
-    pub force_hop: bool,
-    /// Relay every port to the filter.
-    pub force_relay: bool,
-    /// Where it says whether it is ready; nowhere when absent.
-    pub health: Option<SocketAddr>,
-    /// How long it serves on, no longer ready, once it is told to end.
-    pub linger: Duration,
-}
-
-/// Where the Sōzu of an edge comes from.
-#[derive(Clone, Debug)]
-pub enum SozuOrigin {
-    /// The edge starts it.
-    Spawn {
-        /// The binary.
-        program: PathBuf,
-        /// Its log level.
-        log_level: String,
-    },
-    /// A launcher in another container keeps it running; this is its command socket, in a directory that both can write to.
-    Adopt(PathBuf),
-}
-
-/// An edge cannot work at all.
-#[derive(Debug, thiserror::Error)]
-pub enum EdgeError {
-    /// A socket or directory of ours.
-    #[error("{}: {source}", path.display())]
-    File {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// The signal handlers.
-    #[error("signals: {0}")]
-    Signals(std::io::Error),
-    /// The health port.
-    #[error("health port {address}: {source}")]
-    Health {
-        /// Its address.
-        address: SocketAddr,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// Sōzu does not start.
-    #[error(transparent)]
-    Sozu(#[from] sozu::Error),
-}
-
+/// Name of the unix socket in an edge's directory on which it answers as on its health port.
+pub const PAGES: &str = "pages.sock";
 /// The filter has this long to take an update before Sōzu is told.
 const FILTER_FIRST: Duration = Duration::from_secs(1);
 /// How often the process is looked at, so that a worker that restarted gets its order back.
@@ -120,12 +59,17 @@ pub async fn run(settings: EdgeSettings) -> Result<(), EdgeError> {
     private_directory(dir).map_err(|source| EdgeError::File { path: dir.clone(), source })?;
     let (hop, relay) = (dir.join("hop.sock"), dir.join("relay.sock"));
     let filter_snapshot = dir.join("filter.sock");
+    let report = dir.join("report.sock");
     let sockets = [bind(&hop)?, bind(&relay)?];
+    let pages = bind(&dir.join(PAGES))?;
     let publisher = Publisher::new(0);
     let serving = tokio::spawn(serve(publisher.clone(), bind(&filter_snapshot)?));
-    let filter = filter::keep(settings.filter.clone(), sockets, filter_snapshot);
-    let ready = watch::Sender::new(false);
-    let health = health(settings.health, ready.subscribe()).await?;
+    let command = settings.sozu.command_socket(dir);
+    let metrics = Metrics::new(&settings.name, &publisher, (report.clone(), command.clone()));
+    let paths = filter::Paths { snapshot: filter_snapshot, report };
+    let filter = filter::keep(settings.filter.clone(), sockets, paths, metrics.filter_starts.clone());
+    let port = watch::Sender::new(None);
+    let health = health(settings.health, pages, &metrics).await?;
     let stop = told_to_end().map_err(EdgeError::Signals)?;
     tokio::pin!(stop);
     let wire = Wire { address: settings.address, hop, relay };
@@ -137,13 +81,17 @@ pub async fn run(settings: EdgeSettings) -> Result<(), EdgeError> {
         }
     };
     tracing::info!(edge = settings.name, pid = sozu.pid(), "Sōzu is up");
-    let (source, states) = Source::follow(settings.snapshot.clone());
+    let (source, states) = Source::follow(settings.snapshot.clone(), metrics.connected.clone());
+    let log = AccessLog::of(command.parent().unwrap_or(dir));
+    let counting = tokio::spawn(traffic::follow(log, metrics.native.clone(), port.subscribe()));
     let mut edge = Edge {
         planner: Planner::new(Options { force_hop: settings.force_hop, force_relay: settings.force_relay }),
         publisher,
         sozu,
         acks: source.acks(),
-        ready,
+        ready: metrics.ready.clone(),
+        metrics,
+        port,
         applied: None,
         closed: Vec::new(),
         obsolete: BTreeSet::new(),
@@ -157,22 +105,27 @@ pub async fn run(settings: EdgeSettings) -> Result<(), EdgeError> {
     }
     edge.end(states, &settings, &source).await;
     filter.stop().await;
-    serving.abort();
-    if let Some(health) = health {
-        health.abort();
+    for task in [serving, counting].into_iter().chain(health) {
+        task.abort();
     }
     Ok(())
 }
 
-/// Opens the health port.
-async fn health(address: Option<SocketAddr>, ready: watch::Receiver<bool>) -> Result<Option<JoinHandle<()>>, EdgeError> {
-    let Some(address) = address else { return Ok(None) };
-    let listener = TcpListener::bind(address).await.map_err(|source| EdgeError::Health { address, source })?;
-    Ok(Some(tokio::spawn(async move {
-        if let Err(error) = health::serve(listener, ready).await {
+/// Opens the health port, and its like for this machine.
+async fn health(address: Option<SocketAddr>, pages: UnixListener, metrics: &Metrics) -> Result<Vec<JoinHandle<()>>, EdgeError> {
+    let gone = |served: std::io::Result<()>| {
+        if let Err(error) = served {
             tracing::error!(%error, "the health port is gone");
         }
-    })))
+    };
+    let local = metrics.clone();
+    let mut tasks = vec![tokio::spawn(async move { gone(health::serve_local(pages, local).await) })];
+    if let Some(address) = address {
+        let listener = TcpListener::bind(address).await.map_err(|source| EdgeError::Health { address, source })?;
+        let metrics = metrics.clone();
+        tasks.push(tokio::spawn(async move { gone(health::serve(listener, metrics).await) }));
+    }
+    Ok(tasks)
 }
 
 /// A Sōzu: an empty one made, or one adopted as soon as it is there.
@@ -198,6 +151,10 @@ struct Edge {
     acks: watch::Sender<Option<Ack>>,
     /// Whether requests may be sent here: something was applied, and the end was not asked for.
     ready: watch::Sender<bool>,
+    /// What is told of it.
+    metrics: Metrics,
+    /// A port on which Sōzu speaks HTTP.
+    port: watch::Sender<Option<SocketAddr>>,
     /// What Sōzu holds: the filter's stamp that goes with it, and Sōzu's refusals.
     applied: Option<(Stamp, Vec<Refusal>)>,
     /// What the control plane sent and this version does not understand.
@@ -278,7 +235,8 @@ impl Edge {
 
     /// Brings filter and Sōzu to a state; without a newer one, sees to it that Sōzu still holds the last.
     async fn apply(&mut self, state: Option<State>) -> Result<(), sozu::Error> {
-        let Some(State { stamp, snapshot, refused: closed }) = state else { return Ok(()) };
+        let Some(State { stamp, snapshot, refused: closed, came }) = state else { return Ok(()) };
+        self.metrics.standing.send_modify(|standing| standing.newest = Some((stamp, came)));
         let delta = self.planner.snapshot().diff(&snapshot);
         let news = self.applied.is_none() || stamp != self.stamp;
         let mut filter_stamp = self.publisher.current().0;
@@ -295,6 +253,7 @@ impl Edge {
             self.changed = Instant::now();
         }
         let refused = self.sozu.apply(self.planner.target()).await?;
+        self.look_at_sozu();
         self.clear_obsolete();
         let before = self.applied.replace((filter_stamp, refused));
         self.stamp = stamp;
@@ -350,6 +309,7 @@ impl Edge {
         match self.sozu.retry().await {
             Ok(false) => {}
             Ok(true) => {
+                self.look_at_sozu();
                 let refused = self.sozu.shadow().refusals();
                 if let Some(applied) = &mut self.applied
                     && applied.1 != refused
@@ -360,6 +320,19 @@ impl Edge {
             }
             Err(error) => tracing::warn!(%error, "cannot try again"),
         }
+    }
+
+    /// Notes how Sōzu stands.
+    fn look_at_sozu(&self) {
+        let refused = self.sozu.shadow().refused().keys().filter(|item| matches!(item, Item::Bound(_) | Item::Listener(_))).count();
+        let ports = &self.planner.target().ports;
+        self.metrics.standing.send_modify(|standing| {
+            standing.sozu_starts = self.sozu.starts();
+            standing.sozu_workers = self.sozu.workers().len();
+            standing.listeners = (ports.len().saturating_sub(refused), refused);
+        });
+        let plain = ports.keys().find(|port| port.kind == PortKind::Http);
+        self.port.send_replace(plain.map(|port| self.sozu.shadow().address(*port)));
     }
 
     /// Acknowledges what both stages hold; nothing while the filter is behind.
@@ -376,6 +349,15 @@ impl Edge {
         }
         refused.sort_by(|a, b| a.key.cmp(&b.key));
         self.ready.send_replace(true);
+        self.metrics.standing.send_modify(|standing| {
+            standing.refused = refused.len();
+            if standing.held.replace(self.stamp) != Some(self.stamp)
+                && let Some((newest, came)) = standing.newest
+                && newest == self.stamp
+            {
+                self.metrics.apply.add(came.elapsed());
+            }
+        });
         self.acks.send_replace(Some(Ack { stamp: self.stamp, refused }));
     }
 }

@@ -29,6 +29,8 @@ pub(super) struct State {
     pub snapshot: Snapshot,
     /// What of it this version of the edge does not understand well enough to serve.
     pub refused: Vec<Refusal>,
+    /// When it came.
+    pub came: Instant,
 }
 
 /// The connection to the control plane.
@@ -48,11 +50,12 @@ const STALLED: Duration = Duration::from_secs(10);
 const COPY: (Duration, u32) = (Duration::from_millis(500), 20);
 
 impl Source {
-    /// Follows the stream; the newest state is in the channel, at first the copy on disk, if there is one.
-    pub(super) fn follow(origin: Origin) -> (Self, watch::Receiver<Option<State>>) {
+    /// Follows the stream; the newest state is in the channel, at first the copy on disk, if there is one. `feeds` says whether
+    /// a control plane is connected that has sent something good.
+    pub(super) fn follow(origin: Origin, feeds: watch::Sender<bool>) -> (Self, watch::Receiver<Option<State>>) {
         let (states, mut newest) = watch::channel(None);
         let acks = watch::Sender::new(None);
-        let mut stream = Stream { origin: origin.clone(), held: None, whole: true, states, copies: watch::Sender::new(None) };
+        let mut stream = Stream { origin: origin.clone(), held: None, whole: true, states, copies: watch::Sender::new(None), feeds };
         let mut tasks = Vec::new();
         if let Origin::Remote(_, disk) = origin {
             stream.load(&disk);
@@ -83,6 +86,8 @@ struct Stream {
     whole: bool,
     states: watch::Sender<Option<State>>,
     copies: watch::Sender<Option<(Stamp, Held)>>,
+    /// Whether a control plane is connected that has sent something good.
+    feeds: watch::Sender<bool>,
 }
 
 impl Stream {
@@ -99,7 +104,7 @@ impl Stream {
     }
 
     fn hold(&mut self, stamp: Stamp, held: Held) {
-        let state = State { stamp, snapshot: held.snapshot().clone(), refused: held.refused().cloned().collect() };
+        let state = State { stamp, snapshot: held.snapshot().clone(), refused: held.refused().cloned().collect(), came: Instant::now() };
         self.held = Some((stamp, held));
         self.states.send_replace(Some(state));
     }
@@ -122,6 +127,7 @@ impl Stream {
             match self.connect().await {
                 Ok((updates, back)) => {
                     let (received, reason) = self.converse(updates, back, &mut acks).await;
+                    self.feeds.send_replace(false);
                     if received {
                         wait = BACKOFF.0;
                     }
@@ -160,6 +166,7 @@ impl Stream {
                             acks.mark_changed();
                         }
                         received = true;
+                        self.feeds.send_replace(true);
                         continue;
                     }
                     Ok(None) => return (received, "it closed the stream".to_owned()),

@@ -1,10 +1,11 @@
 //! Compiled routes: rules with their matches, ready to be placed in the table.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::conditions::Conditions;
 use crate::filter::filters::{Filters, Redirect};
-use crate::model::{self, BackendTarget, Hostname, InvalidBackend, ListenerName, ObjectId, Rank, Route};
+use crate::model::{self, BackendId, BackendTarget, Hostname, InvalidBackend, ListenerName, ObjectId, Rank, Route};
+use crate::traffic::{Pair, Tally, Traffic};
 
 /// One match of one rule on one declared hostname.
 #[derive(Debug)]
@@ -25,6 +26,8 @@ pub struct Rule {
     pub filters: Filters,
     /// What happens.
     pub action: Action,
+    /// Where its requests without a backend are counted, once there were any.
+    tally: OnceLock<Arc<Tally>>,
 }
 
 /// A compiled action.
@@ -54,6 +57,24 @@ pub struct Candidate {
     pub target: BackendTarget,
     /// Filters of this reference only, after the rule's.
     pub filters: Filters,
+    /// Where its requests are counted, once there were any.
+    tally: OnceLock<Arc<Tally>>,
+}
+
+impl Rule {
+    /// Where its requests are counted that go to no backend.
+    pub fn tally(&self, traffic: &Traffic) -> &Arc<Tally> {
+        self.tally.get_or_init(|| traffic.tally(&Pair::of(self.route.clone(), None)))
+    }
+
+    /// Where its requests are counted that go to one of its candidates.
+    pub fn tally_of<'a>(&self, candidate: &'a Candidate, traffic: &Traffic) -> &'a Arc<Tally> {
+        let backend = match &candidate.target {
+            BackendTarget::Service(id) => Some(id.clone()),
+            BackendTarget::Invalid(_) => None,
+        };
+        candidate.tally.get_or_init(|| traffic.tally(&Pair::of(self.route.clone(), backend)))
+    }
 }
 
 impl Candidates {
@@ -65,6 +86,11 @@ impl Candidates {
     /// All references in the rule's order.
     pub fn list(&self) -> &[Candidate] {
         &self.list
+    }
+
+    /// Whether one of them is this backend.
+    pub fn lead_to(&self, backend: &BackendId) -> bool {
+        self.list.iter().any(|candidate| matches!(&candidate.target, BackendTarget::Service(id) if id == backend))
     }
 
     /// The reference that owns `point`, a number below [`Candidates::total`], with its position: drawing the point evenly
@@ -122,11 +148,11 @@ fn compile_rule(route: &Route, index: usize, rule: &model::Rule, problems: &mut 
             let list: Vec<Candidate> = refs.iter().map(|reference| compile_candidate(reference, problems)).collect();
             let total = list.iter().map(|candidate| u64::from(candidate.weight)).sum();
             let action = if total == 0 { Action::Answer(500) } else { Action::Forward(Candidates { total, list }) };
-            return Rule { route: route.id.clone(), index, filters, action };
+            return Rule { route: route.id.clone(), index, filters, action, tally: OnceLock::new() };
         }
     };
     let action = if problems.len() > before { Action::Answer(500) } else { action };
-    Rule { route: route.id.clone(), index, filters, action }
+    Rule { route: route.id.clone(), index, filters, action, tally: OnceLock::new() }
 }
 
 /// A reference whose own filters cannot be compiled answers 500 for its share; its siblings keep serving.
@@ -135,5 +161,5 @@ fn compile_candidate(reference: &model::BackendRef, problems: &mut Vec<String>) 
     let filters = Filters::of_backend(&reference.filters, problems);
     let broken = problems.len() > before;
     let target = if broken { BackendTarget::Invalid(InvalidBackend::UnsupportedFilter) } else { reference.target.clone() };
-    Candidate { weight: reference.weight, target, filters }
+    Candidate { weight: reference.weight, target, filters, tally: OnceLock::new() }
 }

@@ -26,6 +26,7 @@ use self::paths::HostRules;
 use crate::model::{Backend, BackendId, Endpoint, Listener, ListenerName, ObjectId, Protocol};
 use crate::snapshot::wire::Refusal;
 use crate::snapshot::{Delta, Key, Resource, Snapshot};
+use crate::traffic::{Pair, Routed};
 
 /// What a decision depends on.
 #[derive(Clone, Copy, Debug)]
@@ -167,6 +168,15 @@ impl Table {
     /// A backend.
     pub fn backend(&self, id: &BackendId) -> Option<&Arc<Backend>> {
         self.backends.get(id)
+    }
+
+    /// Whether requests of this pair can still come.
+    pub fn serves(&self, pair: &Pair) -> bool {
+        let Routed::By(id) = &pair.route else { return true };
+        let Some(backend) = &pair.backend else { return self.routes.contains_key(id) };
+        let entries = self.routes.get(id).into_iter().flat_map(|compiled| &compiled.places);
+        let mut actions = entries.map(|(_, _, entry)| &entry.rule.action);
+        actions.any(|action| matches!(action, Action::Forward(candidates) if candidates.lead_to(backend)))
     }
 
     /// What is held back, with the reason; sorted by key.

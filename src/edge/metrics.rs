@@ -1,0 +1,216 @@
+//! The metrics page of an edge.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use tokio::io::AsyncReadExt;
+use tokio::net::UnixStream;
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout};
+
+use super::sozu::{self, Connections};
+use super::traffic::Native;
+use crate::model::Route;
+use crate::series::{self, Series, Text, of_count};
+use crate::snapshot::publish::Publisher;
+use crate::snapshot::wire::Stamp;
+use crate::snapshot::{Key, Resource, Snapshot};
+use crate::traffic::{BOUNDS, Count, Histogram, Pair, Report, Routed, label};
+
+/// The filter proxy's report takes no longer.
+const REPORT: Duration = Duration::from_secs(2);
+/// Names of the stages.
+const NATIVE: &str = "native";
+const FILTERED: &str = "filtered";
+
+/// How an edge stands.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Standing {
+    /// The newest change that came, and when.
+    pub newest: Option<(Stamp, Instant)>,
+    /// The change that both stages hold.
+    pub held: Option<Stamp>,
+    /// Resources that are held back.
+    pub refused: usize,
+    /// Sōzu processes that were started or adopted.
+    pub sozu_starts: u64,
+    /// Its running workers.
+    pub sozu_workers: usize,
+    /// Its ports: bound, and refused.
+    pub listeners: (usize, usize),
+}
+
+/// What the page shows.
+#[derive(Clone)]
+pub(super) struct Metrics {
+    /// The edge's name.
+    edge: String,
+    /// How it stands.
+    pub standing: watch::Sender<Standing>,
+    /// Whether requests may be sent to it.
+    pub ready: watch::Sender<bool>,
+    /// Whether a control plane feeds it.
+    pub connected: watch::Sender<bool>,
+    /// Times from the arrival of a change until both stages hold it.
+    pub apply: Arc<Histogram>,
+    /// Requests that Sōzu decided.
+    pub native: Arc<Native>,
+    /// What the filter proxy holds.
+    publisher: Publisher,
+    /// Starts of the filter proxy.
+    pub filter_starts: Arc<AtomicU64>,
+    /// The filter proxy's report socket.
+    pub report: PathBuf,
+    /// Sōzu's command socket.
+    pub command: PathBuf,
+}
+
+impl Metrics {
+    /// Those of an edge about which nothing is known yet, whose filter proxy reports and whose Sōzu takes commands at these
+    /// sockets.
+    pub(super) fn new(edge: &str, publisher: &Publisher, (report, command): (PathBuf, PathBuf)) -> Self {
+        Self {
+            edge: edge.to_owned(),
+            standing: watch::Sender::default(),
+            ready: watch::Sender::new(false),
+            connected: watch::Sender::new(false),
+            apply: Arc::default(),
+            native: Arc::default(),
+            publisher: publisher.clone(),
+            filter_starts: Arc::default(),
+            report,
+            command,
+        }
+    }
+
+    /// The page of now.
+    pub(super) async fn page(&self) -> String {
+        let (report, connections) = tokio::join!(report(&self.report), sozu::connections(&self.command));
+        let mut text = Text::new("edge", &self.edge);
+        self.traffic(&mut text, report.as_ref().map(|report| report.traffic.as_slice()).unwrap_or_default());
+        self.state(&mut text);
+        let connections = connections.inspect_err(|error| tracing::debug!(%error, "Sōzu does not say how it is"));
+        self.sozu(&mut text, connections.ok());
+        self.filter(&mut text, report);
+        text.finish()
+    }
+
+    fn traffic(&self, text: &mut Text, filtered: &[Count]) {
+        let snapshot = self.publisher.current().1;
+        let traffic = &self.native.traffic;
+        traffic.prune(|pair| route(&snapshot, pair).is_some_and(|route| pair.is_of(route)));
+        let native = traffic.counts();
+        let stages = [(NATIVE, native.as_slice()), (FILTERED, filtered)];
+        text.family(&series::REQUESTS);
+        each(&stages, |labels, count| {
+            for (status, number) in &count.statuses {
+                let [stage, kind, namespace, name, backend] = labels;
+                text.sample(&series::REQUESTS, &[stage, kind, namespace, name, backend, &label(*status)], of_count(*number));
+            }
+        });
+        text.family(&series::REQUEST);
+        each(&stages, |labels, count| text.histogram(&series::REQUEST, &labels, &BOUNDS, (&count.times, count.seconds)));
+        text.family(&series::TRAFFIC_PAIRS);
+        for (stage, counts) in stages {
+            let pairs = counts.iter().filter(|count| matches!(count.pair.route, Routed::By(_))).count();
+            text.sample(&series::TRAFFIC_PAIRS, &[stage], of_count(pairs as u64));
+        }
+        text.only(&series::LOST_RECORDS, of_count(self.native.lost.load(Relaxed)));
+    }
+
+    fn state(&self, text: &mut Text) {
+        let standing = self.standing.borrow().clone();
+        let flag = |value: bool| f64::from(u8::from(value));
+        text.only(&series::READY, flag(*self.ready.borrow()));
+        text.only(&series::CONNECTED, flag(*self.connected.borrow()));
+        let held = standing.held.unwrap_or_default();
+        text.only(&series::EPOCH, of_count(held.epoch));
+        text.only(&series::SEQ, of_count(held.seq));
+        let age = standing.newest.map_or(0.0, |(_, came)| came.elapsed().as_secs_f64());
+        let behind = standing.newest.is_some_and(|(stamp, _)| standing.held != Some(stamp));
+        text.only(&series::AGE, age);
+        text.only(&series::LAG, if behind { age } else { 0.0 });
+        let (times, seconds) = self.apply.read();
+        text.family(&series::EDGE_APPLY);
+        text.histogram(&series::EDGE_APPLY, &[], &BOUNDS, (&times, seconds));
+        text.only(&series::EDGE_REFUSED, of_count(standing.refused as u64));
+    }
+
+    fn sozu(&self, text: &mut Text, connections: Option<Connections>) {
+        let standing = self.standing.borrow().clone();
+        text.only(&series::SOZU_UP, of_count(connections.is_some().into()));
+        text.only(&series::SOZU_STARTS, of_count(standing.sozu_starts));
+        text.only(&series::SOZU_WORKERS, of_count(standing.sozu_workers as u64));
+        text.family(&series::SOZU_LISTENERS);
+        for (state, number) in [("bound", standing.listeners.0), ("refused", standing.listeners.1)] {
+            text.sample(&series::SOZU_LISTENERS, &[state], of_count(number as u64));
+        }
+        let Connections { clients, backends } = connections.unwrap_or_default();
+        text.family(&series::SOZU_CONNECTIONS);
+        for (side, number) in [("clients", clients), ("backends", backends)] {
+            text.sample(&series::SOZU_CONNECTIONS, &[side], of_count(number));
+        }
+    }
+
+    fn filter(&self, text: &mut Text, report: Option<Report>) {
+        text.only(&series::FILTER_UP, of_count(report.is_some().into()));
+        text.only(&series::FILTER_STARTS, of_count(self.filter_starts.load(Relaxed)));
+        let report = report.unwrap_or_default();
+        text.only(&series::FILTER_ACTIVE, of_count(u64::try_from(report.active).unwrap_or_default()));
+        text.only(&series::FILTER_REFUSED, of_count(report.refused));
+        let mut pair = |series: &Series, samples: [(&str, u64); 2]| {
+            text.family(series);
+            for (value, number) in samples {
+                text.sample(series, &[value], of_count(number));
+            }
+        };
+        pair(&series::FILTER_CONNECTS, [("ok", report.connected), ("error", report.connect_errors)]);
+        pair(&series::FILTER_FAILURES, [("broken", report.upstream_errors), ("timeout", report.timeouts)]);
+        text.only(&series::FILTER_REPLAYS, of_count(report.replays));
+    }
+}
+
+/// Visits what was counted, with the values of the labels that say whom for.
+fn each(stages: &[(&str, &[Count])], mut visit: impl FnMut([&str; 5], &Count)) {
+    for (stage, counts) in stages {
+        for count in *counts {
+            let backend = count.pair.backend.as_ref().map(ToString::to_string).unwrap_or_default();
+            let (kind, namespace, name) = match &count.pair.route {
+                Routed::By(id) => (id.kind.name(), id.namespace.as_str(), id.name.as_str()),
+                Routed::Nowhere => ("", "", ""),
+                Routed::Other => ("", "", "other"),
+            };
+            // Tallies that were never added to are not worth a line.
+            if !count.statuses.is_empty() {
+                visit([stage, kind, namespace, name, &backend], count);
+            }
+        }
+    }
+}
+
+fn route<'a>(snapshot: &'a Snapshot, pair: &Pair) -> Option<&'a Route> {
+    let Routed::By(id) = &pair.route else { return None };
+    match &**snapshot.get(&Key::Route(id.clone()))? {
+        Resource::Route(route) => Some(route),
+        _ => None,
+    }
+}
+
+/// What the filter proxy counted; nothing while it does not answer.
+async fn report(socket: &Path) -> Option<Report> {
+    let asked = timeout(REPORT, async {
+        let mut bytes = Vec::new();
+        UnixStream::connect(socket).await?.read_to_end(&mut bytes).await?;
+        Ok::<_, std::io::Error>(serde_json::from_slice(&bytes)?)
+    });
+    match asked.await {
+        Ok(Ok(report)) => Some(report),
+        Ok(Err(error)) => {
+            tracing::debug!(%error, "the filter proxy does not report");
+            None
+        }
+        Err(_) => None,
+    }
+}

@@ -1,0 +1,116 @@
+//! What an edge exports. Every series has the label `edge` besides those named in its row.
+
+use super::{Series, counter, gauge, histogram};
+
+/// Labels that say which traffic is meant. The route's are empty for requests that no route took; `other` is the route of
+/// what is beyond the limit of pairs.
+const TRAFFIC: &[&str] = &["stage", "route_kind", "route_namespace", "route", "backend"];
+
+/// Requests.
+pub const REQUESTS: Series = counter(
+    "kakehi_requests_total",
+    &["stage", "route_kind", "route_namespace", "route", "backend", "status"],
+    "Requests answered, by the stage that decided them (native: Sōzu alone, filtered: the filter proxy), route, backend \
+     (NAMESPACE/SERVICE:PORT, empty without one) and status",
+);
+/// Time of requests.
+pub const REQUEST: Series =
+    histogram("kakehi_request_seconds", TRAFFIC, "From the first byte of a request to the last byte of its response");
+/// Requests not told apart.
+pub const TRAFFIC_PAIRS: Series =
+    gauge("kakehi_traffic_pairs", &["stage"], "Pairs of route and backend that are counted apart; beyond 2000 they count as route other");
+/// Damaged records.
+pub const LOST_RECORDS: Series = counter(
+    "kakehi_lost_records_total",
+    &[],
+    "Damaged places in Sōzu's record of requests, at each of which a request or two went uncounted",
+);
+
+/// Sōzu.
+pub const SOZU_UP: Series = gauge("kakehi_sozu_up", &[], "1 while Sōzu answers on its command socket");
+/// Starts of Sōzu.
+pub const SOZU_STARTS: Series = counter("kakehi_sozu_starts_total", &[], "Sōzu processes that were started or adopted, the first included");
+/// Workers.
+pub const SOZU_WORKERS: Series = gauge("kakehi_sozu_workers", &[], "Running worker processes of Sōzu");
+/// Listeners.
+pub const SOZU_LISTENERS: Series =
+    gauge("kakehi_sozu_listeners", &["state"], "Ports that Sōzu listens on (bound), or was refused (refused)");
+/// Connections.
+pub const SOZU_CONNECTIONS: Series =
+    gauge("kakehi_sozu_connections", &["side"], "Open connections of Sōzu: from clients, and to backends (the filter proxy among them)");
+
+/// Filter proxy.
+pub const FILTER_UP: Series = gauge("kakehi_filter_up", &[], "1 while the filter proxy answers");
+/// Starts of the filter proxy.
+pub const FILTER_STARTS: Series =
+    counter("kakehi_filter_starts_total", &[], "Filter proxy processes that were started, the first included");
+/// Open requests.
+pub const FILTER_ACTIVE: Series = gauge("kakehi_filter_active_requests", &[], "Requests and tunnels that are open in the filter proxy");
+/// Refusals.
+pub const FILTER_REFUSED: Series =
+    counter("kakehi_filter_refused_requests_total", &[], "Requests that the filter proxy refused because they are no proper HTTP");
+/// Backend connections.
+pub const FILTER_CONNECTS: Series = counter(
+    "kakehi_filter_backend_connections_total",
+    &["result"],
+    "Connections to backends that the filter proxy made (ok) or could not make (error)",
+);
+/// Backend failures.
+pub const FILTER_FAILURES: Series = counter(
+    "kakehi_filter_backend_failures_total",
+    &["reason"],
+    "Exchanges of the filter proxy with backends that broke before a response (broken) or took too long (timeout)",
+);
+/// Replays.
+pub const FILTER_REPLAYS: Series =
+    counter("kakehi_filter_replays_total", &[], "Requests that the filter proxy sent once more because a reused connection was dead");
+
+/// Control plane.
+pub const CONNECTED: Series = gauge("kakehi_edge_connected", &[], "1 while a control plane feeds this edge");
+/// Epoch.
+pub const EPOCH: Series = gauge("kakehi_edge_epoch", &[], "Epoch of the leader whose snapshot is served");
+/// Change.
+pub const SEQ: Series = gauge("kakehi_edge_seq", &[], "Number of the change, within its epoch, that is served");
+/// Age.
+pub const AGE: Series = gauge("kakehi_edge_snapshot_age_seconds", &[], "Time since the newest change came");
+/// Lag.
+pub const LAG: Series = gauge(
+    "kakehi_edge_apply_lag_seconds",
+    &[],
+    "How long the newest change has been waiting for Sōzu and the filter proxy to hold it, else 0",
+);
+/// Time to apply.
+pub const EDGE_APPLY: Series =
+    histogram("kakehi_edge_apply_seconds", &[], "From the arrival of a change to the moment at which Sōzu and the filter proxy hold it");
+/// Refused resources.
+pub const EDGE_REFUSED: Series = gauge("kakehi_edge_refused_keys", &[], "Resources that this edge holds back");
+/// Readiness.
+pub const READY: Series = gauge("kakehi_edge_ready", &[], "1 while requests may be sent to this edge");
+
+/// Series of an edge.
+pub const EDGE: &[&Series] = &[
+    &REQUESTS,
+    &REQUEST,
+    &TRAFFIC_PAIRS,
+    &LOST_RECORDS,
+    &READY,
+    &CONNECTED,
+    &EPOCH,
+    &SEQ,
+    &AGE,
+    &LAG,
+    &EDGE_APPLY,
+    &EDGE_REFUSED,
+    &SOZU_UP,
+    &SOZU_STARTS,
+    &SOZU_WORKERS,
+    &SOZU_LISTENERS,
+    &SOZU_CONNECTIONS,
+    &FILTER_UP,
+    &FILTER_STARTS,
+    &FILTER_ACTIVE,
+    &FILTER_REFUSED,
+    &FILTER_CONNECTS,
+    &FILTER_FAILURES,
+    &FILTER_REPLAYS,
+];
