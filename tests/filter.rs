@@ -1,6 +1,8 @@
 //! The filter proxy as a whole: real sockets, real backends, snapshots from a publisher.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+#[path = "filter/cors.rs"]
+mod cors;
 #[path = "filter/harness.rs"]
 mod harness;
 #[path = "filter/logger.rs"]
@@ -17,6 +19,8 @@ mod probes;
 mod process;
 #[path = "filter/relay.rs"]
 mod relay;
+#[path = "filter/retries.rs"]
+mod retries;
 #[path = "filter/script.rs"]
 mod script;
 #[path = "filter/streams.rs"]

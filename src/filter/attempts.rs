@@ -1,14 +1,19 @@
-//! Sending a request as its rule says: for how long.
+//! Sending a request as its rule says: for how long, and how often.
 
 use http::{Request, Response};
 use hyper::body::Incoming;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Duration, Instant, sleep, timeout, timeout_at};
 
 use super::body::RequestBody;
 use super::counters::count;
-use super::filters::Filters;
-use super::upstream::{Lease, Pool, UpstreamError};
+use super::filters::{Filters, Retry};
+use super::mirror::discard;
+use super::replay::Tape;
+use super::upstream::{Lease, Pool, Terms, UpstreamError};
 use crate::model::Backend;
+
+/// How long the rest of an answer that is not taken may take, so that its connection can serve again.
+const REST: Duration = Duration::from_secs(1);
 
 /// The answer of a backend.
 pub(super) struct Answered {
@@ -30,16 +35,69 @@ pub(super) async fn send(
     rule: &Filters,
     start: Instant,
 ) -> Result<Answered, UpstreamError> {
-    let timeouts = &rule.timeouts;
-    let end = timeouts.end_of_attempt(Instant::now(), timeouts.end(start));
-    let sending = pool.send(backend, request, timeouts.patience());
-    let sent = match end {
-        None => sending.await,
-        Some(end) => timeout_at(end, sending).await.unwrap_or_else(|_| {
+    let end = rule.timeouts.end(start);
+    let route = Route { pool, backend, rule, end };
+    match &rule.retry {
+        None => route.once(request).await,
+        Some(retry) => bounded(pool, end, route.repeat(request, retry)).await,
+    }
+}
+
+/// Gives up at `end`.
+async fn bounded<T>(pool: &Pool, end: Option<Instant>, work: impl Future<Output = Result<T, UpstreamError>>) -> Result<T, UpstreamError> {
+    match end {
+        None => work.await,
+        Some(end) => timeout_at(end, work).await.unwrap_or_else(|_| {
             count(pool.timeouts());
             Err(UpstreamError::Timeout)
         }),
-    };
-    let (response, lease) = sent?;
-    Ok(Answered { response, lease, end })
+    }
+}
+
+/// Where a request goes, and what its rule says.
+struct Route<'a> {
+    pool: &'a Pool,
+    backend: &'a Backend,
+    rule: &'a Filters,
+    /// When its time is up.
+    end: Option<Instant>,
+}
+
+impl Route<'_> {
+    async fn once(&self, request: Request<RequestBody>) -> Result<Answered, UpstreamError> {
+        let timeouts = &self.rule.timeouts;
+        let end = timeouts.end_of_attempt(Instant::now(), self.end);
+        let terms = Terms { patience: timeouts.patience(), replays: self.rule.retry.is_none() };
+        let (response, lease) = bounded(self.pool, end, self.pool.send(self.backend, request, terms)).await?;
+        Ok(Answered { response, lease, end })
+    }
+
+    /// The last answer is taken whatever it is.
+    async fn repeat(&self, request: Request<RequestBody>, retry: &Retry) -> Result<Answered, UpstreamError> {
+        let (parts, body) = request.into_parts();
+        let tape = match body {
+            RequestBody::Stream(received) => Some(Tape::new(received)),
+            RequestBody::Empty | RequestBody::Copy(_) | RequestBody::Replay(_) => None,
+        };
+        let rewound = || tape.as_ref().map_or(Some(RequestBody::Empty), Tape::rewind);
+        let mut body = rewound().ok_or(UpstreamError::RequestBody)?;
+        let mut before = 0;
+        loop {
+            let sent = self.once(Request::from_parts(parts.clone(), body)).await;
+            let failed = match &sent {
+                Ok(answered) => retry.refuses(answered.response.status()),
+                Err(error) => error.is_passing(),
+            };
+            if !failed || before >= retry.attempts {
+                return sent;
+            }
+            let Some(again) = rewound() else { return sent };
+            if let Ok(Answered { response, lease, .. }) = sent {
+                tokio::task::spawn_local(async move { timeout(REST, discard(response.into_body(), lease)).await.unwrap_or_default() });
+            }
+            count(self.pool.retries());
+            sleep(retry.pause(before)).await;
+            (body, before) = (again, before + 1);
+        }
+    }
 }

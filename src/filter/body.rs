@@ -12,6 +12,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::copies::{self, Copy, Feed};
 use super::counters::{Gauge, count};
+use super::replay::Replay;
 use super::upstream::Lease;
 
 /// Why a body ends before its end.
@@ -36,6 +37,8 @@ pub(super) enum RequestBody {
     Stream(Received),
     /// A copy of it for a mirror.
     Copy(Copy),
+    /// The same in a way that it can be read again.
+    Replay(Replay),
 }
 
 /// A body as the client sends it.
@@ -79,13 +82,14 @@ impl RequestBody {
             Self::Empty => None,
             Self::Stream(received) => Some(received.upload.clone()),
             Self::Copy(copy) => Some(copy.upload().clone()),
+            Self::Replay(replay) => Some(replay.upload()),
         }
     }
 
     /// A copy that follows this body as it is read.
     pub(super) fn copy(&mut self) -> Self {
         match self {
-            Self::Empty | Self::Copy(_) => Self::Empty,
+            Self::Empty | Self::Copy(_) | Self::Replay(_) => Self::Empty,
             Self::Stream(received) => {
                 let (feed, copy) = copies::copy(received.incoming.size_hint().exact());
                 received.feeds.push(feed);
@@ -105,7 +109,17 @@ impl From<Incoming> for RequestBody {
 }
 
 impl Received {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    /// How the body fares.
+    pub(super) fn upload(&self) -> &Rc<Upload> {
+        &self.upload
+    }
+
+    /// What is left of it.
+    pub(super) fn size_hint(&self) -> SizeHint {
+        self.incoming.size_hint()
+    }
+
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let frame = ready!(Pin::new(&mut self.incoming).poll_frame(cx));
         self.upload.touch();
         match &frame {
@@ -131,6 +145,7 @@ impl Body for RequestBody {
             Self::Empty => Poll::Ready(None),
             Self::Stream(received) => received.poll(cx),
             Self::Copy(copy) => Pin::new(copy).poll_frame(cx),
+            Self::Replay(replay) => replay.poll(cx),
         }
     }
 
@@ -139,6 +154,7 @@ impl Body for RequestBody {
             Self::Empty => true,
             Self::Stream(received) => received.incoming.is_end_stream(),
             Self::Copy(copy) => copy.is_end_stream(),
+            Self::Replay(replay) => replay.is_end_stream(),
         }
     }
 
@@ -147,6 +163,7 @@ impl Body for RequestBody {
             Self::Empty => SizeHint::with_exact(0),
             Self::Stream(received) => received.incoming.size_hint(),
             Self::Copy(copy) => copy.size_hint(),
+            Self::Replay(replay) => replay.size_hint(),
         }
     }
 }

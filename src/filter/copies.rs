@@ -11,6 +11,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
 use super::body::{BodyError, Upload};
+use super::replay::copy_of;
 
 /// How many bytes a copy may lag behind.
 const LAG: usize = 256 * 1024;
@@ -44,11 +45,7 @@ impl Feed {
         if queue.ended.is_some() {
             return;
         }
-        let copy = match (frame.data_ref(), frame.trailers_ref()) {
-            (Some(data), _) => Frame::data(data.clone()),
-            (None, Some(trailers)) => Frame::trailers(trailers.clone()),
-            (None, None) => return,
-        };
+        let Some(copy) = copy_of(frame) else { return };
         queue.bytes += frame.data_ref().map_or(0, Bytes::len);
         if queue.bytes > LAG {
             queue.frames.clear();

@@ -24,6 +24,8 @@ pub struct Counters {
     pub timeouts: AtomicU64,
     /// Requests sent once more because a reused connection was dead.
     pub replays: AtomicU64,
+    /// Requests sent again because their rule says so.
+    pub retries: AtomicU64,
     /// Copies that were sent to mirrors.
     pub mirrored: AtomicU64,
     /// Copies that came to nothing: no connection, no answer, or too many of them at a time.

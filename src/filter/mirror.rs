@@ -11,10 +11,9 @@ use tokio::time::timeout;
 
 use super::body::RequestBody;
 use super::counters::{Gauge, count};
-use super::filters::Patience;
 use super::hygiene;
 use super::serve::Worker;
-use super::upstream::Lease;
+use super::upstream::{Lease, Terms};
 use crate::model::{Backend, BackendProtocol};
 
 /// What a request was aimed at before any rewrite: copies keep it.
@@ -61,7 +60,7 @@ pub(super) fn send(worker: &Rc<Worker>, backend: Arc<Backend>, mut parts: Parts,
     let (worker, mirroring) = (worker.clone(), Gauge::new(counters, |counters| &counters.mirroring));
     tokio::task::spawn_local(async move {
         let _mirroring = mirroring;
-        match worker.pool.send(&backend, Request::from_parts(parts, body), Patience::Usual).await {
+        match worker.pool.send(&backend, Request::from_parts(parts, body), Terms::USUAL).await {
             Ok((response, lease)) => {
                 // Read to its end, so that the connection can serve again; for so long, and no longer.
                 let reading = discard(response.into_body(), lease);
@@ -76,7 +75,7 @@ pub(super) fn send(worker: &Rc<Worker>, backend: Arc<Backend>, mut parts: Parts,
 }
 
 /// Reads an answer that nobody wants.
-async fn discard(mut body: Incoming, lease: Lease) {
+pub(super) async fn discard(mut body: Incoming, lease: Lease) {
     while let Some(frame) = body.frame().await {
         if frame.is_err() {
             return;

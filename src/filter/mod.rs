@@ -14,6 +14,7 @@ pub mod filters;
 pub mod hygiene;
 mod mirror;
 mod relay;
+mod replay;
 pub mod router;
 mod run;
 mod serve;

@@ -78,7 +78,7 @@ fn authority(parts: &Parts) -> &str {
 /// What becomes of a request.
 enum Plan {
     Answer(StatusCode),
-    Redirect(Box<Response<ResponseBody>>),
+    Respond(Box<Response<ResponseBody>>),
     Forward(Forward),
 }
 
@@ -133,7 +133,7 @@ async fn respond(
             }
             Err(status)
         }
-        Plan::Redirect(response) => Ok(*response),
+        Plan::Respond(response) => Ok(*response),
         Plan::Forward(forward) => worker.forward(forward, Request::from_parts(parts, body), upgrade, active).await,
     }
 }
@@ -143,12 +143,23 @@ fn plan(table: &Table, parts: &Parts, port: u16, start: Instant) -> Result<Plan,
     let host = host_of(authority(parts));
     let target = parts.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
     let head = Head { port, host: &host, method: parts.method.as_str(), target, headers: &parts.headers };
-    match table.decide(&head) {
+    let decision = table.decide(&head);
+    if let Decision::Redirect(found, _) | Decision::Forward(found, _) = &decision
+        && let Some(cors) = &found.rule.filters.cors
+        && let Some(response) = cors.preflight(&parts.method, &parts.headers)
+    {
+        return Ok(Plan::Respond(Box::new(response.map(ResponseBody::Text))));
+    }
+    match decision {
         Decision::NotFound => Ok(Plan::Answer(StatusCode::NOT_FOUND)),
         Decision::Answer(_, status) => Ok(Plan::Answer(StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR))),
         Decision::Redirect(found, redirect) => {
             let location = redirect.location(found.listener, &host, target, found.prefix);
-            Ok(Plan::Redirect(Box::new(redirected(found, redirect.status(), location)?)))
+            let mut response = redirected(found, redirect.status(), location)?;
+            if let Some(cors) = &found.rule.filters.cors {
+                cors.apply(cors.allows(&parts.headers).as_ref(), response.headers_mut());
+            }
+            Ok(Plan::Respond(Box::new(response)))
         }
         Decision::Forward(found, candidates) => {
             let point = if candidates.list().len() == 1 { 0 } else { rand::random_range(0..candidates.total()) };
@@ -200,6 +211,7 @@ impl Worker {
         active: Gauge,
     ) -> Result<Response<ResponseBody>, StatusCode> {
         let (mut parts, mut body) = request.into_parts();
+        let origin = forward.rule.filters.cors.as_ref().and_then(|cors| cors.allows(&parts.headers));
         let mirrors = std::mem::take(&mut forward.mirrors);
         // The bytes of a tunnel are nobody else's.
         let aim = (upgrade.is_none() && mirrors.iter().any(|some| !some.is_empty())).then(|| Aim::of(&parts));
@@ -240,6 +252,9 @@ impl Worker {
         let (mut parts, body) = response.into_parts();
         hygiene::clean(&mut parts);
         forward.filters().for_each(|filters| filters.apply_to_response(&mut parts.headers));
+        if let Some(cors) = &forward.rule.filters.cors {
+            cors.apply(origin.as_ref(), &mut parts.headers);
+        }
         Ok(Response::from_parts(parts, ResponseBody::Stream(Streamed::new(body, lease, active, end))))
     }
 }

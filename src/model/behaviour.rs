@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::BackendId;
+use super::{BackendId, Scheme};
 
 /// Bounds in milliseconds; 0: none; absent: the proxy's own (`HTTPRouteTimeouts`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -25,4 +25,54 @@ pub struct Mirror {
     pub numerator: u32,
     /// Greater than zero.
     pub denominator: u32,
+}
+
+/// Who may read answers across origins, and how they may ask (`HTTPCORSFilter`).
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Cors {
+    /// Origins that may.
+    pub origins: Allowed<Origin>,
+    /// They may send credentials.
+    pub credentials: bool,
+    /// Methods, beyond those that need no leave.
+    pub methods: Allowed<String>,
+    /// Request headers, lower-case.
+    pub headers: Allowed<String>,
+    /// Response headers that they may read, lower-case.
+    pub exposed: Allowed<String>,
+    /// For how many seconds browsers keep these answers.
+    pub max_age: u32,
+}
+
+/// What a policy allows.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Allowed<T> {
+    /// Everything (`*`).
+    All,
+    /// These, and nothing when empty.
+    These(Vec<T>),
+}
+
+/// An origin.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Origin {
+    /// Scheme.
+    pub scheme: Scheme,
+    /// Host, lower-case. A `*` at its start takes any number of labels; alone it takes every host.
+    pub host: String,
+    /// Port, the well-known one where none is written.
+    pub port: u16,
+}
+
+/// When and how often a request is sent again (`HTTPRouteRetry`): when no connection is made, when it breaks before an
+/// answer, when the answer takes too long, and when it has one of these codes.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Retry {
+    /// Statuses that are not taken for an answer, from 400 to 599.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub codes: Vec<u16>,
+    /// How often it is sent again, at most.
+    pub attempts: u32,
+    /// Shortest pause before it is, in milliseconds.
+    pub backoff: u64,
 }

@@ -14,7 +14,7 @@ mod rank;
 mod route;
 
 pub use backend::{Backend, BackendProtocol, Endpoint};
-pub use behaviour::{Mirror, Timeouts};
+pub use behaviour::{Allowed, Cors, Mirror, Origin, Retry, Timeouts};
 pub use certificate::{Certificate, PrivateKey};
 pub use hostname::{Hostname, HostnameError};
 pub use id::{BackendId, CertificateId, EdgeId, EdgeIdError, Kind, ListenerName, ObjectId};

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{BackendId, HostRank, Hostname, ListenerName, Mirror, ObjectId, PathRank, Rank, Timeouts};
+use super::{BackendId, Cors, HostRank, Hostname, ListenerName, Mirror, ObjectId, PathRank, Rank, Retry, Timeouts};
 
 /// One route object as far as one edge is concerned.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -165,6 +165,10 @@ pub enum Filter {
     Rewrite(Rewrite),
     /// Bounds how long a request may take. At most one in a rule, none in a backend reference.
     Timeouts(Timeouts),
+    /// Sends the request again when it fails. At most one in a rule, none in a backend reference.
+    Retry(Retry),
+    /// Answers browsers that ask across origins. At most one in a rule, none in a backend reference.
+    Cors(Cors),
     /// Sends a copy of the request to another backend, with the header edits of its list and without rewrites.
     Mirror(Mirror),
 }

@@ -4,7 +4,7 @@
 # On the cluster of tests/cluster, which is brought up when none runs, or on that of KUBECONFIG. Variables:
 #   RUN       pattern of test names; without it all tests run and the suite writes its report to REPORT
 #   REPORT    file, by default target/conformance/report.yaml
-#   PROFILES  by default GATEWAY-HTTP
+#   PROFILES  by default GATEWAY-HTTP,GATEWAY-GRPC
 #   FEATURES  features to test instead of those that the GatewayClass claims; no report then
 #   FLAGS     further flags of the suite
 #   CHANNEL   of Gateway API's definitions: standard (default) or experimental
@@ -54,7 +54,7 @@ fi
 helm upgrade --install kakehi "$root/charts/kakehi" -n "$system" --create-namespace --wait --timeout 180s "$@" ${VALUES:-} >/dev/null
 kubectl wait --for=condition=Accepted --timeout=60s gatewayclass/kakehi >/dev/null
 
-set -- -gateway-class kakehi -conformance-profiles "${PROFILES:-GATEWAY-HTTP}" \
+set -- -gateway-class kakehi -conformance-profiles "${PROFILES:-GATEWAY-HTTP,GATEWAY-GRPC}" \
 	-usable-address "${USABLE:-}" -unusable-address "${UNUSABLE:-}"
 [ -z "${FEATURES:-}" ] || set -- "$@" -supported-features "$FEATURES"
 [ -z "${KEEP:-}" ] || set -- "$@" -cleanup-base-resources=false

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use kakehi::api::{Change, Object};
 use kakehi::model::{
-    Action, Filter, HeaderEdit, Hostname, Kind, Match, ObjectId, PathMatch, PathModifier, Pattern, Redirect, Rewrite, Route, ValueMatch,
+    Action, Allowed, Filter, HeaderEdit, Hostname, Kind, Match, ObjectId, PathMatch, PathModifier, Pattern, Redirect, Rewrite, Route,
+    ValueMatch,
 };
 use kakehi::snapshot::{Key, Resource};
 use kakehi::translate::{Now, Settings, Translator};
@@ -86,7 +87,13 @@ fn filter() -> impl Strategy<Value = Value> {
         true => json!({"backendRef": {"name": "s", "port": 80}, "percent": share}),
         false => json!({"backendRef": {"name": "s", "port": 80}, "fraction": {"numerator": share, "denominator": denominator}}),
     });
+    let list = |items: &'static [&'static str]| prop::collection::vec(text(items), 0..3);
+    let origins = list(&["https://a.io", "http://*.a.io:81", "*"]);
+    let cors = (origins, list(&["GET", "*"]), list(&["x-a", "*"]), list(&["x-b"]), number(1..9)).prop_map(
+        |(origins, methods, headers, exposed, age)| json!({"allowOrigins": origins, "allowMethods": methods, "allowHeaders": headers, "exposeHeaders": exposed, "maxAge": age}),
+    );
     prop_oneof![
+        2 => cors.prop_map(|cors| json!({"type": "CORS", "cors": cors})),
         1 => mirror.prop_map(|mirror| json!({"type": "RequestMirror", "requestMirror": mirror})),
         3 => edit().prop_map(|edit| json!({"type": "RequestHeaderModifier", "requestHeaderModifier": edit})),
         3 => edit().prop_map(|edit| json!({"type": "ResponseHeaderModifier", "responseHeaderModifier": edit})),
@@ -115,8 +122,10 @@ fn spec() -> impl Strategy<Value = Value> {
     });
     let rule = (prop::collection::vec(one_match(), 0..3), prop::collection::vec(filter(), 0..3), prop::collection::vec(backend, 0..2));
     let timeouts = (duration(), duration()).prop_map(|(request, backend)| json!({"request": request, "backendRequest": backend}));
-    let rule = (rule, prop::option::of(timeouts)).prop_map(|((matches, filters, backends), timeouts)| {
-        json!({"matches": matches, "filters": filters, "backendRefs": backends, "timeouts": timeouts})
+    let retry = (prop::collection::vec(number(400..600), 0..2), number(1..5), duration())
+        .prop_map(|(codes, attempts, backoff)| json!({"codes": codes, "attempts": attempts, "backoff": backoff}));
+    let rule = (rule, prop::option::of(timeouts), prop::option::of(retry)).prop_map(|((matches, filters, backends), timeouts, retry)| {
+        json!({"matches": matches, "filters": filters, "backendRefs": backends, "timeouts": timeouts, "retry": retry})
     });
     (prop::collection::vec(host(), 0..2), prop::collection::vec(rule, 1..6))
         .prop_map(|(hostnames, rules)| json!({"parentRefs": [{"name": "web"}], "hostnames": hostnames, "rules": rules}))
@@ -182,6 +191,18 @@ fn check_filter(filter: &Filter, matches: &[Match]) {
             check_modifier(path.as_ref(), matches);
         }
         Filter::Mirror(mirror) => assert!(mirror.denominator > 0 && mirror.numerator <= mirror.denominator),
+        Filter::Retry(retry) => assert!(retry.attempts > 0 && retry.codes.iter().all(|code| (400..600).contains(code))),
+        Filter::Cors(cors) => {
+            let lists = [&cors.methods, &cors.headers, &cors.exposed];
+            let items = lists.iter().flat_map(|list| match list {
+                Allowed::These(items) => items.as_slice(),
+                Allowed::All => &[],
+            });
+            items.for_each(|item| assert!(http::HeaderName::from_bytes(item.as_bytes()).is_ok(), "{item:?}"));
+            if let Allowed::These(origins) = &cors.origins {
+                origins.iter().for_each(|origin| assert!(is_clean(&origin.host) && origin.port > 0, "{origin:?}"));
+            }
+        }
         Filter::Timeouts(timeouts) => {
             let whole = timeouts.request.filter(|request| *request > 0);
             assert!(whole.is_none_or(|request| timeouts.backend.is_none_or(|backend| backend <= request)));

@@ -82,13 +82,17 @@ pub(super) fn judge(rule: &Rule, protocol: impl Fn(&BackendId) -> BackendProtoco
             Filter::ResponseHeaders(edit) => edits.fold(Side::Response, edit)?,
             Filter::Timeouts(_) => return Err(Reason::Timeouts),
             Filter::Mirror(_) => return Err(Reason::Mirror),
+            Filter::Retry(_) => return Err(Reason::Retry),
+            Filter::Cors(_) => return Err(Reason::Cors),
         }
     }
     for filter in &only.filters {
         match filter {
             Filter::RequestHeaders(edit) => edits.fold(Side::Request, edit)?,
             Filter::ResponseHeaders(edit) => edits.fold(Side::Response, edit)?,
-            Filter::Rewrite(_) | Filter::Timeouts(_) | Filter::Mirror(_) => return Err(Reason::BackendFilter),
+            Filter::Rewrite(_) | Filter::Timeouts(_) | Filter::Retry(_) | Filter::Cors(_) | Filter::Mirror(_) => {
+                return Err(Reason::BackendFilter);
+            }
         }
     }
     Ok(NativeRule { backend: backend.clone(), edits: Arc::new(edits.into_list()), path })

@@ -39,6 +39,10 @@ pub enum Reason {
     HeaderEdit(String),
     /// The rule bounds how long a request may take; Sōzu's clocks belong to the listener.
     Timeouts,
+    /// The rule sends failed requests again, as Sōzu never does.
+    Retry,
+    /// The rule answers browsers across origins.
+    Cors,
     /// The rule sends copies of requests to other backends.
     Mirror,
     /// Filters of one backend reference, other than header edits.
@@ -70,6 +74,8 @@ impl fmt::Display for Reason {
             Self::PathRewrite => f.write_str("path rewrite"),
             Self::HeaderEdit(name) => write!(f, "edits header {name}"),
             Self::Timeouts => f.write_str("timeouts"),
+            Self::Retry => f.write_str("retry"),
+            Self::Cors => f.write_str("CORS"),
             Self::Mirror => f.write_str("mirror"),
             Self::BackendFilter => f.write_str("filters of one backend"),
             Self::Isolation => f.write_str("listener isolation"),

@@ -1,18 +1,22 @@
 //! What a rule changes on the way, one file per filter, compiled once and applied by pure functions.
 
 mod answer;
+mod cors;
 mod headers;
 mod mirror;
 mod path;
 mod redirect;
+mod retry;
 mod rewrite;
 mod timeouts;
 
 use http::{HeaderMap, Uri, uri::PathAndQuery};
 
 pub use answer::answer;
+pub use cors::Cors;
 pub use mirror::Mirror;
 pub use redirect::Redirect;
+pub use retry::Retry;
 pub use timeouts::{Patience, Timeouts};
 
 use self::headers::Edits;
@@ -26,6 +30,10 @@ pub struct Filters {
     steps: Vec<Step>,
     /// How long a request may take.
     pub timeouts: Timeouts,
+    /// When it is sent again.
+    pub retry: Option<Retry>,
+    /// Who may read answers across origins.
+    pub cors: Option<Cors>,
     /// Who else gets a copy.
     pub mirrors: Vec<Mirror>,
 }
@@ -50,6 +58,8 @@ impl Filters {
         for filter in filters {
             match filter {
                 Filter::Timeouts(timeouts) => all.timeouts = Timeouts::compile(timeouts),
+                Filter::Retry(retry) => all.retry = Some(Retry::compile(retry)),
+                Filter::Cors(cors) => all.cors = Some(Cors::compile(cors, problems)),
                 other => all.add(other, problems),
             }
         }
@@ -69,7 +79,9 @@ impl Filters {
             Filter::ResponseHeaders(edit) => self.steps.push(Step::ResponseHeaders(Edits::compile(edit, problems))),
             Filter::Rewrite(rewrite) => self.steps.push(Step::Rewrite(Rewrite::compile(rewrite, problems))),
             Filter::Mirror(mirror) => self.mirrors.push(Mirror::compile(mirror, problems)),
-            Filter::Timeouts(_) => problems.push("a filter of whole rules on a backend reference".to_owned()),
+            Filter::Timeouts(_) | Filter::Retry(_) | Filter::Cors(_) => {
+                problems.push("a filter of whole rules on a backend reference".to_owned())
+            }
         }
     }
 

@@ -49,6 +49,14 @@ pub enum UpstreamError {
 }
 
 impl UpstreamError {
+    /// Whether the same request may fare better a moment later.
+    pub(super) fn is_passing(&self) -> bool {
+        match self {
+            Self::Connect | Self::Broken(_) | Self::Timeout => true,
+            Self::NoEndpoint | Self::RequestBody => false,
+        }
+    }
+
     /// The status that the client gets: what Envoy answers, and Sōzu for the same backend (503 when nobody accepts).
     pub fn status(&self) -> StatusCode {
         match self {
@@ -97,6 +105,21 @@ enum Connections {
     H2(Rc<h2c::Shared>),
 }
 
+/// How a request is sent.
+#[derive(Clone, Copy)]
+pub(super) struct Terms {
+    /// How long the backend may be silent.
+    pub(super) patience: Patience,
+    /// Whether a fresh connection that ends without an answer is a reason to send the request again; a rule with retries
+    /// counts those itself.
+    pub(super) replays: bool,
+}
+
+impl Terms {
+    /// As the proxy's own limits say.
+    pub(super) const USUAL: Self = Self { patience: Patience::Usual, replays: true };
+}
+
 /// A failed exchange.
 struct Failure {
     error: hyper::Error,
@@ -126,7 +149,7 @@ impl Pool {
         &self,
         backend: &Backend,
         mut request: Request<RequestBody>,
-        patience: Patience,
+        terms: Terms,
     ) -> Result<(Response<Incoming>, Lease), UpstreamError> {
         if backend.endpoints.is_empty() {
             return Err(UpstreamError::NoEndpoint);
@@ -138,8 +161,8 @@ impl Pool {
             while reused {
                 let Ok(connection) = self.acquire(&slot, broken.is_some()).await else { break };
                 reused = connection.1;
-                let copy = if replays < REPLAYS { copy_of(&request) } else { None };
-                let failure = match self.exchange(connection.0, request, upload.as_deref(), patience).await? {
+                let copy = if replays < REPLAYS && (reused || terms.replays) { copy_of(&request) } else { None };
+                let failure = match self.exchange(connection.0, request, upload.as_deref(), terms.patience).await? {
                     Ok(exchanged) => return Ok(exchanged),
                     Err(failure) => failure,
                 };
@@ -165,6 +188,11 @@ impl Pool {
     /// Counts exchanges that took too long.
     pub(super) fn timeouts(&self) -> &AtomicU64 {
         &self.counters.timeouts
+    }
+
+    /// Counts requests sent again because a rule says so.
+    pub(super) fn retries(&self) -> &AtomicU64 {
+        &self.counters.retries
     }
 
     /// Closes what idles towards endpoints that are gone.

@@ -1,5 +1,6 @@
 //! Filters of HTTPRoute rules and of their backend references.
 
+use super::cors;
 use crate::api::httproutes::{
     HttpRouteRulesBackendRefsFilters as BackendFilter, HttpRouteRulesBackendRefsFiltersType as BackendFilterType,
     HttpRouteRulesFilters as RuleFilter, HttpRouteRulesFiltersRequestRedirect as RedirectFilter,
@@ -31,7 +32,11 @@ impl Filters {
                 RuleFilterType::UrlRewrite => all.rewrite(filter.url_rewrite.as_ref()),
                 RuleFilterType::RequestMirror => all.mirror(mirror!(filter.request_mirror)),
                 RuleFilterType::ExtensionRef => all.unsupported("ExtensionRef"),
-                RuleFilterType::Cors => all.unsupported("CORS"),
+                RuleFilterType::Cors => match filter.cors.as_ref().map(cors::read) {
+                    Some(Ok(cors)) => all.filters.push(Filter::Cors(cors)),
+                    Some(Err(issue)) => all.issues.push(issue),
+                    None => all.issues.push(Issue::EmptyFilter { filter: "CORS".into() }),
+                },
                 RuleFilterType::ExternalAuth => all.unsupported("ExternalAuth"),
             }
         }

@@ -1,7 +1,9 @@
 //! HTTPRoute: parsed into the common vocabulary. The only place that knows its types.
 
+mod cors;
 mod filters;
 mod matches;
+mod retry;
 mod timeouts;
 
 use super::filters::Filters;
@@ -45,15 +47,18 @@ fn rule(index: usize, declared: &HttpRouteRules) -> (RuleFacts, Vec<(Scope, Issu
         found.push(Issue::IncompatibleFilters { first: "RequestRedirect".into(), second: "RequestMirror".into() });
     }
     found.extend(exclusions(declared, &matches, &filters, redirect.as_ref()));
-    for (field, used) in [("retry", declared.retry.is_some()), ("sessionPersistence", declared.session_persistence.is_some())] {
-        if used {
-            found.push(Issue::UnsupportedField { field: field.to_owned() });
-        }
+    if declared.session_persistence.is_some() {
+        found.push(Issue::UnsupportedField { field: "sessionPersistence".to_owned() });
     }
     match declared.timeouts.as_ref().map(timeouts::read) {
         Some(Ok(timeouts)) if timeouts != Timeouts::default() => filters.push(Filter::Timeouts(timeouts)),
         Some(Err(issue)) => found.push(issue),
         Some(Ok(_)) | None => {}
+    }
+    match declared.retry.as_ref().map(retry::read) {
+        Some(Ok(retry)) => filters.push(Filter::Retry(retry)),
+        Some(Err(issue)) => found.push(issue),
+        None => {}
     }
     let mut issues = Vec::new();
     let mut backends = Vec::new();
@@ -85,6 +90,9 @@ fn exclusions(declared: &HttpRouteRules, matches: &[Match], filters: &[Filter], 
     }
     if rewrites > 1 {
         exclude("URLRewrite", "URLRewrite");
+    }
+    if filters.iter().filter(|filter| matches!(filter, Filter::Cors(_))).count() > 1 {
+        exclude("CORS", "CORS");
     }
     if redirect.is_some() && declared.backend_refs.as_ref().is_some_and(|backends| !backends.is_empty()) {
         exclude("RequestRedirect", "backendRefs");
