@@ -71,6 +71,8 @@ pub(super) struct Touched {
     pub ports: BTreeSet<PortId>,
     /// Ports whose listeners changed.
     pub listeners: BTreeSet<PortId>,
+    /// Listeners whose routes, or what those ask of their port, changed.
+    pub asked: BTreeSet<ListenerName>,
     /// Texts by listener and effective host.
     pub texts: BTreeMap<(ListenerName, Hostname), BTreeSet<String>>,
     /// Backends whose endpoints may have changed.
@@ -178,6 +180,7 @@ impl Index {
                 for route in &routes {
                     each_entry(route, |host, rank| touched.note(host, rank, route));
                     self.note_http2(route);
+                    touched.asked.extend(Self::listeners_of(route).into_iter().cloned());
                 }
             }
         }
@@ -220,6 +223,7 @@ impl Index {
                         }
                     }
                 });
+                touched.asked.extend(Self::listeners_of(route).into_iter().cloned());
                 for listener in Self::listeners_of(route) {
                     if let Some(asked) = self.asked.get_mut(listener) {
                         asked.http2.remove(&route.id);
@@ -256,6 +260,7 @@ impl Index {
                     }
                     entries.insert(rank, route);
                 });
+                touched.asked.extend(Self::listeners_of(route).into_iter().cloned());
                 for listener in Self::listeners_of(route) {
                     *self.asked.entry(listener.clone()).or_default().kinds.entry(route.id.kind).or_default() += 1;
                 }

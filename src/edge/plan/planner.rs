@@ -85,7 +85,7 @@ impl Planner {
 
     /// Follows a change. The cost grows with the paths that the change touches, not with their host's.
     pub fn apply(&mut self, delta: &Delta) {
-        let Touched { ports, listeners, texts, mut backends, certificates } = self.index.apply(delta);
+        let Touched { ports, listeners, asked, texts, mut backends, certificates } = self.index.apply(delta);
         let mut vhosts: BTreeMap<VhostId, Texts> = BTreeMap::new();
         for ((name, host), texts) in texts {
             if let Some(listener) = self.index.listeners().named(&name) {
@@ -98,7 +98,9 @@ impl Planner {
         }
         let holds = |listener: &&crate::model::Listener| listener.certificates.iter().any(|id| certificates.contains(id));
         let mut certificate_ports: BTreeSet<PortId> = self.index.listeners().all().filter(holds).map(port_of).chain(listeners).collect();
-        let ports = self.plan_modes(ports, certificate_ports.iter().chain(vhosts.keys().map(|id| &id.port)).copied().collect());
+        let asked = asked.iter().filter_map(|name| self.index.listeners().named(name)).map(port_of);
+        let touched = certificate_ports.iter().copied().chain(vhosts.keys().map(|id| id.port)).chain(asked).collect();
+        let ports = self.plan_modes(ports, touched);
         for port in ports {
             self.plan_port(port);
             vhosts.extend(self.vhosts_on(port).into_iter().map(|id| (id, Texts::All)));
