@@ -96,14 +96,17 @@ struct Forward {
 
 /// Answers one request. It cannot fail: what goes wrong becomes a status.
 pub(super) async fn serve(worker: Rc<Worker>, origin: Origin, request: Request<Incoming>) -> Result<Response<ResponseBody>, Infallible> {
-    let method = request.method().clone();
+    let (method, is_call) = (request.method().clone(), filters::is_call(request.headers()));
     let active = Gauge::new(&worker.shared.counters, |counters| &counters.active);
     let mut observed = Observed::new(worker.shared.nowhere.clone());
-    let mut response = match respond(&worker, &origin, request, active, &mut observed).await {
+    let answered = respond(&worker, &origin, request, active, &mut observed).await;
+    // Calls are counted by what happened to them, not by the 200 that carries it.
+    observed.status = answered.as_ref().map_or_else(|status| *status, Response::status).as_u16();
+    let mut response = match answered {
         Ok(response) => response,
+        Err(status) if is_call => filters::answer_call(status).map(ResponseBody::Text),
         Err(status) => filters::answer(status, &method).map(ResponseBody::Text),
     };
-    observed.status = response.status().as_u16();
     if let ResponseBody::Stream(streamed) = response.body_mut() {
         streamed.observe(observed);
     }

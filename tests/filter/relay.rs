@@ -66,6 +66,28 @@ async fn both_versions_of_http_come_in_and_go_out() {
     }
 }
 
+/// `GRPCRouteRule`: a call that no rule takes is Unimplemented, one without endpoints is Unavailable, both by HTTP 200.
+#[tokio::test]
+async fn calls_are_answered_in_grpcs_own_words() {
+    let resources = [listener(), backend_speaking(BackendProtocol::H2c, "s", &[]), route(vec![rule("/shop.Cart", Vec::new(), to("s"))])];
+    let proxy = Proxy::start(resources).await;
+    let (mut h2, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(connect(&proxy, PORT).await)).await.unwrap();
+    tokio::spawn(connection);
+    for (path, call, code) in [("/shop.Cart/Add", 14, 503), ("/shop.Other/Add", 12, 404)] {
+        let mut plain = request(&format!("http://h{path}"));
+        *plain.method_mut() = http::Method::POST;
+        let mut of_grpc = plain.clone();
+        of_grpc.headers_mut().insert("content-type", "application/grpc+proto".parse().unwrap());
+        let answer = h2.send_request(of_grpc).await.unwrap();
+        assert_eq!(
+            (answer.status().as_u16(), answer.headers()["grpc-status"].to_str().unwrap()),
+            (200, call.to_string().as_str()),
+            "{path}"
+        );
+        assert_eq!(h2.send_request(plain).await.unwrap().status().as_u16(), code, "{path}");
+    }
+}
+
 #[tokio::test]
 async fn a_connection_without_sozus_header_gets_no_answer() {
     let proxy = plain(BackendProtocol::Http, echo("s").await).await;

@@ -2,6 +2,7 @@
 
 mod answer;
 mod cors;
+mod grpc;
 mod headers;
 mod mirror;
 mod path;
@@ -14,6 +15,7 @@ use http::{HeaderMap, Uri, uri::PathAndQuery};
 
 pub use answer::answer;
 pub use cors::Cors;
+pub use grpc::{answer_call, is_call};
 pub use mirror::Mirror;
 pub use redirect::Redirect;
 pub use retry::Retry;
