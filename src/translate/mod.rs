@@ -13,6 +13,7 @@ mod grant;
 mod graph;
 mod groups;
 mod ingress;
+mod queue;
 mod reader;
 mod rendering;
 mod routes;
