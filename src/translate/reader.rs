@@ -10,6 +10,7 @@ use super::certificate::CertificateOutcome;
 use super::facts::{Body, Fact, GrantFacts, NamespaceFacts, Namespaces, SecretFacts, ServiceFacts, SliceFacts};
 use super::graph::Graph;
 use super::groups::{AttachPoint, Claim, Draft, JudgedClass};
+use super::ingress::{Applicant, Wish};
 use super::world::Class;
 use crate::api::EdgeProfileSpec;
 use crate::model::{BackendId, CertificateId, EdgeId, Hostname, Kind, ObjectId};
@@ -29,8 +30,8 @@ pub(super) enum Read {
     Class(String),
     /// All IngressClasses.
     IngressClasses,
-    /// Whose a host is on the edge of an IngressClass.
-    Host(EdgeId, Hostname),
+    /// Who has something on the edge of an IngressClass.
+    Wish(EdgeId, Wish),
     /// The day.
     Today,
     /// A certificate made of a Secret.
@@ -130,8 +131,18 @@ impl<'a> Reader<'a> {
 
     /// The namespace of the oldest Ingress that uses a host on the edge of an IngressClass.
     pub(super) fn host_owner(&mut self, edge: &EdgeId, host: &Hostname) -> Option<String> {
-        self.reads.insert(Read::Host(edge.clone(), host.clone()));
-        self.graph.host_owner(edge, host).cloned()
+        let wish = (edge.clone(), Wish::Host(host.clone()));
+        let owner = self.graph.first(&wish, None).map(|first| first.id.namespace.clone());
+        self.reads.insert(Read::Wish(wish.0, wish.1));
+        owner
+    }
+
+    /// The oldest Ingress of a namespace that wants something on the edge of an IngressClass.
+    pub(super) fn first(&mut self, edge: &EdgeId, wish: Wish, namespace: &str) -> Option<Applicant> {
+        let wish = (edge.clone(), wish);
+        let first = self.graph.first(&wish, Some(namespace)).cloned();
+        self.reads.insert(Read::Wish(wish.0, wish.1));
+        first
     }
 
     /// The EndpointSlices of a Service, by name.
