@@ -246,7 +246,9 @@ mod tests {
     fn a_backend_is_read_as_it_is_written() {
         let backend = BackendId { namespace: "shop".into(), service: "web".into(), port: 80 };
         assert_eq!(backend.to_string().parse(), Ok(backend));
-        for bad in ["", "web:80", "/web:80", "shop/:80", "shop/web", "shop/web:", "shop/web:0", "shop/web:70000", "shop/web:http", "a/b/c:1"] {
+        for bad in
+            ["", "web:80", "/web:80", "shop/:80", "shop/web", "shop/web:", "shop/web:0", "shop/web:70000", "shop/web:http", "a/b/c:1"]
+        {
             assert!(bad.parse::<BackendId>().is_err(), "{bad}");
         }
     }

@@ -9,15 +9,15 @@ use std::sync::Arc;
 
 use super::backend::{self, BackendOutcome};
 use super::certificate::{self, CertificateOutcome};
-use super::contest::Contest;
 use super::groups::{self, Claim, Draft, Group, JudgedClass};
-use super::ingress::{self, Application, Applicant, Wish};
+use super::ingress::{self, Applicant, Application, Wish};
+use super::queue::Queues;
 use super::reader::{Read, Reader};
 use super::routes::{self, RouteOutcome};
 use super::world::World;
 use super::{Now, Settings};
 use crate::api::Change;
-use crate::model::{BackendId, CertificateId, EdgeId, Kind, ObjectId};
+use crate::model::{BackendId, CertificateId, EdgeId, Hostname, Kind, ObjectId};
 
 /// One computation.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -58,11 +58,13 @@ pub(super) struct Graph {
     backends: Memo<BackendId, BackendOutcome>,
     classes: Memo<String, Option<Arc<JudgedClass>>>,
     drafts: Memo<EdgeId, Option<Arc<Draft>>>,
-    /// Who wants an address and port, the oldest first.
-    claims: Contest<Claim, (i64, EdgeId)>,
+    /// Who wants an address and port.
+    claims: Queues<Claim, EdgeId>,
     applications: Memo<ObjectId, Option<Application>>,
-    /// Which Ingresses want something on an edge, the oldest first.
-    wishes: Contest<(EdgeId, Wish), Applicant>,
+    /// Which Ingresses use a host on an edge.
+    hosts: Queues<(EdgeId, Hostname), ObjectId>,
+    /// Which Ingresses want something else of an edge.
+    wishes: Queues<(EdgeId, Wish), Applicant>,
     groups: Memo<EdgeId, Option<Group>>,
     routes: Memo<ObjectId, Option<RouteOutcome>>,
     dependents: HashMap<Read, BTreeSet<Node>>,
@@ -85,9 +87,10 @@ impl Graph {
             backends: HashMap::new(),
             classes: HashMap::new(),
             drafts: HashMap::new(),
-            claims: Contest::default(),
+            claims: Queues::default(),
             applications: HashMap::new(),
-            wishes: Contest::default(),
+            hosts: Queues::default(),
+            wishes: Queues::default(),
             groups: HashMap::new(),
             routes: HashMap::new(),
             dependents: HashMap::new(),
@@ -180,9 +183,14 @@ impl Graph {
         self.classes.get(name)?.outcome.as_ref().clone()
     }
 
-    /// The oldest Ingress that wants something on an edge, among those of a namespace or of all.
-    pub(super) fn first(&self, wish: &(EdgeId, Wish), namespace: Option<&str>) -> Option<&Applicant> {
-        self.wishes.rivals(wish).find(|rival| namespace.is_none_or(|namespace| rival.id.namespace == namespace))
+    /// The namespace of the oldest Ingress that uses a host.
+    pub(super) fn host_owner(&self, edge: &EdgeId, host: &Hostname) -> Option<&String> {
+        self.hosts.first(&(edge.clone(), host.clone())).map(|id| &id.namespace)
+    }
+
+    /// The oldest Ingress that wants something of an edge.
+    pub(super) fn granted(&self, wish: &(EdgeId, Wish)) -> Option<&Applicant> {
+        self.wishes.first(wish)
     }
 
     /// A Gateway or IngressClass as it is for itself, when it is ours.
@@ -192,7 +200,7 @@ impl Graph {
 
     /// The oldest that wants to listen there.
     pub(super) fn holder(&self, claim: &Claim) -> Option<&EdgeId> {
-        self.claims.rivals(claim).next().map(|(_, edge)| edge)
+        self.claims.first(claim)
     }
 
     /// The listeners of a Gateway or IngressClass, when it is ours.
@@ -255,7 +263,7 @@ impl Graph {
             Node::Application(id) => {
                 let computed = self.compute(|reader| ingress::apply(reader, id));
                 let (old, new) = self.remember(node.clone(), |graph| &mut graph.applications, id, computed);
-                self.wish(id, old.as_deref().and_then(Option::as_ref), new.as_ref().as_ref());
+                self.own(id, old.as_deref().and_then(Option::as_ref), new.as_ref().as_ref());
                 let gone = self.world.get(id).is_none();
                 self.forget(gone, &node);
             }
@@ -279,28 +287,22 @@ impl Graph {
     }
 
     /// Takes back what an Ingress wanted before, and notes what it wants now.
-    fn wish(&mut self, id: &ObjectId, old: Option<&Application>, new: Option<&Application>) {
-        let entries = |application: Option<&Application>| application.map(|of| of.entries(id)).unwrap_or_default();
-        let verdict = |wishes: &Contest<(EdgeId, Wish), Applicant>, wish: &(EdgeId, Wish)| match wish.1 {
-            // Of whose a host is, only the namespace counts.
-            Wish::Host(_) => wishes.rivals(wish).next().map(|first| (first.id.namespace.clone(), None)),
-            _ => {
-                let first = wishes.rivals(wish).find(|rival| rival.id.namespace == id.namespace);
-                first.map(|first| (id.namespace.clone(), Some(first.clone())))
-            }
-        };
-        for (edge, wish) in self.wishes.replace(&entries(old), &entries(new), verdict) {
+    fn own(&mut self, id: &ObjectId, old: Option<&Application>, new: Option<&Application>) {
+        let [hosts_before, hosts] = [old, new].map(|of| of.map(|of| of.hosts(id)).unwrap_or_default());
+        for (edge, host) in self.hosts.replace(&hosts_before, &hosts, |id| id.namespace.clone()) {
+            self.touch(&Read::Host(edge, host));
+        }
+        let [wishes_before, wishes] = [old, new].map(|of| of.map(|of| of.wishes(id)).unwrap_or_default());
+        for (edge, wish) in self.wishes.replace(&wishes_before, &wishes, Clone::clone) {
             self.touch(&Read::Wish(edge, wish));
         }
     }
 
-    /// Takes back where a Gateway wanted to listen before, and notes where it wants to now.
+    /// Takes back what a Gateway wanted before, and notes what it wants now.
     fn claim(&mut self, edge: &EdgeId, old: Option<&Draft>, new: Option<&Draft>) {
-        let entries = |draft: Option<&Draft>| -> BTreeSet<_> {
-            let entry = |draft: &Draft| (draft.meta.created, edge.clone());
-            draft.into_iter().flat_map(|draft| draft.claims().into_iter().map(move |claim| (claim, entry(draft)))).collect()
-        };
-        for claim in self.claims.replace(&entries(old), &entries(new), |claims, claim| claims.rivals(claim).next().cloned()) {
+        let entries = |draft: &Draft| draft.claims().into_iter().map(|claim| (claim, (draft.meta.created, edge.clone()))).collect();
+        let [old, new] = [old, new].map(|draft| draft.map(entries).unwrap_or_default());
+        for claim in self.claims.replace(&old, &new, Clone::clone) {
             self.touch(&Read::Claim(claim));
         }
     }
@@ -392,6 +394,7 @@ impl Graph {
             && self.drafts.is_empty()
             && self.claims.is_empty()
             && self.applications.is_empty()
+            && self.hosts.is_empty()
             && self.wishes.is_empty()
             && self.groups.is_empty()
             && self.routes.is_empty()

@@ -7,13 +7,13 @@
 
 mod backend;
 mod certificate;
-mod contest;
 mod facts;
 mod features;
 mod grant;
 mod graph;
 mod groups;
 mod ingress;
+mod queue;
 mod reader;
 mod rendering;
 mod routes;

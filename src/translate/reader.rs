@@ -30,7 +30,9 @@ pub(super) enum Read {
     Class(String),
     /// All IngressClasses.
     IngressClasses,
-    /// Who has something on the edge of an IngressClass.
+    /// Whose a host is on the edge of an IngressClass.
+    Host(EdgeId, Hostname),
+    /// Which Ingress has something else of the edge of an IngressClass.
     Wish(EdgeId, Wish),
     /// The day.
     Today,
@@ -131,18 +133,16 @@ impl<'a> Reader<'a> {
 
     /// The namespace of the oldest Ingress that uses a host on the edge of an IngressClass.
     pub(super) fn host_owner(&mut self, edge: &EdgeId, host: &Hostname) -> Option<String> {
-        let wish = (edge.clone(), Wish::Host(host.clone()));
-        let owner = self.graph.first(&wish, None).map(|first| first.id.namespace.clone());
-        self.reads.insert(Read::Wish(wish.0, wish.1));
-        owner
+        self.reads.insert(Read::Host(edge.clone(), host.clone()));
+        self.graph.host_owner(edge, host).cloned()
     }
 
-    /// The oldest Ingress of a namespace that wants something on the edge of an IngressClass.
-    pub(super) fn first(&mut self, edge: &EdgeId, wish: Wish, namespace: &str) -> Option<Applicant> {
+    /// The oldest Ingress that wants something of the edge of an IngressClass.
+    pub(super) fn granted(&mut self, edge: &EdgeId, wish: Wish) -> Option<Applicant> {
         let wish = (edge.clone(), wish);
-        let first = self.graph.first(&wish, Some(namespace)).cloned();
+        let granted = self.graph.granted(&wish).cloned();
         self.reads.insert(Read::Wish(wish.0, wish.1));
-        first
+        granted
     }
 
     /// The EndpointSlices of a Service, by name.

@@ -21,8 +21,7 @@ pub(crate) fn fallback(reader: &mut Reader<'_>, id: &ObjectId) -> Option<RouteOu
     let backends: BTreeSet<_> = backends_of(&rule).cloned().collect();
     let every_host = || vec![(Hostname::Any, Hostname::Any)];
     let serving = points.iter().filter(|point| point.serving);
-    let attachments: Vec<_> =
-        serving.map(|point| Attachment { listener: point.name.clone(), hostnames: every_host() }).collect();
+    let attachments: Vec<_> = serving.map(|point| Attachment { listener: point.name.clone(), hostnames: every_host() }).collect();
     let served = !attachments.is_empty();
     // Younger than every Ingress: whatever their default backends take is theirs.
     let route = Route { id: id.clone(), created: i64::MAX, attachments, rules: vec![rule] };

@@ -72,7 +72,7 @@ fn owned_hosts(reader: &mut Reader<'_>, hosts: BTreeSet<Hostname>, owned: &Owned
 /// for one name would be served at random.
 fn contested(reader: &mut Reader<'_>, certificate: &CertificateId, owned: &Owned<'_>, hosts: &mut BTreeSet<Hostname>) -> Vec<Issue> {
     let mut issues = Vec::new();
-    hosts.retain(|host| match reader.first(owned.edge, Wish::Certificate(host.clone()), owned.namespace) {
+    hosts.retain(|host| match reader.granted(owned.edge, Wish::Certificate(owned.namespace.to_owned(), host.clone())) {
         Some(Applicant { id, secret: Some((_, shown)), .. }) if shown != certificate.name => {
             issues.push(Issue::CertificateTaken { hostname: host.clone(), owner: id.name, shown });
             false

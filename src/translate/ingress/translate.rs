@@ -110,7 +110,7 @@ impl<'r, 'g, 'a> Rules<'r, 'g, 'a> {
             match owned.issue(&Hostname::Any) {
                 Some(issue) => all.issues.push((Scope::Field(at.to_owned()), issue)),
                 None => {
-                    all.contest(at.to_owned(), Wish::Fallback);
+                    all.contest(at.to_owned(), Wish::Fallback(id.namespace.clone()));
                     let action = all.action(at, backend);
                     all.rules.push(Rule::for_every_path(Hostname::Any, action, true));
                 }
@@ -125,7 +125,7 @@ impl<'r, 'g, 'a> Rules<'r, 'g, 'a> {
                 for path in paths {
                     let at = format!("spec.rules[{}].http.paths[{}]", rule.index, path.index);
                     let action = self.action(&format!("{at}.backend"), &path.backend);
-                    self.contest(at, Wish::Path(rule.host.clone(), path.path.clone()));
+                    self.contest(at, Wish::Path(self.id.namespace.clone(), rule.host.clone(), path.path.clone()));
                     self.rules.push(Rule::for_path(rule.host.clone(), path.path.clone(), action));
                 }
             }
@@ -139,7 +139,7 @@ impl<'r, 'g, 'a> Rules<'r, 'g, 'a> {
 
     /// Reports what an older Ingress, or an earlier rule of this one, answers.
     fn contest(&mut self, at: String, wish: Wish) {
-        let owner = match self.reader.first(self.edge, wish.clone(), &self.id.namespace) {
+        let owner = match self.reader.granted(self.edge, wish.clone()) {
             Some(Applicant { id, .. }) if id != *self.id => id.name,
             _ if self.taken.contains(&wish) => self.id.name.clone(),
             _ => {
@@ -148,8 +148,8 @@ impl<'r, 'g, 'a> Rules<'r, 'g, 'a> {
             }
         };
         let issue = match wish {
-            Wish::Path(hostname, path) => Issue::PathTaken { hostname, path, owner },
-            Wish::Fallback | Wish::Host(_) | Wish::Certificate(_) => Issue::DefaultBackendTaken { owner },
+            Wish::Path(_, hostname, path) => Issue::PathTaken { hostname, path, owner },
+            Wish::Fallback(_) | Wish::Certificate(..) => Issue::DefaultBackendTaken { owner },
         };
         self.issues.push((Scope::Field(at), issue));
     }

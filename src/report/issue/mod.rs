@@ -1,10 +1,14 @@
 //! The one list of problems that users can cause, and what each means for conditions.
 
+mod effect;
+mod problem;
+
 use std::net::IpAddr;
 
 use serde::Serialize;
 
-use super::{ConditionType, Effect, Severity};
+pub use problem::{CertificateProblem, ProfileProblem};
+
 use crate::model::{BackendId, CertificateId, EdgeId, Hostname, ListenerName, PathMatch, PatternError};
 
 /// One problem, as a value. [`Issue::effect`] says which condition shows it, `Display` says it to people.
@@ -408,107 +412,6 @@ pub enum Issue {
         /// The text.
         address: String,
     },
-}
-
-/// Why an EdgeProfile cannot be used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, thiserror::Error)]
-pub enum ProfileProblem {
-    /// There is none of this name.
-    #[error("does not exist")]
-    NotFound,
-    /// It does not fit the kind.
-    #[error("cannot be read")]
-    Unreadable,
-    /// A GatewayClass has no namespace of its own, so its reference names one.
-    #[error("needs the namespace in parametersRef")]
-    NoNamespace,
-}
-
-/// Why a Secret gives no certificate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, thiserror::Error)]
-pub enum CertificateProblem {
-    /// There is no such Secret.
-    #[error("there is no such Secret")]
-    NotFound,
-    /// The reference is not to a core Secret.
-    #[error("only core Secrets are supported")]
-    UnknownKind,
-    /// `tls.crt` or `tls.key` is missing.
-    #[error("tls.crt or tls.key is missing")]
-    Incomplete,
-    /// `tls.crt` is no PEM with certificates.
-    #[error("tls.crt holds no readable certificate")]
-    BadCertificate,
-    /// `tls.key` is no PEM with a private key of a supported type.
-    #[error("tls.key holds no readable private key")]
-    BadKey,
-    /// The key belongs to another certificate.
-    #[error("tls.key does not belong to tls.crt")]
-    KeyMismatch,
-}
-
-impl Issue {
-    /// Which condition shows this, with which status and reason. Reasons are those of Gateway API where it has one.
-    pub fn effect(&self) -> Effect {
-        use ConditionType::{Accepted, Conflicted, PartiallyInvalid, Programmed, ResolvedRefs};
-        let (condition, status, reason) = match self {
-            Self::UnknownField { .. } | Self::UnsupportedField { .. } | Self::DuplicateName { .. } => (Accepted, true, "Accepted"),
-            Self::SetNotAllowed { .. } => (Accepted, false, "NotAllowed"),
-            Self::HostTaken { .. } => (Accepted, false, "HostTaken"),
-            Self::PathTaken { .. } | Self::DefaultBackendTaken { .. } => (PartiallyInvalid, true, "PathTaken"),
-            Self::CertificateTaken { .. } => (ResolvedRefs, false, "CertificateTaken"),
-            Self::HostWithoutRule { .. } => (Accepted, true, "HostWithoutRule"),
-            Self::SeveralDefaultClasses { .. } => (Accepted, true, "SeveralDefaultClasses"),
-            Self::InvalidParameters { .. } | Self::ProfileNotUsable { .. } | Self::ClassNotAccepted { .. } => {
-                (Accepted, false, "InvalidParameters")
-            }
-            Self::UnsupportedAddress { .. } => (Accepted, false, "UnsupportedAddress"),
-            Self::InvalidAddress { .. } | Self::AddressTaken { .. } => (Programmed, false, "AddressNotUsable"),
-            Self::UnsupportedProtocol { .. } => (Accepted, false, "UnsupportedProtocol"),
-            Self::PortUnavailable { .. } | Self::PortReserved { .. } => (Accepted, false, "PortUnavailable"),
-            Self::Malformed { .. }
-            | Self::DuplicateListener { .. }
-            | Self::InvalidHostname { .. }
-            | Self::InvalidSelector { .. }
-            | Self::UnsupportedTlsMode { .. }
-            | Self::UnsupportedClientValidation
-            | Self::UnsupportedAddressType { .. } => (Accepted, false, "UnsupportedValue"),
-            Self::ProtocolConflict { .. } => (Conflicted, true, "ProtocolConflict"),
-            Self::HostnameConflict { .. } => (Conflicted, true, "HostnameConflict"),
-            Self::InvalidRouteKind { .. } => (ResolvedRefs, false, "InvalidRouteKinds"),
-            Self::NoCertificateRef | Self::InvalidCertificateRef { .. } => (ResolvedRefs, false, "InvalidCertificateRef"),
-            Self::NoCertificate | Self::ListenerNotServing { .. } => (Programmed, false, "Invalid"),
-            Self::CertificateNotPermitted { .. } | Self::BackendNotPermitted { .. } => (ResolvedRefs, false, "RefNotPermitted"),
-            Self::CertificateExpired { .. } | Self::CertificateNotYetValid { .. } | Self::CertificateNameMismatch { .. } => {
-                (ResolvedRefs, true, "ResolvedRefs")
-            }
-            Self::NoMatchingParent => (Accepted, false, "NoMatchingParent"),
-            Self::NotAllowedByListeners => (Accepted, false, "NotAllowedByListeners"),
-            Self::NoMatchingListenerHostname => (Accepted, false, "NoMatchingListenerHostname"),
-            Self::IncompatibleFilters { .. } => (PartiallyInvalid, true, "IncompatibleFilters"),
-            Self::UnsupportedFilter { .. }
-            | Self::InvalidValue { .. }
-            | Self::EmptyFilter { .. }
-            | Self::InvalidHeaderName { .. }
-            | Self::ForbiddenHeader { .. }
-            | Self::InvalidHeaderValue { .. }
-            | Self::InvalidPattern { .. }
-            | Self::InvalidPath { .. } => (PartiallyInvalid, true, "UnsupportedValue"),
-            Self::BackendNotFound { .. } | Self::BackendPortNotFound { .. } | Self::BackendPortMissing { .. } => {
-                (ResolvedRefs, false, "BackendNotFound")
-            }
-            Self::InvalidBackendKind { .. } => (ResolvedRefs, false, "InvalidKind"),
-            Self::UnsupportedBackendProtocol { .. } => (ResolvedRefs, false, "UnsupportedProtocol"),
-            Self::ExternalName { .. } => (ResolvedRefs, false, "UnsupportedValue"),
-            Self::NoEndpoints { .. } | Self::EndpointRefused { .. } | Self::InvalidEndpoint { .. } => (ResolvedRefs, true, "ResolvedRefs"),
-        };
-        Effect { condition, status, reason }
-    }
-
-    /// How bad it is: an error when a condition turns, else a warning.
-    pub fn severity(&self) -> Severity {
-        if self.effect().is_good() { Severity::Warning } else { Severity::Error }
-    }
 }
 
 fn names(listeners: &[ListenerName]) -> String {
