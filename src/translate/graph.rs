@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::backend::{self, BackendOutcome};
 use super::certificate::{self, CertificateOutcome};
 use super::groups::{self, Claim, Draft, Group, JudgedClass};
-use super::ingress::{self, Application};
+use super::ingress::{self, Applicant, Application, Wish};
 use super::queue::Queues;
 use super::reader::{Read, Reader};
 use super::routes::{self, RouteOutcome};
@@ -32,11 +32,11 @@ pub(super) enum Node {
     Class(String),
     /// A Gateway or IngressClass as it is for itself.
     Draft(EdgeId),
-    /// The hosts that an Ingress asks for.
+    /// What an Ingress asks for.
     Application(ObjectId),
     /// A Gateway's or IngressClass's listeners.
     Group(EdgeId),
-    /// A route or Ingress.
+    /// A route or Ingress, or an IngressClass as far as it is a route: for what no Ingress takes.
     Route(ObjectId),
 }
 
@@ -63,6 +63,8 @@ pub(super) struct Graph {
     applications: Memo<ObjectId, Option<Application>>,
     /// Which Ingresses use a host on an edge.
     hosts: Queues<(EdgeId, Hostname), ObjectId>,
+    /// Which Ingresses want something else of an edge.
+    wishes: Queues<(EdgeId, Wish), Applicant>,
     groups: Memo<EdgeId, Option<Group>>,
     routes: Memo<ObjectId, Option<RouteOutcome>>,
     dependents: HashMap<Read, BTreeSet<Node>>,
@@ -88,6 +90,7 @@ impl Graph {
             claims: Queues::default(),
             applications: HashMap::new(),
             hosts: Queues::default(),
+            wishes: Queues::default(),
             groups: HashMap::new(),
             routes: HashMap::new(),
             dependents: HashMap::new(),
@@ -130,7 +133,10 @@ impl Graph {
                     match id.kind {
                         Kind::GatewayClass => self.dirty.insert(Node::Class(id.name.clone())),
                         Kind::Gateway => self.dirty.insert(Node::Draft(EdgeId::of_gateway(&id.namespace, &id.name))),
-                        Kind::IngressClass => self.dirty.insert(Node::Draft(EdgeId::of_class(&id.name))),
+                        Kind::IngressClass => {
+                            self.dirty.insert(Node::Draft(EdgeId::of_class(&id.name)));
+                            self.dirty.insert(Node::Route(id.clone()))
+                        }
                         Kind::Ingress => {
                             self.dirty.insert(Node::Application(id.clone()));
                             self.dirty.insert(Node::Route(id.clone()))
@@ -182,6 +188,11 @@ impl Graph {
         self.hosts.first(&(edge.clone(), host.clone())).map(|id| &id.namespace)
     }
 
+    /// The oldest Ingress that wants something of an edge.
+    pub(super) fn granted(&self, wish: &(EdgeId, Wish)) -> Option<&Applicant> {
+        self.wishes.first(wish)
+    }
+
     /// A Gateway or IngressClass as it is for itself, when it is ours.
     pub(super) fn draft(&self, edge: &EdgeId) -> Option<Arc<Draft>> {
         self.drafts.get(edge)?.outcome.as_ref().clone()
@@ -197,7 +208,7 @@ impl Graph {
         self.groups.get(edge)?.outcome.as_ref().as_ref()
     }
 
-    /// A route or Ingress, when a parent or the class of it is ours.
+    /// A route, Ingress or IngressClass, when a parent or the class of it is ours.
     pub(super) fn route(&self, id: &ObjectId) -> Option<&RouteOutcome> {
         self.routes.get(id)?.outcome.as_ref().as_ref()
     }
@@ -275,15 +286,15 @@ impl Graph {
         }
     }
 
-    /// Takes back which hosts an Ingress used before, and notes which it uses now.
+    /// Takes back what an Ingress wanted before, and notes what it wants now.
     fn own(&mut self, id: &ObjectId, old: Option<&Application>, new: Option<&Application>) {
-        let entries = |application: &Application| {
-            let entry = (application.created, id.clone());
-            application.hosts.iter().map(|host| ((application.edge.clone(), host.clone()), entry.clone())).collect()
-        };
-        let [old, new] = [old, new].map(|application| application.map(entries).unwrap_or_default());
-        for (edge, host) in self.hosts.replace(&old, &new, |id| id.namespace.clone()) {
+        let [hosts_before, hosts] = [old, new].map(|of| of.map(|of| of.hosts(id)).unwrap_or_default());
+        for (edge, host) in self.hosts.replace(&hosts_before, &hosts, |id| id.namespace.clone()) {
             self.touch(&Read::Host(edge, host));
+        }
+        let [wishes_before, wishes] = [old, new].map(|of| of.map(|of| of.wishes(id)).unwrap_or_default());
+        for (edge, wish) in self.wishes.replace(&wishes_before, &wishes, Clone::clone) {
+            self.touch(&Read::Wish(edge, wish));
         }
     }
 
@@ -384,6 +395,7 @@ impl Graph {
             && self.claims.is_empty()
             && self.applications.is_empty()
             && self.hosts.is_empty()
+            && self.wishes.is_empty()
             && self.groups.is_empty()
             && self.routes.is_empty()
             && self.dependents.is_empty()
@@ -400,6 +412,7 @@ fn draft(reader: &mut Reader<'_>, edge: &EdgeId) -> Option<Draft> {
 fn translate(reader: &mut Reader<'_>, id: &ObjectId) -> Option<RouteOutcome> {
     match id.kind {
         Kind::Ingress => ingress::translate(reader, id),
+        Kind::IngressClass => ingress::fallback(reader, id),
         _ => routes::translate(reader, id),
     }
 }

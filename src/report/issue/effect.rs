@@ -11,6 +11,8 @@ impl Issue {
             Self::UnknownField { .. } | Self::UnsupportedField { .. } | Self::DuplicateName { .. } => (Accepted, true, "Accepted"),
             Self::SetNotAllowed { .. } => (Accepted, false, "NotAllowed"),
             Self::HostTaken { .. } => (Accepted, false, "HostTaken"),
+            Self::PathTaken { .. } | Self::DefaultBackendTaken { .. } => (PartiallyInvalid, true, "PathTaken"),
+            Self::CertificateTaken { .. } => (ResolvedRefs, false, "CertificateTaken"),
             Self::HostWithoutRule { .. } => (Accepted, true, "HostWithoutRule"),
             Self::SeveralDefaultClasses { .. } => (Accepted, true, "SeveralDefaultClasses"),
             Self::InvalidParameters { .. } | Self::ProfileNotUsable { .. } | Self::ClassNotAccepted { .. } => {

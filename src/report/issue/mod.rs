@@ -9,7 +9,7 @@ use serde::Serialize;
 
 pub use problem::{CertificateProblem, ProfileProblem};
 
-use crate::model::{BackendId, CertificateId, EdgeId, Hostname, ListenerName, PatternError};
+use crate::model::{BackendId, CertificateId, EdgeId, Hostname, ListenerName, PathMatch, PatternError};
 
 /// One problem, as a value. [`Issue::effect`] says which condition shows it, `Display` says it to people.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, thiserror::Error)]
@@ -97,6 +97,32 @@ pub enum Issue {
         hostname: Hostname,
         /// The namespace of the oldest Ingress that uses it.
         owner: String,
+    },
+    /// A path that an older Ingress, or an earlier rule, has on the same host.
+    #[error("{path} of host {hostname} is answered by Ingress {owner}, so this is never reached")]
+    PathTaken {
+        /// The host.
+        hostname: Hostname,
+        /// The path.
+        path: PathMatch,
+        /// Name of the Ingress that answers.
+        owner: String,
+    },
+    /// An older Ingress has a default backend.
+    #[error("Ingress {owner} has a default backend and is older, so this one is never reached")]
+    DefaultBackendTaken {
+        /// Name of the older Ingress.
+        owner: String,
+    },
+    /// Another Secret is shown for the host: that of an older Ingress, or of an earlier entry.
+    #[error("for host {hostname} another certificate is shown: Secret {shown} of Ingress {owner}")]
+    CertificateTaken {
+        /// The host.
+        hostname: Hostname,
+        /// Name of the Ingress whose Secret is shown.
+        owner: String,
+        /// Name of that Secret.
+        shown: String,
     },
     /// A TLS host that no rule of the Ingress is for; no certificate is shown for it.
     #[error("host {hostname} is in no rule, so no certificate is shown for it")]
