@@ -16,14 +16,12 @@ pub(super) fn relay(index: &Index, port: PortId, options: &Options) -> Option<Re
     if options.force_relay {
         return Some(RelayReason::Forced);
     }
-    match port.kind {
-        PortKind::Http => listeners.iter().find_map(|listener| {
-            let grpc = index.has_kind(&listener.name, Kind::GrpcRoute).then_some(RelayReason::Grpc);
-            grpc.or_else(|| index.wants_http2(&listener.name).then_some(RelayReason::Http2))
-        }),
+    let calls = listeners.iter().any(|listener| index.has_kind(&listener.name, Kind::GrpcRoute)).then_some(RelayReason::Grpc);
+    calls.or_else(|| match port.kind {
+        PortKind::Http => listeners.iter().any(|listener| index.wants_http2(&listener.name)).then_some(RelayReason::Http2),
         PortKind::Https => listeners.iter().find_map(|listener| alone(index, listener)).or_else(|| together(index, &listeners)),
         PortKind::Relay => None,
-    }
+    })
 }
 
 /// What one TLS listener asks for.

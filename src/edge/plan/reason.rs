@@ -93,7 +93,8 @@ pub enum RelayReason {
     /// A route sends requests to a backend that speaks HTTP/2; its clients may come with HTTP/2 and prior knowledge, which
     /// Sōzu does not take.
     Http2,
-    /// A listener without TLS has a GRPCRoute, whose clients come with HTTP/2 and prior knowledge.
+    /// A listener has a GRPCRoute. Without TLS its clients come with HTTP/2 and prior knowledge; with TLS Sōzu would balance
+    /// them once per connection, and answer in words that are not gRPC's.
     Grpc,
     /// A listener has no hostname: clients without SNI, or with any other, are to be shown its certificate.
     NoHostname,
