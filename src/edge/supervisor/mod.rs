@@ -23,6 +23,7 @@ pub use source::Origin;
 
 use super::metrics::Metrics;
 use super::plan::{Options, Planner, PortKind};
+use super::sockets::{self, Holder, Sockets};
 use super::sozu::{self, AccessLog, Item, Maker, Sozu, SpawnSettings, Wire};
 use super::{health, traffic};
 use crate::model::CertificateId;
@@ -57,21 +58,23 @@ const DRAIN_ADOPTED: Duration = Duration::from_secs(30);
 pub async fn run(settings: EdgeSettings) -> Result<(), EdgeError> {
     let dir = &settings.runtime_dir;
     private_directory(dir).map_err(|source| EdgeError::File { path: dir.clone(), source })?;
-    let (hop, relay) = (dir.join("hop.sock"), dir.join("relay.sock"));
     let filter_snapshot = dir.join("filter.sock");
     let report = dir.join("report.sock");
-    let sockets = [bind(&hop)?, bind(&relay)?];
+    let holder = match &settings.sozu {
+        SozuOrigin::Spawn { .. } => Holder::Here(Sockets::open(dir).map_err(|(path, source)| EdgeError::File { path, source })?),
+        SozuOrigin::Adopt(_) => Holder::Launcher(settings.sozu.dir(dir).to_owned()),
+    };
     let pages = bind(&dir.join(PAGES))?;
     let publisher = Publisher::new(0);
     let serving = tokio::spawn(serve(publisher.clone(), bind(&filter_snapshot)?));
-    let command = settings.sozu.command_socket(dir);
-    let metrics = Metrics::new(&settings.name, &publisher, (report.clone(), command.clone()));
+    let metrics = Metrics::new(&settings.name, &publisher, (report.clone(), settings.sozu.command_socket(dir)));
     let paths = filter::Paths { snapshot: filter_snapshot, report };
-    let filter = filter::keep(settings.filter.clone(), sockets, paths, metrics.filter_starts.clone());
+    let filter = filter::keep(settings.filter.clone(), holder, paths, metrics.filter_starts.clone());
     let port = watch::Sender::new(None);
     let health = health(settings.health, pages, &metrics).await?;
     let stop = told_to_end().map_err(EdgeError::Signals)?;
     tokio::pin!(stop);
+    let [hop, relay] = sockets::paths(settings.sozu.dir(dir));
     let wire = Wire { address: settings.address, hop, relay };
     let sozu = tokio::select! {
         sozu = start(&settings.sozu, dir, wire) => sozu?,
@@ -82,7 +85,7 @@ pub async fn run(settings: EdgeSettings) -> Result<(), EdgeError> {
     };
     tracing::info!(edge = settings.name, pid = sozu.pid(), "Sōzu is up");
     let (source, states) = Source::follow(settings.snapshot.clone(), metrics.connected.clone());
-    let log = AccessLog::of(command.parent().unwrap_or(dir));
+    let log = AccessLog::of(settings.sozu.dir(dir));
     let counting = tokio::spawn(traffic::follow(log, metrics.native.clone(), port.subscribe()));
     let mut edge = Edge {
         planner: Planner::new(Options { force_hop: settings.force_hop, force_relay: settings.force_relay }),
@@ -325,14 +328,14 @@ impl Edge {
     /// Notes how Sōzu stands.
     fn look_at_sozu(&self) {
         let refused = self.sozu.shadow().refused().keys().filter(|item| matches!(item, Item::Bound(_) | Item::Listener(_))).count();
-        let ports = &self.planner.target().ports;
+        let target = self.planner.target();
         self.metrics.standing.send_modify(|standing| {
             standing.sozu_starts = self.sozu.starts();
             standing.sozu_workers = self.sozu.workers().len();
-            standing.listeners = (ports.len().saturating_sub(refused), refused);
+            standing.listeners = (target.bound().count().saturating_sub(refused), refused);
         });
-        let plain = ports.keys().find(|port| port.kind == PortKind::Http);
-        self.port.send_replace(plain.map(|port| self.sozu.shadow().address(*port)));
+        let plain = target.bound().find(|port| port.kind == PortKind::Http);
+        self.port.send_replace(plain.map(|port| self.sozu.shadow().address(port)));
     }
 
     /// Acknowledges what both stages hold; nothing while the filter is behind.
@@ -375,12 +378,9 @@ fn without_certificates(delta: &Delta) -> Delta {
     Delta { set, remove }
 }
 
-/// A listening unix socket in place of whatever was left there.
+/// A listening unix socket of our own.
 fn bind(path: &Path) -> Result<UnixListener, EdgeError> {
-    if let Err(error) = std::fs::remove_file(path) {
-        tracing::trace!(path = %path.display(), %error, "nothing left behind");
-    }
-    UnixListener::bind(path).map_err(|source| EdgeError::File { path: path.to_owned(), source })
+    sockets::bind(path).and_then(UnixListener::from_std).map_err(|source| EdgeError::File { path: path.to_owned(), source })
 }
 
 /// Makes a directory that only this user can enter.
