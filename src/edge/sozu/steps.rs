@@ -119,21 +119,18 @@ impl Steps<'_> {
         }
     }
 
-    /// Two targets of one number and different protocols share an address: the old one lets go directly before.
+    /// Two ports of one number share an address for a moment: the old one lets go directly after, so that there is always
+    /// one at which connections can queue.
     fn bind(&mut self, target: &Target) {
         let (wire, applied) = (self.shadow.wire(), self.shadow.applied());
         for (port, keys) in &target.ports {
             if applied.is_bound(*port) || !target.is_bound(*port) {
                 continue;
             }
+            self.add(Item::Bound(*port), wire.activate(*port), keys);
             let rival = applied.bound().find(|old| old.number == port.number);
             let release = rival.and_then(|old| self.removal(Item::Bound(old), wire.deactivate(old)));
-            let glued = release.is_some();
-            self.first.extend(release);
-            self.add(Item::Bound(*port), wire.activate(*port), keys);
-            if let Some(step) = self.first.last_mut() {
-                step.glued = glued;
-            }
+            self.first.extend(release.map(|step| Step { glued: true, ..step }));
         }
     }
 

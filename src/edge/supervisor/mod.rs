@@ -4,10 +4,10 @@
 //! hop is decided by rules at least as new as Sōzu's. While one update is applied, later ones gather.
 
 mod filter;
+mod news;
 mod settings;
 mod source;
 
-use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
@@ -26,11 +26,10 @@ use super::plan::{Options, Planner, PortKind};
 use super::sockets::{self, Holder, Sockets};
 use super::sozu::{self, AccessLog, Item, Maker, Sozu, SpawnSettings, Wire};
 use super::{health, traffic};
-use crate::model::CertificateId;
 use crate::snapshot::publish::Publisher;
 use crate::snapshot::wire::{Ack, Refusal, Stamp};
-use crate::snapshot::{Delta, Key, Resource};
 use crate::stop::told_to_end;
+use news::Obsolete;
 use source::{Source, State};
 
 /// Name of the unix socket in an edge's directory on which it answers as on its health port.
@@ -97,7 +96,7 @@ pub async fn run(settings: EdgeSettings) -> Result<(), EdgeError> {
         port,
         applied: None,
         closed: Vec::new(),
-        obsolete: BTreeSet::new(),
+        obsolete: Obsolete::default(),
         stamp: Stamp::default(),
         changed: Instant::now(),
         audited: Instant::now(),
@@ -165,7 +164,7 @@ struct Edge {
     /// The control plane's stamp of what Sōzu holds.
     stamp: Stamp,
     /// Certificates that the filter may no longer need.
-    obsolete: BTreeSet<CertificateId>,
+    obsolete: Obsolete,
     /// When it last got something new.
     changed: Instant,
     /// When it was last asked what it holds.
@@ -244,7 +243,7 @@ impl Edge {
         let news = self.applied.is_none() || stamp != self.stamp;
         let mut filter_stamp = self.publisher.current().0;
         if !delta.is_empty() {
-            let news = self.news(&delta);
+            let news = self.obsolete.news(&mut self.planner, &delta);
             filter_stamp = self.publisher.publish(&news);
             let mut acks = self.publisher.acks();
             let taken = timeout(FILTER_FIRST, acks.wait_for(|ack| ack.as_ref().is_some_and(|ack| ack.stamp >= filter_stamp))).await;
@@ -257,7 +256,10 @@ impl Edge {
         }
         let refused = self.sozu.apply(self.planner.target()).await?;
         self.look_at_sozu();
-        self.clear_obsolete();
+        let due = self.obsolete.due(&self.planner);
+        if !due.is_empty() {
+            self.publisher.publish(&due);
+        }
         let before = self.applied.replace((filter_stamp, refused));
         self.stamp = stamp;
         self.closed = closed;
@@ -265,36 +267,6 @@ impl Edge {
             self.acknowledge();
         }
         Ok(())
-    }
-
-    /// What the filter is told of a change: of certificates only those of relayed ports, since private keys are none of its
-    /// business while Sōzu ends TLS. Those it no longer needs are obsolete once Sōzu has changed too.
-    fn news(&mut self, delta: &Delta) -> Delta {
-        let before = self.planner.target().relayed.clone();
-        self.planner.apply(delta);
-        let (relayed, snapshot) = (&self.planner.target().relayed, self.planner.snapshot());
-        let mut news = without_certificates(delta);
-        let touched = delta.keys().filter_map(|key| if let Key::Certificate(id) = key { Some(id) } else { None });
-        let changed: BTreeSet<CertificateId> = touched.chain(before.clone().symmetric_difference(relayed.clone())).collect();
-        for id in changed {
-            match snapshot.get(&Key::Certificate(id.clone())) {
-                Some(certificate) if relayed.contains(&id) => news.set.push(certificate.clone()),
-                _ => {
-                    self.obsolete.insert(id);
-                }
-            }
-        }
-        news
-    }
-
-    /// Takes from the filter what it no longer needs.
-    fn clear_obsolete(&mut self) {
-        let (relayed, snapshot) = (&self.planner.target().relayed, self.planner.snapshot());
-        let gone = std::mem::take(&mut self.obsolete).into_iter().map(|id| (relayed.contains(&id), Key::Certificate(id)));
-        let remove: Vec<Key> = gone.filter(|(relayed, key)| !(*relayed && snapshot.get(key).is_some())).map(|(_, key)| key).collect();
-        if !remove.is_empty() {
-            self.publisher.publish(&Delta { set: Vec::new(), remove });
-        }
     }
 
     /// Has Sōzu say what it holds, once changes have ceased, or have gone on for long.
@@ -369,13 +341,6 @@ async fn serve(publisher: Publisher, listener: UnixListener) {
     if let Err(error) = publisher.serve(listener).await {
         tracing::error!(%error, "the filter proxy's snapshot socket is gone");
     }
-}
-
-/// A change without its certificates.
-fn without_certificates(delta: &Delta) -> Delta {
-    let set = delta.set.iter().filter(|resource| !matches!(***resource, Resource::Certificate(_))).cloned().collect();
-    let remove = delta.remove.iter().filter(|key| !matches!(key, Key::Certificate(_))).cloned().collect();
-    Delta { set, remove }
 }
 
 /// A listening unix socket of our own.
