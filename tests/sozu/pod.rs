@@ -152,22 +152,30 @@ async fn publish(dir: &Path) -> Publisher {
     publisher
 }
 
-/// One after another until `end`: when each began, and whether it got `status`. On a relayed port it began with its connection,
-/// which ends with the filter; a kept one that is closed between two requests is no request.
-async fn load(at: SocketAddr, kept: bool, (target, status): (&'static str, u16), mut end: watch::Receiver<bool>) -> Vec<(Instant, bool)> {
+struct Request {
+    asked: Instant,
+    /// When it began: on a relayed port with its connection, which ends with the filter.
+    since: Instant,
+    /// It got the status that it should.
+    fine: bool,
+}
+
+/// One after another until `end`. A kept connection that is closed between two of them is no request.
+async fn load(at: SocketAddr, kept: bool, (target, status): (&'static str, u16), mut end: watch::Receiver<bool>) -> Vec<Request> {
     let request = format!("GET {target} HTTP/1.1\r\nHost: any.example\r\n\r\n");
     let mut all = Vec::new();
     let mut held: Option<TcpStream> = None;
     let mut opened = Instant::now();
     while !*end.borrow_and_update() {
-        let mut since = Instant::now();
+        let asked = Instant::now();
+        let mut since = asked;
         let answered = if kept {
             let exchange = async {
                 let open = held.take().filter(|stream| stream.try_read(&mut [0]).is_err());
                 let mut stream = match open {
                     Some(stream) => stream,
                     None => {
-                        opened = since;
+                        opened = asked;
                         TcpStream::connect(at).await?
                     }
                 };
@@ -186,7 +194,7 @@ async fn load(at: SocketAddr, kept: bool, (target, status): (&'static str, u16),
             try_send(at, &request).await
         };
         let fine = answered.as_ref().is_ok_and(|answer| answer.status == status);
-        all.push((since, fine));
+        all.push(Request { asked, since, fine });
         sleep(Duration::from_millis(5)).await;
     }
     all
@@ -221,10 +229,10 @@ async fn nothing_is_lost_but_what_is_in_flight_while_a_container_is_away() {
     sleep(Duration::from_millis(500)).await;
     end.send_replace(true);
     for all in loads.join_all().await {
-        let late = all.iter().filter(|(since, fine)| *since > killed && !fine).count();
-        let lost = all.iter().filter(|(_, fine)| !fine).count();
+        let late = all.iter().filter(|request| request.since > killed && !request.fine).count();
+        let lost = all.iter().filter(|request| !request.fine).count();
         assert!(lost <= 1 && late == 0, "{lost} of {} lost, {late} of them began after the end", all.len());
-        assert!(all.iter().any(|(since, _)| *since > back), "there were requests to the end");
+        assert!(all.iter().any(|request| request.asked > back), "there were requests to the end");
     }
 
     // The launcher goes with Sōzu and the sockets: the supervisor makes everything right with the next.
