@@ -93,11 +93,10 @@ impl fmt::Display for Reason {
 pub enum RelayReason {
     /// Every port is relayed by request (the EdgeProfile, the differential test).
     Forced,
-    /// A route sends requests to a backend that speaks HTTP/2; its clients may come with HTTP/2 and prior knowledge, which
-    /// Sōzu does not take.
+    /// A route sends requests to a backend that speaks HTTP/2. Without TLS its clients may come with HTTP/2 and prior knowledge,
+    /// which Sōzu does not take; with TLS, trailers and tunnels would be lost on the way through HTTP/1.1.
     Http2,
-    /// A listener has a GRPCRoute. Without TLS its clients come with HTTP/2 and prior knowledge; with TLS Sōzu would balance
-    /// them once per connection, and answer in words that are not gRPC's.
+    /// A listener has a GRPCRoute: the same, and Sōzu's own answers are not in gRPC's words.
     Grpc,
     /// A listener has no hostname: clients without SNI, or with any other, are to be shown its certificate.
     NoHostname,
