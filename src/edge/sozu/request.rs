@@ -237,6 +237,9 @@ fn headers(port: PortId, stage: &Stage) -> Vec<Header> {
         Stage::Native { edits, .. } => {
             // No backend sees what only the hop may carry, whichever stage serves it.
             headers.push(header(HeaderPosition::Request, HOP_HEADER, ""));
+            // Nor may one change to HTTP/2 within a connection, whose requests no rule would see: without settings it must not
+            // (RFC 7540 §3.2.1). Sōzu itself passes every wish for another protocol on.
+            headers.push(header(HeaderPosition::Request, "http2-settings", ""));
             headers.extend(edits.iter().map(|edit| {
                 let side = match edit.side {
                     Side::Request => HeaderPosition::Request,
