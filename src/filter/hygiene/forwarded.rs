@@ -31,7 +31,8 @@ pub struct Connection {
 /// With `trust`, `X-Forwarded-For` begins with the client: what came before that is nobody's word. Where the connection is
 /// one of a trusted proxy, its scheme, port and host stand.
 pub fn forwarded(headers: &mut HeaderMap, connection: Connection, trust: Option<&ClientAddress>, id: u128) {
-    let peer = connection.peer;
+    // A socket for both families calls IPv4 addresses by IPv6 names.
+    let peer = connection.peer.to_canonical();
     let client = match trust {
         Some(trust) => {
             let origin = origin(peer, headers.get_all(FOR).iter(), &trust.trusted);
@@ -44,7 +45,7 @@ pub fn forwarded(headers: &mut HeaderMap, connection: Connection, trust: Option<
             peer
         }
     };
-    let said_by_proxy = trust.is_some_and(|trust| trust.trusted.includes(peer.to_canonical()));
+    let said_by_proxy = trust.is_some_and(|trust| trust.trusted.includes(peer));
     let scheme = if connection.secure { "https" } else { "http" };
     let keeps = |headers: &HeaderMap, name: &HeaderName, fits: fn(&str) -> bool| {
         said_by_proxy && only(headers, name).and_then(|value| value.to_str().ok()).is_some_and(fits)
@@ -131,6 +132,11 @@ mod tests {
             "x-request-id: mine",
         ];
         assert_eq!(told("192.0.2.1", None), expected);
+    }
+
+    #[test]
+    fn an_ipv4_client_of_a_port_for_both_families_has_its_ipv4_address() {
+        assert_eq!(told("::ffff:192.0.2.1", None), told("192.0.2.1", None));
     }
 
     #[test]
