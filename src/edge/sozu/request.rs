@@ -28,8 +28,8 @@ const IDLE_SECONDS: u32 = 180;
 const RELAY_IDLE_SECONDS: u32 = 2 * 60 * 60;
 /// A connection to a backend takes no longer.
 const CONNECT_SECONDS: u32 = 3;
-/// The head of a request arrives within this.
-const REQUEST_SECONDS: u32 = 10;
+/// The head of a request arrives within this, and so does a handshake.
+pub(super) const REQUEST_SECONDS: u32 = 10;
 
 /// Fields in which a client may say who it is and that Sōzu does not write: no backend is to take them for the edge's words.
 const CLAIMED: [&str; 2] = ["forwarded", "x-forwarded-host"];
