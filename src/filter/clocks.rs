@@ -18,7 +18,7 @@ use super::upstream::Pool;
 use super::{Limits, Listen, Settings, Shared};
 use crate::model::{
     Action, Attachment, Backend, BackendId, BackendProtocol, BackendRef, BackendTarget, Endpoint, Filter, Hostname, Kind, Listener,
-    ListenerName, Match, Mirror, ObjectId, PathMatch, Protocol, Retry, Route, Rule, Timeouts,
+    ListenerName, Match, Mirror, ObjectId, PathMatch, Protocol, Retry, Route, Rule, Timeouts, Tuning,
 };
 use crate::snapshot::{Resource, Snapshot};
 
@@ -70,7 +70,14 @@ fn id(name: &str) -> BackendId {
 
 fn resources(filters: &[Filter], backends: &[(&str, SocketAddr)]) -> Vec<Resource> {
     let name = ListenerName("http".into());
-    let listener = Listener { name: name.clone(), port: 8080, protocol: Protocol::Http, hostname: Hostname::Any, certificates: Vec::new() };
+    let listener = Listener {
+        name: name.clone(),
+        port: 8080,
+        protocol: Protocol::Http,
+        hostname: Hostname::Any,
+        certificates: Vec::new(),
+        tuning: Tuning::default(),
+    };
     let matched = Match { path: PathMatch::Prefix("/".into()), method: None, headers: Vec::new(), query: Vec::new() };
     let reference = BackendRef { weight: 1, target: BackendTarget::Service(id("s")), filters: Vec::new() };
     let (matches, action) = (vec![matched], Action::Forward(vec![reference]));
