@@ -28,16 +28,7 @@ func standalone(at place, port int) *control.Plane {
 	}
 }
 
-func apiserverUp(arguments []string) error {
-	at, err := apiserverPlace(arguments)
-	if err != nil {
-		return err
-	}
-	unlock, err := lock(at.dir)
-	if err != nil {
-		return err
-	}
-	defer unlock()
+func apiserverUp(at place) error {
 	if pid, err := process.Recorded(at.pidFile()); err != nil {
 		return err
 	} else if pid != 0 {
@@ -88,16 +79,7 @@ func apiserverServe(arguments []string) error {
 	return group.Wait()
 }
 
-func apiserverDown(arguments []string) error {
-	at, err := apiserverPlace(arguments)
-	if err != nil {
-		return err
-	}
-	unlock, err := lock(at.dir)
-	if err != nil {
-		return err
-	}
-	defer unlock()
+func apiserverDown(at place) error {
 	if err := end(at); err != nil {
 		return err
 	}

@@ -21,19 +21,7 @@ func whole(at place) *control.Plane {
 	}
 }
 
-func clusterUp(arguments []string) error {
-	at, err := nodePlace(arguments)
-	if err != nil {
-		return err
-	}
-	if err := node.Require(); err != nil {
-		return err
-	}
-	unlock, err := lock(at.dir)
-	if err != nil {
-		return err
-	}
-	defer unlock()
+func clusterUp(at place) error {
 	plane := whole(at)
 	if pid, err := process.Recorded(at.pidFile()); err != nil {
 		return err
@@ -76,16 +64,7 @@ func start(at place, plane *control.Plane) error {
 	return node.Connect(pid)
 }
 
-func clusterDown(arguments []string) error {
-	at, err := nodePlace(arguments)
-	if err != nil {
-		return err
-	}
-	unlock, err := lock(at.dir)
-	if err != nil {
-		return err
-	}
-	defer unlock()
+func clusterDown(at place) error {
 	if err := remove(at); err != nil {
 		return err
 	}
@@ -107,11 +86,7 @@ func remove(at place) error {
 	return at.empty()
 }
 
-func clusterInit(arguments []string) error {
-	at, err := nodePlace(arguments)
-	if err != nil {
-		return err
-	}
+func clusterInit(at place) error {
 	self, err := os.Executable()
 	if err != nil {
 		return err
@@ -119,20 +94,9 @@ func clusterInit(arguments []string) error {
 	return node.Init(whole(at), []string{self, "run"})
 }
 
-func clusterRun(arguments []string) error {
-	at, err := nodePlace(arguments)
-	if err != nil {
-		return err
-	}
-	return node.Run(whole(at))
-}
+func clusterRun(at place) error { return node.Run(whole(at)) }
 
-func clusterRequire(arguments []string) error {
-	if _, err := nodePlace(arguments); err != nil {
-		return err
-	}
-	return node.Require()
-}
+func clusterRequire(place) error { return node.Require() }
 
 func clusterPackages([]string) error {
 	for _, name := range node.Lacking() {
@@ -142,11 +106,7 @@ func clusterPackages([]string) error {
 }
 
 // clusterKubeconfig fails when no cluster runs.
-func clusterKubeconfig(arguments []string) error {
-	at, err := nodePlace(arguments)
-	if err != nil {
-		return err
-	}
+func clusterKubeconfig(at place) error {
 	if _, err := running(at); err != nil {
 		return err
 	}

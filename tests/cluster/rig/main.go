@@ -15,17 +15,17 @@ var commands = map[string]struct {
 	usage string
 	run   func(arguments []string) error
 }{
-	"apiserver up":    {"start an API server in --dir DIR; prints its kubeconfig", apiserverUp},
-	"apiserver down":  {"stop the one in --dir DIR and remove the folder", apiserverDown},
+	"apiserver up":    {"start an API server in --dir DIR; prints its kubeconfig", alone(apiserverPlace, apiserverUp)},
+	"apiserver down":  {"stop the one in --dir DIR and remove the folder", alone(apiserverPlace, apiserverDown)},
 	"apiserver serve": {"", apiserverServe},
-	"up":              {"start a one-node Kubernetes; prints its kubeconfig", clusterUp},
-	"down":            {"stop it and remove all of it", clusterDown},
-	"require":         {"tell what this machine lacks to be a node", clusterRequire},
+	"up":              {"start a one-node Kubernetes; prints its kubeconfig", alone(capablePlace, clusterUp)},
+	"down":            {"stop it and remove all of it", alone(nodePlace, clusterDown)},
+	"require":         {"tell what this machine lacks to be a node", in(nodePlace, clusterRequire)},
 	"packages":        {"print the packages of the distribution that a node lacks here", clusterPackages},
-	"kubeconfig":      {"print the kubeconfig of the one that runs", clusterKubeconfig},
+	"kubeconfig":      {"print the kubeconfig of the one that runs", in(nodePlace, clusterKubeconfig)},
 	"load":            {"load image archives into it: load ARCHIVE...", clusterLoad},
-	"init":            {"", clusterInit},
-	"run":             {"", clusterRun},
+	"init":            {"", in(nodePlace, clusterInit)},
+	"run":             {"", in(nodePlace, clusterRun)},
 	"image":           {"write an image of given files as an OCI archive", makeImage},
 }
 

@@ -41,6 +41,15 @@ func nodePlace(arguments []string) (place, error) {
 	return newPlace(filepath.Join(systemFolder, "cluster"))
 }
 
+// capablePlace is the same on a machine that has what a node needs.
+func capablePlace(arguments []string) (place, error) {
+	at, err := nodePlace(arguments)
+	if err == nil {
+		err = node.Require()
+	}
+	return at, err
+}
+
 // apiserverPlace is the place of one API server of many, by the flag --dir.
 func apiserverPlace(arguments []string) (place, error) {
 	flags := flag.NewFlagSet("cluster apiserver", flag.ContinueOnError)
@@ -62,6 +71,30 @@ func userFolder() string {
 		return filepath.Join(runtime, "kakehi")
 	}
 	return filepath.Join(os.TempDir(), fmt.Sprintf("kakehi-%d", os.Getuid()))
+}
+
+// in makes a command of something that is done in a place, which the
+// command's arguments name.
+func in(find func(arguments []string) (place, error), do func(place) error) func([]string) error {
+	return func(arguments []string) error {
+		at, err := find(arguments)
+		if err != nil {
+			return err
+		}
+		return do(at)
+	}
+}
+
+// alone is the same for what no other run of this program may do meanwhile.
+func alone(find func(arguments []string) (place, error), do func(place) error) func([]string) error {
+	return in(find, func(at place) error {
+		unlock, err := lock(at.dir)
+		if err != nil {
+			return err
+		}
+		defer unlock()
+		return do(at)
+	})
 }
 
 // empty removes what is in the folder of the state.
