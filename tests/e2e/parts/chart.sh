@@ -21,7 +21,7 @@ kubectl wait --for=condition=Established --timeout=30s crd/servicemonitors.monit
 render -f "$here/everything.yaml" --no-hooks >"$work/everything" || fail "not every value is rendered"
 kubectl apply --server-side --dry-run=server -f "$work/everything" >"$work/taken" || fail "the API server refuses what is rendered"
 say "every value rendered: the API server takes $(wc -l <"$work/taken") objects"
-for kind in servicemonitor networkpolicy poddisruptionbudget; do
+for kind in servicemonitor podmonitor networkpolicy poddisruptionbudget; do
 	grep -q "^$kind" "$work/taken" || fail "no $kind is rendered"
 done
 
