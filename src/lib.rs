@@ -9,6 +9,7 @@ pub mod controller;
 pub mod edge;
 pub mod filter;
 pub mod leader;
+pub mod listen;
 pub mod model;
 pub mod observe;
 pub mod provision;

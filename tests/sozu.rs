@@ -5,6 +5,8 @@
 mod access;
 #[path = "sozu/build.rs"]
 mod build;
+#[path = "sozu/families.rs"]
+mod families;
 #[path = "sozu/headers.rs"]
 mod headers;
 #[path = "sozu/hosts.rs"]

@@ -1,6 +1,6 @@
 //! `kakehi edge`: the supervisor of one edge's Sōzu and filter proxy.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -20,8 +20,11 @@ pub(super) struct Settings {
     #[arg(long, env = "KAKEHI_EDGE_NAME")]
     name: String,
     /// Address of the listeners
-    #[arg(long, env = "KAKEHI_ADDRESS", value_name = "IP")]
-    address: IpAddr,
+    #[arg(long, env = "KAKEHI_ADDRESS", value_name = "IP", required_unless_present = "pod_ip")]
+    address: Option<IpAddr>,
+    /// Address of the pod: without `--address`, listeners are on 0.0.0.0 when it is an IPv4 address, else on `::`
+    #[arg(long, env = "KAKEHI_POD_IP", value_name = "IP")]
+    pod_ip: Option<IpAddr>,
     /// Private directory for sockets and state
     #[arg(long, env = "KAKEHI_RUNTIME_DIR", value_name = "DIR")]
     runtime_dir: PathBuf,
@@ -74,7 +77,7 @@ pub(super) async fn run(settings: Settings, log: &LogSettings) -> anyhow::Result
     };
     let settings = EdgeSettings {
         name: settings.name,
-        address: settings.address,
+        address: settings.address.unwrap_or_else(|| every_address_like(settings.pod_ip)),
         runtime_dir: settings.runtime_dir,
         snapshot,
         sozu,
@@ -86,6 +89,14 @@ pub(super) async fn run(settings: Settings, log: &LogSettings) -> anyhow::Result
     };
     edge::run(settings).await?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Every address of a pod's family.
+fn every_address_like(pod: Option<IpAddr>) -> IpAddr {
+    match pod {
+        Some(IpAddr::V6(_)) => Ipv6Addr::UNSPECIFIED.into(),
+        Some(IpAddr::V4(_)) | None => Ipv4Addr::UNSPECIFIED.into(),
+    }
 }
 
 /// Where the snapshot comes from. The command line is checked already for what belongs together.

@@ -4,9 +4,10 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{
-    Affinity, Capabilities, ConfigMapVolumeSource, Container, ContainerPort, EmptyDirVolumeSource, EnvVar, HTTPGetAction, PodAffinityTerm,
-    PodAntiAffinity, PodSecurityContext, PodSpec, PodTemplateSpec, Probe, ProjectedVolumeSource, ResourceRequirements, SeccompProfile,
-    SecurityContext, ServiceAccountTokenProjection, Sysctl, Volume, VolumeMount, VolumeProjection, WeightedPodAffinityTerm,
+    Affinity, Capabilities, ConfigMapVolumeSource, Container, ContainerPort, EmptyDirVolumeSource, EnvVar, EnvVarSource, HTTPGetAction,
+    ObjectFieldSelector, PodAffinityTerm, PodAntiAffinity, PodSecurityContext, PodSpec, PodTemplateSpec, Probe, ProjectedVolumeSource,
+    ResourceRequirements, SeccompProfile, SecurityContext, ServiceAccountTokenProjection, Sysctl, Volume, VolumeMount, VolumeProjection,
+    WeightedPodAffinityTerm,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
@@ -90,8 +91,6 @@ fn edge_container(edge: &EdgeSpec, installation: &Installation) -> Container {
         "edge",
         "--name",
         &edge.id.to_string(),
-        "--address",
-        "0.0.0.0",
         "--runtime-dir",
         &format!("{RUN}/edge"),
         "--snapshot-url",
@@ -105,13 +104,14 @@ fn edge_container(edge: &EdgeSpec, installation: &Installation) -> Container {
         "--sozu-socket",
         &format!("{RUN}/sozu/command.sock"),
         "--health",
-        &format!("0.0.0.0:{HEALTH_PORT}"),
+        &format!("[::]:{HEALTH_PORT}"),
         "--linger",
         &LINGER.to_string(),
     ]
     .map(str::to_owned)
     .into();
     let resources = edge.profile.resources.clone().and_then(|resources| resources.edge);
+    let common = container(edge, installation, resources);
     Container {
         name: "edge".to_owned(),
         image: Some(images.edge.unwrap_or_else(|| installation.edge_image.clone())),
@@ -122,11 +122,19 @@ fn edge_container(edge: &EdgeSpec, installation: &Installation) -> Container {
             protocol: Some("TCP".to_owned()),
             ..Default::default()
         }]),
+        env: Some([vec![pod_ip()], common.env.clone().unwrap_or_default()].concat()),
         readiness_probe: Some(probe("/readyz", 1)),
         liveness_probe: Some(probe("/healthz", 10)),
         volume_mounts: Some(vec![mount(RUN_VOLUME, RUN, false), mount(TOKEN_VOLUME, TOKEN, true), mount(CA_VOLUME, CA, true)]),
-        ..container(edge, installation, resources)
+        ..common
     }
+}
+
+/// The pod's address: the edge listens on all of that family.
+fn pod_ip() -> EnvVar {
+    let field = ObjectFieldSelector { field_path: "status.podIP".to_owned(), ..Default::default() };
+    let source = EnvVarSource { field_ref: Some(field), ..Default::default() };
+    EnvVar { name: "KAKEHI_POD_IP".to_owned(), value_from: Some(source), ..Default::default() }
 }
 
 fn sozu_container(edge: &EdgeSpec, installation: &Installation) -> Container {

@@ -12,7 +12,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::UnixListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
@@ -26,6 +26,7 @@ use super::plan::{Options, Planner, PortKind};
 use super::sockets::{self, Holder, Sockets};
 use super::sozu::{self, AccessLog, Item, Maker, Sozu, SpawnSettings, Wire};
 use super::{health, traffic};
+use crate::listen::listen;
 use crate::snapshot::publish::Publisher;
 use crate::snapshot::wire::{Ack, Refusal, Stamp};
 use crate::stop::told_to_end;
@@ -123,7 +124,7 @@ async fn health(address: Option<SocketAddr>, pages: UnixListener, metrics: &Metr
     let local = metrics.clone();
     let mut tasks = vec![tokio::spawn(async move { gone(health::serve_local(pages, local).await) })];
     if let Some(address) = address {
-        let listener = TcpListener::bind(address).await.map_err(|source| EdgeError::Health { address, source })?;
+        let listener = listen(address).map_err(|source| EdgeError::Health { address, source })?;
         let metrics = metrics.clone();
         tasks.push(tokio::spawn(async move { gone(health::serve(listener, metrics).await) }));
     }
