@@ -17,7 +17,7 @@ use k8s_openapi::jiff::Timestamp;
 use kube::api::{Api, ObjectMeta, PostParams};
 use kube::{Client, ResourceExt};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 /// Which Lease, as whom, and how fast.
 #[derive(Clone, Debug)]
@@ -34,10 +34,12 @@ pub struct Settings {
     pub believe: Duration,
     /// How often the holder renews and others look.
     pub period: Duration,
+    /// How long one request may take, so that a connection that has fallen silent does not cost the Lease.
+    pub patience: Duration,
 }
 
 impl Settings {
-    /// The usual times: renewed every 2 s, trusted for 10 s, taken over after 15 s.
+    /// The usual times: renewed every 2 s, with 3 s for an answer, trusted for 10 s, taken over after 15 s.
     pub fn new(namespace: impl Into<String>, name: impl Into<String>, identity: impl Into<String>) -> Self {
         Self {
             namespace: namespace.into(),
@@ -46,6 +48,7 @@ impl Settings {
             duration: Duration::from_secs(15),
             believe: Duration::from_secs(10),
             period: Duration::from_secs(2),
+            patience: Duration::from_secs(3),
         }
     }
 }
@@ -168,12 +171,13 @@ impl Candidate {
         let mut seen: Option<Seen> = None;
         loop {
             let sent = Instant::now();
-            match self.try_take(&mut seen).await {
-                Ok(Some(lease)) => return (lease, sent),
-                Ok(None) => {}
+            match timeout(self.settings.patience, self.try_take(&mut seen)).await {
+                Ok(Ok(Some(lease))) => return (lease, sent),
+                Ok(Ok(None)) => {}
                 // Another candidate was faster.
-                Err(kube::Error::Api(status)) if status.code == 409 => {}
-                Err(error) => tracing::warn!(%error, lease = %self.settings.name, "cannot stand for leader"),
+                Ok(Err(kube::Error::Api(status))) if status.code == 409 => {}
+                Err(_) => tracing::warn!(lease = %self.settings.name, "cannot stand for leader: no answer in time"),
+                Ok(Err(error)) => tracing::warn!(%error, lease = %self.settings.name, "cannot stand for leader"),
             }
             sleep(self.settings.period.mul_f64(0.8 + 0.4 * rand::random::<f64>())).await;
         }
@@ -238,31 +242,30 @@ impl Candidate {
             lease.spec = Some(self.spec(spec.lease_transitions.unwrap_or_default(), spec.acquire_time));
             let sent = Instant::now();
             let params = PostParams::default();
-            match timeout_at(until, self.api.replace(&self.settings.name, &params, &lease)).await {
-                Err(_) => return Err(Lost::Late),
+            let soon = || until.min(Instant::now() + self.settings.patience);
+            match timeout_at(soon(), self.api.replace(&self.settings.name, &params, &lease)).await {
                 Ok(Ok(lease)) => {
                     self.believe(epoch, sent);
                     return Ok(lease);
                 }
-                Ok(Err(error)) => {
-                    tracing::warn!(%error, "cannot renew the Lease");
-                    // An answer that was lost has renewed it all the same; another holder has ended this term.
-                    match timeout_at(until, self.api.get_opt(&self.settings.name)).await {
-                        Ok(Ok(Some(now))) if holder(&now) != self.settings.identity || self::epoch(&now) != epoch => {
-                            return Err(Lost::Taken(holder(&now).to_owned()));
-                        }
-                        Ok(Ok(Some(now))) => lease = now,
-                        Ok(Ok(None)) => {
-                            let sent = Instant::now();
-                            if let Ok(Ok(created)) = timeout_at(until, self.create(lease.spec.clone().unwrap_or_default())).await {
-                                tracing::warn!("somebody has deleted the Lease; written again");
-                                self.believe(epoch, sent);
-                                return Ok(created);
-                            }
-                        }
-                        Ok(Err(_)) | Err(_) => {}
+                Ok(Err(error)) => tracing::warn!(%error, "cannot renew the Lease"),
+                Err(_) => tracing::warn!("cannot renew the Lease: no answer in time"),
+            }
+            // An answer that was lost has renewed it all the same; another holder has ended this term.
+            match timeout_at(soon(), self.api.get_opt(&self.settings.name)).await {
+                Ok(Ok(Some(now))) if holder(&now) != self.settings.identity || self::epoch(&now) != epoch => {
+                    return Err(Lost::Taken(holder(&now).to_owned()));
+                }
+                Ok(Ok(Some(now))) => lease = now,
+                Ok(Ok(None)) => {
+                    let sent = Instant::now();
+                    if let Ok(Ok(created)) = timeout_at(soon(), self.create(lease.spec.clone().unwrap_or_default())).await {
+                        tracing::warn!("somebody has deleted the Lease; written again");
+                        self.believe(epoch, sent);
+                        return Ok(created);
                     }
                 }
+                Ok(Err(_)) | Err(_) => {}
             }
         }
     }

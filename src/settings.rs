@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use crate::edge::plan;
-use crate::model::{BackendId, EdgeId};
+use crate::model::{BackendId, EdgeId, RESERVED_PORTS};
 use crate::observe::log::Format;
 use crate::translate;
 
@@ -39,10 +39,10 @@ pub struct IngressSettings {
     #[arg(long, env = "KAKEHI_INGRESS_CONTROLLER_NAME", default_value = "kakehi.dev/ingress-controller", value_name = "NAME")]
     pub ingress_controller_name: String,
     /// Port for HTTP of the edge of an IngressClass
-    #[arg(long, env = "KAKEHI_INGRESS_HTTP_PORT", default_value_t = 80, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, env = "KAKEHI_INGRESS_HTTP_PORT", default_value_t = 80, value_name = "PORT", value_parser = listener_port)]
     pub ingress_http_port: u16,
     /// Port for HTTPS of the edge of an IngressClass
-    #[arg(long, env = "KAKEHI_INGRESS_HTTPS_PORT", default_value_t = 443, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, env = "KAKEHI_INGRESS_HTTPS_PORT", default_value_t = 443, value_name = "PORT", value_parser = listener_port)]
     pub ingress_https_port: u16,
     /// Service port that answers requests which no Ingress of a class takes; default: they are answered 404
     #[arg(long, env = "KAKEHI_DEFAULT_BACKEND", value_name = "NAMESPACE/NAME:PORT")]
@@ -51,13 +51,34 @@ pub struct IngressSettings {
 
 impl IngressSettings {
     /// What translation is told. `without_class`: Ingresses that name no class belong to the default class.
-    pub fn translation(&self, without_class: bool) -> translate::IngressSettings {
-        translate::IngressSettings {
+    ///
+    /// # Errors
+    /// When one port is to serve both.
+    pub fn translation(&self, without_class: bool) -> Result<translate::IngressSettings, SamePort> {
+        let ports = (self.ingress_http_port, self.ingress_https_port);
+        if ports.0 == ports.1 {
+            return Err(SamePort(ports.0));
+        }
+        Ok(translate::IngressSettings {
             controller_name: self.ingress_controller_name.clone(),
-            ports: (self.ingress_http_port, self.ingress_https_port),
+            ports,
             default_backend: self.default_backend.clone(),
             without_class,
-        }
+        })
+    }
+}
+
+/// HTTP and HTTPS on one port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("--ingress-http-port and --ingress-https-port are both {0}")]
+pub struct SamePort(u16);
+
+/// A port that listeners may have.
+fn listener_port(text: &str) -> Result<u16, String> {
+    let port = text.parse::<u16>().ok().filter(|port| *port > 0).ok_or("not a port, which is a number from 1 to 65535")?;
+    match RESERVED_PORTS.iter().find(|(reserved, _)| *reserved == port) {
+        Some((_, purpose)) => Err(format!("the edge's own, for {purpose}")),
+        None => Ok(port),
     }
 }
 
@@ -165,8 +186,8 @@ pub struct ProvisionSettings {
     /// What edges log: a level, or per module
     #[arg(long, env = "KAKEHI_EDGE_LOG", default_value = "info", value_name = "LEVELS")]
     pub edge_log: String,
-    /// Address of the port on which the leader serves snapshots
-    #[arg(long, env = "KAKEHI_SNAPSHOT_LISTEN", default_value = "0.0.0.0:9443", value_name = "IP:PORT")]
+    /// Address of the port on which the leader serves snapshots; `[::]` is both families, and 0.0.0.0 where there is no IPv6
+    #[arg(long, env = "KAKEHI_SNAPSHOT_LISTEN", default_value = "[::]:9443", value_name = "IP:PORT")]
     pub snapshot_listen: SocketAddr,
     /// How many edges may have their pods replaced at a time, when an image or anything else in their pods changes
     #[arg(long, env = "KAKEHI_CONCURRENT_ROLLOUTS", default_value_t = 5, value_name = "EDGES", value_parser = clap::value_parser!(u16).range(1..))]
@@ -256,4 +277,42 @@ pub enum Output {
     Text,
     /// For programs.
     Json,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{IngressSettings, SamePort, listener_port};
+    use crate::cli::command;
+
+    fn refused(flags: &[&str]) -> Option<String> {
+        let line = ["kakehi", "controller"].iter().chain(flags);
+        command().try_get_matches_from(line).err().map(|error| error.to_string())
+    }
+
+    #[test]
+    fn ports_that_edges_need_are_no_ports_of_listeners() {
+        assert_eq!(refused(&["--ingress-http-port", "8080", "--ingress-https-port", "8443"]), None);
+        for (flag, port, why) in [
+            ("--ingress-http-port", "19902", "the edge's own, for probes and metrics"),
+            ("--ingress-https-port", "19902", "the edge's own, for probes and metrics"),
+            ("--ingress-http-port", "0", "not a port"),
+        ] {
+            let told = refused(&[flag, port]).unwrap();
+            assert!(told.contains(flag) && told.contains(port) && told.contains(why), "{told}");
+        }
+        assert_eq!(listener_port("65535"), Ok(65_535));
+        assert!(listener_port("65536").is_err() && listener_port("http").is_err());
+    }
+
+    #[test]
+    fn one_port_does_not_speak_both() {
+        let of = |http, https| IngressSettings {
+            ingress_controller_name: "c".into(),
+            ingress_http_port: http,
+            ingress_https_port: https,
+            default_backend: None,
+        };
+        assert!(of(80, 443).translation(true).is_ok());
+        assert_eq!(of(80, 80).translation(true).unwrap_err(), SamePort(80));
+    }
 }

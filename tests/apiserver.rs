@@ -9,6 +9,8 @@ mod crds;
 #[path = "store/mutate.rs"]
 mod mutate;
 
+#[path = "apiserver/endpoints.rs"]
+mod endpoints;
 #[path = "apiserver/failover.rs"]
 mod failover;
 #[path = "apiserver/fresh.rs"]
@@ -19,6 +21,8 @@ mod ingress;
 mod judges;
 #[path = "apiserver/lenient.rs"]
 mod lenient;
+#[path = "apiserver/making.rs"]
+mod making;
 #[path = "apiserver/metrics.rs"]
 mod metrics;
 #[path = "apiserver/older.rs"]
@@ -31,12 +35,22 @@ mod prometheus;
 mod pump;
 #[path = "apiserver/rig.rs"]
 mod rig;
+#[path = "apiserver/rights.rs"]
+mod rights;
 #[path = "apiserver/server.rs"]
 mod server;
+#[path = "apiserver/silence.rs"]
+mod silence;
 #[path = "apiserver/stream.rs"]
 mod stream;
+#[path = "apiserver/unread.rs"]
+mod unread;
 #[path = "apiserver/verdicts.rs"]
 mod verdicts;
+#[path = "apiserver/waits.rs"]
+mod waits;
+#[path = "apiserver/webhook.rs"]
+mod webhook;
 #[path = "apiserver/wire.rs"]
 mod wire;
 #[path = "apiserver/withdraw.rs"]

@@ -4,7 +4,6 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context;
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::controller::auth::Workload;
@@ -14,21 +13,24 @@ use crate::controller::operator::{Operator, Settings};
 use crate::controller::port::{self, Port};
 use crate::controller::provisioning::{self, Provisioning};
 use crate::leader::{self, Candidate};
+use crate::listen::listen;
 use crate::model::EdgeId;
 use crate::observe::admin;
 use crate::observe::metrics::Metrics;
 use crate::provision::{Installation, names};
-use crate::settings::{ControllerSettings, ProvisionSettings};
+use crate::settings::{ControllerSettings, ProvisionSettings, SamePort};
 use crate::snapshot::serve::{Counters, Publishers};
 use crate::stop::told_to_end;
+use crate::store::cluster::connect;
 use crate::translate;
 
 #[tokio::main(worker_threads = 2)]
 pub(super) async fn run(settings: ControllerSettings) -> anyhow::Result<ExitCode> {
     let stop = told_to_end()?;
+    let translation = translation(&settings)?;
     let metrics = Metrics::new()?;
-    let client = kube::Client::try_default().await.context("no API server is known")?;
-    let listener = TcpListener::bind(settings.admin).await.with_context(|| format!("admin port {}", settings.admin))?;
+    let client = connect().await.context("no API server is known")?;
+    let listener = listen(settings.admin).with_context(|| format!("admin port {}", settings.admin))?;
     let (publishers, streams) = (Publishers::default(), Arc::<Counters>::default());
     let bundle = watch::Sender::new(String::new());
     let (candidate, leadership) = Candidate::new(client.clone(), election(&settings));
@@ -54,8 +56,7 @@ pub(super) async fn run(settings: ControllerSettings) -> anyhow::Result<ExitCode
             port_settings(&settings),
         ));
     }
-    let settings =
-        Settings { hold_routes: settings.hold_routes, translation: translation(settings), election: (candidate, leadership), provisioning };
+    let settings = Settings { hold_routes: settings.hold_routes, translation, election: (candidate, leadership), provisioning };
     let operator = Operator::new(client, settings, metrics.clone());
     let ports = opens.map(|(port, settings)| tokio::spawn(port.run(operator.epoch(), settings)));
     let serving = tokio::spawn(admin::serve(listener, Arc::new(operator.view(streams)), metrics));
@@ -79,13 +80,13 @@ fn election(settings: &ControllerSettings) -> leader::Settings {
     leader::Settings::new(&settings.namespace, &settings.lease, identity)
 }
 
-fn translation(settings: ControllerSettings) -> translate::Settings {
-    translate::Settings {
-        controller_name: settings.controller_name,
+fn translation(settings: &ControllerSettings) -> Result<translate::Settings, SamePort> {
+    Ok(translate::Settings {
+        controller_name: settings.controller_name.clone(),
         default_address: settings.address,
-        ingress: settings.ingress.translation(settings.watch_ingress_without_class),
+        ingress: settings.ingress.translation(settings.watch_ingress_without_class)?,
         ..translate::Settings::default()
-    }
+    })
 }
 
 fn replica(settings: &ControllerSettings) -> String {

@@ -6,8 +6,9 @@ use std::process::ExitCode;
 use k8s_openapi::api::rbac::v1::{ClusterRole, PolicyRule};
 use kube::api::ObjectMeta;
 
+use crate::model::Kind;
 use crate::provision::Part;
-use crate::store::kinds::{Finalizer, table};
+use crate::store::kinds::{Finalizer, row, table};
 
 /// Rights beyond the tables: (group, resource, verbs, why).
 const MORE: &[(&str, &str, &[&str], &str)] = &[
@@ -55,6 +56,8 @@ pub fn withdraw_rules() -> Vec<PolicyRule> {
     for row in table().filter(|row| row.finalizer != Finalizer::Never) {
         rights.allow(row.group, row.plural.to_owned(), &["list", "patch"]);
     }
+    let ingress = row(Kind::Ingress);
+    rights.allow(ingress.group, format!("{}/status", ingress.plural), &["patch"]);
     rights.rules()
 }
 

@@ -20,8 +20,9 @@ use crate::store::cluster::Cluster;
 use crate::store::kinds::{self, Finalizer, Row, Visitor};
 use crate::store::pump::Pumped;
 
-/// Reconciles of one kind at the same time.
-const CONCURRENCY: u16 = 8;
+/// Reconciles of one kind at the same time. The API server may keep some of them waiting for an answer (admission may take
+/// 30 s); how many are written in a second is the writer's to say.
+const CONCURRENCY: u16 = 32;
 /// Most wakes taken in at once.
 const BATCH: usize = 1024;
 

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use futures::StreamExt;
 use kube::Client;
+use prometheus::IntCounterVec;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
@@ -26,8 +27,10 @@ use crate::report::{Address, Provisioned};
 
 /// Name under which fields are owned at the API server.
 const FIELD_MANAGER: &str = "kakehi-provision";
-/// Edges that are written at a time.
-const AT_ONCE: usize = 8;
+/// Edges that are written at a time. The API server may keep some of them waiting for an answer.
+const AT_ONCE: usize = 32;
+/// Edges that are tried again at a time, after something was refused or not answered.
+const RETRIES: usize = 8;
 
 /// What the lane is told.
 #[derive(Clone, Debug)]
@@ -62,6 +65,10 @@ struct Shared {
     leadership: Leadership,
     installation: Installation,
     writing: Semaphore,
+    /// Like `writing`, for edges of which something was refused or not answered: they do not hold up others.
+    retrying: Semaphore,
+    /// `kakehi_reconcile_errors_total{kind,variant}`.
+    errors: IntCounterVec,
 }
 
 /// What a keeper says.
@@ -87,7 +94,8 @@ impl Lane {
     pub fn new((client, leadership): (Client, Leadership), settings: Settings, told: mpsc::UnboundedSender<(EdgeId, Provisioned)>) -> Self {
         let Settings { installation, ca, rollouts, metrics } = settings;
         let (words, heard) = mpsc::unbounded_channel();
-        let shared = Arc::new(Shared { client, leadership, installation, writing: Semaphore::new(AT_ONCE) });
+        let (writing, retrying) = (Semaphore::new(AT_ONCE), Semaphore::new(RETRIES));
+        let shared = Arc::new(Shared { client, leadership, installation, writing, retrying, errors: metrics.reconcile_errors });
         let stages = Stages::new(rollouts, metrics.edge_rollouts);
         Self { shared, ca, told, words, heard, stages, edges: BTreeMap::new(), seen: BTreeMap::new(), settled: false }
     }

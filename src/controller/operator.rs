@@ -12,11 +12,12 @@ use tokio::time::{Instant, timeout};
 
 use super::EdgeHost;
 use super::acks::{Acks, Wake};
+use super::complaints::Complaints;
 use super::dispatch::controllers;
 use super::finalizer::{Finalizers, of_controller};
 use super::pipeline::{Outputs, Pipeline};
 use super::provisioning::Provisioning;
-use super::reconcile::Context;
+use super::reconcile::{Context, retries};
 use super::view::{OperatorView, WorldView};
 use super::world::World;
 use super::writer::Writer;
@@ -112,6 +113,8 @@ impl Operator {
             controller_name: names.0.clone(),
             writer: Writer::new(client, leadership.clone(), cluster.states(), names),
             metrics: metrics.clone(),
+            complaints: Complaints::new(metrics.reconcile_errors.clone()),
+            retries: retries(),
             queued,
             memories: Mutex::new(HashMap::new()),
         });

@@ -14,6 +14,7 @@ use super::auth::{TokenReviewer, Workloads};
 use super::ca::{CaError, Keeper};
 use super::endpoint::{Replica, announce};
 use crate::leader::Leadership;
+use crate::listen::listen;
 use crate::snapshot::serve::{Counters, Limits, Publishers, Server};
 use crate::snapshot::tls::{Identity, IdentityError};
 
@@ -89,7 +90,7 @@ impl<W: Workloads + Clone> Port<W> {
         let identity = keeper.open().await?;
         let reviewer = TokenReviewer::new(self.client.clone(), self.workloads.clone());
         let server = Server::new(self.publishers.clone(), reviewer, &identity, Limits::default())?.counting(self.counters.clone());
-        Ok((TcpListener::bind(settings.listen).await?, keeper, identity, server))
+        Ok((listen(settings.listen)?, keeper, identity, server))
     }
 }
 

@@ -1,6 +1,6 @@
 //! What leaves the process for one object: status, Events, finalizer. The same for every kind; it never translates.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -8,10 +8,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use imbl::OrdSet;
 use kube::runtime::controller::Action;
 use serde_json::Value;
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Mutex, Semaphore, watch};
 use tokio::time::Instant;
 
 use super::acks::Acks;
+use super::complaints::Complaints;
 use super::finalizer::{Due, Finalizers, due};
 use super::pace::Pace;
 use super::world::World;
@@ -20,7 +21,7 @@ use crate::api::{Obj, Object};
 use crate::model::{EdgeId, Kind, ObjectId};
 use crate::observe::metrics::Metrics;
 use crate::report::{Finding, Issue, ObjectReport, Observed, Provisioned, Verdict, status};
-use crate::store::kinds::row;
+use crate::store::kinds::{row, table};
 use crate::store::pump::Pumped;
 
 /// Status writes of one object at once, and the time between those that follow.
@@ -29,8 +30,15 @@ const STATUS: (u32, Duration) = (3, Duration::from_millis(500));
 const ENDPOINTS: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(300));
 /// First and longest wait after an error.
 const ERRORS: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(60));
+/// Wait of an object that is to be written once more, while too many are.
+const CROWDED: Duration = Duration::from_secs(1);
+/// Objects of one kind that are written once more after an error, at the same time: fewer than are reconciled at the same
+/// time, so that those for which no answer comes leave turns to others.
+const RETRIES: usize = 8;
 /// Wait after a conflict: what has changed comes by the watch and wakes the object before.
 const CONFLICT: Duration = Duration::from_secs(2);
+/// What Events are called among the kinds that are written.
+pub const EVENT: &str = "Event";
 /// Most Events for one change of an object.
 const EVENTS: usize = 5;
 
@@ -48,6 +56,10 @@ pub struct Context {
     pub finalizers: Finalizers,
     /// Counters.
     pub metrics: Metrics,
+    /// What is said about errors.
+    pub complaints: Complaints,
+    /// Turns for objects whose last one failed.
+    pub retries: BTreeMap<Kind, Semaphore>,
     /// Objects that wait for their turn.
     pub queued: watch::Sender<OrdSet<ObjectId>>,
     /// What is remembered of objects.
@@ -58,12 +70,22 @@ pub struct Context {
 pub struct Memory {
     errors: u32,
     pace: Pace,
-    /// What was judged when endpoints were missing, and how often.
-    missing: Option<(Arc<ObjectReport>, u32)>,
+    /// What was judged when endpoints were missing.
+    missing: Option<Missing>,
     /// The status that was written last, and the version that the object had afterwards.
     written: Option<(Option<String>, Value)>,
     /// What was told by Events last, of an object whose status has no conditions to tell it.
     told: Option<Arc<ObjectReport>>,
+}
+
+/// Endpoints were missing.
+struct Missing {
+    /// What was judged then.
+    report: Arc<ObjectReport>,
+    /// How often was waited since.
+    times: u32,
+    /// When the next wait is over.
+    due: Instant,
 }
 
 impl Default for Memory {
@@ -81,11 +103,21 @@ pub async fn reconcile<K: Pumped>(trigger: Arc<Obj<K>>, context: Arc<Context>) -
     Ok(context.turn(&id).await.map_or_else(Action::await_change, Action::requeue))
 }
 
+/// The turns for objects whose last one failed.
+pub fn retries() -> BTreeMap<Kind, Semaphore> {
+    table().map(|row| (row.kind, Semaphore::new(RETRIES))).collect()
+}
+
 impl Context {
     /// One turn of an object. Returns when it is due again if nothing happens.
     async fn turn(&self, id: &ObjectId) -> Option<Duration> {
         self.queued.send_if_modified(|queued| queued.remove(id).is_some());
         let (kind, started) = (id.kind.name(), Instant::now());
+        let failed = self.memories.lock().await.get(id).is_some_and(|memory| memory.errors > 0);
+        let retry = self.retries.get(&id.kind).filter(|_| failed).map(Semaphore::try_acquire);
+        if let Some(Err(_)) = retry {
+            return Some(CROWDED);
+        }
         let mut memory = self.memories.lock().await.remove(id).unwrap_or_default();
         let done = self.step(id, &mut memory).await;
         self.metrics.reconcile_seconds.with_label_values(&[kind]).observe(started.elapsed().as_secs_f64());
@@ -97,8 +129,7 @@ impl Context {
             }
             Err(error) => {
                 self.metrics.reconciles.with_label_values(&[kind, "error"]).inc();
-                self.metrics.reconcile_errors.with_label_values(&[kind, error.variant()]).inc();
-                after_error(id, &error, &mut memory)
+                self.after_error(id, &error, &mut memory).await
             }
         };
         if self.world.borrow().objects.contains_key(id) {
@@ -186,7 +217,27 @@ impl Context {
     async fn tell(&self, object: &Object, findings: impl Iterator<Item = &Finding>) {
         for finding in findings {
             if let Err(error) = self.writer.event(object, finding).await {
-                tracing::warn!(object = %object.id(), %error, "cannot write an Event");
+                if self.complaints.count(EVENT, &error).await {
+                    tracing::warn!(object = %object.id(), %error, "cannot write an Event; others that fail so are counted");
+                }
+                return;
+            }
+        }
+    }
+
+    /// When an object is due again after an error.
+    async fn after_error(&self, id: &ObjectId, error: &WriteError, memory: &mut Memory) -> Option<Duration> {
+        let due = self.complaints.count(id.kind.name(), error).await;
+        match error.variant() {
+            "gone" | "not-leading" => None,
+            "conflict" => Some(CONFLICT),
+            variant => {
+                let wait = ERRORS.0.saturating_mul(1 << memory.errors.min(8)).min(ERRORS.1);
+                memory.errors += 1;
+                if due {
+                    tracing::warn!(object = %id, %error, variant, "cannot write; tried again, and others that fail so are counted");
+                }
+                Some(wait)
             }
         }
     }
@@ -209,19 +260,6 @@ fn sooner(again: Option<Duration>, wait: Duration) -> Option<Duration> {
     Some(again.map_or(wait, |again| again.min(wait)))
 }
 
-fn after_error(id: &ObjectId, error: &WriteError, memory: &mut Memory) -> Option<Duration> {
-    match error.variant() {
-        "gone" | "not-leading" => None,
-        "conflict" => Some(CONFLICT),
-        variant => {
-            let wait = ERRORS.0.saturating_mul(1 << memory.errors.min(8)).min(ERRORS.1);
-            memory.errors += 1;
-            tracing::warn!(object = %id, %error, variant, "cannot write; tried again");
-            Some(wait)
-        }
-    }
-}
-
 /// When to look again at an object whose Service is absent or has no endpoint: later each time nothing has changed.
 fn missing_endpoints(report: &Arc<ObjectReport>, memory: &mut Memory) -> Option<Duration> {
     let is_missing = |finding: &Finding| {
@@ -231,9 +269,19 @@ fn missing_endpoints(report: &Arc<ObjectReport>, memory: &mut Memory) -> Option<
         memory.missing = None;
         return None;
     }
-    let times = memory.missing.as_ref().filter(|(judged, _)| Arc::ptr_eq(judged, report)).map_or(0, |(_, times)| times + 1);
-    memory.missing = Some((report.clone(), times));
-    Some(ENDPOINTS.0.saturating_mul(1 << times.min(8)).min(ENDPOINTS.1))
+    let (now, before) = (Instant::now(), memory.missing.take().filter(|missing| Arc::ptr_eq(&missing.report, report)));
+    let missing = match before {
+        // Something else woke the object.
+        Some(missing) if now < missing.due => missing,
+        before => {
+            let times = before.map_or(0, |missing| missing.times + 1);
+            let wait = ENDPOINTS.0.saturating_mul(1 << times.min(8)).min(ENDPOINTS.1);
+            Missing { report: report.clone(), times, due: now + wait }
+        }
+    };
+    let wait = missing.due - now;
+    memory.missing = Some(missing);
+    Some(wait)
 }
 
 /// Problems that the status written before does not tell. So a new leader does not tell them again.
@@ -258,5 +306,44 @@ fn messages(value: &Value, into: &mut Vec<String>) {
         }
         Value::Array(items) => items.iter().for_each(|value| messages(value, into)),
         _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use tokio::time::advance;
+
+    use super::{Memory, missing_endpoints};
+    use crate::model::{BackendId, Kind, ObjectId};
+    use crate::report::{Finding, Issue, ObjectReport, Scope, Verdict};
+
+    fn report(missing: bool) -> Arc<ObjectReport> {
+        let id = ObjectId::new(Kind::HttpRoute, "shop", "route");
+        let backend = BackendId { namespace: "shop".into(), service: "empty".into(), port: 80 };
+        let finding = Finding { object: id.clone(), scope: Scope::Object, issue: Issue::NoEndpoints { backend } };
+        Arc::new(ObjectReport { id, generation: 1, findings: missing.then_some(finding).into_iter().collect(), verdict: Verdict::None })
+    }
+
+    /// Whole seconds until the next look.
+    fn wait(report: &Arc<ObjectReport>, memory: &mut Memory) -> Option<u64> {
+        missing_endpoints(report, memory).map(|wait| wait.as_secs())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn endpoints_are_looked_for_later_each_time_and_anew_after_a_change() {
+        let mut memory = Memory::default();
+        for judged in [report(true), report(true)] {
+            for expected in [2, 4, 8, 16, 32, 64, 128, 256, 300, 300] {
+                assert_eq!(wait(&judged, &mut memory), Some(expected));
+                advance(Duration::from_secs(1)).await;
+                assert_eq!(wait(&judged, &mut memory), Some(expected - 1), "woken by something else");
+                advance(Duration::from_secs(expected - 1)).await;
+            }
+        }
+        assert_eq!(wait(&report(false), &mut memory), None);
+        assert_eq!(wait(&report(true), &mut memory), Some(2));
     }
 }

@@ -8,12 +8,14 @@ use imbl::OrdSet;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
+use super::reconcile::EVENT;
 use super::world::World;
 use super::writer::WriteError;
 use crate::edge::plan::{self, explain};
 use crate::model::ObjectId;
 use crate::observe::admin::View;
 use crate::observe::metrics::Metrics;
+use crate::provision::Part;
 use crate::report::ObjectReport;
 use crate::snapshot::Snapshot;
 use crate::snapshot::publish::Publisher;
@@ -176,10 +178,13 @@ impl View for OperatorView {
         for id in self.queued.borrow().iter() {
             *waiting.entry(id.kind.name()).or_default() += 1;
         }
-        for (kind, count) in waiting {
+        let parts: Vec<_> = Part::ALL.into_iter().map(|part| part.resource().kind).collect();
+        for kind in waiting.keys().copied().chain(parts.iter().map(String::as_str)).chain([EVENT]) {
             for variant in WriteError::VARIANTS {
                 metrics.reconcile_errors.with_label_values(&[kind, variant]);
             }
+        }
+        for (kind, count) in waiting {
             metrics.queue.with_label_values(&[kind]).set(count);
         }
     }

@@ -1,7 +1,7 @@
 //! The end of an installation: nobody leads any more, no object waits for us, and the edges of IngressClasses are gone.
 //!
 //! A Gateway, a route or an Ingress stays when the operator is uninstalled, and so does the edge that a Gateway owns; our
-//! finalizer must not, for nobody would ever remove it.
+//! finalizer must not, for nobody would ever remove it. An Ingress must not show an address at which nobody serves it.
 
 mod clear;
 
@@ -51,6 +51,8 @@ pub struct Withdrawn {
     pub released: usize,
     /// Objects of edges that were deleted.
     pub deleted: usize,
+    /// Ingresses that do not show addresses of ours any more.
+    pub cleared: usize,
 }
 
 /// An installation cannot be ended.
@@ -154,6 +156,7 @@ async fn clear(client: &Client, settings: &Settings, until: Instant) -> Result<W
         let looked = timeout_at(until, clearing.look()).await;
         done.released += clearing.done.released;
         done.deleted += clearing.done.deleted;
+        done.cleared += clearing.done.cleared;
         let problem = match looked {
             Ok(Ok(())) => clearing.problem,
             Ok(Err(refused)) => Some(refused),

@@ -50,8 +50,8 @@ pub enum WriteError {
 }
 
 impl WriteError {
-    /// Every answer of [`WriteError::variant`].
-    pub const VARIANTS: [&str; 12] = [
+    /// Every answer of [`WriteError::variant`], and what becomes of objects that somebody else has made under the name of ours.
+    pub const VARIANTS: [&str; 13] = [
         "not-leading",
         "not-served",
         "timeout",
@@ -64,6 +64,7 @@ impl WriteError {
         "server",
         "api",
         "transport",
+        "foreign",
     ];
 
     /// What failed, for metrics.
@@ -73,17 +74,24 @@ impl WriteError {
             Self::NotServed(_) => "not-served",
             Self::TimedOut => "timeout",
             Self::Json(_) => "json",
-            Self::Api(kube::Error::Api(status)) => match status.code {
-                403 => "forbidden",
-                404 => "gone",
-                409 => "conflict",
-                422 => "invalid",
-                429 => "throttled",
-                500.. => "server",
-                _ => "api",
-            },
-            Self::Api(_) => "transport",
+            Self::Api(error) => variant(error),
         }
+    }
+}
+
+/// What failed, for metrics, of those of [`WriteError::VARIANTS`].
+pub fn variant(error: &kube::Error) -> &'static str {
+    match error {
+        kube::Error::Api(status) => match status.code {
+            403 => "forbidden",
+            404 => "gone",
+            409 => "conflict",
+            422 => "invalid",
+            429 => "throttled",
+            500.. => "server",
+            _ => "api",
+        },
+        _ => "transport",
     }
 }
 
@@ -122,7 +130,8 @@ impl Writer {
         ]);
         let (api, patch) = (self.api(object)?, Patch::Json::<()>(serde_json::from_value(operations)?));
         let name = object.id().name;
-        let written = self.turn(api.patch_status(&name, &PatchParams::default(), &patch)).await?;
+        let params = PatchParams { field_manager: Some(field_manager(&self.controller_name)), ..PatchParams::default() };
+        let written = self.turn(api.patch_status(&name, &params, &patch)).await?;
         Ok(written.resource_version())
     }
 
@@ -214,6 +223,11 @@ impl Writer {
         self.leadership.check()?;
         Ok(timeout(PATIENCE, write).await.map_err(|_| WriteError::TimedOut)??)
     }
+}
+
+/// Who owns what a controller writes into statuses, for the API server. Longer names are refused.
+pub fn field_manager(controller_name: &str) -> String {
+    cut(controller_name, 128).to_owned()
 }
 
 /// The beginning of a text, at most so many bytes.

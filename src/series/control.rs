@@ -59,8 +59,11 @@ pub const RECONCILES: Series = counter("kakehi_reconciles_total", &["kind", "res
 /// Time of turns.
 pub const RECONCILE: Series = histogram("kakehi_reconcile_seconds", &["kind"], "Time of one turn of an object at the API server");
 /// Errors of turns.
-pub const RECONCILE_ERRORS: Series =
-    counter("kakehi_reconcile_errors_total", &["kind", "variant"], "Writes to the API server that were not done");
+pub const RECONCILE_ERRORS: Series = counter(
+    "kakehi_reconcile_errors_total",
+    &["kind", "variant"],
+    "Writes to the API server that were not done: of statuses and finalizers, of Events, and of the objects of edges",
+);
 /// Waiting objects.
 pub const QUEUE: Series = gauge("kakehi_queue_depth", &["kind"], "Objects that wait for their turn");
 /// Watches.

@@ -42,7 +42,7 @@ impl Meaning {
 /// When the directory cannot be read.
 pub fn translate(path: &Path, settings: &DirectorySettings, now: i64) -> Result<Meaning, Error> {
     let loaded = Directory::open(source_settings(path, settings))?.load()?;
-    let mut translator = Translator::new(translation_settings(settings));
+    let mut translator = Translator::new(translation_settings(settings)?);
     let changes = loaded.objects.iter().map(|object| Change { id: object.id(), old: None, new: Some(object.clone()) });
     translator.apply(changes, Now::from_unix(now));
     let observed = Observed { controller_name: &settings.controller_name, edges: &BTreeMap::new(), provisioned: None, now, bundle: None };

@@ -9,7 +9,6 @@ mod view;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
 pub use self::meaning::{Meaning, translate};
@@ -22,9 +21,10 @@ use crate::controller::pipeline::{Outputs, Pipeline};
 use crate::controller::view::WorldView;
 use crate::controller::world::World;
 use crate::edge::private_directory;
+use crate::listen::listen;
 use crate::observe::admin;
 use crate::observe::metrics::Metrics;
-use crate::settings::{DirectorySettings, LogSettings, StandaloneSettings};
+use crate::settings::{DirectorySettings, LogSettings, SamePort, StandaloneSettings};
 use crate::store::directory::{self, Directory};
 use crate::translate::{self as translation, Translator};
 
@@ -67,6 +67,9 @@ pub enum Error {
     /// The metrics registry.
     #[error(transparent)]
     Metrics(#[from] prometheus::Error),
+    /// Ports of edges of IngressClasses.
+    #[error(transparent)]
+    Ports(#[from] SamePort),
 }
 
 /// Serves a directory of manifests until `stop` resolves. Edges log as `log` says.
@@ -75,10 +78,11 @@ pub enum Error {
 /// When it cannot start, or the directory cannot be watched any more.
 pub async fn run(settings: StandaloneSettings, log: LogSettings, stop: impl Future<Output = &'static str>) -> Result<(), Error> {
     let metrics = Metrics::new()?;
+    let translator = Translator::new(translation_settings(&settings.directory)?);
     let source = Directory::open(source_settings(&settings.config_dir, &settings.directory))?;
     let statuses = settings.status_dir.as_deref().map(|root| open_statuses(root, &settings.config_dir)).transpose()?;
     let address = settings.admin;
-    let listener = TcpListener::bind(address).await.map_err(|source| Error::Admin { address, source })?;
+    let listener = listen(address).map_err(|source| Error::Admin { address, source })?;
     let runtime = Runtime::make(settings.runtime_dir.as_deref())?;
     let program = std::env::current_exe().map_err(|source| Error::File { path: "/proc/self/exe".into(), source })?;
     let options = settings.directory.plan_options();
@@ -95,7 +99,6 @@ pub async fn run(settings: StandaloneSettings, log: LogSettings, stop: impl Futu
     let serving = tokio::spawn(admin::serve(listener, Arc::new(view), metrics.clone()));
     let (_only, epoch) = watch::channel(EPOCH);
     let outputs = Outputs { world, wakes, metrics };
-    let translator = Translator::new(translation_settings(&settings.directory));
     let pipeline = Pipeline::new(translator, edges, epoch, outputs);
     let (events, received) = mpsc::channel(EVENTS);
     // Not inside the macro: below its level nothing there is evaluated, and nobody would wait.
@@ -115,15 +118,15 @@ fn source_settings(path: &Path, settings: &DirectorySettings) -> directory::Sett
     directory::Settings { crds: settings.crds.clone(), ..directory::Settings::new(path) }
 }
 
-fn translation_settings(settings: &DirectorySettings) -> translation::Settings {
-    translation::Settings {
+fn translation_settings(settings: &DirectorySettings) -> Result<translation::Settings, SamePort> {
+    Ok(translation::Settings {
         controller_name: settings.controller_name.clone(),
         loopback_endpoints: true,
         default_address: Some(settings.address),
         shared_host: true,
         // No API server has written the default class into the manifests.
-        ingress: settings.ingress.translation(true),
-    }
+        ingress: settings.ingress.translation(true)?,
+    })
 }
 
 fn open_statuses(root: &Path, manifests: &Path) -> Result<StatusDir, Error> {

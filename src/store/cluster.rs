@@ -4,6 +4,8 @@
 //!   installed. Which version is watched is decided by what is served and what the table of kinds accepts.
 //! - A kind that may not be read is [`State::Forbidden`]: empty, and tried again.
 //! - Every watch stands alone: an error, a refusal or a silence of one holds no other back.
+//! - A watch is begun anew before it can have been silent for long, and a connection on which nothing is heard is given up:
+//!   see [`connect`].
 //! - Of what is kept nothing is kept twice: no `managedFields`, no last-applied annotation, no Helm releases.
 
 mod discovery;
@@ -13,8 +15,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use imbl::OrdMap;
-use kube::Client;
 use kube::runtime::reflector::Store;
+use kube::runtime::watcher;
+use kube::{Client, Config};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 
@@ -29,6 +32,12 @@ use crate::api::Obj;
 use crate::api::bundle::Bundle;
 use crate::model::Kind;
 
+/// How long a watch lasts, in seconds: the API server ends it then, and it goes on where it left off. So every connection on
+/// which something is awaited speaks at least this often.
+const WATCH: u32 = 30;
+/// How long nothing may be heard on a connection to the API server. Longer than [`WATCH`], and than admission may take (30 s).
+/// Nobody says that a peer is gone when a node or a link on the way dies, and kube alone would wait for 295 s.
+const SILENCE: Duration = Duration::from_secs(45);
 /// Lists of whole kinds that are on their way at the same time.
 const LISTS: usize = 4;
 /// How long a list may keep others waiting.
@@ -79,9 +88,26 @@ pub struct Watched {
 /// How it stands with every kind.
 pub type States = OrdMap<Kind, Watched>;
 
+/// A client of the API server of the cluster that this process runs in, or that the kubeconfig names. It gives up
+/// connections that have fallen silent.
+///
+/// # Errors
+/// When no API server is known, or what is known of it makes no sense.
+pub async fn connect() -> Result<Client, kube::Error> {
+    let mut config = Config::infer().await.map_err(kube::Error::InferConfig)?;
+    config.read_timeout = Some(SILENCE);
+    Client::try_from(config)
+}
+
+/// How objects are watched.
+pub fn watching() -> watcher::Config {
+    watcher::Config::default().timeout(WATCH)
+}
+
 /// An API server as a source.
 pub struct Cluster {
     client: Client,
+    watching: watcher::Config,
     pumps: Pumps,
     states: watch::Sender<States>,
     /// Everything is to be listed anew.
@@ -92,9 +118,15 @@ pub struct Cluster {
 impl Cluster {
     /// The API server that a client leads to.
     pub fn new(client: Client) -> Self {
+        Self::watched(client, watching())
+    }
+
+    /// The same, watched in another way.
+    pub fn watched(client: Client, watching: watcher::Config) -> Self {
         let states = table().map(|row| (row.kind, Watched::default())).collect();
         Self {
             client,
+            watching,
             pumps: Pumps::default(),
             states: watch::Sender::new(states),
             renew: watch::Sender::new(false),
@@ -134,12 +166,14 @@ impl Cluster {
                 row,
                 pump,
                 client: self.client.clone(),
+                config: self.watching.clone(),
                 served: (row.origin == Origin::Crd).then(|| served.subscribe()),
                 lists: lists.clone(),
                 states: self.states.clone(),
                 renew: self.renew.subscribe(),
                 events: events.clone(),
                 reported: State::Starting,
+                denied: false,
             };
             tasks.spawn(watch.run());
         }

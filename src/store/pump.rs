@@ -9,14 +9,11 @@ use std::collections::HashMap;
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use futures::{Stream, StreamExt};
 use kube::runtime::reflector::store::Writer;
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::watcher;
 use serde::de::DeserializeOwned;
-use tokio::sync::mpsc;
 
-use super::Event;
 use super::kinds::table;
 use crate::api::{ApiKind, Change, Obj, Object};
 use crate::model::Kind;
@@ -127,27 +124,6 @@ fn same<K: Pumped>(old: &Obj<K>, new: &Obj<K>) -> bool {
     match (version(old), version(new)) {
         (Some(old), Some(new)) => old == new,
         _ => old == new,
-    }
-}
-
-/// Pumps a watch until it or the receiver ends. The watch's own errors are logged and left to its back-off.
-pub async fn run<K: Pumped>(
-    mut pump: Pump<K>,
-    events: impl Stream<Item = watcher::Result<watcher::Event<Obj<K>>>>,
-    changes: mpsc::Sender<Event>,
-) {
-    let mut events = std::pin::pin!(events);
-    while let Some(event) = events.next().await {
-        let changed = match event {
-            Ok(event) => pump.apply(event),
-            Err(error) => {
-                tracing::warn!(kind = %K::KIND, %error, "watch failed");
-                continue;
-            }
-        };
-        if !changed.is_empty() && changes.send(Event::Changes(changed)).await.is_err() {
-            return;
-        }
     }
 }
 

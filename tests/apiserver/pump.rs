@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use kakehi::api::{EndpointSlice, Namespace, Obj, Object, Secret, Service};
 use kakehi::store::Event;
-use kakehi::store::pump::{Pump, Pumped, run};
+use kakehi::store::cluster::{Cluster, watching};
+use kakehi::store::pump::Pumped;
 use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use kube::runtime::reflector::Store;
 use kube::runtime::wait::{await_condition, conditions::is_deleted};
-use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Client, ResourceExt};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -98,17 +98,20 @@ impl<K: Pumped + DeserializeOwned> Told<K> {
     /// Pumps what the client sees of a test's objects.
     fn new(client: Client, test: &str) -> Self {
         let (sender, events) = mpsc::channel(100);
-        let pump = Pump::<K>::default();
-        let store = pump.store();
-        let watch = watcher(Api::all(client), watcher::Config::default().labels(&format!("{TEST}={test}")));
-        tokio::spawn(run(pump, watch.default_backoff(), sender));
+        let cluster = Cluster::watched(client, watching().labels(&format!("{TEST}={test}")));
+        let store = cluster.store().unwrap();
+        tokio::spawn(cluster.watch(sender));
         Self { events, store, held: BTreeMap::new(), test: format!("{test}-") }
     }
 
     /// The changes of the next event, as text. Each starts from what is held, and is a change.
     async fn next(&mut self) -> Vec<String> {
-        let event = tokio::time::timeout(PATIENCE, self.events.recv()).await.expect("news in time").expect("the pump runs");
-        let Event::Changes(changes) = event else { panic!("{event:?}") };
+        let changes = loop {
+            let event = tokio::time::timeout(PATIENCE, self.events.recv()).await.expect("news in time").expect("the pump runs");
+            if let Event::Changes(changes) = event {
+                break changes;
+            }
+        };
         let mut told = Vec::new();
         for change in changes {
             let name = change.id.name.strip_prefix(&self.test).unwrap_or(&change.id.name).to_owned();

@@ -7,13 +7,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kakehi::controller::EdgeHost;
+use kakehi::controller::fleet::Fleet;
 use kakehi::controller::operator::{Operator, Settings};
+use kakehi::controller::provisioning::{self, Provisioning};
 use kakehi::controller::view::OperatorView;
 use kakehi::controller::world::World;
-use kakehi::leader::{self, Candidate};
+use kakehi::leader::{self, Candidate, Leadership};
 use kakehi::model::EdgeId;
 use kakehi::observe::admin::{self, View};
 use kakehi::observe::metrics::Metrics;
+use kakehi::provision::Installation;
 use kakehi::snapshot::publish::Publisher;
 use kakehi::snapshot::wire::Ack;
 use kakehi::snapshot::{Snapshot, fetch};
@@ -92,6 +95,11 @@ impl EdgeHost for Edges {
     }
 }
 
+fn election(client: &Client, namespace: &str) -> (Candidate, Leadership) {
+    let leader = leader::Settings::new(namespace, "kakehi", format!("test-{:08x}", rand::random::<u32>()));
+    Candidate::new(client.clone(), leader)
+}
+
 /// An operator in this process. It goes with this value.
 pub struct Running {
     pub world: watch::Receiver<World>,
@@ -112,14 +120,37 @@ impl Running {
 
     /// Starts one with these settings of translation, which holds routes or does not.
     pub fn start_with(client: &Client, (translation, hold_routes): (translate::Settings, bool), namespace: &str, edges: Edges) -> Self {
+        let settings = Settings { translation, election: election(client, namespace), hold_routes, provisioning: None };
+        Self::run(client, settings, Metrics::new().unwrap(), edges)
+    }
+
+    /// Starts one that makes its edges at the API server, of which nothing ever runs.
+    pub fn start_making(client: &Client, controller: &str, namespace: &str) -> Self {
         let metrics = Metrics::new().unwrap();
-        let leader = leader::Settings::new(namespace, "kakehi", format!("test-{:08x}", rand::random::<u32>()));
-        let election = Candidate::new(client.clone(), leader);
-        let settings = Settings { translation, election, hold_routes, provisioning: None };
+        let (candidate, leadership) = election(client, namespace);
+        let installation = Installation {
+            controller: controller.to_owned(),
+            edge_image: "kakehi.test/none".into(),
+            sozu_image: "kakehi.test/none".into(),
+            namespace: namespace.to_owned(),
+            ..Installation::default()
+        };
+        // Edges are made once there is something to trust.
+        let (bundle, ca) = watch::channel("a certificate".to_owned());
+        tokio::spawn(async move { bundle.closed().await });
+        let settings = provisioning::Settings { installation, ca, rollouts: 5, metrics: metrics.clone() };
+        let provisioning = Provisioning::new((client.clone(), leadership.clone()), settings);
+        let fleet = Fleet::new(Default::default()).made_by(provisioning.orders());
+        let translation = translate::Settings { controller_name: controller.to_owned(), ..translate::Settings::default() };
+        let (election, provisioning) = ((candidate, leadership), Some(provisioning));
+        Self::run(client, Settings { translation, election, hold_routes: false, provisioning }, metrics, fleet)
+    }
+
+    fn run(client: &Client, settings: Settings, metrics: Metrics, host: impl EdgeHost + 'static) -> Self {
         let operator = Operator::new(client.clone(), settings, metrics.clone());
         let (world, epoch, view) = (operator.world(), operator.epoch(), Arc::new(operator.view(Arc::default())));
         let (stop, stopped) = oneshot::channel();
-        let task = tokio::spawn(operator.run(edges, async { drop(stopped.await) }));
+        let task = tokio::spawn(operator.run(host, async { drop(stopped.await) }));
         Self { world, epoch, metrics, view, stop: Some(stop), task }
     }
 
@@ -169,9 +200,14 @@ pub fn api(client: &Client, kind: &str, namespace: &str) -> Api<DynamicObject> {
         "Gateway" => ("gateway.networking.k8s.io", "gateways"),
         "GatewayClass" => ("gateway.networking.k8s.io", "gatewayclasses"),
         "HTTPRoute" => ("gateway.networking.k8s.io", "httproutes"),
+        "GRPCRoute" => ("gateway.networking.k8s.io", "grpcroutes"),
+        "EdgeProfile" => ("kakehi.dev", "edgeprofiles"),
         "Service" => ("", "services"),
+        "ServiceAccount" => ("", "serviceaccounts"),
         "ConfigMap" => ("", "configmaps"),
         "Deployment" => ("apps", "deployments"),
+        "PodDisruptionBudget" => ("policy", "poddisruptionbudgets"),
+        "HorizontalPodAutoscaler" => ("autoscaling", "horizontalpodautoscalers"),
         "EndpointSlice" => ("discovery.k8s.io", "endpointslices"),
         "IngressClass" => ("networking.k8s.io", "ingressclasses"),
         "Ingress" => ("networking.k8s.io", "ingresses"),
@@ -179,10 +215,15 @@ pub fn api(client: &Client, kind: &str, namespace: &str) -> Api<DynamicObject> {
         "Lease" => ("coordination.k8s.io", "leases"),
         other => panic!("no kind {other}"),
     };
+    let version = match kind {
+        "EdgeProfile" => "v1alpha1",
+        "HorizontalPodAutoscaler" => "v2",
+        _ => "v1",
+    };
     let resource = ApiResource {
         group: group.into(),
-        version: "v1".into(),
-        api_version: if group.is_empty() { "v1".into() } else { format!("{group}/v1") },
+        version: version.into(),
+        api_version: if group.is_empty() { version.into() } else { format!("{group}/{version}") },
         kind: kind.into(),
         plural: plural.into(),
     };
@@ -199,6 +240,7 @@ pub async fn apply(client: &Client, kind: &str, namespace: &str, name: &str, bod
     let version = match kind {
         "Service" | "ConfigMap" => "v1",
         "Deployment" => "apps/v1",
+        "EdgeProfile" => "kakehi.dev/v1alpha1",
         "EndpointSlice" => "discovery.k8s.io/v1",
         "IngressClass" | "Ingress" => "networking.k8s.io/v1",
         _ => "gateway.networking.k8s.io/v1",

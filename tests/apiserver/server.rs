@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kakehi::store::kinds::{Origin, Row, table};
+use kakehi::store::kinds::{GATEWAY_API, Origin, Row, table};
 use kube::api::{Api, DeleteParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::runtime::wait::{await_condition, conditions::is_crd_established};
@@ -98,14 +98,19 @@ pub async fn shared_kubeconfig() -> PathBuf {
 /// The definitions of the kinds that Kakehi reads: the released ones of Gateway API, and our own.
 pub fn definitions() -> Vec<Value> {
     let module = gateway_api().expect("Go is needed to fetch the definitions of Gateway API");
-    let read = |row: &Row| {
-        let file = match row.group {
-            "gateway.networking.k8s.io" => module.join(format!("config/crd/experimental/{}_{}.yaml", row.group, row.plural)),
-            ours => Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("crds/{ours}_{}.yaml", row.plural)),
-        };
-        serde_saphyr::from_str(&fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()))).unwrap()
-    };
-    table().filter(|row| row.origin == Origin::Crd).map(read).collect()
+    let ours = table().filter(|row| row.origin == Origin::Crd && row.group != GATEWAY_API);
+    let file = |row: &Row| Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("crds/{}_{}.yaml", row.group, row.plural));
+    released(&module, "experimental").into_iter().chain(ours.map(|row| read(&file(row)))).collect()
+}
+
+/// The definitions that a release of Gateway API has in a channel, of kinds that Kakehi reads.
+pub fn released(module: &Path, channel: &str) -> Vec<Value> {
+    let file = |row: &Row| module.join(format!("config/crd/{channel}/{}_{}.yaml", row.group, row.plural));
+    table().filter(|row| row.group == GATEWAY_API).map(file).filter(|file| file.exists()).map(|file| read(&file)).collect()
+}
+
+fn read(file: &Path) -> Value {
+    serde_saphyr::from_str(&fs::read_to_string(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()))).unwrap()
 }
 
 /// Creates definitions, and waits until they are served. Those that a foreign cluster has must be of the same release.

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use kakehi::controller::withdraw::{Settings, WithdrawError, Withdrawn, withdraw};
-use kakehi::{leader, provision::names};
+use kakehi::leader;
+use kakehi::provision::names;
+use kakehi::translate::{self, IngressSettings};
 use kube::Client;
 use kube::api::{Api, ObjectMeta, Patch, PatchParams};
 use rustix::process::Signal;
@@ -33,8 +35,8 @@ fn settings(space: &str, deployment: Option<&str>) -> Settings {
 }
 
 /// A class, a Gateway, a route and an Ingress in the operator's own namespace, all with finalizers; one more finalizer of
-/// somebody else's on the route.
-async fn installed(client: &Client, space: &str) {
+/// somebody else's on the route. `wait`: waits until they carry ours.
+async fn installed(client: &Client, space: &str, wait: bool) {
     basics(client, &controller(space), space).await;
     apply(client, "IngressClass", "", space, json!({"spec": {"controller": controller(space)}})).await;
     let mut shared = route("here", &format!("{space}.example.com"));
@@ -44,7 +46,7 @@ async fn installed(client: &Client, space: &str) {
     let paths = json!([{"path": "/", "pathType": "Prefix", "backend": backend}]);
     let rules = json!([{"host": format!("ingress.{space}.example.com"), "http": {"paths": paths}}]);
     apply(client, "Ingress", space, "ingress", json!({"spec": {"ingressClassName": space, "rules": rules}})).await;
-    for (kind, namespace, name) in held(space) {
+    for (kind, namespace, name) in held(space).into_iter().filter(|_| wait) {
         let is_ours = |object: &Value| finalizers(object).iter().any(|finalizer| *finalizer != "example.com/other");
         once(client, (kind, namespace, name), is_ours).await;
     }
@@ -77,7 +79,7 @@ async fn the_operator_stops_and_nothing_waits_for_it() {
     let template = json!({"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [container], "nodeSelector": {"no": "node"}}});
     let spec = json!({"replicas": 2, "selector": {"matchLabels": {"a": "b"}}, "template": template});
     apply(&client, "Deployment", &space, "operator", json!({"spec": spec})).await;
-    installed(&client, &space).await;
+    installed(&client, &space, true).await;
 
     // Edges, as they are told apart: ours of an IngressClass goes.
     for (name, edge, by) in [
@@ -100,7 +102,7 @@ async fn the_operator_stops_and_nothing_waits_for_it() {
         replica.signal(Signal::TERM);
     };
     let (done, ()) = tokio::join!(withdraw(client.clone(), settings(&space, Some("operator"))), scaled);
-    assert_eq!(done.unwrap(), Withdrawn { released: 4, deleted: 1 });
+    assert_eq!(done.unwrap(), Withdrawn { released: 4, deleted: 1, cleared: 0 });
     for (kind, namespace, name) in held(&space) {
         let object = once(&client, (kind, namespace, name), |_| true).await;
         assert!(finalizers(&object).iter().all(|finalizer| *finalizer == "example.com/other"), "{object}");
@@ -127,7 +129,7 @@ async fn a_leader_that_is_dead_is_not_waited_for_beyond_its_lease() {
     let client = Client::try_from(shared().await).unwrap();
     let space = namespace(&client, "withdraw-dead").await;
     let replica = Replica::start("dead", &shared_kubeconfig().await, &space);
-    installed(&client, &space).await;
+    installed(&client, &space, true).await;
     replica.signal(Signal::KILL);
     let namespaces: Api<k8s_openapi::api::core::v1::Namespace> = Api::all(client.clone());
     // A namespace that is being deleted already is not held up either.
@@ -135,7 +137,7 @@ async fn a_leader_that_is_dead_is_not_waited_for_beyond_its_lease() {
     api(&client, "HTTPRoute", &space).patch("route", &PatchParams::default(), &patch).await.unwrap();
     let started = Instant::now();
     let done = withdraw(client.clone(), settings(&space, None)).await.unwrap();
-    assert_eq!(done, Withdrawn { released: 4, deleted: 0 });
+    assert_eq!(done, Withdrawn { released: 4, deleted: 0, cleared: 0 });
     assert!(started.elapsed() > Duration::from_secs(8), "taken after {:?}, while the leader may believe in itself", started.elapsed());
     namespaces.delete(&space, &Default::default()).await.unwrap();
     eventually("the namespace is gone", async || namespaces.get_opt(&space).await.unwrap().is_none().then_some(())).await;
@@ -171,4 +173,46 @@ async fn definitions_that_are_missing_are_not_missed() {
     tokio::time::timeout(PATIENCE, epoch.wait_for(|epoch| *epoch > 0)).await.expect("it leads").unwrap();
     operator.stop().await.unwrap();
     assert_eq!(withdraw(client, settings(&space, None)).await.unwrap(), Withdrawn::default());
+}
+
+#[tokio::test]
+async fn addresses_that_were_ours_are_shown_no_more() {
+    let client = Client::try_from(shared().await).unwrap();
+    let space = namespace(&client, "withdraw-shown").await;
+    let ingress = IngressSettings { controller_name: controller(&space), ..IngressSettings::default() };
+    let translation = translate::Settings {
+        controller_name: controller(&space),
+        default_address: Some([192, 0, 2, 7].into()),
+        ingress,
+        ..translate::Settings::default()
+    };
+    let operator = Running::start_with(&client, (translation, false), &space, Edges::new(true));
+    installed(&client, &space, false).await;
+    let shown = |ingress: &Value| ingress["status"]["loadBalancer"]["ingress"].clone();
+    let spec =
+        once(&client, ("Ingress", &space, "ingress"), |ingress| shown(ingress) == json!([{"ip": "192.0.2.7"}])).await["spec"].clone();
+    // Others that show addresses: of another class, and one that was ours until somebody else took it.
+    for (name, class) in [("foreign", "example.com-other"), ("taken", space.as_str())] {
+        let mut spec = spec.clone();
+        spec["ingressClassName"] = json!(class);
+        spec["rules"][0]["host"] = json!(format!("{name}.{space}.example.com"));
+        apply(&client, "Ingress", &space, name, json!({"spec": spec})).await;
+    }
+    once(&client, ("Ingress", &space, "taken"), |ingress| shown(ingress) == json!([{"ip": "192.0.2.7"}])).await;
+    operator.stop().await.unwrap();
+    let theirs = json!([{"ip": "192.0.2.99"}]);
+    for name in ["foreign", "taken"] {
+        let status = Patch::Merge(json!({"status": {"loadBalancer": {"ingress": theirs}}}));
+        api(&client, "Ingress", &space).patch_status(name, &PatchParams::default(), &status).await.unwrap();
+    }
+    let done = withdraw(client.clone(), settings(&space, None)).await.unwrap();
+    assert_eq!(done.cleared, 1);
+    assert_eq!(shown(&once(&client, ("Ingress", &space, "ingress"), |_| true).await), Value::Null);
+    for name in ["foreign", "taken"] {
+        assert_eq!(shown(&once(&client, ("Ingress", &space, name), |_| true).await), theirs);
+    }
+    delete(&client, ("Gateway", &space, "web")).await;
+    delete(&client, ("GatewayClass", "", &space)).await;
+    delete(&client, ("IngressClass", "", &space)).await;
+    discard(&client, &space).await;
 }

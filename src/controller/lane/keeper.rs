@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, Preconditions};
 use kube::{Api, ResourceExt};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{AcquireError, SemaphorePermit, mpsc, oneshot, watch};
 use tokio::time::{sleep, timeout};
 
+use super::super::writer::{WriteError, variant};
 use super::{FIELD_MANAGER, Shared, Word};
 use crate::leader::NotLeading;
 use crate::model::EdgeId;
@@ -39,6 +40,8 @@ pub(super) struct Keeper {
     /// Parts that are known not to be there.
     absent: BTreeSet<Part>,
     turn: Turn,
+    /// Whether the last attempt failed.
+    failed: bool,
 }
 
 /// Whether the pods may be replaced.
@@ -56,7 +59,7 @@ enum Turn {
 enum Problem {
     /// The API server refuses, or cannot be reached.
     #[error("{kind}: {message}")]
-    Refused { kind: String, message: String },
+    Refused { kind: String, message: String, variant: &'static str },
     /// The name is taken.
     #[error("{kind} {name} exists and does not belong to this Gateway")]
     Foreign { kind: String, name: String },
@@ -73,7 +76,7 @@ enum Problem {
 
 impl Keeper {
     pub(super) fn new(shared: Arc<Shared>, id: EdgeId, ca: watch::Receiver<String>, words: mpsc::UnboundedSender<(EdgeId, Word)>) -> Self {
-        Self { shared, id, ca, words, applied: BTreeMap::new(), absent: BTreeSet::new(), turn: Turn::Unasked }
+        Self { shared, id, ca, words, applied: BTreeMap::new(), absent: BTreeSet::new(), turn: Turn::Unasked, failed: false }
     }
 
     /// Follows what is wanted, until nothing is wanted any more and nothing is left.
@@ -97,6 +100,10 @@ impl Keeper {
                 self.pass();
             }
             let problem = done.as_ref().err().map(ToString::to_string);
+            self.failed = problem.is_some();
+            if let Err(error) = &done {
+                self.count(error);
+            }
             if let Some(problem) = &problem {
                 tracing::warn!(edge = %self.id, problem, ?wait, "cannot be provisioned; trying again");
             }
@@ -141,6 +148,21 @@ impl Keeper {
             self.turn = Turn::Unasked;
             self.say(Word::Pass);
         }
+    }
+
+    fn count(&self, problem: &Problem) {
+        let (kind, variant) = match problem {
+            Problem::Refused { kind, variant, .. } => (kind.as_str(), *variant),
+            Problem::Foreign { kind, .. } => (kind.as_str(), "foreign"),
+            // Neither is an error: the next attempt finds it gone, and another process leads.
+            Problem::Leaving { .. } | Problem::NotLeading(_) | Problem::Json(_) => return,
+        };
+        self.shared.errors.with_label_values(&[kind, variant]).inc();
+    }
+
+    /// A turn to write.
+    async fn writes(shared: &Shared, failed: bool) -> Result<SemaphorePermit<'_>, AcquireError> {
+        if failed { shared.retrying.acquire().await } else { shared.writing.acquire().await }
     }
 
     fn say(&self, word: Word) {
@@ -188,7 +210,7 @@ impl Keeper {
     /// Whether the part is now as it is to be: it may have to wait for its turn.
     async fn apply(&mut self, part: Part, object: &DynamicObject, spec: &EdgeSpec) -> Result<bool, Problem> {
         let shared = self.shared.clone();
-        let _permit = shared.writing.acquire().await;
+        let _permit = Self::writes(&shared, self.failed).await;
         let api = self.api(part);
         let name = object.name_any();
         let kind = part.resource().kind;
@@ -230,7 +252,8 @@ impl Keeper {
 
     /// Deletes a part, if there is one and it is ours.
     async fn delete(&mut self, part: Part) -> Result<(), Problem> {
-        let _turn = self.shared.writing.acquire().await;
+        let shared = self.shared.clone();
+        let _permit = Self::writes(&shared, self.failed).await;
         let api = self.api(part);
         let kind = part.resource().kind;
         let live = request(&kind, api.get_metadata_opt(&names::object(&self.id))).await?;
@@ -265,11 +288,16 @@ impl Keeper {
 
 /// One request, with an end, and the API server's own words when it refuses.
 async fn request<T>(kind: &str, answer: impl Future<Output = Result<T, kube::Error>>) -> Result<T, Problem> {
-    let refused = |message: String| Problem::Refused { kind: kind.to_owned(), message };
+    let refused = |message: String, variant| Problem::Refused { kind: kind.to_owned(), message, variant };
     match timeout(PATIENCE, answer).await {
         Ok(Ok(answer)) => Ok(answer),
-        Ok(Err(kube::Error::Api(status))) => Err(refused(status.message.clone())),
-        Ok(Err(error)) => Err(refused(error.to_string())),
-        Err(_) => Err(refused(format!("no answer from the API server within {PATIENCE:?}"))),
+        Ok(Err(error)) => {
+            let message = match &error {
+                kube::Error::Api(status) => status.message.clone(),
+                other => other.to_string(),
+            };
+            Err(refused(message, variant(&error)))
+        }
+        Err(_) => Err(refused(format!("no answer from the API server within {PATIENCE:?}"), WriteError::TimedOut.variant())),
     }
 }

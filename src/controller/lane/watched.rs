@@ -5,7 +5,7 @@ use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Service;
-use kube::runtime::watcher::{self, Event};
+use kube::runtime::watcher::Event;
 use kube::runtime::{WatchStreamExt, watcher as watch_objects};
 use kube::{Api, Client, ResourceExt};
 
@@ -13,6 +13,7 @@ use super::stages::Standing;
 use crate::model::EdgeId;
 use crate::provision::names;
 use crate::report::Address;
+use crate::store::cluster::watching;
 
 /// Something that happened to an object of ours.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,7 +32,7 @@ pub(super) enum Seen {
 
 /// All Services and Deployments that a controller made for edges, for ever.
 pub(super) fn watch(client: &Client, controller: &str) -> BoxStream<'static, Seen> {
-    let config = || watcher::Config::default().labels(names::EDGE);
+    let config = || watching().labels(names::EDGE);
     let services = watch_objects(Api::<Service>::all(client.clone()), config()).default_backoff();
     let of = controller.to_owned();
     let services = services.map_ok(move |event| match event {

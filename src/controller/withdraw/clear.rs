@@ -3,13 +3,15 @@
 use futures::{StreamExt, stream};
 use kube::Client;
 use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, ListParams, ObjectMeta, Patch, PatchParams, Preconditions};
+use serde_json::json;
 
 use super::{Refused, Settings, Withdrawn, answer, answer_if_there, refused};
 use crate::controller::finalizer::{GATEWAY_EXISTS, of_controller, removal};
+use crate::controller::writer::field_manager;
 use crate::model::Kind;
 use crate::provision::{Part, names};
 use crate::store::cluster::served;
-use crate::store::kinds::{Finalizer, Row, Scope, table};
+use crate::store::kinds::{Finalizer, Row, Scope, row, table};
 
 /// Objects of a list's page.
 const PAGE: u32 = 500;
@@ -38,10 +40,32 @@ impl<'a> Clearing<'a> {
                 self.release(row, &row.resource(version)).await?;
             }
         }
+        if let Some(version) = served.get(&Kind::Ingress) {
+            self.hide(&row(Kind::Ingress).resource(version)).await?;
+        }
         for part in Part::ALL.into_iter().rev() {
             self.delete(part).await?;
         }
         Ok(())
+    }
+
+    /// Takes the addresses that were written by us from all Ingresses. Those that somebody else has written since are his.
+    async fn hide(&mut self, resource: &ApiResource) -> Result<(), Refused> {
+        let manager = field_manager(&self.settings.controller_name);
+        let api: Api<DynamicObject> = Api::all_with(self.client.clone(), resource);
+        let mut page = ListParams::default().limit(PAGE);
+        loop {
+            let list = answer(&resource.plural, api.list_metadata(&page)).await?;
+            let shown = list.items.into_iter().map(|object| object.metadata).filter(|metadata| shows_addresses(metadata, &manager));
+            let client = self.client;
+            let hidden: Vec<_> =
+                stream::iter(shown).map(|metadata| hide(client, resource, metadata)).buffer_unordered(AT_ONCE).collect().await;
+            hidden.into_iter().for_each(|done| self.note(done, |done| done.cleared += 1));
+            match list.metadata.continue_.filter(|next| !next.is_empty()) {
+                Some(next) => page = page.continue_token(&next),
+                None => return Ok(()),
+            }
+        }
     }
 
     fn note(&mut self, done: Result<(), Refused>, count: impl FnOnce(&mut Withdrawn)) {
@@ -107,6 +131,27 @@ impl<'a> Clearing<'a> {
         }
         Ok(())
     }
+}
+
+/// Whether the addresses of an Ingress were written by somebody.
+fn shows_addresses(metadata: &ObjectMeta, manager: &str) -> bool {
+    let entries = metadata.managed_fields.iter().flatten();
+    let mut ours = entries.filter(|entry| entry.manager.as_deref() == Some(manager) && entry.subresource.as_deref() == Some("status"));
+    ours.any(|entry| entry.fields_v1.as_ref().is_some_and(|fields| fields.0.pointer("/f:status/f:loadBalancer/f:ingress").is_some()))
+}
+
+async fn hide(client: &Client, resource: &ApiResource, metadata: ObjectMeta) -> Result<(), Refused> {
+    let (name, namespace) = (metadata.name.unwrap_or_default(), metadata.namespace.unwrap_or_default());
+    let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), &namespace, resource);
+    let what = format!("status of {} {namespace}/{name}", resource.kind);
+    let operations = json!([
+        {"op": "add", "path": "/metadata/resourceVersion", "value": metadata.resource_version},
+        {"op": "replace", "path": "/status/loadBalancer", "value": {}},
+    ]);
+    let patch: Patch<()> = Patch::Json(serde_json::from_value(operations).map_err(|error| refused(&what, &error))?);
+    answer_if_there(&what, async { api.patch_status(&name, &PatchParams::default(), &patch).await.map(drop) }).await?;
+    tracing::debug!(object = what, "cleared");
+    Ok(())
 }
 
 async fn release(

@@ -24,15 +24,17 @@ pub(super) type Served = Option<BTreeMap<Kind, &'static str>>;
 /// The task that asks.
 pub(super) struct Discovery {
     client: Client,
+    /// Why it is not known which Gateway API is installed, as it was logged.
+    ignorance: Option<String>,
 }
 
 impl Discovery {
     pub(super) fn new(client: Client) -> (Self, watch::Sender<Served>) {
-        (Self { client }, watch::Sender::new(None))
+        (Self { client, ignorance: None }, watch::Sender::new(None))
     }
 
     /// Asks until it is dropped.
-    pub(super) async fn run(self, served: watch::Sender<Served>, bundle: watch::Sender<Option<Bundle>>) {
+    pub(super) async fn run(mut self, served: watch::Sender<Served>, bundle: watch::Sender<Option<Bundle>>) {
         let optional = optional();
         loop {
             self.look(&optional, &bundle).await;
@@ -57,13 +59,21 @@ impl Discovery {
 
 impl Discovery {
     /// Looks which release of Gateway API is installed.
-    async fn look(&self, rows: &[&'static Row], bundle: &watch::Sender<Option<Bundle>>) {
+    async fn look(&mut self, rows: &[&'static Row], bundle: &watch::Sender<Option<Bundle>>) {
         let names: Vec<_> = rows.iter().filter(|row| row.group == GATEWAY_API).map(|row| format!("{}.{}", row.plural, row.group)).collect();
         let all: Api<CustomResourceDefinition> = Api::all(self.client.clone());
         let list = match all.list_metadata(&ListParams::default()).await {
             Ok(list) => list.items,
-            Err(error) => return tracing::warn!(%error, "which Gateway API is installed is not known"),
+            Err(error) => {
+                let error = error.to_string();
+                if self.ignorance.as_ref() != Some(&error) {
+                    tracing::warn!(error, "which Gateway API is installed is not known");
+                }
+                self.ignorance = Some(error);
+                return;
+            }
         };
+        self.ignorance = None;
         let said = |key: &str| {
             let ours = list.iter().filter(|definition| names.contains(&definition.name_any()));
             ours.map(|definition| definition.annotations().get(key).cloned().unwrap_or_default()).collect()

@@ -1,13 +1,14 @@
 //! The watch of one kind.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::StreamExt;
 use kube::Client;
 use kube::api::{Api, DynamicObject};
 use kube::runtime::{WatchStreamExt, watcher};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::discovery::Served;
 use super::{LIST_TURN, State, States};
@@ -18,6 +19,10 @@ use crate::store::kinds::Row;
 use crate::store::pump::AnyPump;
 
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+/// How often a kind is listed that may be listed and not watched.
+const POLL: Duration = Duration::from_secs(10);
+/// How long after a list it is known that a kind may be watched too, which was forbidden before.
+const SETTLED: Duration = Duration::from_secs(2);
 
 /// Fields by which the API server leaves out what is never read.
 fn selector(kind: Kind) -> Option<&'static str> {
@@ -31,6 +36,8 @@ pub(super) struct Watch {
     pub(super) row: &'static Row,
     pub(super) pump: Box<dyn AnyPump>,
     pub(super) client: Client,
+    /// How it is watched.
+    pub(super) config: watcher::Config,
     /// What is served; none for a kind that every API server serves.
     pub(super) served: Option<watch::Receiver<Served>>,
     pub(super) lists: Arc<Semaphore>,
@@ -40,6 +47,8 @@ pub(super) struct Watch {
     pub(super) events: mpsc::Sender<Event>,
     /// What was logged last.
     pub(super) reported: State,
+    /// It was forbidden to list or to watch, and it is not known yet that this is over.
+    pub(super) denied: bool,
 }
 
 /// The receiver of events is gone.
@@ -86,7 +95,8 @@ impl Watch {
     /// Watches one version until it is not the one to watch any more.
     async fn follow(&mut self, version: &'static str) -> Result<(), Closed> {
         let row = self.row;
-        let config = selector(row.kind).map_or_else(watcher::Config::default, |fields| watcher::Config::default().fields(fields));
+        let config = selector(row.kind).into_iter().fold(self.config.clone(), watcher::Config::fields);
+        let (mut settled, mut poll) = (None, None);
         let mut turn = turn(self.lists.clone()).await;
         let api: Api<DynamicObject> = Api::all_with(self.client.clone(), &row.resource(version));
         let mut events = std::pin::pin!(watcher(api, config).default_backoff());
@@ -98,7 +108,14 @@ impl Watch {
                 Ok(()) = self.renew.changed() => return Ok(()),
                 () = other_version(&mut served, row.kind, version) => return Ok(()),
                 () = self.events.closed() => return Err(Closed),
-                () = tokio::time::sleep(LIST_TURN), if turn.is_some() => {
+                () = at(poll) => return Ok(()),
+                () = at(settled) => {
+                    settled = None;
+                    self.denied = false;
+                    self.report(State::Synced, version);
+                    continue;
+                }
+                () = sleep(LIST_TURN), if turn.is_some() => {
                     turn = None;
                     continue;
                 }
@@ -111,7 +128,11 @@ impl Watch {
                     send(&self.events, changes).await?;
                     if done {
                         turn = None;
-                        self.report(State::Synced, version);
+                        if self.denied {
+                            settled = Some(Instant::now() + SETTLED);
+                        } else {
+                            self.report(State::Synced, version);
+                        }
                         if fresh {
                             self.states.send_modify(|states| states.entry(row.kind).or_default().fresh = true);
                         }
@@ -119,26 +140,32 @@ impl Watch {
                 }
                 Some(Err(error)) => {
                     turn = None;
-                    self.fail(&error, version);
+                    if self.fail(&error, version) {
+                        // A watch that is let in says nothing while nothing happens; a list says what there is.
+                        (settled, poll) = (None, poll.or_else(|| Some(Instant::now() + POLL)));
+                    }
                 }
             }
         }
     }
 
-    fn fail(&mut self, error: &watcher::Error, version: &'static str) {
+    /// Counts and tells a failure. Whether it is a refusal.
+    fn fail(&mut self, error: &watcher::Error, version: &'static str) -> bool {
         let (what, code) = variant(error);
         self.states.send_modify(|states| *states.entry(self.row.kind).or_default().errors.entry(what).or_default() += 1);
         match code {
             Some(403) => {
                 if self.reported != State::Forbidden {
-                    tracing::error!(kind = %self.row.kind, %error, "not permitted to read; served as if there were none, and tried again");
+                    tracing::error!(kind = %self.row.kind, %error, "may not be read, which takes list and watch; taken as it was last known, and tried again");
                 }
+                self.denied = true;
                 self.report(State::Forbidden, version);
             }
             // The server has forgotten where the watch left off, which is no failure, or the kind is going away.
             Some(404 | 410) => tracing::debug!(kind = %self.row.kind, %error, "watch starts anew"),
             _ => tracing::warn!(kind = %self.row.kind, %error, "watch failed; it is tried again"),
         }
+        code == Some(403)
     }
 
     fn report(&mut self, state: State, version: &'static str) {
@@ -156,6 +183,14 @@ impl Watch {
             (watched.state, watched.version) = (state, version);
             differs
         });
+    }
+}
+
+/// Resolves at this time; never without one.
+async fn at(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -1,15 +1,12 @@
 use std::collections::HashMap;
 
-use futures::stream;
 use kube::runtime::reflector::ObjectRef;
 use kube::runtime::watcher::Event::{self, Apply, Delete, Init, InitApply, InitDone};
 use proptest::prelude::*;
 use serde_json::json;
-use tokio::sync::mpsc;
 
-use super::{Pump, Pumps, run};
+use super::{Pump, Pumps};
 use crate::api::{ConfigMap, Obj, Object, Secret};
-use crate::store;
 
 type Map = Obj<ConfigMap>;
 
@@ -101,24 +98,6 @@ fn an_object_created_anew_is_told_though_its_version_is_the_same() {
     let mut anew = map("a", 1);
     anew.metadata.uid = Some("other".into());
     assert_eq!(pumped(&mut pump, vec![Apply(anew)]), ["a 1→1"]);
-}
-
-#[tokio::test]
-async fn a_watch_is_pumped_until_the_receiver_is_gone() {
-    let (sender, mut receiver) = mpsc::channel(1);
-    let failed = kube::runtime::watcher::Error::NoResourceVersion;
-    let events =
-        stream::iter([Ok(Init), Ok(InitApply(map("a", 1))), Ok(InitDone), Err(failed), Ok(Apply(map("a", 2))), Ok(Delete(map("a", 3)))]);
-    let pump = Pump::default();
-    let store = pump.store();
-    let running = tokio::spawn(run(pump, events, sender));
-    for expected in ["-→1", "1→2"] {
-        let Some(store::Event::Changes(changes)) = receiver.recv().await else { panic!("no changes") };
-        assert_eq!(format!("{}→{}", version(&changes[0].old), version(&changes[0].new)), expected);
-    }
-    drop(receiver);
-    running.await.unwrap();
-    assert!(store.state().is_empty());
 }
 
 #[test]
