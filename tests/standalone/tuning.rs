@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::client;
 use super::rig::{Rig, free_port};
@@ -43,76 +43,97 @@ fn filter_threads(ancestor: u32) -> usize {
     all.filter(|pid| is_ours(*pid)).flat_map(threads).map(name).filter(|name| name.starts_with("worker-")).count()
 }
 
-#[test]
-fn limits_hold_in_both_stages_and_change_in_place() {
-    let relayed = free_port();
-    let (stuck, _listener, _waiting) = stuck();
-    let rig = Rig::start(&[], |_, _| {});
-    let service = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "stuck", "namespace": "demo"}, "spec": {"ports": [{"port": 80}]}});
-    let slice = json!({
-        "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4", "ports": [{"port": stuck}],
-        "metadata": {"name": "stuck-1", "namespace": "demo", "labels": {"kubernetes.io/service-name": "stuck"}},
-        "endpoints": [{"addresses": ["127.0.0.1"]}],
-    });
-    let route = json!({
-        "apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute", "metadata": {"name": "stuck", "namespace": "demo"},
-        "spec": {
-            "parentRefs": [{"name": "web"}, {"name": "relayed"}], "hostnames": ["stuck.localhost"],
-            "rules": [{"backendRefs": [{"name": "stuck", "port": 80}]}],
-        },
-    });
-    let gateway = json!({
-        "apiVersion": "gateway.networking.k8s.io/v1", "kind": "Gateway", "metadata": {"name": "relayed", "namespace": "demo"},
-        "spec": {
-            "gatewayClassName": "kakehi", "listeners": [{"name": "http", "port": relayed, "protocol": "HTTP"}],
-            "infrastructure": {"parametersRef": {"group": "kakehi.dev", "kind": "EdgeProfile", "name": "relayed"}},
-        },
-    });
-    let profile = |name: &str, spec: serde_json::Value| json!({"apiVersion": "kakehi.dev/v1alpha1", "kind": "EdgeProfile", "metadata": {"name": name, "namespace": "demo"}, "spec": spec});
-    let tuning = json!({"connectTimeoutSeconds": 1, "maxConcurrentStreams": 7});
-    let write = |spec: &serde_json::Value, more: serde_json::Value| {
-        let mut own = spec.clone();
-        own.as_object_mut().unwrap().insert("forceRelay".to_owned(), json!(true));
-        own.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-        let all = [&service, &slice, &route, &gateway, &profile("of-the-class", spec.clone()), &profile("relayed", own)];
-        rig.write("tuned.yaml", &all.map(ToString::to_string).join("\n---\n"));
-    };
-    let class = fs::read_to_string(rig.config().join("gateway.yaml")).unwrap();
-    let parameters = "  parametersRef: {group: kakehi.dev, kind: EdgeProfile, name: of-the-class, namespace: demo}\n";
-    let controller = "  controllerName: kakehi.dev/gateway-controller\n";
-    write(&json!({}), json!({}));
-    rig.write("gateway.yaml", &class.replace(controller, &format!("{controller}{parameters}")));
+/// Two edges with a route to a backend that takes no connection: Sōzu alone, and a relayed one.
+struct World {
+    rig: Rig,
+    relayed: u16,
+    stuck: u16,
+}
 
-    let roots = fs::read(rig.config().join("demo-ca.crt")).unwrap();
-    let native: SocketAddr = (Ipv4Addr::LOCALHOST, rig.ports.https).into();
-    let relay: SocketAddr = (Ipv4Addr::LOCALHOST, relayed).into();
-    let streams = || {
-        let native = client::connect_tls(native, "one.localhost", &roots, &[b"h2"]).ok().and_then(max_streams);
-        (native, client::connect(relay).ok().and_then(max_streams))
-    };
-    let waits = || {
+impl World {
+    fn start(stuck: u16) -> Self {
+        let world = Self { rig: Rig::start(&[], |_, _| {}), relayed: free_port(), stuck };
+        let class = fs::read_to_string(world.rig.config().join("gateway.yaml")).unwrap();
+        let parameters = "  parametersRef: {group: kakehi.dev, kind: EdgeProfile, name: of-the-class, namespace: demo}\n";
+        let controller = "  controllerName: kakehi.dev/gateway-controller\n";
+        world.give(&json!({}));
+        world.rig.write("gateway.yaml", &class.replace(controller, &format!("{controller}{parameters}")));
+        world
+    }
+
+    /// Gives both edges this profile.
+    fn give(&self, spec: &Value) {
+        let meta = |name: &str| json!({"name": name, "namespace": "demo"});
+        let service = json!({"apiVersion": "v1", "kind": "Service", "metadata": meta("stuck"), "spec": {"ports": [{"port": 80}]}});
+        let slice = json!({
+            "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4", "ports": [{"port": self.stuck}],
+            "metadata": {"name": "stuck-1", "namespace": "demo", "labels": {"kubernetes.io/service-name": "stuck"}},
+            "endpoints": [{"addresses": ["127.0.0.1"]}],
+        });
+        let rules = json!([{"backendRefs": [{"name": "stuck", "port": 80}]}]);
+        let route = json!({
+            "apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute", "metadata": meta("stuck"),
+            "spec": {"parentRefs": [{"name": "web"}, {"name": "relayed"}], "hostnames": ["stuck.localhost"], "rules": rules},
+        });
+        let listeners = json!([{"name": "http", "port": self.relayed, "protocol": "HTTP"}]);
+        let infrastructure = json!({"parametersRef": {"group": "kakehi.dev", "kind": "EdgeProfile", "name": "relayed"}});
+        let gateway = json!({
+            "apiVersion": "gateway.networking.k8s.io/v1", "kind": "Gateway", "metadata": meta("relayed"),
+            "spec": {"gatewayClassName": "kakehi", "listeners": listeners, "infrastructure": infrastructure},
+        });
+        let profile = |name: &str, spec: &Value| json!({"apiVersion": "kakehi.dev/v1alpha1", "kind": "EdgeProfile", "metadata": meta(name), "spec": spec});
+        let own = json!({"forceRelay": true});
+        let all = [service, slice, route, gateway, profile("of-the-class", spec), profile("relayed", &own)];
+        self.rig.write("tuned.yaml", &all.map(|manifest| manifest.to_string()).join("\n---\n"));
+    }
+
+    fn relay(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.relayed).into()
+    }
+
+    /// The most streams that Sōzu and the filter proxy allow.
+    fn streams(&self) -> [Option<u32>; 2] {
+        let roots = fs::read(self.rig.config().join("demo-ca.crt")).unwrap();
+        let https = (Ipv4Addr::LOCALHOST, self.rig.ports.https).into();
+        let native = client::connect_tls(https, "one.localhost", &roots, &[b"h2"]).ok().and_then(max_streams);
+        [native, client::connect(self.relay()).ok().and_then(max_streams)]
+    }
+
+    /// What both answer where no connection can be made, and after how long.
+    fn waits(&self) -> [(u16, Duration); 2] {
         let wait = |at: SocketAddr| {
             let start = Instant::now();
             let answer = client::get(at, "stuck.localhost", "/", &[]).unwrap();
             (answer.status, start.elapsed())
         };
         std::thread::scope(|scope| {
-            let native = scope.spawn(|| wait(rig.http()));
-            (wait(relay), native.join().unwrap())
+            let native = scope.spawn(|| wait(self.rig.http()));
+            let relay = wait(self.relay());
+            [native.join().unwrap(), relay]
         })
-    };
-    rig.eventually("the usual limits", || streams() == (Some(256), Some(256)));
-    rig.eventually("both serve", || client::get(relay, "x", "/", &[]).is_ok_and(|answer| answer.status == 404));
-    let (usual_relay, usual_native) = waits();
-    write(&tuning, json!({}));
-    rig.eventually("limits of the profile", || streams() == (Some(7), Some(7)));
-    let (relay_wait, native_wait) = waits();
-    for (stage, usual, tuned) in [("relay", usual_relay, relay_wait), ("native", usual_native, native_wait)] {
+    }
+}
+
+#[test]
+fn limits_hold_in_both_stages_and_change_in_place() {
+    let (stuck, _listener, _waiting) = stuck();
+    let world = World::start(stuck);
+    let rig = &world.rig;
+    rig.eventually("the usual limits", || world.streams() == [Some(256); 2]);
+    rig.eventually("both serve", || client::get(world.relay(), "x", "/", &[]).is_ok_and(|answer| answer.status == 404));
+    let usual = world.waits();
+    let tuning = json!({"connectTimeoutSeconds": 1, "maxConcurrentStreams": 7});
+    world.give(&tuning);
+    rig.eventually("limits of the profile", || world.streams() == [Some(7); 2]);
+    for ((stage, usual), tuned) in ["native", "relay"].into_iter().zip(usual).zip(world.waits()) {
         assert_eq!((usual.0, tuned.0), (503, 503), "{stage}");
         assert!(usual.1 >= Duration::from_secs(3) && tuned.1 + Duration::from_millis(1500) < usual.1, "{stage}: {usual:?} {tuned:?}");
     }
     let threads = filter_threads(rig.pid());
-    write(&tuning, json!({"filterWorkers": 3}));
-    rig.eventually("three threads in place of one", || filter_threads(rig.pid()) == threads + 2);
-    rig.eventually("it serves again", || streams() == (Some(7), Some(7)));
+    let mut more = tuning;
+    more["filterWorkers"] = json!(3);
+    world.give(&more);
+    // Of the two edges that there are.
+    rig.eventually("three threads in place of one, twice", || filter_threads(rig.pid()) == threads + 4);
+    rig.eventually("it serves again", || world.streams() == [Some(7); 2]);
 }
