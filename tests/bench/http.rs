@@ -4,6 +4,9 @@ use std::io;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
+/// Bytes read at a time at first; more of what is long.
+const PIECE: usize = 4096;
+
 /// An answer: status, head as text, and whether the connection may carry another request.
 pub struct Answer {
     pub status: u16,
@@ -14,6 +17,12 @@ pub struct Answer {
 /// A GET request with more header lines, each ended by CR LF.
 pub fn get(host: &str, path: &str, lines: &str) -> Vec<u8> {
     format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n{lines}\r\n").into_bytes()
+}
+
+/// A POST request with a body.
+pub fn post(host: &str, path: &str, lines: &str, body: &[u8]) -> Vec<u8> {
+    let head = format!("POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: {}\r\n{lines}\r\n", body.len());
+    [head.as_bytes(), body].concat()
 }
 
 /// Sends `request` and reads the answer with its body.
@@ -37,7 +46,7 @@ pub async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, request
             }
         }
         let before = received.len();
-        received.resize(before + 4096, 0);
+        received.resize(before + if before < PIECE { PIECE } else { 16 * PIECE }, 0);
         let count = stream.read(&mut received[before..]).await?;
         received.truncate(before + count);
         if count == 0 {
