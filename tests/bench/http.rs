@@ -28,6 +28,8 @@ pub fn post(host: &str, path: &str, lines: &str, body: &[u8]) -> Vec<u8> {
 /// Sends `request` and reads the answer with its body.
 pub async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, request: &[u8], received: &mut Vec<u8>) -> io::Result<Answer> {
     stream.write_all(request).await?;
+    // TLS may have kept it back.
+    stream.flush().await?;
     received.clear();
     loop {
         if let Some(end) = received.windows(4).position(|window| window == b"\r\n\r\n") {

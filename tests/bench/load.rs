@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::process::Command;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
 
 use super::http;
@@ -18,11 +18,16 @@ pub const CONCURRENCY: usize = 64;
 /// Of HTTP/2 this many go over one connection.
 const STREAMS: usize = 4;
 
+/// A request that takes so much longer than the run has failed.
+const LATE: Duration = Duration::from_secs(5);
+
 /// What a run counted.
 #[derive(Clone, Debug, Default)]
 pub struct Counted {
     pub answered: u64,
     pub failed: u64,
+    /// How one of them failed.
+    pub example: Option<String>,
     /// Length of the run.
     pub elapsed: Duration,
 }
@@ -37,6 +42,13 @@ pub struct Http1 {
     pub request: Vec<u8>,
     /// Every request comes on a connection of its own.
     pub fresh: bool,
+}
+
+impl Counted {
+    fn fail(&mut self, how: String) {
+        self.failed += 1;
+        self.example.get_or_insert(how);
+    }
 }
 
 /// A stream of either kind.
@@ -55,10 +67,12 @@ impl Http1 {
 
     async fn all(&self, length: Duration) -> Counted {
         let start = Instant::now();
-        let clients = (0..CONCURRENCY).map(|_| self.one(start + length));
+        let late = |_| Counted { failed: 1, example: Some("no answer".to_owned()), ..Counted::default() };
+        let clients = (0..CONCURRENCY).map(async |_| timeout(length + LATE, self.one(start + length)).await.unwrap_or_else(late));
         let mut total = futures::future::join_all(clients).await.into_iter().fold(Counted::default(), |mut total, counted| {
             total.answered += counted.answered;
             total.failed += counted.failed;
+            total.example = total.example.or(counted.example);
             total
         });
         total.elapsed = start.elapsed();
@@ -69,15 +83,22 @@ impl Http1 {
         let mut counted = Counted::default();
         let mut received = Vec::new();
         while Instant::now() < end {
-            let Ok(mut stream) = connect(self.address, self.tls.as_ref()).await else {
-                counted.failed += 1;
-                continue;
+            let mut stream = match connect(self.address, self.tls.as_ref()).await {
+                Ok(stream) => stream,
+                Err(error) => {
+                    counted.fail(format!("connect: {error}"));
+                    continue;
+                }
             };
             while Instant::now() < end {
                 match http::exchange(&mut stream, &self.request, &mut received).await {
                     Ok(answer) if answer.status == 200 => counted.answered += 1,
-                    Ok(_) | Err(_) => {
-                        counted.failed += 1;
+                    Ok(answer) => {
+                        counted.fail(format!("status {}", answer.status));
+                        break;
+                    }
+                    Err(error) => {
+                        counted.fail(format!("after {} answers: {error}", counted.answered));
                         break;
                     }
                 }
@@ -134,7 +155,8 @@ impl Http2 {
         let start = Instant::now();
         let output = command.arg(format!("{scheme}://{}{}", self.host, self.path)).stdin(Stdio::null()).output().await?;
         let text = String::from_utf8_lossy(&output.stdout);
-        let counted = counted(&text).map(|(answered, failed)| Counted { answered, failed, elapsed: start.elapsed() });
+        let example = || Some(text.lines().find(|line| line.starts_with("status codes")).unwrap_or_default().to_owned());
+        let counted = counted(&text).map(|(answered, failed)| Counted { answered, failed, example: example(), elapsed: start.elapsed() });
         counted.ok_or_else(|| io::Error::other(format!("h2load says: {text}{}", String::from_utf8_lossy(&output.stderr))))
     }
 }

@@ -1,7 +1,6 @@
 //! Relayed ports: connections as clients make them, behind the PROXY header that Sōzu writes.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::{SinkExt, StreamExt};
@@ -11,14 +10,13 @@ use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use kakehi::model::{BackendProtocol, Certificate, CertificateId, Hostname, Listener, ListenerName, PrivateKey, Protocol, Route, Rule};
 use kakehi::snapshot::Resource;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, ServerName};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, UnixStream};
-use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::harness::{Answer, PORT, Proxy, backend, backend_speaking, echo, listener, route, route_on, rule, to};
+use crate::tls_client;
 
 const TLS_PORT: u16 = 8443;
 
@@ -140,54 +138,11 @@ async fn a_websocket_comes_by_either_version_of_http() {
     assert_eq!(web.next().await.unwrap().unwrap().into_text().unwrap(), "two");
 }
 
-/// Takes any certificate; the tests look at it themselves.
-#[derive(Debug)]
-struct Any(Arc<rustls::crypto::CryptoProvider>);
-
-impl ServerCertVerifier for Any {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &rustls::DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &rustls::DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<rustls::SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
-}
-
 /// A TLS connection; an empty name sends none.
 async fn secure(proxy: &Proxy, name: &str) -> std::io::Result<TlsStream<UnixStream>> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions().unwrap();
-    let mut config = config.dangerous().with_custom_certificate_verifier(Arc::new(Any(provider))).with_no_client_auth();
-    config.alpn_protocols = vec![b"h2".to_vec()];
-    config.enable_sni = !name.is_empty();
+    let connector = tls_client::connector(b"h2", !name.is_empty());
     let name = if name.is_empty() { "unnamed" } else { name };
-    TlsConnector::from(Arc::new(config)).connect(ServerName::try_from(name.to_owned()).unwrap(), connect(proxy, TLS_PORT).await).await
+    connector.connect(ServerName::try_from(name.to_owned()).unwrap(), connect(proxy, TLS_PORT).await).await
 }
 
 /// The certificate that a client is shown for a name.

@@ -151,8 +151,8 @@ impl Index {
         Some((Key::Route(route.id.clone()), rule, rule.matches.get(rank.index.0)?))
     }
 
-    /// Follows a change.
-    pub(super) fn apply(&mut self, delta: &Delta) -> Touched {
+    /// Follows a change to a snapshot.
+    pub(super) fn follow(&mut self, delta: &Delta, next: Snapshot) -> Touched {
         let mut touched = Touched::default();
         let keys: BTreeSet<Key> = delta.keys().collect();
         let mut protocols = BTreeMap::new();
@@ -166,7 +166,7 @@ impl Index {
                 held.insert(key, resource);
             }
         }
-        self.snapshot.apply(delta);
+        self.snapshot = next;
         for key in &keys {
             let resource = self.snapshot.get(key).cloned();
             if let Some(resource) = &resource {

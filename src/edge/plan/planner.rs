@@ -83,9 +83,17 @@ impl Planner {
         self.index.snapshot()
     }
 
-    /// Follows a change. The cost grows with the paths that the change touches, not with their host's.
+    /// Follows a change.
     pub fn apply(&mut self, delta: &Delta) {
-        let Touched { ports, listeners, asked, texts, mut backends, certificates } = self.index.apply(delta);
+        let mut next = self.snapshot().clone();
+        next.apply(delta);
+        self.follow(delta, next);
+    }
+
+    /// Follows a change to a snapshot, which is kept as it is: it shares with its owner's. The cost grows with the paths that
+    /// the change touches, not with their host's.
+    pub fn follow(&mut self, delta: &Delta, next: Snapshot) {
+        let Touched { ports, listeners, asked, texts, mut backends, certificates } = self.index.follow(delta, next);
         let mut vhosts: BTreeMap<VhostId, Texts> = BTreeMap::new();
         for ((name, host), texts) in texts {
             if let Some(listener) = self.index.listeners().named(&name) {

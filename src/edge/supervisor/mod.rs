@@ -28,7 +28,7 @@ use super::{health, traffic};
 use crate::model::CertificateId;
 use crate::snapshot::publish::Publisher;
 use crate::snapshot::wire::{Ack, Refusal, Stamp};
-use crate::snapshot::{Delta, Key, Resource};
+use crate::snapshot::{Delta, Key, Resource, Snapshot};
 use crate::stop::told_to_end;
 use source::{Source, State};
 
@@ -241,7 +241,7 @@ impl Edge {
         let news = self.applied.is_none() || stamp != self.stamp;
         let mut filter_stamp = self.publisher.current().0;
         if !delta.is_empty() {
-            let news = self.news(&delta);
+            let news = self.news(&delta, snapshot);
             filter_stamp = self.publisher.publish(&news);
             let mut acks = self.publisher.acks();
             let taken = timeout(FILTER_FIRST, acks.wait_for(|ack| ack.as_ref().is_some_and(|ack| ack.stamp >= filter_stamp))).await;
@@ -266,9 +266,9 @@ impl Edge {
 
     /// What the filter is told of a change: of certificates only those of relayed ports, since private keys are none of its
     /// business while Sōzu ends TLS. Those it no longer needs are obsolete once Sōzu has changed too.
-    fn news(&mut self, delta: &Delta) -> Delta {
+    fn news(&mut self, delta: &Delta, snapshot: Snapshot) -> Delta {
         let before = self.planner.target().relayed.clone();
-        self.planner.apply(delta);
+        self.planner.follow(delta, snapshot);
         let (relayed, snapshot) = (&self.planner.target().relayed, self.planner.snapshot());
         let mut news = without_certificates(delta);
         let touched = delta.keys().filter_map(|key| if let Key::Certificate(id) = key { Some(id) } else { None });
