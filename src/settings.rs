@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use crate::edge::plan;
-use crate::model::EdgeId;
+use crate::model::{BackendId, EdgeId};
 use crate::observe::log::Format;
 use crate::translate;
 
@@ -44,6 +44,9 @@ pub struct IngressSettings {
     /// Port for HTTPS of the edge of an IngressClass
     #[arg(long, env = "KAKEHI_INGRESS_HTTPS_PORT", default_value_t = 443, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     pub ingress_https_port: u16,
+    /// Service port that answers requests which no Ingress of a class takes; default: they are answered 404
+    #[arg(long, env = "KAKEHI_DEFAULT_BACKEND", value_name = "NAMESPACE/NAME:PORT")]
+    pub default_backend: Option<BackendId>,
 }
 
 impl IngressSettings {
@@ -52,6 +55,7 @@ impl IngressSettings {
         translate::IngressSettings {
             controller_name: self.ingress_controller_name.clone(),
             ports: (self.ingress_http_port, self.ingress_https_port),
+            default_backend: self.default_backend.clone(),
             without_class,
         }
     }

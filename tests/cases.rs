@@ -1,7 +1,7 @@
 //! Golden cases: every folder under `tests/cases` holds manifests in `in/`, which standalone mode runs as they are, and in
 //! `expected/` what they come to: `status.yaml` (statuses and findings, as if the data plane had acknowledged everything)
 //! and `snapshot.yaml` (what each edge holds, keys redacted). A case with a `trace.yaml`, a list of requests, also has
-//! `trace.txt`: what `kakehi trace` says of each. `KAKEHI_BLESS=1` writes what is found there instead.
+//! `trace.txt`: what `kakehi trace` says of each; one with a `settings.yaml` has settings of its own. `KAKEHI_BLESS=1` writes what is found there instead.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
@@ -46,13 +46,22 @@ struct Edge {
     resources: Vec<Resource>,
 }
 
-fn settings() -> Settings {
-    let ingress = IngressSettings { without_class: true, ..IngressSettings::default() };
+/// What a case's `settings.yaml` says besides the usual.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Given {
+    #[serde(default)]
+    default_backend: Option<String>,
+}
+
+fn settings(given: &Given) -> Settings {
+    let default_backend = given.default_backend.as_ref().map(|text| text.parse().unwrap());
+    let ingress = IngressSettings { without_class: true, default_backend, ..IngressSettings::default() };
     Settings { loopback_endpoints: true, default_address: Some([127, 0, 0, 1].into()), shared_host: true, ingress, ..Settings::default() }
 }
 
-fn translate(objects: Vec<Object>) -> Translator {
-    let mut translator = Translator::new(settings());
+fn translate(given: &Given, objects: Vec<Object>) -> Translator {
+    let mut translator = Translator::new(settings(given));
     translator.apply(objects.into_iter().map(|object| Change { id: object.id(), old: None, new: Some(object) }), Now::from_unix(TODAY));
     translator
 }
@@ -131,10 +140,11 @@ fn compare(path: &Path, found: &str) -> Result<(), String> {
 fn run(case: &Path) -> Vec<String> {
     let loaded = Directory::open(Source::new(case.join("in"))).unwrap().load().unwrap();
     let refused = loaded.refusals.iter().map(ToString::to_string).collect();
-    let translator = translate(loaded.objects.clone());
+    let given = fs::read_to_string(case.join("settings.yaml")).map(|text| serde_saphyr::from_str(&text).unwrap()).unwrap_or_default();
+    let translator = translate(&given, loaded.objects.clone());
     let mut reversed = loaded.objects;
     reversed.reverse();
-    let again = translate(reversed);
+    let again = translate(&given, reversed);
     assert!(
         translator.edges().eq(again.edges()) && translator.reports() == again.reports(),
         "{}: order of objects matters",

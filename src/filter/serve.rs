@@ -15,7 +15,7 @@ use super::attempts::{self, Answered};
 use super::body::{RequestBody, ResponseBody, Streamed};
 use super::counters::{Gauge, Observed, count};
 use super::filters::Filters;
-use super::hygiene::{self, Refusal, Upgrade};
+use super::hygiene::{self, Refusal, Switch, Upgrade};
 use super::mirror::Aim;
 use super::relay::Link;
 use super::router::{Action, Decision, Found, Head, Rule, Table, host_of};
@@ -229,17 +229,16 @@ impl Worker {
                 mirrors.into_iter().for_each(|backend| mirror::send(self, backend, aim.head(&parts), body.copy()));
             }
         }
-        let extended = upgrade.as_ref().is_some_and(|upgrade| upgrade.extended);
-        if extended && forward.backend.protocol != BackendProtocol::Http {
-            return Err(StatusCode::NOT_IMPLEMENTED);
-        }
-        let upgrade = upgrade.filter(|_| forward.backend.protocol == BackendProtocol::Http);
-        match forward.backend.protocol {
+        let h2 = forward.backend.protocol == BackendProtocol::H2c;
+        let upgrade = upgrade.filter(|upgrade| !h2 || upgrade.is_websocket());
+        let readied = match forward.backend.protocol {
             BackendProtocol::Http => {
-                hygiene::towards_h1(&mut parts, body.is_streamed(), upgrade.as_ref().map(|upgrade| &upgrade.protocol));
+                hygiene::towards_h1(&mut parts, body.is_streamed(), upgrade.as_ref());
+                Ok(())
             }
-            BackendProtocol::H2c => hygiene::towards_h2(&mut parts).map_err(|refusal| refusal.status())?,
-        }
+            BackendProtocol::H2c => hygiene::towards_h2(&mut parts, upgrade.as_ref()),
+        };
+        readied.map_err(|refusal| refusal.status())?;
         let client: Option<OnUpgrade> = parts.extensions.remove();
         let request = Request::from_parts(parts, body);
         let sent = attempts::send(&self.pool, &forward.backend, request, &forward.rule.filters, forward.start).await;
@@ -247,15 +246,17 @@ impl Worker {
             tracing::debug!(backend = %forward.backend.id, %error, "no response");
             error.status()
         })?;
-        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-            // Unasked for, it would turn the rest of the connection into a tunnel.
-            let (Some(_), Some(client)) = (upgrade, client) else { return Err(StatusCode::BAD_GATEWAY) };
-            let backend = hyper::upgrade::on(&mut response);
-            tokio::task::spawn_local(tunnel::join(client, backend, self.shared.limits.tunnel_idle, active));
-            let (mut parts, _) = response.into_parts();
-            hygiene::clean_upgraded(&mut parts, extended);
-            forward.filters().for_each(|filters| filters.apply_to_response(&mut parts.headers));
-            return Ok(Response::from_parts(parts, ResponseBody::Text(bytes::Bytes::new())));
+        match (Upgrade::judge(upgrade.as_ref(), &response), upgrade, client) {
+            (Switch::Stays, ..) => {}
+            (Switch::Changes, Some(upgrade), Some(client)) => {
+                let backend = hyper::upgrade::on(&mut response);
+                tokio::task::spawn_local(tunnel::join(client, backend, self.shared.limits.tunnel_idle, (active, lease)));
+                let (mut parts, _) = response.into_parts();
+                hygiene::clean_upgraded(&mut parts, &upgrade);
+                forward.filters().for_each(|filters| filters.apply_to_response(&mut parts.headers));
+                return Ok(Response::from_parts(parts, ResponseBody::Text(bytes::Bytes::new())));
+            }
+            (Switch::Changes | Switch::Strange, ..) => return Err(StatusCode::BAD_GATEWAY),
         }
         let (mut parts, body) = response.into_parts();
         hygiene::clean(&mut parts);

@@ -203,6 +203,26 @@ impl fmt::Display for BackendId {
     }
 }
 
+/// The text names no Service port.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not NAMESPACE/NAME:PORT of a Service")]
+pub struct BackendIdError(pub String);
+
+impl FromStr for BackendId {
+    type Err = BackendIdError;
+
+    fn from_str(text: &str) -> Result<Self, BackendIdError> {
+        let parts = || {
+            let (service, port) = text.rsplit_once(':')?;
+            let (namespace, name) = service.split_once('/')?;
+            let port = port.parse().ok().filter(|port| *port > 0)?;
+            let named = !namespace.is_empty() && !name.is_empty() && !name.contains(['/', ':']);
+            named.then(|| Self { namespace: namespace.to_owned(), service: name.to_owned(), port })
+        };
+        parts().ok_or_else(|| BackendIdError(text.to_owned()))
+    }
+}
+
 /// A certificate: the Secret it comes from.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct CertificateId {
@@ -220,7 +240,18 @@ impl fmt::Display for CertificateId {
 
 #[cfg(test)]
 mod tests {
-    use super::{EdgeId, Kind};
+    use super::{BackendId, EdgeId, Kind};
+
+    #[test]
+    fn a_backend_is_read_as_it_is_written() {
+        let backend = BackendId { namespace: "shop".into(), service: "web".into(), port: 80 };
+        assert_eq!(backend.to_string().parse(), Ok(backend));
+        for bad in
+            ["", "web:80", "/web:80", "shop/:80", "shop/web", "shop/web:", "shop/web:0", "shop/web:70000", "shop/web:http", "a/b/c:1"]
+        {
+            assert!(bad.parse::<BackendId>().is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn an_edge_says_whose_it_is() {

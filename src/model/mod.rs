@@ -17,7 +17,7 @@ pub use backend::{Backend, BackendProtocol, Endpoint};
 pub use behaviour::{Allowed, Cors, Mirror, Origin, Retry, Timeouts};
 pub use certificate::{Certificate, PrivateKey};
 pub use hostname::{Hostname, HostnameError};
-pub use id::{BackendId, CertificateId, EdgeId, EdgeIdError, Kind, ListenerName, ObjectId};
+pub use id::{BackendId, BackendIdError, CertificateId, EdgeId, EdgeIdError, Kind, ListenerName, ObjectId};
 pub use listener::{HEALTH_PORT, Listener, Protocol, RESERVED_PORTS};
 pub use pattern::{Pattern, PatternError};
 pub use rank::{HostRank, PathRank, Rank};

@@ -1,5 +1,7 @@
 //! Routes: attachments, rules, matches, filters and backend references, for every dialect once translated.
 
+use std::fmt;
+
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{BackendId, Cors, HostRank, Hostname, ListenerName, Mirror, ObjectId, PathRank, Rank, Retry, Timeouts};
@@ -79,7 +81,7 @@ pub struct Match {
 }
 
 /// A path condition. All compare bytes: no decoding, no merging of slashes, case-sensitive.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum PathMatch {
     /// The whole path.
     Exact(String),
@@ -89,6 +91,17 @@ pub enum PathMatch {
     Regex(String),
     /// Two elements, of which the second is this: a method of any service (`GRPCMethodMatch`). Holds no slash.
     Method(String),
+}
+
+impl fmt::Display for PathMatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exact(path) => write!(f, "path {path}"),
+            Self::Prefix(prefix) => write!(f, "path prefix {prefix}"),
+            Self::Regex(expression) => write!(f, "path ~ {expression}"),
+            Self::Method(method) => write!(f, "method {method} of any service"),
+        }
+    }
 }
 
 /// A header condition. Several lines of one name count as one value joined by `,`.
@@ -249,6 +262,17 @@ pub struct Redirect {
 }
 
 impl Rule {
+    /// The rule of an Ingress for a path of a host.
+    pub fn for_path(host: Hostname, path: PathMatch, action: Action) -> Self {
+        let matches = vec![Match { path, method: None, headers: Vec::new(), query: Vec::new() }];
+        Self { name: None, host: Some(host), fallback: false, matches, filters: Vec::new(), action }
+    }
+
+    /// The rule of an Ingress for every path of a host, as a fallback or not.
+    pub fn for_every_path(host: Hostname, action: Action, fallback: bool) -> Self {
+        Self { fallback, ..Self::for_path(host, PathMatch::Prefix("/".to_owned()), action) }
+    }
+
     /// Whether the rule is for requests by this declared hostname of its route.
     pub fn is_for(&self, declared: &Hostname) -> bool {
         self.host.as_ref().is_none_or(|host| host == declared)

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{Answer, Candidate, Choice, Criterion, Loss, Request, Said, Share, Stage, Standing, Trace};
-use crate::model::{BackendProtocol, Hostname, Match, PathMatch, Protocol, ValueMatch};
+use crate::model::{BackendProtocol, Hostname, Match, Protocol, ValueMatch};
 
 /// The scheme of a protocol.
 pub(super) fn scheme(protocol: Protocol) -> &'static str {
@@ -165,12 +165,7 @@ impl fmt::Display for Criterion {
 }
 
 fn conditions(matched: &Match, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    match &matched.path {
-        PathMatch::Exact(path) => write!(f, "path {path}")?,
-        PathMatch::Prefix(prefix) => write!(f, "path prefix {prefix}")?,
-        PathMatch::Regex(expression) => write!(f, "path ~ {expression}")?,
-        PathMatch::Method(method) => write!(f, "method {method} of any service")?,
-    }
+    write!(f, "{}", matched.path)?;
     if let Some(method) = &matched.method {
         write!(f, ", {method}")?;
     }

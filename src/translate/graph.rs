@@ -3,14 +3,15 @@
 //! Nodes are ordered by tier, and a node only reads nodes of earlier tiers, so taking the first dirty node again and again
 //! computes each at most once per change.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::hash::Hash;
 use std::sync::Arc;
 
 use super::backend::{self, BackendOutcome};
 use super::certificate::{self, CertificateOutcome};
 use super::groups::{self, Claim, Draft, Group, JudgedClass};
-use super::ingress::{self, Application};
+use super::ingress::{self, Applicant, Application, Wish};
+use super::queue::Queues;
 use super::reader::{Read, Reader};
 use super::routes::{self, RouteOutcome};
 use super::world::World;
@@ -31,11 +32,11 @@ pub(super) enum Node {
     Class(String),
     /// A Gateway or IngressClass as it is for itself.
     Draft(EdgeId),
-    /// The hosts that an Ingress asks for.
+    /// What an Ingress asks for.
     Application(ObjectId),
     /// A Gateway's or IngressClass's listeners.
     Group(EdgeId),
-    /// A route or Ingress.
+    /// A route or Ingress, or an IngressClass as far as it is a route: for what no Ingress takes.
     Route(ObjectId),
 }
 
@@ -57,11 +58,13 @@ pub(super) struct Graph {
     backends: Memo<BackendId, BackendOutcome>,
     classes: Memo<String, Option<Arc<JudgedClass>>>,
     drafts: Memo<EdgeId, Option<Arc<Draft>>>,
-    /// Who wants an address and port, the oldest first.
-    claims: BTreeMap<Claim, BTreeSet<(i64, EdgeId)>>,
+    /// Who wants an address and port.
+    claims: Queues<Claim, EdgeId>,
     applications: Memo<ObjectId, Option<Application>>,
-    /// Which Ingresses use a host on an edge, the oldest first.
-    hosts: BTreeMap<(EdgeId, Hostname), BTreeSet<(i64, ObjectId)>>,
+    /// Which Ingresses use a host on an edge.
+    hosts: Queues<(EdgeId, Hostname), ObjectId>,
+    /// Which Ingresses want something else of an edge.
+    wishes: Queues<(EdgeId, Wish), Applicant>,
     groups: Memo<EdgeId, Option<Group>>,
     routes: Memo<ObjectId, Option<RouteOutcome>>,
     dependents: HashMap<Read, BTreeSet<Node>>,
@@ -84,9 +87,10 @@ impl Graph {
             backends: HashMap::new(),
             classes: HashMap::new(),
             drafts: HashMap::new(),
-            claims: BTreeMap::new(),
+            claims: Queues::default(),
             applications: HashMap::new(),
-            hosts: BTreeMap::new(),
+            hosts: Queues::default(),
+            wishes: Queues::default(),
             groups: HashMap::new(),
             routes: HashMap::new(),
             dependents: HashMap::new(),
@@ -129,7 +133,10 @@ impl Graph {
                     match id.kind {
                         Kind::GatewayClass => self.dirty.insert(Node::Class(id.name.clone())),
                         Kind::Gateway => self.dirty.insert(Node::Draft(EdgeId::of_gateway(&id.namespace, &id.name))),
-                        Kind::IngressClass => self.dirty.insert(Node::Draft(EdgeId::of_class(&id.name))),
+                        Kind::IngressClass => {
+                            self.dirty.insert(Node::Draft(EdgeId::of_class(&id.name)));
+                            self.dirty.insert(Node::Route(id.clone()))
+                        }
                         Kind::Ingress => {
                             self.dirty.insert(Node::Application(id.clone()));
                             self.dirty.insert(Node::Route(id.clone()))
@@ -178,7 +185,12 @@ impl Graph {
 
     /// The namespace of the oldest Ingress that uses a host.
     pub(super) fn host_owner(&self, edge: &EdgeId, host: &Hostname) -> Option<&String> {
-        self.hosts.get(&(edge.clone(), host.clone()))?.first().map(|(_, id)| &id.namespace)
+        self.hosts.first(&(edge.clone(), host.clone())).map(|id| &id.namespace)
+    }
+
+    /// The oldest Ingress that wants something of an edge.
+    pub(super) fn granted(&self, wish: &(EdgeId, Wish)) -> Option<&Applicant> {
+        self.wishes.first(wish)
     }
 
     /// A Gateway or IngressClass as it is for itself, when it is ours.
@@ -188,7 +200,7 @@ impl Graph {
 
     /// The oldest that wants to listen there.
     pub(super) fn holder(&self, claim: &Claim) -> Option<&EdgeId> {
-        self.claims.get(claim)?.first().map(|(_, edge)| edge)
+        self.claims.first(claim)
     }
 
     /// The listeners of a Gateway or IngressClass, when it is ours.
@@ -196,7 +208,7 @@ impl Graph {
         self.groups.get(edge)?.outcome.as_ref().as_ref()
     }
 
-    /// A route or Ingress, when a parent or the class of it is ours.
+    /// A route, Ingress or IngressClass, when a parent or the class of it is ours.
     pub(super) fn route(&self, id: &ObjectId) -> Option<&RouteOutcome> {
         self.routes.get(id)?.outcome.as_ref().as_ref()
     }
@@ -274,51 +286,24 @@ impl Graph {
         }
     }
 
-    /// Takes back which hosts an Ingress used before, and notes which it uses now.
+    /// Takes back what an Ingress wanted before, and notes what it wants now.
     fn own(&mut self, id: &ObjectId, old: Option<&Application>, new: Option<&Application>) {
-        let entries = |application: Option<&Application>| -> BTreeSet<_> {
-            let entry = |application: &Application| (application.created, id.clone());
-            let places = |of: &Application| of.hosts.iter().map(|host| (of.edge.clone(), host.clone())).collect::<Vec<_>>();
-            application.into_iter().flat_map(|of| places(of).into_iter().map(move |place| (place, entry(of)))).collect()
-        };
-        let (old, new) = (entries(old), entries(new));
-        let places: BTreeSet<_> = old.symmetric_difference(&new).map(|(place, _)| place.clone()).collect();
-        let owners: Vec<_> = places.iter().map(|(edge, host)| self.host_owner(edge, host).cloned()).collect();
-        for (place, entry) in old.difference(&new) {
-            let entries = self.hosts.entry(place.clone()).or_default();
-            entries.remove(entry);
-            if entries.is_empty() {
-                self.hosts.remove(place);
-            }
+        let [hosts_before, hosts] = [old, new].map(|of| of.map(|of| of.hosts(id)).unwrap_or_default());
+        for (edge, host) in self.hosts.replace(&hosts_before, &hosts, |id| id.namespace.clone()) {
+            self.touch(&Read::Host(edge, host));
         }
-        for (place, entry) in new.difference(&old) {
-            self.hosts.entry(place.clone()).or_default().insert(entry.clone());
-        }
-        for ((edge, host), owner) in places.into_iter().zip(owners) {
-            if self.host_owner(&edge, &host) != owner.as_ref() {
-                self.touch(&Read::Host(edge, host));
-            }
+        let [wishes_before, wishes] = [old, new].map(|of| of.map(|of| of.wishes(id)).unwrap_or_default());
+        for (edge, wish) in self.wishes.replace(&wishes_before, &wishes, Clone::clone) {
+            self.touch(&Read::Wish(edge, wish));
         }
     }
 
     /// Takes back what a Gateway wanted before, and notes what it wants now.
     fn claim(&mut self, edge: &EdgeId, old: Option<&Draft>, new: Option<&Draft>) {
-        let entries = |draft: Option<&Draft>| -> BTreeSet<_> {
-            let entry = |draft: &Draft| (draft.meta.created, edge.clone());
-            draft.into_iter().flat_map(|draft| draft.claims().into_iter().map(move |claim| (claim, entry(draft)))).collect()
-        };
-        let (old, new) = (entries(old), entries(new));
-        for (claim, entry) in old.difference(&new) {
-            let entries = self.claims.entry(*claim).or_default();
-            entries.remove(entry);
-            if entries.is_empty() {
-                self.claims.remove(claim);
-            }
-            self.touch(&Read::Claim(*claim));
-        }
-        for (claim, entry) in new.difference(&old) {
-            self.claims.entry(*claim).or_default().insert(entry.clone());
-            self.touch(&Read::Claim(*claim));
+        let entries = |draft: &Draft| draft.claims().into_iter().map(|claim| (claim, (draft.meta.created, edge.clone()))).collect();
+        let [old, new] = [old, new].map(|draft| draft.map(entries).unwrap_or_default());
+        for claim in self.claims.replace(&old, &new, Clone::clone) {
+            self.touch(&Read::Claim(claim));
         }
     }
 
@@ -410,6 +395,7 @@ impl Graph {
             && self.claims.is_empty()
             && self.applications.is_empty()
             && self.hosts.is_empty()
+            && self.wishes.is_empty()
             && self.groups.is_empty()
             && self.routes.is_empty()
             && self.dependents.is_empty()
@@ -426,6 +412,7 @@ fn draft(reader: &mut Reader<'_>, edge: &EdgeId) -> Option<Draft> {
 fn translate(reader: &mut Reader<'_>, id: &ObjectId) -> Option<RouteOutcome> {
     match id.kind {
         Kind::Ingress => ingress::translate(reader, id),
+        Kind::IngressClass => ingress::fallback(reader, id),
         _ => routes::translate(reader, id),
     }
 }

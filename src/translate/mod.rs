@@ -13,6 +13,7 @@ mod grant;
 mod graph;
 mod groups;
 mod ingress;
+mod queue;
 mod reader;
 mod rendering;
 mod routes;
@@ -28,7 +29,7 @@ use std::sync::Arc;
 use self::graph::Graph;
 use self::rendering::Rendering;
 use crate::api::{Change, EdgeProfileSpec};
-use crate::model::{EdgeId, ObjectId};
+use crate::model::{BackendId, EdgeId, ObjectId};
 use crate::report::ObjectReport;
 use crate::snapshot::{Delta, Snapshot};
 
@@ -56,6 +57,8 @@ pub struct IngressSettings {
     pub controller_name: String,
     /// Ports of the edge of an IngressClass, for HTTP and for HTTPS.
     pub ports: (u16, u16),
+    /// What answers requests that no Ingress of a class takes; none: 404.
+    pub default_backend: Option<BackendId>,
     /// Whether Ingresses without a class belong to the default class. An API server writes it into new Ingresses, so this is
     /// for where there is none, and for Ingresses that are older than the class.
     pub without_class: bool,
@@ -63,7 +66,7 @@ pub struct IngressSettings {
 
 impl Default for IngressSettings {
     fn default() -> Self {
-        Self { controller_name: "kakehi.dev/ingress-controller".to_owned(), ports: (80, 443), without_class: false }
+        Self { controller_name: "kakehi.dev/ingress-controller".to_owned(), ports: (80, 443), default_backend: None, without_class: false }
     }
 }
 

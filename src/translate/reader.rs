@@ -10,6 +10,7 @@ use super::certificate::CertificateOutcome;
 use super::facts::{Body, Fact, GrantFacts, NamespaceFacts, Namespaces, SecretFacts, ServiceFacts, SliceFacts};
 use super::graph::Graph;
 use super::groups::{AttachPoint, Claim, Draft, JudgedClass};
+use super::ingress::{Applicant, Wish};
 use super::world::Class;
 use crate::api::EdgeProfileSpec;
 use crate::model::{BackendId, CertificateId, EdgeId, Hostname, Kind, ObjectId};
@@ -31,6 +32,8 @@ pub(super) enum Read {
     IngressClasses,
     /// Whose a host is on the edge of an IngressClass.
     Host(EdgeId, Hostname),
+    /// Which Ingress has something else of the edge of an IngressClass.
+    Wish(EdgeId, Wish),
     /// The day.
     Today,
     /// A certificate made of a Secret.
@@ -132,6 +135,14 @@ impl<'a> Reader<'a> {
     pub(super) fn host_owner(&mut self, edge: &EdgeId, host: &Hostname) -> Option<String> {
         self.reads.insert(Read::Host(edge.clone(), host.clone()));
         self.graph.host_owner(edge, host).cloned()
+    }
+
+    /// The oldest Ingress that wants something of the edge of an IngressClass.
+    pub(super) fn granted(&mut self, edge: &EdgeId, wish: Wish) -> Option<Applicant> {
+        let wish = (edge.clone(), wish);
+        let granted = self.graph.granted(&wish).cloned();
+        self.reads.insert(Read::Wish(wish.0, wish.1));
+        granted
     }
 
     /// The EndpointSlices of a Service, by name.

@@ -272,8 +272,10 @@ impl Rendering {
             }
             Body::Route(_) | Body::Ingress(_) => graph.route(id).map(|outcome| outcome.report.clone()),
             Body::IngressClass(_) => {
-                let findings = &graph.group(&EdgeId::of_class(&id.name))?.findings;
-                (!findings.is_empty()).then(|| report(findings.clone(), Verdict::None))
+                let of_edge = &graph.group(&EdgeId::of_class(&id.name))?.findings;
+                let of_route = graph.route(id).into_iter().flat_map(|outcome| &outcome.report.findings);
+                let findings: Vec<_> = of_edge.iter().chain(of_route).cloned().collect();
+                (!findings.is_empty()).then(|| report(findings, Verdict::None))
             }
             _ => {
                 let findings = self.notes_of(id, fact);

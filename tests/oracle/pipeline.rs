@@ -28,8 +28,9 @@ impl Pipeline {
     }
 
     /// One for Ingresses, whose edge has these ports.
-    pub fn for_ingress(ports: (u16, u16)) -> Self {
-        let ingress = IngressSettings { ports, ..IngressSettings::default() };
+    pub fn for_ingress(ports: (u16, u16), default_backend: Option<&str>) -> Self {
+        let default_backend = default_backend.map(|text| text.parse().unwrap());
+        let ingress = IngressSettings { ports, default_backend, ..IngressSettings::default() };
         let settings = Settings { loopback_endpoints: true, default_address: Some([127, 0, 0, 1].into()), ingress, ..Settings::default() };
         Self { translator: Translator::new(settings), held: BTreeMap::new() }
     }

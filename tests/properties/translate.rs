@@ -128,7 +128,8 @@ proptest! {
     fn incremental_equals_from_scratch(
         batches in prop::collection::vec((prop::collection::vec(write(), 1..6), 0..3_u8), 1..14), shared_host: bool
     ) {
-        let ingress = IngressSettings { without_class: shared_host, ..IngressSettings::default() };
+        let default_backend = shared_host.then(|| "a/s1:80".parse().unwrap());
+        let ingress = IngressSettings { without_class: shared_host, default_backend, ..IngressSettings::default() };
         let default_address = shared_host.then_some([127, 0, 0, 9].into());
         let settings = Settings { shared_host, default_address, ingress, ..Settings::default() };
         let mut translator = Translator::new(settings.clone());

@@ -48,7 +48,7 @@ pub fn https(name: &str, port: u16, hostname: &str, secrets: &[&str]) -> Resourc
     })
 }
 
-async fn connect(at: SocketAddr, name: &str, alpn: &[u8]) -> std::io::Result<TlsStream<TcpStream>> {
+pub async fn connect(at: SocketAddr, name: &str, alpn: &[u8]) -> std::io::Result<TlsStream<TcpStream>> {
     let stream = TcpStream::connect(at).await?;
     tls_client::connector(alpn, true).connect(ServerName::try_from(name.to_owned()).unwrap(), stream).await
 }

@@ -153,6 +153,17 @@ fn the_path_table_holds_in_the_filter_proxy() {
 }
 
 #[test]
+fn what_no_ingress_takes_goes_to_the_default_backend_of_the_settings() {
+    let world = World::start(&["--default-backend", "demo/green:80"]);
+    world.hold("path", vec![ingress("demo", "path", json!({"rules": [rule("shop.test", &[("Prefix", "/foo", "blue")])]}))]);
+    world.check(&[("shop.test", "/foo/x", "blue"), ("shop.test", "/bar", "green"), ("other.test", "/", "green")]);
+    world.hold("default", vec![ingress("demo", "default", json!({"defaultBackend": backend("blue")}))]);
+    world.check(&[("shop.test", "/bar", "blue"), ("other.test", "/", "blue")]);
+    world.rig.remove("default.yaml");
+    world.rig.eventually("it has everything again", || world.ask("other.test", "/") == "green");
+}
+
+#[test]
 fn all_ingresses_of_a_host_are_one() {
     let world = World::start(&[]);
     let of = |name, host, paths: &[(&str, &str, &str)]| ingress("demo", name, json!({"rules": [rule(host, paths)]}));

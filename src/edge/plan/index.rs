@@ -329,7 +329,13 @@ impl Entries {
             }
         }
         for class in classes(path) {
-            self.texts.update(class.text, |ranks| ranks.extend([rank.clone()]), |_| true);
+            self.texts.update(
+                class.text,
+                |ranks| {
+                    ranks.insert(rank.clone());
+                },
+                |_| true,
+            );
         }
     }
 
@@ -344,7 +350,13 @@ impl Entries {
             self.routes.remove(&key);
         }
         for class in classes(path) {
-            self.texts.update(class.text, |ranks| ranks.retain(|held| held != rank), |ranks| !ranks.is_empty());
+            self.texts.update(
+                class.text,
+                |ranks| {
+                    ranks.remove(rank);
+                },
+                |ranks| !ranks.is_empty(),
+            );
         }
     }
 

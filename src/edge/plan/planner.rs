@@ -170,17 +170,15 @@ impl Planner {
 
     fn plan_port(&mut self, port: PortId) {
         let owners = self.listener_keys(port);
-        if owners.is_empty() || self.relayed.contains_key(&port) {
+        if owners.is_empty() {
             self.target.ports.remove(&port);
         } else {
             self.target.ports.insert(port, Arc::new(owners.iter().cloned().collect()));
         }
         self.plan_relay(port.number);
-        let is_relay = |port: &&PortId| port.kind == PortKind::Relay;
-        let relays = self.target.ports.keys().filter(is_relay).count();
-        for (needed, id, upstream) in
-            [(relays < self.target.ports.len(), ClusterId::Hop, Upstream::Hop), (relays > 0, ClusterId::Relay, Upstream::Relay)]
-        {
+        let ports = !self.target.ports.is_empty();
+        let relays = !self.target.relays.is_empty();
+        for (needed, id, upstream) in [(ports, ClusterId::Hop, Upstream::Hop), (relays, ClusterId::Relay, Upstream::Relay)] {
             if needed {
                 self.target.clusters.insert(id, upstream);
             } else {
@@ -328,6 +326,7 @@ impl Planner {
         let wildcards: Vec<&String> = self.wildcards(port).collect();
         let everything = |reason| vec![regions::everything(&HostRule::Any, reason)];
         let frontends = match entries {
+            _ if relayed => everything(Reason::Relayed),
             None if wildcards.is_empty() => Vec::new(),
             None => everything(Reason::WildcardDepth),
             Some(entries) => match self.whole(entries) {

@@ -47,6 +47,8 @@ pub enum Reason {
     Mirror,
     /// Filters of one backend reference, other than header edits.
     BackendFilter,
+    /// The port is relayed: only connections from before come to its requests here.
+    Relayed,
     /// A host of this listener is covered by a broader listener of the port, whose routes it must not reach.
     Isolation,
     /// Sōzu's wildcards take one label only.
@@ -78,6 +80,7 @@ impl fmt::Display for Reason {
             Self::Cors => f.write_str("CORS"),
             Self::Mirror => f.write_str("mirror"),
             Self::BackendFilter => f.write_str("filters of one backend"),
+            Self::Relayed => f.write_str("the port is relayed"),
             Self::Isolation => f.write_str("listener isolation"),
             Self::WildcardDepth => f.write_str("wildcard of several labels"),
             Self::LongList => f.write_str("too many rules for every host"),

@@ -28,8 +28,8 @@ const IDLE_SECONDS: u32 = 180;
 const RELAY_IDLE_SECONDS: u32 = 2 * 60 * 60;
 /// A connection to a backend takes no longer.
 const CONNECT_SECONDS: u32 = 3;
-/// The head of a request arrives within this.
-const REQUEST_SECONDS: u32 = 10;
+/// The head of a request arrives within this, and so does a handshake.
+pub(super) const REQUEST_SECONDS: u32 = 10;
 
 /// Where a plan meets this machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -233,6 +233,9 @@ fn headers(port: PortId, stage: &Stage) -> Vec<Header> {
         Stage::Native { edits, .. } => {
             // No backend sees what only the hop may carry, whichever stage serves it.
             headers.push(header(HeaderPosition::Request, HOP_HEADER, ""));
+            // Nor may one change to HTTP/2 within a connection, whose requests no rule would see: without settings it must not
+            // (RFC 7540 §3.2.1). Sōzu itself passes every wish for another protocol on.
+            headers.push(header(HeaderPosition::Request, "http2-settings", ""));
             headers.extend(edits.iter().map(|edit| {
                 let side = match edit.side {
                     Side::Request => HeaderPosition::Request,

@@ -6,32 +6,96 @@
 
 mod class;
 mod edge;
+mod fallback;
 mod tls;
 mod translate;
 
 use std::collections::BTreeSet;
 
 pub(super) use edge::draft;
+pub(super) use fallback::fallback;
 pub(super) use translate::translate;
 
-use super::facts::{Body, Meta};
+use super::facts::{Body, IngressFacts, Meta};
+use super::queue::Entry;
 use super::reader::Reader;
-use crate::model::{EdgeId, Hostname, ObjectId};
+use crate::model::{CertificateId, EdgeId, Hostname, ObjectId, PathMatch};
+
+/// Something of an edge that only one of a namespace's Ingresses can have, with the namespace.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Wish {
+    /// To have a certificate shown for a host.
+    Certificate(String, Hostname),
+    /// To answer what matches a path of a host.
+    Path(String, Hostname, PathMatch),
+    /// To answer what no rule takes.
+    Fallback(String),
+}
+
+/// An Ingress that wants something.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Applicant {
+    pub(super) id: ObjectId,
+    /// For a certificate: where in `spec.tls`, and the Secret.
+    secret: Option<(usize, String)>,
+}
 
 /// What an Ingress of ours wants for itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Application {
     /// Age, for who comes first.
-    pub(super) created: i64,
-    pub(super) edge: EdgeId,
-    pub(super) hosts: BTreeSet<Hostname>,
+    created: i64,
+    edge: EdgeId,
+    hosts: BTreeSet<Hostname>,
+    wishes: BTreeSet<(Wish, Option<(usize, String)>)>,
 }
 
-/// The hosts that an Ingress asks for; none when it does not exist, cannot be read, or is not ours.
+impl Application {
+    /// The hosts as entries among those of others.
+    pub(super) fn hosts(&self, id: &ObjectId) -> BTreeSet<((EdgeId, Hostname), Entry<ObjectId>)> {
+        self.hosts.iter().map(|host| ((self.edge.clone(), host.clone()), (self.created, id.clone()))).collect()
+    }
+
+    /// Everything else as entries among those of others.
+    pub(super) fn wishes(&self, id: &ObjectId) -> BTreeSet<((EdgeId, Wish), Entry<Applicant>)> {
+        let entry = |(wish, secret): &(Wish, Option<(usize, String)>)| {
+            let applicant = Applicant { id: id.clone(), secret: secret.clone() };
+            ((self.edge.clone(), wish.clone()), (self.created, applicant))
+        };
+        self.wishes.iter().map(entry).collect()
+    }
+}
+
+/// What an Ingress asks for; none when it does not exist, cannot be read, or is not ours.
 pub(super) fn apply(reader: &mut Reader<'_>, id: &ObjectId) -> Option<Application> {
     let fact = reader.fact(id)?;
     let Meta { created, .. } = fact.meta;
     let Body::Ingress(facts) = fact.body.clone() else { return None };
     let edge = class::edge_of(reader, &facts)?;
-    Some(Application { created, edge, hosts: facts.hosts().cloned().collect() })
+    let namespace = || id.namespace.clone();
+    let paths = facts.rules.iter().flat_map(|rule| {
+        let paths = rule.paths.iter().flatten().map(|path| &path.path);
+        paths.map(|path| Wish::Path(namespace(), rule.host.clone(), path.clone()))
+    });
+    let fallback = facts.default_backend.iter().map(|_| Wish::Fallback(namespace()));
+    let plain = paths.chain(fallback).map(|wish| (wish, None));
+    let wishes = plain.chain(certificates(reader, id, &facts)).collect();
+    Some(Application { created, edge, hosts: facts.hosts().cloned().collect(), wishes })
+}
+
+/// The hosts that usable Secrets are to be shown for.
+fn certificates(reader: &mut Reader<'_>, id: &ObjectId, facts: &IngressFacts) -> Vec<(Wish, Option<(usize, String)>)> {
+    let mut wishes = Vec::new();
+    for entry in &facts.tls {
+        let Some(secret) = &entry.secret else { continue };
+        let certificate = CertificateId { namespace: id.namespace.clone(), name: secret.clone() };
+        if reader.certificate(&certificate).is_ok() {
+            let hosts = tls::common(facts, entry).0;
+            wishes.extend(hosts.into_iter().map(|host| {
+                let wish = Wish::Certificate(id.namespace.clone(), host);
+                (wish, Some((entry.index, secret.clone())))
+            }));
+        }
+    }
+    wishes
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::translate::Owned;
+use super::{Applicant, Wish};
 use crate::model::{CertificateId, Hostname, ObjectId};
 use crate::report::{Issue, Scope};
 use crate::translate::certificate::{Usable, fits};
@@ -20,7 +21,8 @@ pub(super) fn offers(reader: &mut Reader<'_>, (id, facts): (&ObjectId, &IngressF
     let mut issues = Vec::new();
     for entry in &facts.tls {
         let at = |field: &str| Scope::Field(format!("spec.tls[{}]{field}", entry.index));
-        let (hosts, unused) = hosts(reader, facts, entry, owned);
+        let (hosts, unused) = common(facts, entry);
+        let mut hosts = owned_hosts(reader, hosts, owned);
         issues.extend(unused.into_iter().map(|hostname| (at(".hosts"), Issue::HostWithoutRule { hostname })));
         let Some(secret) = &entry.secret else {
             issues.push((at(""), Issue::UnsupportedField { field: "tls without secretName".to_owned() }));
@@ -30,6 +32,8 @@ pub(super) fn offers(reader: &mut Reader<'_>, (id, facts): (&ObjectId, &IngressF
         match reader.certificate(&certificate).as_ref() {
             Err(problem) => issues.push((at(".secretName"), Issue::InvalidCertificateRef { certificate, problem: *problem })),
             Ok(usable) => {
+                let lost = contested(reader, &certificate, owned, &mut hosts);
+                issues.extend(lost.into_iter().map(|issue| (at(".hosts"), issue)));
                 issues.extend(remarks(usable, &certificate, &hosts).into_iter().map(|issue| (at(".secretName"), issue)));
                 let offer =
                     offers.entry(certificate).or_insert_with(|| Offer { resource: usable.resource.clone(), names: BTreeSet::new() });
@@ -41,22 +45,41 @@ pub(super) fn offers(reader: &mut Reader<'_>, (id, facts): (&ObjectId, &IngressF
     (offers, issues)
 }
 
-/// The hosts that an entry is for: what its hosts have in common with hosts of the rules; and those of its hosts that have
-/// nothing in common with any rule.
-fn hosts(reader: &mut Reader<'_>, facts: &IngressFacts, entry: &TlsEntry, owned: &Owned<'_>) -> (BTreeSet<Hostname>, Vec<Hostname>) {
+/// What an entry's hosts have in common with hosts of the rules; and those of its hosts that have nothing in common with any
+/// rule.
+pub(super) fn common(facts: &IngressFacts, entry: &TlsEntry) -> (BTreeSet<Hostname>, Vec<Hostname>) {
     let mut all = BTreeSet::new();
     let mut unused = Vec::new();
     let declared: BTreeSet<_> = facts.hosts().filter(|host| **host != Hostname::Any).collect();
     for host in &entry.hosts {
-        let common: BTreeSet<_> = declared.iter().filter_map(|of_rule| host.intersect(of_rule)).collect();
-        if common.is_empty() && *host != Hostname::Any {
+        let of_host: BTreeSet<_> = declared.iter().filter_map(|of_rule| host.intersect(of_rule)).collect();
+        if of_host.is_empty() && *host != Hostname::Any {
             unused.push(host.clone());
         }
-        all.extend(common.into_iter().filter(|host| declared.iter().any(|of_rule| of_rule.covers(host) && owned.has(of_rule))));
+        all.extend(of_host);
     }
+    (all, unused)
+}
+
+/// Those of the hosts that the Ingress's namespace owns.
+fn owned_hosts(reader: &mut Reader<'_>, hosts: BTreeSet<Hostname>, owned: &Owned<'_>) -> BTreeSet<Hostname> {
+    let within = hosts.into_iter().filter(|host| owned.hosts().any(|of_rule| *of_rule != Hostname::Any && of_rule.covers(host)));
     // A host within a wildcard of ours may belong to another namespace by itself.
-    let mine = all.into_iter().filter(|host| reader.host_owner(owned.edge, host).is_none_or(|owner| owner == owned.namespace));
-    (mine.collect(), unused)
+    within.filter(|host| reader.host_owner(owned.edge, host).is_none_or(|owner| owner == owned.namespace)).collect()
+}
+
+/// Takes out the hosts for which another Secret is shown: that of the oldest Ingress, of several the first. Two certificates
+/// for one name would be served at random.
+fn contested(reader: &mut Reader<'_>, certificate: &CertificateId, owned: &Owned<'_>, hosts: &mut BTreeSet<Hostname>) -> Vec<Issue> {
+    let mut issues = Vec::new();
+    hosts.retain(|host| match reader.granted(owned.edge, Wish::Certificate(owned.namespace.to_owned(), host.clone())) {
+        Some(Applicant { id, secret: Some((_, shown)), .. }) if shown != certificate.name => {
+            issues.push(Issue::CertificateTaken { hostname: host.clone(), owner: id.name, shown });
+            false
+        }
+        _ => true,
+    });
+    issues
 }
 
 fn remarks(usable: &Usable, certificate: &CertificateId, hosts: &BTreeSet<Hostname>) -> Vec<Issue> {

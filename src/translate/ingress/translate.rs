@@ -1,12 +1,10 @@
 //! An Ingress becomes its share of the edge of its class, and its report.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
-use super::{class, tls};
-use crate::model::{
-    Action, Attachment, BackendRef, BackendTarget, EdgeId, Hostname, InvalidBackend, Match, ObjectId, PathMatch, Route, Rule,
-};
+use super::{Applicant, Wish, class, tls};
+use crate::model::{Action, Attachment, BackendRef, BackendTarget, EdgeId, Hostname, InvalidBackend, ObjectId, Route, Rule};
 use crate::report::{Finding, Issue, ObjectReport, RouteKind, Scope, Verdict};
 use crate::snapshot::Resource;
 use crate::translate::facts::{BackendPort, Body, Fact, HostFacts, IngressFacts, ObjectRef};
@@ -33,12 +31,8 @@ impl<'a> Owned<'a> {
         Self { edge, namespace, hosts }
     }
 
-    /// Whether the host belongs to the namespace.
-    pub(super) fn has(&self, host: &Hostname) -> bool {
-        matches!(self.hosts.get(host), Some(None))
-    }
-
-    fn hosts(&self) -> impl Iterator<Item = &Hostname> {
+    /// The hosts that belong to the namespace.
+    pub(super) fn hosts(&self) -> impl Iterator<Item = &Hostname> {
         self.hosts.iter().filter(|(_, stranger)| stranger.is_none()).map(|(host, _)| host)
     }
 
@@ -94,14 +88,17 @@ fn attachments(points: &[AttachPoint], owned: &Owned<'_>) -> Vec<Attachment> {
 /// The rules of an Ingress as they are built, one for each path.
 struct Rules<'r, 'g, 'a> {
     reader: &'r mut Reader<'g>,
-    namespace: &'a str,
+    id: &'a ObjectId,
+    edge: &'a EdgeId,
+    /// What its own rules have taken so far.
+    taken: BTreeSet<Wish>,
     rules: Vec<Rule>,
     issues: Vec<(Scope, Issue)>,
 }
 
 impl<'r, 'g, 'a> Rules<'r, 'g, 'a> {
-    fn of(reader: &'r mut Reader<'g>, (id, facts): (&'a ObjectId, &IngressFacts), owned: &Owned<'_>) -> (Vec<Rule>, Vec<(Scope, Issue)>) {
-        let mut all = Self { reader, namespace: &id.namespace, rules: Vec::new(), issues: Vec::new() };
+    fn of(reader: &'r mut Reader<'g>, (id, facts): (&'a ObjectId, &IngressFacts), owned: &Owned<'a>) -> (Vec<Rule>, Vec<(Scope, Issue)>) {
+        let mut all = Self { reader, id, edge: owned.edge, taken: BTreeSet::new(), rules: Vec::new(), issues: Vec::new() };
         for rule in &facts.rules {
             match owned.issue(&rule.host) {
                 Some(issue) => all.issues.push((Scope::Field(format!("spec.rules[{}].host", rule.index)), issue)),
@@ -113,8 +110,9 @@ impl<'r, 'g, 'a> Rules<'r, 'g, 'a> {
             match owned.issue(&Hostname::Any) {
                 Some(issue) => all.issues.push((Scope::Field(at.to_owned()), issue)),
                 None => {
+                    all.contest(at.to_owned(), Wish::Fallback(id.namespace.clone()));
                     let action = all.action(at, backend);
-                    all.push(Hostname::Any, PathMatch::Prefix("/".to_owned()), action, true);
+                    all.rules.push(Rule::for_every_path(Hostname::Any, action, true));
                 }
             }
         }
@@ -125,22 +123,35 @@ impl<'r, 'g, 'a> Rules<'r, 'g, 'a> {
         match (&rule.paths, default_backend) {
             (Some(paths), _) => {
                 for path in paths {
-                    let at = format!("spec.rules[{}].http.paths[{}].backend", rule.index, path.index);
-                    let action = self.action(&at, &path.backend);
-                    self.push(rule.host.clone(), path.path.clone(), action, false);
+                    let at = format!("spec.rules[{}].http.paths[{}]", rule.index, path.index);
+                    let action = self.action(&format!("{at}.backend"), &path.backend);
+                    self.contest(at, Wish::Path(self.id.namespace.clone(), rule.host.clone(), path.path.clone()));
+                    self.rules.push(Rule::for_path(rule.host.clone(), path.path.clone(), action));
                 }
             }
             (None, Some(backend)) if rule.host != Hostname::Any => {
                 let action = self.action("spec.defaultBackend", backend);
-                self.push(rule.host.clone(), PathMatch::Prefix("/".to_owned()), action, false);
+                self.rules.push(Rule::for_every_path(rule.host.clone(), action, false));
             }
             (None, _) => {}
         }
     }
 
-    fn push(&mut self, host: Hostname, path: PathMatch, action: Action, fallback: bool) {
-        let matches = vec![Match { path, method: None, headers: Vec::new(), query: Vec::new() }];
-        self.rules.push(Rule { name: None, host: Some(host), fallback, matches, filters: Vec::new(), action });
+    /// Reports what an older Ingress, or an earlier rule of this one, answers.
+    fn contest(&mut self, at: String, wish: Wish) {
+        let owner = match self.reader.granted(self.edge, wish.clone()) {
+            Some(Applicant { id, .. }) if id != *self.id => id.name,
+            _ if self.taken.contains(&wish) => self.id.name.clone(),
+            _ => {
+                self.taken.insert(wish);
+                return;
+            }
+        };
+        let issue = match wish {
+            Wish::Path(_, hostname, path) => Issue::PathTaken { hostname, path, owner },
+            Wish::Fallback(_) | Wish::Certificate(..) => Issue::DefaultBackendTaken { owner },
+        };
+        self.issues.push((Scope::Field(at), issue));
     }
 
     fn action(&mut self, at: &str, backend: &BackendPort) -> Action {
@@ -150,7 +161,6 @@ impl<'r, 'g, 'a> Rules<'r, 'g, 'a> {
     }
 
     fn resolve(&mut self, backend: &BackendPort) -> (Action, Vec<Issue>) {
-        let namespace = self.namespace.to_owned();
         let (name, port) = match backend {
             BackendPort::Number(name, port) => (name, Ok(*port)),
             BackendPort::Name(name, port) => (name, self.port_number(name, port)),
@@ -161,27 +171,36 @@ impl<'r, 'g, 'a> Rules<'r, 'g, 'a> {
                 return (Action::Answer(500), vec![Issue::InvalidBackendKind { group: String::new(), kind: String::new() }]);
             }
         };
-        let port = match port {
-            Ok(port) => port,
+        match port {
+            Ok(port) => forward(self.reader, &referrer(&self.id.namespace), name, port),
             Err(issue) => {
                 let target = BackendTarget::Invalid(InvalidBackend::NotFound);
-                return (Action::Forward(vec![BackendRef { weight: 1, target, filters: Vec::new() }]), vec![issue]);
+                (Action::Forward(vec![BackendRef { weight: 1, target, filters: Vec::new() }]), vec![issue])
             }
-        };
-        let reference = ObjectRef { group: String::new(), kind: "Service".to_owned(), namespace: None, name: name.clone() };
-        let backend = BackendFacts { reference, port: Some(port), weight: 1, filters: Vec::new(), mirrors: Vec::new(), broken: false };
-        let kind = RouteKind { group: GROUP.to_owned(), kind: "Ingress".to_owned() };
-        let (reference, issues) = resolve::resolve(self.reader, &Referrer { kind: &kind, namespace: &namespace }, &backend);
-        (Action::Forward(vec![reference]), issues)
+        }
     }
 
     /// The number of a Service's port of this name.
     fn port_number(&mut self, service: &str, port: &str) -> Result<i32, Issue> {
-        let (namespace, name) = (self.namespace.to_owned(), service.to_owned());
+        let (namespace, name) = (self.id.namespace.clone(), service.to_owned());
         let Some(found) = self.reader.service(&namespace, service) else {
             return Err(Issue::BackendNotFound { namespace, name, port: None });
         };
         let named = found.ports.iter().find(|of| of.name == port && of.protocol == "TCP");
         named.map(|of| of.port).ok_or_else(|| Issue::BackendPortNotFound { namespace, name, port: port.to_owned() })
     }
+}
+
+/// Ingresses of a namespace as what refers to Services.
+pub(super) fn referrer(namespace: &str) -> Referrer<'_> {
+    static KIND: LazyLock<RouteKind> = LazyLock::new(|| RouteKind { group: GROUP.to_owned(), kind: "Ingress".to_owned() });
+    Referrer { kind: &KIND, namespace }
+}
+
+/// Forwarding to one Service of the referrer's namespace.
+pub(super) fn forward(reader: &mut Reader<'_>, referrer: &Referrer<'_>, service: &str, port: i32) -> (Action, Vec<Issue>) {
+    let reference = ObjectRef { group: String::new(), kind: "Service".to_owned(), namespace: None, name: service.to_owned() };
+    let backend = BackendFacts { reference, port: Some(port), weight: 1, filters: Vec::new(), mirrors: Vec::new(), broken: false };
+    let (reference, issues) = resolve::resolve(reader, referrer, &backend);
+    (Action::Forward(vec![reference]), issues)
 }

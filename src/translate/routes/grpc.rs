@@ -13,8 +13,7 @@ use crate::api::grpcroutes::{
     GrpcRouteRulesMatchesMethod as MethodMatch, GrpcRouteRulesMatchesMethodType as MethodType,
 };
 use crate::model::{Filter, Match, ObjectId, PathMatch};
-use crate::report::{Issue, RouteKind, Scope};
-use crate::translate::facts::GATEWAY_GROUP;
+use crate::report::{Issue, Scope};
 
 /// Any service or method name, as an expression.
 const ANY: &str = "[^/]+";
@@ -22,63 +21,25 @@ const ANY: &str = "[^/]+";
 /// Parses a route.
 pub(crate) fn read(id: &ObjectId, route: &GrpcRoute) -> RouteFacts {
     let spec = &route.spec;
-    let (hostnames, mut issues) = parse::hostnames(spec.hostnames.as_deref().unwrap_or_default());
-    if spec.use_default_gateways.is_some() {
-        issues.push((Scope::Object, Issue::UnsupportedField { field: "spec.useDefaultGateways".into() }));
-    }
-    let mut rules = Vec::new();
-    for (index, declared) in spec.rules.iter().flatten().enumerate() {
-        let (parsed, found) = rule(index, declared);
-        rules.push(parsed);
-        issues.extend(found);
-    }
-    RouteFacts {
-        kind: RouteKind { group: GATEWAY_GROUP.to_owned(), kind: id.kind.name().to_owned() },
+    let declared = parse::Declared {
+        hostnames: spec.hostnames.as_deref().unwrap_or_default(),
         parents: spec.parent_refs.iter().flatten().map(|parent| parse::parent!(parent)).collect(),
-        hostnames,
-        rules,
-        issues,
-    }
+        default_gateways: spec.use_default_gateways.is_some(),
+    };
+    parse::route(id, declared, spec.rules.iter().flatten().enumerate().map(|(index, declared)| rule(index, declared)))
 }
 
 fn rule(index: usize, declared: &GrpcRouteRules) -> (RuleFacts, Vec<(Scope, Issue)>) {
-    let (matches, mut found) = matches(declared.matches.as_deref().unwrap_or_default());
+    let (matches, mut found) = parse::matches(declared.matches.as_deref().unwrap_or_default(), one);
     let Filters { filters, mirrors, issues, .. } = of_rule(declared.filters.as_deref().unwrap_or_default());
     found.extend(issues);
     if declared.session_persistence.is_some() {
         found.push(Issue::UnsupportedField { field: "sessionPersistence".to_owned() });
     }
-    let mut issues = Vec::new();
-    let mut backends = Vec::new();
-    for (number, reference) in declared.backend_refs.iter().flatten().enumerate() {
-        match backend(reference) {
-            Ok((backend, of_backend)) => {
-                backends.push(backend);
-                issues.extend(of_backend.into_iter().map(|issue| (Scope::Rule { rule: index, backend: Some(number) }, issue)));
-            }
-            Err(issue) => found.push(issue),
-        }
-    }
+    let (backends, mut issues) = parse::backends(index, declared.backend_refs.as_deref(), backend, &mut found);
     let action = if parse::is_broken(&found) { RuleAction::Broken } else { RuleAction::Forward(backends) };
     issues.extend(found.into_iter().map(|issue| (Scope::Rule { rule: index, backend: None }, issue)));
     (RuleFacts { name: declared.name.clone(), matches, filters, mirrors, action }, issues)
-}
-
-/// The matches that can be evaluated, and issues. No match at all means every call (`GRPCRouteRule.matches`).
-fn matches(declared: &[GrpcRouteRulesMatches]) -> (Vec<Match>, Vec<Issue>) {
-    let default = [GrpcRouteRulesMatches::default()];
-    let declared = if declared.is_empty() { &default } else { declared };
-    let (mut matches, mut issues) = (Vec::with_capacity(declared.len()), Vec::new());
-    for declared in declared {
-        match one(declared) {
-            Ok((parsed, remarks)) => {
-                matches.push(parsed);
-                issues.extend(remarks);
-            }
-            Err(issue) => issues.push(issue),
-        }
-    }
-    (matches, issues)
 }
 
 fn one(declared: &GrpcRouteRulesMatches) -> Result<(Match, Vec<Issue>), Issue> {

@@ -1,8 +1,9 @@
 //! What all kinds of routes declare alike. Each kind has its own generated types of one shape, hence the macros.
 
-use super::shorten;
-use crate::model::{HeaderMatch, Hostname, Pattern, ValueMatch};
-use crate::report::{Issue, Scope, Severity};
+use super::{BackendFacts, RouteFacts, RuleFacts, shorten};
+use crate::model::{HeaderMatch, Hostname, Match, ObjectId, Pattern, ValueMatch};
+use crate::report::{Issue, ParentRef, RouteKind, Scope, Severity};
+use crate::translate::facts::GATEWAY_GROUP;
 use crate::translate::routes::headers;
 
 /// Largest weight (`HTTPBackendRef.weight`).
@@ -36,9 +37,69 @@ macro_rules! reference {
 }
 pub(super) use reference;
 
+/// What a route declares besides its rules.
+pub(super) struct Declared<'d> {
+    pub(super) hostnames: &'d [String],
+    pub(super) parents: Vec<ParentRef>,
+    /// Whether it has `spec.useDefaultGateways`.
+    pub(super) default_gateways: bool,
+}
+
+/// A route of these rules, each with what was found in it.
+pub(super) fn route(id: &ObjectId, declared: Declared<'_>, rules: impl Iterator<Item = (RuleFacts, Vec<(Scope, Issue)>)>) -> RouteFacts {
+    let (hostnames, mut issues) = hostnames(declared.hostnames);
+    if declared.default_gateways {
+        issues.push((Scope::Object, Issue::UnsupportedField { field: "spec.useDefaultGateways".into() }));
+    }
+    let mut parsed = Vec::new();
+    for (rule, found) in rules {
+        parsed.push(rule);
+        issues.extend(found);
+    }
+    let kind = RouteKind { group: GATEWAY_GROUP.to_owned(), kind: id.kind.name().to_owned() };
+    RouteFacts { kind, parents: declared.parents, hostnames, rules: parsed, issues }
+}
+
+/// The matches that can be evaluated, and issues. No match at all means the kind's default, which takes everything.
+pub(super) fn matches<D: Default>(declared: &[D], one: impl Fn(&D) -> Result<(Match, Vec<Issue>), Issue>) -> (Vec<Match>, Vec<Issue>) {
+    let default = [D::default()];
+    let declared = if declared.is_empty() { &default } else { declared };
+    let (mut matches, mut issues) = (Vec::with_capacity(declared.len()), Vec::new());
+    for declared in declared {
+        match one(declared) {
+            Ok((parsed, remarks)) => {
+                matches.push(parsed);
+                issues.extend(remarks);
+            }
+            Err(issue) => issues.push(issue),
+        }
+    }
+    (matches, issues)
+}
+
+/// The backend references of rule number `rule` with remarks on them. What bars the whole rule goes to `found`.
+pub(super) fn backends<D>(
+    rule: usize,
+    declared: Option<&[D]>,
+    one: impl Fn(&D) -> Result<(BackendFacts, Vec<Issue>), Issue>,
+    found: &mut Vec<Issue>,
+) -> (Vec<BackendFacts>, Vec<(Scope, Issue)>) {
+    let (mut backends, mut issues) = (Vec::new(), Vec::new());
+    for (number, reference) in declared.unwrap_or_default().iter().enumerate() {
+        match one(reference) {
+            Ok((backend, remarks)) => {
+                backends.push(backend);
+                issues.extend(remarks.into_iter().map(|issue| (Scope::Rule { rule, backend: Some(number) }, issue)));
+            }
+            Err(issue) => found.push(issue),
+        }
+    }
+    (backends, issues)
+}
+
 /// Declared hostnames, each once. One that cannot be read bars the whole route: without it the route would take more
 /// hosts than it asks for, or none.
-pub(super) fn hostnames(declared: &[String]) -> (Vec<Hostname>, Vec<(Scope, Issue)>) {
+fn hostnames(declared: &[String]) -> (Vec<Hostname>, Vec<(Scope, Issue)>) {
     let mut hostnames = Vec::new();
     let mut issues = Vec::new();
     for text in declared {

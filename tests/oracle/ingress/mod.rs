@@ -7,7 +7,7 @@ mod naive_tests;
 
 use http::HeaderMap;
 use kakehi::filter::router::{Decision, Head, Table};
-use kakehi::model::{BackendTarget, EdgeId};
+use kakehi::model::{BackendTarget, EdgeId, Kind};
 use serde_json::{Value, json};
 
 use self::naive::{Winner, winner};
@@ -115,8 +115,8 @@ fn backend(target: Target) -> Value {
     }
 }
 
-fn pipeline(place: Place) -> Pipeline {
-    Pipeline::for_ingress((place.ports[0], place.ports[1]))
+fn pipeline(place: Place, default_backend: Option<&str>) -> Pipeline {
+    Pipeline::for_ingress((place.ports[0], place.ports[1]), default_backend)
 }
 
 fn report(seed: u64, set: &[Ingress], request: &Request, found: &str) -> String {
@@ -133,14 +133,22 @@ fn smallest(mut set: Vec<Ingress>, wrong: impl Fn(&[Ingress]) -> bool) -> Vec<In
     set
 }
 
+/// A Service that is not there, so that only the choice of the route counts.
+const DEFAULT: &str = "pages/default:80";
 const PLACE: Place<'_> = Place { ports: &[8080, 8081], backend_port: 9000 };
 
 #[test]
 fn the_table_decides_as_the_documentation_says() {
     let plan = Plan::from_environment();
     let mut reports = Vec::new();
-    let table = |set: &[Ingress]| Table::from_snapshot(&pipeline(PLACE).hold_objects(&objects(set, PLACE), &EdgeId::of_class("kakehi")));
     for seed in plan.seeds() {
+        // Half of the sets have a default backend for the whole class.
+        let default_backend = (seed % 2 == 1).then_some(DEFAULT);
+        let table = |set: &[Ingress]| {
+            let held = pipeline(PLACE, default_backend).hold_objects(&objects(set, PLACE), &EdgeId::of_class("kakehi"));
+            Table::from_snapshot(&held)
+        };
+        let mismatch = |table: &Table, set: &[Ingress], request: &Request| mismatch(table, set, request, default_backend.is_some());
         let set = generate::set(seed);
         let held = table(&set);
         for request in generate::requests(&set, seed, plan.requests) {
@@ -159,12 +167,13 @@ fn the_table_decides_as_the_documentation_says() {
 }
 
 /// What the table does, when that is not what the documentation says.
-fn mismatch(table: &Table, set: &[Ingress], request: &Request) -> Option<String> {
+fn mismatch(table: &Table, set: &[Ingress], request: &Request, default_backend: bool) -> Option<String> {
     let (path, query) = path_and_query(&request.target);
     let (host, target, headers) = (request_host(request), path + &query, HeaderMap::new());
     let decision = table.decide(&Head { port: PLACE.ports[0], host: &host, method: &request.method, target: &target, headers: &headers });
     let right = match (winner(set, request), &decision) {
-        (None, Decision::NotFound) => true,
+        (None, Decision::NotFound) => !default_backend || !request.target.starts_with('/'),
+        (None, Decision::Forward(found, _)) => default_backend && found.rule.route.kind == Kind::IngressClass,
         (Some(Winner { target: Target::Resource, .. }), Decision::Answer(_, 500)) => true,
         (Some(Winner { ingress, target: Target::Service(service, _) }), Decision::Forward(found, candidates)) => {
             let of = &found.rule.route;
@@ -184,7 +193,7 @@ fn mismatch(table: &Table, set: &[Ingress], request: &Request) -> Option<String>
 async fn documentation_plan_and_filter_decide_the_same() {
     let plan = Plan::from_environment();
     let mut edges = Edges::start().await;
-    let mut pipeline = pipeline(edges.place());
+    let mut pipeline = pipeline(edges.place(), None);
     let mut reports = Vec::new();
     // The edges keep connections to the ports of this world: the one for HTTP.
     let listener = Listener { name: "http".to_owned(), port: 0, hostname: None };

@@ -8,25 +8,8 @@ use crate::model::{Match, PathMatch, QueryMatch};
 use crate::report::Issue;
 use crate::translate::routes::{parse, paths};
 
-/// The matches that can be evaluated, and issues. No match at all means the prefix `/` (`HTTPRouteRule.matches`).
-pub(super) fn all(declared: &[HttpRouteRulesMatches]) -> (Vec<Match>, Vec<Issue>) {
-    let default = [HttpRouteRulesMatches::default()];
-    let declared = if declared.is_empty() { &default } else { declared };
-    let mut matches = Vec::with_capacity(declared.len());
-    let mut issues = Vec::new();
-    for declared in declared {
-        match one(declared) {
-            Ok((parsed, remarks)) => {
-                matches.push(parsed);
-                issues.extend(remarks);
-            }
-            Err(issue) => issues.push(issue),
-        }
-    }
-    (matches, issues)
-}
-
-fn one(declared: &HttpRouteRulesMatches) -> Result<(Match, Vec<Issue>), Issue> {
+/// One match. The default of `HTTPRouteRule.matches` is the prefix `/`.
+pub(super) fn one(declared: &HttpRouteRulesMatches) -> Result<(Match, Vec<Issue>), Issue> {
     let of_type = |kind: Option<&HeaderType>| matches!(kind, Some(HeaderType::RegularExpression));
     let headers = declared.headers.iter().flatten();
     let (headers, mut remarks) =

@@ -11,36 +11,24 @@ use super::{BackendFacts, RouteFacts, RuleAction, RuleFacts, parse};
 use crate::api::HttpRoute;
 use crate::api::httproutes::{HttpRouteRules, HttpRouteRulesBackendRefs};
 use crate::model::{Filter, Match, ObjectId, PathMatch, PathModifier, Redirect, Rewrite, Timeouts};
-use crate::report::{Issue, RouteKind, Scope};
-use crate::translate::facts::GATEWAY_GROUP;
+use crate::report::{Issue, Scope};
 
 /// Parses a route.
 pub(crate) fn read(id: &ObjectId, route: &HttpRoute) -> RouteFacts {
     let spec = &route.spec;
-    let (hostnames, mut issues) = parse::hostnames(spec.hostnames.as_deref().unwrap_or_default());
-    if spec.use_default_gateways.is_some() {
-        issues.push((Scope::Object, Issue::UnsupportedField { field: "spec.useDefaultGateways".into() }));
-    }
+    let declared = parse::Declared {
+        hostnames: spec.hostnames.as_deref().unwrap_or_default(),
+        parents: spec.parent_refs.iter().flatten().map(|parent| parse::parent!(parent)).collect(),
+        default_gateways: spec.use_default_gateways.is_some(),
+    };
     // The default of `spec.rules`, a rule that takes everything, for objects that no schema defaulted.
     let default = [HttpRouteRules::default()];
-    let declared = spec.rules.as_deref().filter(|rules| !rules.is_empty()).unwrap_or(&default);
-    let mut rules = Vec::with_capacity(declared.len());
-    for (index, declared) in declared.iter().enumerate() {
-        let (parsed, found) = rule(index, declared);
-        rules.push(parsed);
-        issues.extend(found);
-    }
-    RouteFacts {
-        kind: RouteKind { group: GATEWAY_GROUP.to_owned(), kind: id.kind.name().to_owned() },
-        parents: spec.parent_refs.iter().flatten().map(|parent| parse::parent!(parent)).collect(),
-        hostnames,
-        rules,
-        issues,
-    }
+    let rules = spec.rules.as_deref().filter(|rules| !rules.is_empty()).unwrap_or(&default);
+    parse::route(id, declared, rules.iter().enumerate().map(|(index, declared)| rule(index, declared)))
 }
 
 fn rule(index: usize, declared: &HttpRouteRules) -> (RuleFacts, Vec<(Scope, Issue)>) {
-    let (matches, mut found) = matches::all(declared.matches.as_deref().unwrap_or_default());
+    let (matches, mut found) = parse::matches(declared.matches.as_deref().unwrap_or_default(), matches::one);
     let Filters { mut filters, mirrors, redirect, issues } = Filters::of_rule(declared.filters.as_deref().unwrap_or_default());
     found.extend(issues);
     if redirect.is_some() && !mirrors.is_empty() {
@@ -60,17 +48,7 @@ fn rule(index: usize, declared: &HttpRouteRules) -> (RuleFacts, Vec<(Scope, Issu
         Some(Err(issue)) => found.push(issue),
         None => {}
     }
-    let mut issues = Vec::new();
-    let mut backends = Vec::new();
-    for (number, reference) in declared.backend_refs.iter().flatten().enumerate() {
-        match backend(reference) {
-            Ok((backend, of_backend)) => {
-                backends.push(backend);
-                issues.extend(of_backend.into_iter().map(|issue| (Scope::Rule { rule: index, backend: Some(number) }, issue)));
-            }
-            Err(issue) => found.push(issue),
-        }
-    }
+    let (backends, mut issues) = parse::backends(index, declared.backend_refs.as_deref(), backend, &mut found);
     let action = match redirect {
         _ if parse::is_broken(&found) => RuleAction::Broken,
         Some(redirect) => RuleAction::Redirect(redirect),

@@ -1,11 +1,15 @@
 //! The one list of problems that users can cause, and what each means for conditions.
 
+mod effect;
+mod problem;
+
 use std::net::IpAddr;
 
 use serde::Serialize;
 
-use super::{ConditionType, Effect, Severity};
-use crate::model::{BackendId, CertificateId, EdgeId, Hostname, ListenerName, PatternError};
+pub use problem::{CertificateProblem, ProfileProblem};
+
+use crate::model::{BackendId, CertificateId, EdgeId, Hostname, ListenerName, PathMatch, PatternError};
 
 /// One problem, as a value. [`Issue::effect`] says which condition shows it, `Display` says it to people.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, thiserror::Error)]
@@ -93,6 +97,32 @@ pub enum Issue {
         hostname: Hostname,
         /// The namespace of the oldest Ingress that uses it.
         owner: String,
+    },
+    /// A path that an older Ingress, or an earlier rule, has on the same host.
+    #[error("{path} of host {hostname} is answered by Ingress {owner}, so this is never reached")]
+    PathTaken {
+        /// The host.
+        hostname: Hostname,
+        /// The path.
+        path: PathMatch,
+        /// Name of the Ingress that answers.
+        owner: String,
+    },
+    /// An older Ingress has a default backend.
+    #[error("Ingress {owner} has a default backend and is older, so this one is never reached")]
+    DefaultBackendTaken {
+        /// Name of the older Ingress.
+        owner: String,
+    },
+    /// Another Secret is shown for the host: that of an older Ingress, or of an earlier entry.
+    #[error("for host {hostname} another certificate is shown: Secret {shown} of Ingress {owner}")]
+    CertificateTaken {
+        /// The host.
+        hostname: Hostname,
+        /// Name of the Ingress whose Secret is shown.
+        owner: String,
+        /// Name of that Secret.
+        shown: String,
     },
     /// A TLS host that no rule of the Ingress is for; no certificate is shown for it.
     #[error("host {hostname} is in no rule, so no certificate is shown for it")]
@@ -382,105 +412,6 @@ pub enum Issue {
         /// The text.
         address: String,
     },
-}
-
-/// Why an EdgeProfile cannot be used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, thiserror::Error)]
-pub enum ProfileProblem {
-    /// There is none of this name.
-    #[error("does not exist")]
-    NotFound,
-    /// It does not fit the kind.
-    #[error("cannot be read")]
-    Unreadable,
-    /// A GatewayClass has no namespace of its own, so its reference names one.
-    #[error("needs the namespace in parametersRef")]
-    NoNamespace,
-}
-
-/// Why a Secret gives no certificate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, thiserror::Error)]
-pub enum CertificateProblem {
-    /// There is no such Secret.
-    #[error("there is no such Secret")]
-    NotFound,
-    /// The reference is not to a core Secret.
-    #[error("only core Secrets are supported")]
-    UnknownKind,
-    /// `tls.crt` or `tls.key` is missing.
-    #[error("tls.crt or tls.key is missing")]
-    Incomplete,
-    /// `tls.crt` is no PEM with certificates.
-    #[error("tls.crt holds no readable certificate")]
-    BadCertificate,
-    /// `tls.key` is no PEM with a private key of a supported type.
-    #[error("tls.key holds no readable private key")]
-    BadKey,
-    /// The key belongs to another certificate.
-    #[error("tls.key does not belong to tls.crt")]
-    KeyMismatch,
-}
-
-impl Issue {
-    /// Which condition shows this, with which status and reason. Reasons are those of Gateway API where it has one.
-    pub fn effect(&self) -> Effect {
-        use ConditionType::{Accepted, Conflicted, PartiallyInvalid, Programmed, ResolvedRefs};
-        let (condition, status, reason) = match self {
-            Self::UnknownField { .. } | Self::UnsupportedField { .. } | Self::DuplicateName { .. } => (Accepted, true, "Accepted"),
-            Self::SetNotAllowed { .. } => (Accepted, false, "NotAllowed"),
-            Self::HostTaken { .. } => (Accepted, false, "HostTaken"),
-            Self::HostWithoutRule { .. } => (Accepted, true, "HostWithoutRule"),
-            Self::SeveralDefaultClasses { .. } => (Accepted, true, "SeveralDefaultClasses"),
-            Self::InvalidParameters { .. } | Self::ProfileNotUsable { .. } | Self::ClassNotAccepted { .. } => {
-                (Accepted, false, "InvalidParameters")
-            }
-            Self::UnsupportedAddress { .. } => (Accepted, false, "UnsupportedAddress"),
-            Self::InvalidAddress { .. } | Self::AddressTaken { .. } => (Programmed, false, "AddressNotUsable"),
-            Self::UnsupportedProtocol { .. } => (Accepted, false, "UnsupportedProtocol"),
-            Self::PortUnavailable { .. } | Self::PortReserved { .. } => (Accepted, false, "PortUnavailable"),
-            Self::Malformed { .. }
-            | Self::DuplicateListener { .. }
-            | Self::InvalidHostname { .. }
-            | Self::InvalidSelector { .. }
-            | Self::UnsupportedTlsMode { .. }
-            | Self::UnsupportedClientValidation
-            | Self::UnsupportedAddressType { .. } => (Accepted, false, "UnsupportedValue"),
-            Self::ProtocolConflict { .. } => (Conflicted, true, "ProtocolConflict"),
-            Self::HostnameConflict { .. } => (Conflicted, true, "HostnameConflict"),
-            Self::InvalidRouteKind { .. } => (ResolvedRefs, false, "InvalidRouteKinds"),
-            Self::NoCertificateRef | Self::InvalidCertificateRef { .. } => (ResolvedRefs, false, "InvalidCertificateRef"),
-            Self::NoCertificate | Self::ListenerNotServing { .. } => (Programmed, false, "Invalid"),
-            Self::CertificateNotPermitted { .. } | Self::BackendNotPermitted { .. } => (ResolvedRefs, false, "RefNotPermitted"),
-            Self::CertificateExpired { .. } | Self::CertificateNotYetValid { .. } | Self::CertificateNameMismatch { .. } => {
-                (ResolvedRefs, true, "ResolvedRefs")
-            }
-            Self::NoMatchingParent => (Accepted, false, "NoMatchingParent"),
-            Self::NotAllowedByListeners => (Accepted, false, "NotAllowedByListeners"),
-            Self::NoMatchingListenerHostname => (Accepted, false, "NoMatchingListenerHostname"),
-            Self::IncompatibleFilters { .. } => (PartiallyInvalid, true, "IncompatibleFilters"),
-            Self::UnsupportedFilter { .. }
-            | Self::InvalidValue { .. }
-            | Self::EmptyFilter { .. }
-            | Self::InvalidHeaderName { .. }
-            | Self::ForbiddenHeader { .. }
-            | Self::InvalidHeaderValue { .. }
-            | Self::InvalidPattern { .. }
-            | Self::InvalidPath { .. } => (PartiallyInvalid, true, "UnsupportedValue"),
-            Self::BackendNotFound { .. } | Self::BackendPortNotFound { .. } | Self::BackendPortMissing { .. } => {
-                (ResolvedRefs, false, "BackendNotFound")
-            }
-            Self::InvalidBackendKind { .. } => (ResolvedRefs, false, "InvalidKind"),
-            Self::UnsupportedBackendProtocol { .. } => (ResolvedRefs, false, "UnsupportedProtocol"),
-            Self::ExternalName { .. } => (ResolvedRefs, false, "UnsupportedValue"),
-            Self::NoEndpoints { .. } | Self::EndpointRefused { .. } | Self::InvalidEndpoint { .. } => (ResolvedRefs, true, "ResolvedRefs"),
-        };
-        Effect { condition, status, reason }
-    }
-
-    /// How bad it is: an error when a condition turns, else a warning.
-    pub fn severity(&self) -> Severity {
-        if self.effect().is_good() { Severity::Warning } else { Severity::Error }
-    }
 }
 
 fn names(listeners: &[ListenerName]) -> String {

@@ -1,0 +1,68 @@
+//! What each problem means for conditions.
+
+use super::Issue;
+use crate::report::{ConditionType, Effect, Severity};
+
+impl Issue {
+    /// Which condition shows this, with which status and reason. Reasons are those of Gateway API where it has one.
+    pub fn effect(&self) -> Effect {
+        use ConditionType::{Accepted, Conflicted, PartiallyInvalid, Programmed, ResolvedRefs};
+        let (condition, status, reason) = match self {
+            Self::UnknownField { .. } | Self::UnsupportedField { .. } | Self::DuplicateName { .. } => (Accepted, true, "Accepted"),
+            Self::SetNotAllowed { .. } => (Accepted, false, "NotAllowed"),
+            Self::HostTaken { .. } => (Accepted, false, "HostTaken"),
+            Self::PathTaken { .. } | Self::DefaultBackendTaken { .. } => (PartiallyInvalid, true, "PathTaken"),
+            Self::CertificateTaken { .. } => (ResolvedRefs, false, "CertificateTaken"),
+            Self::HostWithoutRule { .. } => (Accepted, true, "HostWithoutRule"),
+            Self::SeveralDefaultClasses { .. } => (Accepted, true, "SeveralDefaultClasses"),
+            Self::InvalidParameters { .. } | Self::ProfileNotUsable { .. } | Self::ClassNotAccepted { .. } => {
+                (Accepted, false, "InvalidParameters")
+            }
+            Self::UnsupportedAddress { .. } => (Accepted, false, "UnsupportedAddress"),
+            Self::InvalidAddress { .. } | Self::AddressTaken { .. } => (Programmed, false, "AddressNotUsable"),
+            Self::UnsupportedProtocol { .. } => (Accepted, false, "UnsupportedProtocol"),
+            Self::PortUnavailable { .. } | Self::PortReserved { .. } => (Accepted, false, "PortUnavailable"),
+            Self::Malformed { .. }
+            | Self::DuplicateListener { .. }
+            | Self::InvalidHostname { .. }
+            | Self::InvalidSelector { .. }
+            | Self::UnsupportedTlsMode { .. }
+            | Self::UnsupportedClientValidation
+            | Self::UnsupportedAddressType { .. } => (Accepted, false, "UnsupportedValue"),
+            Self::ProtocolConflict { .. } => (Conflicted, true, "ProtocolConflict"),
+            Self::HostnameConflict { .. } => (Conflicted, true, "HostnameConflict"),
+            Self::InvalidRouteKind { .. } => (ResolvedRefs, false, "InvalidRouteKinds"),
+            Self::NoCertificateRef | Self::InvalidCertificateRef { .. } => (ResolvedRefs, false, "InvalidCertificateRef"),
+            Self::NoCertificate | Self::ListenerNotServing { .. } => (Programmed, false, "Invalid"),
+            Self::CertificateNotPermitted { .. } | Self::BackendNotPermitted { .. } => (ResolvedRefs, false, "RefNotPermitted"),
+            Self::CertificateExpired { .. } | Self::CertificateNotYetValid { .. } | Self::CertificateNameMismatch { .. } => {
+                (ResolvedRefs, true, "ResolvedRefs")
+            }
+            Self::NoMatchingParent => (Accepted, false, "NoMatchingParent"),
+            Self::NotAllowedByListeners => (Accepted, false, "NotAllowedByListeners"),
+            Self::NoMatchingListenerHostname => (Accepted, false, "NoMatchingListenerHostname"),
+            Self::IncompatibleFilters { .. } => (PartiallyInvalid, true, "IncompatibleFilters"),
+            Self::UnsupportedFilter { .. }
+            | Self::InvalidValue { .. }
+            | Self::EmptyFilter { .. }
+            | Self::InvalidHeaderName { .. }
+            | Self::ForbiddenHeader { .. }
+            | Self::InvalidHeaderValue { .. }
+            | Self::InvalidPattern { .. }
+            | Self::InvalidPath { .. } => (PartiallyInvalid, true, "UnsupportedValue"),
+            Self::BackendNotFound { .. } | Self::BackendPortNotFound { .. } | Self::BackendPortMissing { .. } => {
+                (ResolvedRefs, false, "BackendNotFound")
+            }
+            Self::InvalidBackendKind { .. } => (ResolvedRefs, false, "InvalidKind"),
+            Self::UnsupportedBackendProtocol { .. } => (ResolvedRefs, false, "UnsupportedProtocol"),
+            Self::ExternalName { .. } => (ResolvedRefs, false, "UnsupportedValue"),
+            Self::NoEndpoints { .. } | Self::EndpointRefused { .. } | Self::InvalidEndpoint { .. } => (ResolvedRefs, true, "ResolvedRefs"),
+        };
+        Effect { condition, status, reason }
+    }
+
+    /// How bad it is: an error when a condition turns, else a warning.
+    pub fn severity(&self) -> Severity {
+        if self.effect().is_good() { Severity::Warning } else { Severity::Error }
+    }
+}
