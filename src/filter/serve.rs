@@ -50,8 +50,8 @@ impl Origin {
             Self::Relay(link) => link,
         };
         parts.headers.remove(hygiene::HOP);
-        hygiene::forwarded(&mut parts.headers, link.client, link.server, link.tls.is_some(), rand::random());
-        let port = link.server.port();
+        link.forwarded.write(&mut parts.headers, rand::random());
+        let port = link.port;
         match &link.tls {
             Some(name) if is_misdirected(table, port, name, authority(parts)) => Err(Refusal::Misdirected),
             _ => Ok(port),

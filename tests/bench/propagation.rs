@@ -19,7 +19,10 @@ const LIMIT: Duration = Duration::from_secs(20);
 /// Measures and prints.
 pub async fn measure(settings: &Settings) {
     let backend = peers::backend().await;
-    println!("\nWrite of a manifest (by rename) to the first correct answer, p50 / p99 / worst ms of {} tries", settings.tries);
+    println!(
+        "\nWrite of a manifest (by rename) to the first correct answer (asked for each ms), p50 / p99 / worst ms of {} tries",
+        settings.tries
+    );
     println!("(wanted: p99 ≤ {P99} ms; of the memory, edge and filter ≤ {EDGE} MB beside Sōzu)");
     println!("{:>7}  {:<22} {:<22} {:<14} memory, MB", "routes", "new route", "edited route", "cold load, s");
     for count in &settings.routes {

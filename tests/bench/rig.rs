@@ -27,6 +27,9 @@ pub fn sozu() -> PathBuf {
     found.expect("no sozu binary: run `make sozu-lto`, or set KAKEHI_SOZU")
 }
 
+/// Pause between two looks for an answer: to ask without pause would take the CPU that a change needs.
+const POLL: Duration = Duration::from_micros(500);
+
 /// A running standalone mode with its manifests.
 pub struct Rig {
     child: Child,
@@ -86,11 +89,10 @@ impl Rig {
             if let Ok(mut stream) = TcpStream::connect(address).await {
                 match http::exchange(&mut stream, request, &mut received).await {
                     Ok(answer) if right(&answer) => return,
-                    _ => tokio::task::yield_now().await,
+                    _ => {}
                 }
-            } else {
-                tokio::time::sleep(Duration::from_millis(5)).await;
             }
+            tokio::time::sleep(POLL).await;
         }
         let log = std::fs::read_to_string(self.directory.path().join("log")).unwrap_or_default();
         panic!("no right answer within {limit:?}; the log says:\n{log}");

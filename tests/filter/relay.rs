@@ -1,6 +1,7 @@
 //! Relayed ports: connections as clients make them, behind the PROXY header that Sōzu writes.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::{SinkExt, StreamExt};
@@ -8,6 +9,7 @@ use http::Request;
 use http_body_util::{Empty, Full};
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use kakehi::filter::Limits;
 use kakehi::model::{BackendProtocol, Certificate, CertificateId, Hostname, Listener, ListenerName, PrivateKey, Protocol, Route, Rule};
 use kakehi::snapshot::Resource;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -265,4 +267,23 @@ async fn without_a_listener_for_any_host_strangers_are_turned_away() {
     assert_eq!(shown(&proxy, "two.example").await, Some(two.1));
     assert_eq!(ask(&proxy, "one.example", "two.example").await.0, 421);
     assert_eq!(ask(&proxy, "one.example", "strange.example").await.0, 404);
+}
+
+/// Neither plainly nor after a handshake: Sōzu would keep such connections for hours.
+#[tokio::test]
+async fn a_client_that_says_nothing_is_not_waited_for() {
+    let (secret, _) = secret("one", &["one.example"]);
+    let resources = [listener(), secret, https("one", "one.example", &["one"])];
+    let limits = Limits { client_head_timeout: Duration::from_millis(200), ..Limits::default() };
+    let proxy = Proxy::start_with(limits, resources).await;
+    let (mut plain, mut tls) = (connect(&proxy, PORT).await, secure(&proxy, "one.example").await.unwrap());
+    let mut end = Vec::new();
+    tokio::time::timeout(Duration::from_secs(5), async {
+        plain.read_to_end(&mut end).await.unwrap_or_default();
+        // Not everybody says goodbye in TLS.
+        tls.read_to_end(&mut end).await.unwrap_or_default();
+    })
+    .await
+    .expect("both are closed");
+    assert_eq!(end, b"");
 }

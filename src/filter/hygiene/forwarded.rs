@@ -11,24 +11,43 @@ const PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
 const REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Adds the client to the lists of forwarders, and replaces what it says itself about scheme, port and address. `id` names
-/// the request, unless the client has.
-pub fn forwarded(headers: &mut HeaderMap, client: SocketAddr, server: SocketAddr, secure: bool, id: u128) {
-    let proto = if secure { "https" } else { "http" };
-    append(headers, &FOR, &client.ip().to_string());
-    append(headers, &FORWARDED, &format!("proto={proto};for=\"{client}\";by={}", node(server.ip())));
-    let mut set = |name: HeaderName, value: &str| {
-        if let Ok(value) = HeaderValue::from_str(value) {
-            headers.insert(name, value);
+/// What backends are told of one connection, ready to be written.
+#[derive(Debug)]
+pub struct Forwarded {
+    address: HeaderValue,
+    member: HeaderValue,
+    proto: HeaderValue,
+    port: HeaderValue,
+}
+
+impl Forwarded {
+    /// Of a connection from `client` to `server`, with TLS or without.
+    pub fn new(client: SocketAddr, server: SocketAddr, secure: bool) -> Self {
+        let proto = if secure { "https" } else { "http" };
+        let member = format!("proto={proto};for=\"{client}\";by={}", node(server.ip()));
+        // Addresses have no bytes that a field could not hold.
+        let value = |text: String| HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static("unknown"));
+        Self {
+            address: value(client.ip().to_string()),
+            member: value(member),
+            proto: HeaderValue::from_static(proto),
+            port: HeaderValue::from(server.port()),
         }
-    };
-    set(PROTO, proto);
-    set(PORT, &server.port().to_string());
-    set(REAL_IP, &client.ip().to_string());
-    if !headers.contains_key(REQUEST_ID)
-        && let Ok(value) = HeaderValue::from_str(&format!("{id:032x}"))
-    {
-        headers.insert(REQUEST_ID, value);
+    }
+
+    /// Adds the client to the lists of forwarders, and replaces what it says itself about scheme, port and address. `id` names
+    /// the request, unless the client has.
+    pub fn write(&self, headers: &mut HeaderMap, id: u128) {
+        append(headers, &FOR, &self.address);
+        append(headers, &FORWARDED, &self.member);
+        headers.insert(PROTO, self.proto.clone());
+        headers.insert(PORT, self.port.clone());
+        headers.insert(REAL_IP, self.address.clone());
+        if !headers.contains_key(REQUEST_ID)
+            && let Ok(value) = HeaderValue::try_from(format!("{id:032x}"))
+        {
+            headers.insert(REQUEST_ID, value);
+        }
     }
 }
 
@@ -41,13 +60,13 @@ fn node(ip: IpAddr) -> String {
 }
 
 /// Adds a member to a list field, in one line.
-fn append(headers: &mut HeaderMap, name: &HeaderName, member: &str) {
-    let mut list: Vec<u8> = headers.get_all(name).iter().map(HeaderValue::as_bytes).collect::<Vec<_>>().join(&b", "[..]);
-    if !list.is_empty() {
-        list.extend_from_slice(b", ");
+fn append(headers: &mut HeaderMap, name: &HeaderName, member: &HeaderValue) {
+    if !headers.contains_key(name) {
+        headers.insert(name, member.clone());
+        return;
     }
-    list.extend_from_slice(member.as_bytes());
-    if let Ok(value) = HeaderValue::from_bytes(&list) {
+    let held = headers.get_all(name).iter().chain([member]).map(HeaderValue::as_bytes).filter(|held| !held.is_empty());
+    if let Ok(value) = HeaderValue::from_bytes(&held.collect::<Vec<_>>().join(&b", "[..])) {
         headers.insert(name, value);
     }
 }
@@ -56,7 +75,7 @@ fn append(headers: &mut HeaderMap, name: &HeaderName, member: &str) {
 mod tests {
     use http::HeaderMap;
 
-    use super::forwarded;
+    use super::Forwarded;
 
     #[test]
     fn the_client_is_added_to_lists_and_believed_in_nothing_else() {
@@ -71,7 +90,7 @@ mod tests {
         ] {
             headers.append(name, value.parse().unwrap());
         }
-        forwarded(&mut headers, "192.0.2.1:4444".parse().unwrap(), "[2001:db8::1]:8443".parse().unwrap(), true, 1);
+        Forwarded::new("192.0.2.1:4444".parse().unwrap(), "[2001:db8::1]:8443".parse().unwrap(), true).write(&mut headers, 1);
         let mut lines: Vec<String> = headers.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect();
         lines.sort();
         let expected = [
@@ -84,7 +103,7 @@ mod tests {
         ];
         assert_eq!(lines, expected);
         let mut headers = HeaderMap::new();
-        forwarded(&mut headers, "192.0.2.1:4444".parse().unwrap(), "192.0.2.2:80".parse().unwrap(), false, 0xab);
+        Forwarded::new("192.0.2.1:4444".parse().unwrap(), "192.0.2.2:80".parse().unwrap(), false).write(&mut headers, 0xab);
         assert_eq!(headers["x-request-id"].len(), 32);
         assert_eq!(headers["forwarded"], "proto=http;for=\"192.0.2.1:4444\";by=192.0.2.2");
     }

@@ -12,7 +12,7 @@ mod upgrade;
 
 use http::{HeaderName, StatusCode};
 
-pub use forwarded::forwarded;
+pub use forwarded::Forwarded;
 pub use request::{admit, hop_port, towards_h1, towards_h2};
 pub use response::{clean, clean_upgraded};
 pub use upgrade::{Switch, Upgrade};

@@ -1,10 +1,10 @@
 //! Connections of relayed ports: Sōzu passes on what it does not read, and says first who connected where.
 
 mod proxy;
+mod silent;
 mod tls;
 
 use std::io;
-use std::net::SocketAddr;
 use std::rc::Rc;
 
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -13,16 +13,18 @@ use tokio_rustls::TlsAcceptor;
 
 pub(super) use tls::Tls;
 
+use self::silent::Awaited;
+use super::hygiene::Forwarded;
 use super::serve::Worker;
 use crate::model::Protocol;
 
 /// What a relayed connection is known to be.
 #[derive(Debug)]
 pub(super) struct Link {
-    /// The client.
-    pub(super) client: SocketAddr,
-    /// Where it connected to; the port is the listener's.
-    pub(super) server: SocketAddr,
+    /// What backends are told of it.
+    pub(super) forwarded: Forwarded,
+    /// The listener's port.
+    pub(super) port: u16,
     /// With TLS, the name that the client asked for, lower-case; empty when it named none.
     pub(super) tls: Option<Box<str>>,
 }
@@ -45,15 +47,19 @@ pub(super) async fn open(worker: &Worker, mut stream: Stream) -> io::Result<(Str
         let ends = proxy::read(&mut stream).await?;
         worker.wait_until_ready().await.map_err(|_| io::Error::other("no snapshot yet"))?;
         let port = ends.server.port();
-        let link = |tls| Rc::new(Link { client: ends.client, server: ends.server, tls });
+        let link = |tls: Option<Box<str>>| {
+            let forwarded = Forwarded::new(ends.client, ends.server, tls.is_some());
+            Rc::new(Link { forwarded, port, tls })
+        };
         let protocol = worker.shared.table().protocol(port).ok_or_else(|| io::Error::other("a port without listener"))?;
+        let awaited = |stream| Box::new(Awaited::new(stream, worker.shared.limits.client_head_timeout)) as Stream;
         if protocol == Protocol::Http {
-            return Ok((stream, link(None)));
+            return Ok((awaited(stream), link(None)));
         }
         let config = worker.shared.tls(port).ok_or_else(|| io::Error::other("a port without certificate"))?;
         let stream = TlsAcceptor::from(config).accept(stream).await?;
         let name = stream.get_ref().1.server_name().unwrap_or_default().to_ascii_lowercase();
-        Ok((Box::new(stream) as Stream, link(Some(name.into()))))
+        Ok((awaited(Box::new(stream)), link(Some(name.into()))))
     };
     timeout(worker.shared.limits.open_timeout, opened).await?
 }
