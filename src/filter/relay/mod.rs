@@ -5,6 +5,7 @@ mod silent;
 mod tls;
 
 use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -14,17 +15,16 @@ use tokio_rustls::TlsAcceptor;
 pub(super) use tls::Tls;
 
 use self::silent::Awaited;
-use super::hygiene::Forwarded;
 use super::serve::Worker;
 use crate::model::Protocol;
 
 /// What a relayed connection is known to be.
 #[derive(Debug)]
 pub(super) struct Link {
-    /// What backends are told of it.
-    pub(super) forwarded: Forwarded,
-    /// The listener's port.
-    pub(super) port: u16,
+    /// Who made it, as far as the connection tells.
+    pub(super) client: IpAddr,
+    /// Where it connected to; the port is the listener's.
+    pub(super) server: SocketAddr,
     /// With TLS, the name that the client asked for, lower-case; empty when it named none.
     pub(super) tls: Option<Box<str>>,
 }
@@ -40,18 +40,21 @@ pub(super) type Stream = Box<dyn Duplex>;
 /// Learns where a connection belongs, and ends its TLS.
 ///
 /// # Errors
-/// The stream's, a header that Sōzu does not write, a port without listener or certificate, a failed handshake, no time
+/// The stream's, a header that Sōzu does not write, none by a load balancer where one must be, a port without listener or certificate, a failed handshake, no time
 /// left.
 pub(super) async fn open(worker: &Worker, mut stream: Stream) -> io::Result<(Stream, Rc<Link>)> {
     let opened = async {
         let ends = proxy::read(&mut stream).await?;
         worker.wait_until_ready().await.map_err(|_| io::Error::other("no snapshot yet"))?;
         let port = ends.server.port();
-        let link = |tls: Option<Box<str>>| {
-            let forwarded = Forwarded::new(ends.client, ends.server, tls.is_some());
-            Rc::new(Link { forwarded, port, tls })
+        let (protocol, proxied) = {
+            let table = worker.shared.table();
+            let listener = table.any_listener(port).ok_or_else(|| io::Error::other("a port without listener"))?;
+            let trust = listener.tuning.client_address.as_ref();
+            (listener.protocol, trust.is_some_and(|trust| trust.proxy_protocol))
         };
-        let protocol = worker.shared.table().protocol(port).ok_or_else(|| io::Error::other("a port without listener"))?;
+        let named = if proxied { proxy::read_client(&mut stream).await? } else { None };
+        let link = |tls| Rc::new(Link { client: named.unwrap_or(ends.client.ip()), server: ends.server, tls });
         let awaited = |stream| Box::new(Awaited::new(stream, worker.shared.limits.client_head_timeout)) as Stream;
         if protocol == Protocol::Http {
             return Ok((awaited(stream), link(None)));
