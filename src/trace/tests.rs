@@ -96,6 +96,7 @@ fn listener(name: &str, hostname: &str) -> Resource {
         protocol: Protocol::Https,
         hostname: if hostname.is_empty() { Hostname::Any } else { Hostname::parse(hostname).unwrap() },
         certificates: vec![CertificateId { namespace: "n".to_owned(), name: name.to_owned() }],
+        tuning: Default::default(),
     })
 }
 

@@ -26,12 +26,12 @@ impl Awaited {
 impl AsyncRead for Awaited {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let read = Pin::new(&mut self.stream).poll_read(cx, buf);
-        match (&read, &mut self.deadline) {
-            (Poll::Ready(_), deadline) => *deadline = None,
-            (Poll::Pending, Some(deadline)) if deadline.as_mut().poll(cx).is_ready() => {
-                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
-            }
-            (Poll::Pending, _) => {}
+        if read.is_ready() {
+            self.deadline = None;
+        } else if let Some(deadline) = &mut self.deadline
+            && deadline.as_mut().poll(cx).is_ready()
+        {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
         read
     }
