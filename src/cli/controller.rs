@@ -33,7 +33,8 @@ pub(super) async fn run(settings: ControllerSettings) -> anyhow::Result<ExitCode
     let listener = listen(settings.admin).with_context(|| format!("admin port {}", settings.admin))?;
     let (publishers, streams) = (Publishers::default(), Arc::<Counters>::default());
     let bundle = watch::Sender::new(String::new());
-    let (candidate, leadership) = Candidate::new(client.clone(), election(&settings));
+    // Connections of its own: the Lease must not wait for one that others left and that has fallen silent since.
+    let (candidate, leadership) = Candidate::new(connect().await?, election(&settings));
     let (mut fleet, mut opens) = (Fleet::new(publishers.clone()), None);
     let mut provisioning = None;
     if let Some(installation) = installation(&settings) {

@@ -104,8 +104,15 @@ impl Dispatch {
             let first = ObjectId::new(Kind::GatewayClass, "", "");
             dirty.extend(world.objects.range(first..).map(|(id, _)| id.clone()).take_while(|id| id.kind == Kind::GatewayClass));
         }
-        let awake: Vec<_> = dirty.into_iter().filter(|id| self.queues.contains_key(&id.kind) && world.objects.contains_key(id)).collect();
-        self.context.queued.send_modify(|queued| queued.extend(awake.iter().cloned()));
+        let (awake, gone): (Vec<_>, Vec<_>) =
+            dirty.into_iter().filter(|id| self.queues.contains_key(&id.kind)).partition(|id| world.objects.contains_key(id));
+        self.context.queued.send_modify(|queued| {
+            queued.extend(awake.iter().cloned());
+            // One that is gone before its turn has none.
+            for id in &gone {
+                queued.remove(id);
+            }
+        });
         for id in awake {
             if let Some(queue) = self.queues.get(&id.kind) {
                 queue(&id);

@@ -70,4 +70,6 @@ pub async fn missing_endpoints_are_looked_for_later_each_time() {
     let planned = turns.next(Duration::from_secs(9)).await;
     assert!(turns.next(Duration::from_secs(5)).await.is_none(), "after {planned:?}");
     operator.stop().await.unwrap();
+    // Its end takes seconds, which other stories of this thread would miss.
+    tokio::task::spawn_blocking(move || drop(server)).await.unwrap();
 }
