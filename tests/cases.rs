@@ -52,12 +52,21 @@ struct Edge {
 struct Given {
     #[serde(default)]
     default_backend: Option<String>,
+    /// As in a cluster.
+    #[serde(default)]
+    no_loopback: bool,
 }
 
 fn settings(given: &Given) -> Settings {
     let default_backend = given.default_backend.as_ref().map(|text| text.parse().unwrap());
     let ingress = IngressSettings { without_class: true, default_backend, ..IngressSettings::default() };
-    Settings { loopback_endpoints: true, default_address: Some([127, 0, 0, 1].into()), shared_host: true, ingress, ..Settings::default() }
+    Settings {
+        loopback_endpoints: !given.no_loopback,
+        default_address: Some([127, 0, 0, 1].into()),
+        shared_host: true,
+        ingress,
+        ..Settings::default()
+    }
 }
 
 fn translate(given: &Given, objects: Vec<Object>) -> Translator {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::facts::{Family, Readiness, ServiceFacts, ServicePort, SliceFacts};
 use super::reader::Reader;
-use crate::model::{Backend, BackendId, BackendProtocol, Endpoint, InvalidBackend, ObjectId};
+use crate::model::{Backend, BackendId, BackendProtocol, Endpoint, InvalidBackend, Kind, ObjectId};
 use crate::report::{Finding, Issue, Scope};
 use crate::snapshot::Resource;
 
@@ -45,7 +45,7 @@ pub(super) fn resolve(reader: &mut Reader<'_>, id: &BackendId) -> BackendOutcome
     BackendOutcome {
         state: BackendState::Resolved { empty: endpoints.is_empty() },
         resource: Some(Arc::new(Resource::Backend(Backend { id: id.clone(), protocol, endpoints }))),
-        findings: findings(&slices),
+        findings: findings(id, &port, &slices),
     }
 }
 
@@ -71,14 +71,36 @@ fn port_of(service: Option<Arc<ServiceFacts>>, id: &BackendId) -> Result<Found, 
     }
 }
 
-/// The protocol towards the endpoints. An `appProtocol` that is not known is HTTP/1.1, as without one.
+/// What values of `appProtocol` mean (Kubernetes, Service, "Application protocol"; Gateway API, GEP-1911). `None`: TLS.
+const PROTOCOLS: [(&str, Option<BackendProtocol>); 10] = [
+    ("http", Some(BackendProtocol::Http)),
+    ("kubernetes.io/ws", Some(BackendProtocol::Http)),
+    ("ws", Some(BackendProtocol::Http)),
+    ("kubernetes.io/h2c", Some(BackendProtocol::H2c)),
+    ("h2c", Some(BackendProtocol::H2c)),
+    ("grpc", Some(BackendProtocol::H2c)),
+    ("https", None),
+    ("kubernetes.io/wss", None),
+    ("wss", None),
+    ("grpcs", None),
+];
+
+/// The protocol towards the endpoints, or what is asked for and not spoken. HTTP/1.1 stands in for what is not known.
 fn protocol(port: &ServicePort) -> Result<BackendProtocol, String> {
     match (port.protocol.as_str(), port.app_protocol.as_deref()) {
-        ("TCP", Some("kubernetes.io/h2c")) => Ok(BackendProtocol::H2c),
-        ("TCP", Some(tls @ ("https" | "wss" | "kubernetes.io/wss"))) => Err(tls.to_owned()),
-        ("TCP", _) => Ok(BackendProtocol::Http),
+        ("TCP", Some(name)) => match meaning(name) {
+            Some(None) => Err(name.to_owned()),
+            Some(Some(protocol)) => Ok(protocol),
+            None => Ok(BackendProtocol::default()),
+        },
+        ("TCP", None) => Ok(BackendProtocol::default()),
         (other, _) => Err(other.to_owned()),
     }
+}
+
+/// IANA names are compared without regard to case (RFC 6335 §5.1).
+fn meaning(name: &str) -> Option<Option<BackendProtocol>> {
+    PROTOCOLS.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, protocol)| *protocol)
 }
 
 /// The endpoints of the slices' port of this name: the ready ones of the preferred family that has any, else those that
@@ -102,10 +124,13 @@ fn endpoints(slices: &[(ObjectId, Arc<SliceFacts>)], port: &str, families: &[Fam
     usable(Readiness::Ready).or_else(|| usable(Readiness::LastResort)).unwrap_or_default()
 }
 
-fn findings(slices: &[(ObjectId, Arc<SliceFacts>)]) -> Vec<Finding> {
-    let of_slice = |(id, slice): &(ObjectId, Arc<SliceFacts>)| {
-        let finding = |issue: &Issue| Finding { object: id.clone(), scope: Scope::Object, issue: issue.clone() };
-        slice.issues.iter().map(finding).collect::<Vec<_>>()
-    };
-    slices.iter().flat_map(of_slice).collect()
+/// What is wrong with the Service port and its slices, each on its own object.
+fn findings(id: &BackendId, port: &ServicePort, slices: &[(ObjectId, Arc<SliceFacts>)]) -> Vec<Finding> {
+    let finding = |object: ObjectId, issue: Issue| Finding { object, scope: Scope::Object, issue };
+    let unknown = port.app_protocol.iter().filter(|name| meaning(name).is_none()).map(|name| {
+        let issue = Issue::UnknownAppProtocol { port: id.port, protocol: name.clone() };
+        finding(ObjectId::new(Kind::Service, &id.namespace, &id.service), issue)
+    });
+    let of_slices = slices.iter().flat_map(|(slice, facts)| facts.issues.iter().map(|issue| finding(slice.clone(), issue.clone())));
+    unknown.chain(of_slices).collect()
 }

@@ -378,6 +378,14 @@ pub enum Issue {
         /// Its protocol or appProtocol.
         protocol: String,
     },
+    /// An `appProtocol` that is not known.
+    #[error("port {port}: appProtocol {protocol} is not known, so HTTP/1.1 is spoken")]
+    UnknownAppProtocol {
+        /// Port of the Service.
+        port: u16,
+        /// The value.
+        protocol: String,
+    },
     /// A Service of type ExternalName.
     #[error("Service {namespace}/{name} is of type ExternalName, which is not supported")]
     ExternalName {
@@ -399,6 +407,12 @@ pub enum Issue {
         address: IpAddr,
         /// Name of the range.
         range: &'static str,
+    },
+    /// A port of an EndpointSlice without a number.
+    #[error("port {name:?} has no number, so it is not used")]
+    EndpointPortMissing {
+        /// Name of the port.
+        name: String,
     },
     /// An EndpointSlice of address type FQDN.
     #[error("EndpointSlices of address type {address_type} are not supported")]
