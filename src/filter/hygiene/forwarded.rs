@@ -32,6 +32,11 @@ pub fn forwarded(headers: &mut HeaderMap, client: SocketAddr, server: SocketAddr
     }
 }
 
+/// The client of a request, as Sōzu says on a hop, or [`forwarded`] of a relayed connection.
+pub fn client(headers: &HeaderMap) -> Option<IpAddr> {
+    headers.get(REAL_IP)?.to_str().ok()?.parse().ok()
+}
+
 /// An address as `Forwarded` writes it (RFC 7239 §6).
 fn node(ip: IpAddr) -> String {
     match ip {

@@ -11,7 +11,7 @@ mod response;
 
 use http::{HeaderName, StatusCode};
 
-pub use forwarded::forwarded;
+pub use forwarded::{client, forwarded};
 pub use request::{Upgrade, admit, hop_port, towards_h1, towards_h2};
 pub use response::{clean, clean_upgraded};
 

@@ -56,7 +56,9 @@ impl Issue {
             Self::InvalidBackendKind { .. } => (ResolvedRefs, false, "InvalidKind"),
             Self::UnsupportedBackendProtocol { .. } => (ResolvedRefs, false, "UnsupportedProtocol"),
             Self::ExternalName { .. } => (ResolvedRefs, false, "UnsupportedValue"),
-            Self::UnknownAppProtocol { .. }
+            Self::ClusterName { .. } => (ResolvedRefs, false, "RefNotPermitted"),
+            Self::NameNotResolved { .. }
+            | Self::UnknownAppProtocol { .. }
             | Self::EndpointPortMissing { .. }
             | Self::NoEndpoints { .. }
             | Self::EndpointRefused { .. }

@@ -386,13 +386,33 @@ pub enum Issue {
         /// The value.
         protocol: String,
     },
-    /// A Service of type ExternalName.
-    #[error("Service {namespace}/{name} is of type ExternalName, which is not supported")]
+    /// A Service of type ExternalName, where the settings do not allow it.
+    #[error("Service {namespace}/{name} is of type ExternalName, which is not allowed here")]
     ExternalName {
         /// Namespace.
         namespace: String,
         /// Name.
         name: String,
+    },
+    /// An ExternalName that leads to a Service or pod of the cluster, past every ReferenceGrant.
+    #[error("Service {namespace}/{name}: externalName {external:?} is a name within the cluster, which a backend reference is for")]
+    ClusterName {
+        /// Namespace.
+        namespace: String,
+        /// Name.
+        name: String,
+        /// `spec.externalName`.
+        external: String,
+    },
+    /// The name of an ExternalName Service does not resolve.
+    #[error("externalName {external} does not resolve: {problem}{}", if *kept { "; its last addresses are used" } else { "" })]
+    NameNotResolved {
+        /// `spec.externalName`.
+        external: String,
+        /// Why.
+        problem: String,
+        /// Whether addresses of before are used.
+        kept: bool,
     },
     /// A Service port without an endpoint that may receive requests: 503.
     #[error("{backend} has no ready endpoint")]

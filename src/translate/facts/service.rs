@@ -3,9 +3,11 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use k8s_openapi::api::discovery::v1::Endpoint;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::api::ObjectMeta;
 
 use crate::api::{EndpointSlice, Service};
+use crate::model::Affinity;
 use crate::report::Issue;
 
 /// The label by which a slice names its Service.
@@ -19,11 +21,15 @@ pub(crate) enum Family {
 }
 
 /// A Service.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ServiceFacts {
-    pub(crate) external_name: bool,
+    /// `spec.externalName` of a Service of that type, in lower case, without a dot at its end.
+    pub(crate) external_name: Option<String>,
+    /// `spec.clusterIPs`.
+    pub(crate) cluster_ips: Vec<IpAddr>,
     /// `spec.ipFamilies`.
     pub(crate) families: Vec<Family>,
+    pub(crate) affinity: Affinity,
     pub(crate) ports: Vec<ServicePort>,
 }
 
@@ -33,22 +39,33 @@ pub(crate) struct ServicePort {
     /// Name, empty when it has none.
     pub(crate) name: String,
     pub(crate) port: i32,
+    /// `targetPort`, when it is a number.
+    pub(crate) target: Option<u16>,
     pub(crate) protocol: String,
     pub(crate) app_protocol: Option<String>,
 }
 
 impl ServiceFacts {
     pub(super) fn read(service: &Service) -> Self {
-        let Some(spec) = &service.spec else { return Self { external_name: false, families: Vec::new(), ports: Vec::new() } };
+        let Some(spec) = &service.spec else { return Self::default() };
         let families = spec.ip_families.iter().flatten().filter_map(|family| Family::parse(family));
         let ports = spec.ports.iter().flatten().map(|port| ServicePort {
             name: port.name.clone().unwrap_or_default(),
             port: port.port,
+            target: match &port.target_port {
+                None => u16::try_from(port.port).ok(),
+                Some(IntOrString::Int(number)) => u16::try_from(*number).ok().filter(|number| *number > 0),
+                Some(IntOrString::String(_)) => None,
+            },
             protocol: port.protocol.clone().unwrap_or_else(|| "TCP".to_owned()),
             app_protocol: port.app_protocol.clone(),
         });
-        let external_name = spec.type_.as_deref() == Some("ExternalName");
-        Self { external_name, families: families.collect(), ports: ports.collect() }
+        let is_external = spec.type_.as_deref() == Some("ExternalName");
+        let name = spec.external_name.as_deref().unwrap_or_default();
+        let external_name = is_external.then(|| name.trim_end_matches('.').to_ascii_lowercase());
+        let cluster_ips = spec.cluster_ips.iter().flatten().chain(&spec.cluster_ip).filter_map(|text| text.parse().ok()).collect();
+        let affinity = if spec.session_affinity.as_deref() == Some("ClientIP") { Affinity::ClientIp } else { Affinity::None };
+        Self { external_name, cluster_ips, families: families.collect(), affinity, ports: ports.collect() }
     }
 }
 
@@ -131,7 +148,7 @@ fn readiness(endpoint: &Endpoint) -> Readiness {
 
 /// The name of the range that keeps an address from being a backend: requests of one tenant must not reach the proxy's
 /// own machine or link by a hand-written slice.
-fn refused_range(ip: IpAddr, loopback: bool) -> Option<&'static str> {
+pub(crate) fn refused_range(ip: IpAddr, loopback: bool) -> Option<&'static str> {
     match reached(ip) {
         ip if ip.is_loopback() => (!loopback).then_some("loopback"),
         IpAddr::V4(ip) => refused_v4(ip),
