@@ -9,6 +9,8 @@ mod build;
 mod headers;
 #[path = "sozu/hosts.rs"]
 mod hosts;
+#[path = "sozu/mode.rs"]
+mod mode;
 #[path = "sozu/order.rs"]
 mod order;
 #[path = "sozu/paths.rs"]

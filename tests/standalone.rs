@@ -16,6 +16,8 @@ mod rig;
 mod affinity;
 #[path = "standalone/bad_input.rs"]
 mod bad_input;
+#[path = "standalone/client_address.rs"]
+mod client_address;
 #[path = "standalone/external_names.rs"]
 mod external_names;
 #[path = "standalone/ingress.rs"]

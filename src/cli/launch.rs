@@ -15,7 +15,7 @@ pub(super) struct Settings {
     /// The sozu binary
     #[arg(long, env = "KAKEHI_SOZU", default_value = "sozu", value_name = "PATH")]
     sozu: PathBuf,
-    /// Private directory for Sōzu's command socket (command.sock) and state
+    /// Private directory for Sōzu's command socket (command.sock), its state, and the filter proxy's sockets
     #[arg(long, env = "KAKEHI_SOZU_DIR", value_name = "DIR")]
     dir: PathBuf,
     /// Sōzu's own log level: error, warn, info, debug, trace
@@ -34,6 +34,6 @@ pub(super) async fn run(settings: Settings) -> anyhow::Result<ExitCode> {
     edge::private_directory(&settings.dir)?;
     let farewell = Farewell { linger: Duration::from_secs(settings.linger), drain: Duration::from_secs(settings.drain) };
     let spawn = SpawnSettings { program: settings.sozu, dir: settings.dir, log_level: settings.sozu_log };
-    edge::launch(spawn, farewell, told_to_end()?).await;
+    edge::launch(spawn, farewell, told_to_end()?).await?;
     Ok(ExitCode::SUCCESS)
 }

@@ -6,6 +6,7 @@
 mod health;
 mod metrics;
 pub mod plan;
+mod sockets;
 pub mod sozu;
 mod supervisor;
 #[cfg(test)]

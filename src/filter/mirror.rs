@@ -50,7 +50,7 @@ pub(super) fn send(worker: &Rc<Worker>, backend: Arc<Backend>, mut parts: Parts,
     match backend.protocol {
         BackendProtocol::Http => hygiene::towards_h1(&mut parts, body.is_streamed(), None),
         BackendProtocol::H2c => {
-            if hygiene::towards_h2(&mut parts).is_err() {
+            if hygiene::towards_h2(&mut parts, None).is_err() {
                 count(&counters.mirror_errors);
                 return;
             }

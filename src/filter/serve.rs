@@ -16,7 +16,7 @@ use super::attempts::{self, Answered};
 use super::body::{RequestBody, ResponseBody, Streamed};
 use super::counters::{Gauge, Observed, count};
 use super::filters::Filters;
-use super::hygiene::{self, Refusal, Upgrade};
+use super::hygiene::{self, Refusal, Switch, Upgrade};
 use super::mirror::Aim;
 use super::relay::Link;
 use super::router::{Action, Decision, Found, Head, Rule, Table, host_of};
@@ -51,8 +51,10 @@ impl Origin {
             Self::Relay(link) => link,
         };
         parts.headers.remove(hygiene::HOP);
-        hygiene::forwarded(&mut parts.headers, link.client, link.server, link.tls.is_some(), rand::random());
         let port = link.server.port();
+        let trust = table.any_listener(port).and_then(|listener| listener.tuning.client_address.as_ref());
+        let connection = hygiene::Connection { peer: link.client, server: link.server, secure: link.tls.is_some() };
+        hygiene::forwarded(&mut parts.headers, connection, trust, rand::random());
         match &link.tls {
             Some(name) if is_misdirected(table, port, name, authority(parts)) => Err(Refusal::Misdirected),
             _ => Ok(port),
@@ -178,7 +180,7 @@ fn plan(shared: &Shared, table: &Table, parts: &Parts, port: u16, observed: &mut
             let BackendTarget::Service(id) = &candidate.target else { return Err(StatusCode::INTERNAL_SERVER_ERROR) };
             let backend = table.backend(id).ok_or(StatusCode::SERVICE_UNAVAILABLE)?.clone();
             let mirrors = [&found.rule.filters, &candidate.filters].map(|filters| drawn(table, filters));
-            let client = if backend.affinity == Affinity::ClientIp { hygiene::client(&parts.headers) } else { None };
+            let client = if backend.affinity == Affinity::ClientIp { hygiene::real_ip(&parts.headers) } else { None };
             let (rule, prefix, start) = (found.rule.clone(), found.prefix, observed.since);
             Ok(Plan::Forward(Forward { rule, chosen, backend, prefix, client, start, mirrors }))
         }
@@ -234,17 +236,16 @@ impl Worker {
                 mirrors.into_iter().for_each(|backend| mirror::send(self, backend, aim.head(&parts), body.copy()));
             }
         }
-        let extended = upgrade.as_ref().is_some_and(|upgrade| upgrade.extended);
-        if extended && forward.backend.protocol != BackendProtocol::Http {
-            return Err(StatusCode::NOT_IMPLEMENTED);
-        }
-        let upgrade = upgrade.filter(|_| forward.backend.protocol == BackendProtocol::Http);
-        match forward.backend.protocol {
+        let h2 = forward.backend.protocol == BackendProtocol::H2c;
+        let upgrade = upgrade.filter(|upgrade| !h2 || upgrade.is_websocket());
+        let readied = match forward.backend.protocol {
             BackendProtocol::Http => {
-                hygiene::towards_h1(&mut parts, body.is_streamed(), upgrade.as_ref().map(|upgrade| &upgrade.protocol));
+                hygiene::towards_h1(&mut parts, body.is_streamed(), upgrade.as_ref());
+                Ok(())
             }
-            BackendProtocol::H2c => hygiene::towards_h2(&mut parts).map_err(|refusal| refusal.status())?,
-        }
+            BackendProtocol::H2c => hygiene::towards_h2(&mut parts, upgrade.as_ref()),
+        };
+        readied.map_err(|refusal| refusal.status())?;
         let client: Option<OnUpgrade> = parts.extensions.remove();
         let request = Request::from_parts(parts, body);
         let rule = &forward.rule.filters;
@@ -254,15 +255,17 @@ impl Worker {
             tracing::debug!(backend = %forward.backend.id, %error, "no response");
             error.status()
         })?;
-        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-            // Unasked for, it would turn the rest of the connection into a tunnel.
-            let (Some(_), Some(client)) = (upgrade, client) else { return Err(StatusCode::BAD_GATEWAY) };
-            let backend = hyper::upgrade::on(&mut response);
-            tokio::task::spawn_local(tunnel::join(client, backend, self.shared.limits.tunnel_idle, active));
-            let (mut parts, _) = response.into_parts();
-            hygiene::clean_upgraded(&mut parts, extended);
-            forward.filters().for_each(|filters| filters.apply_to_response(&mut parts.headers));
-            return Ok(Response::from_parts(parts, ResponseBody::Text(bytes::Bytes::new())));
+        match (Upgrade::judge(upgrade.as_ref(), &response), upgrade, client) {
+            (Switch::Stays, ..) => {}
+            (Switch::Changes, Some(upgrade), Some(client)) => {
+                let backend = hyper::upgrade::on(&mut response);
+                tokio::task::spawn_local(tunnel::join(client, backend, self.shared.limits.tunnel_idle, (active, lease)));
+                let (mut parts, _) = response.into_parts();
+                hygiene::clean_upgraded(&mut parts, &upgrade);
+                forward.filters().for_each(|filters| filters.apply_to_response(&mut parts.headers));
+                return Ok(Response::from_parts(parts, ResponseBody::Text(bytes::Bytes::new())));
+            }
+            (Switch::Changes | Switch::Strange, ..) => return Err(StatusCode::BAD_GATEWAY),
         }
         let (mut parts, body) = response.into_parts();
         hygiene::clean(&mut parts);

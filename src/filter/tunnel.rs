@@ -12,10 +12,11 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, copy_bidirectional};
 use tokio::time::{Duration, Instant, sleep_until};
 
 use super::counters::Gauge;
+use super::upstream::Lease;
 
-/// Joins both sides once each has changed its protocol.
-pub(super) async fn join(client: OnUpgrade, backend: OnUpgrade, idle: Duration, active: Gauge) {
-    let _active = active;
+/// Joins both sides once each has changed its protocol. What is held goes with the tunnel.
+pub(super) async fn join(client: OnUpgrade, backend: OnUpgrade, idle: Duration, held: (Gauge, Lease)) {
+    let _held = held;
     let joined = async {
         let (client, backend) = futures::future::try_join(client, backend).await.map_err(io::Error::other)?;
         let moved = Rc::new(Cell::new(Instant::now()));

@@ -13,6 +13,7 @@ mod name;
 mod pattern;
 mod rank;
 mod route;
+mod tuning;
 
 pub use backend::{Affinity, Backend, BackendProtocol, Endpoint};
 pub use behaviour::{Allowed, Cors, Mirror, Origin, Retry, Timeouts};
@@ -27,3 +28,4 @@ pub use route::{
     Action, Attachment, BackendRef, BackendTarget, Filter, HeaderEdit, HeaderMatch, InvalidBackend, Match, PathMatch, PathModifier,
     QueryMatch, Redirect, Rewrite, Route, Rule, Scheme, ValueMatch,
 };
+pub use tuning::{ClientAddress, Trusted, Tuning};

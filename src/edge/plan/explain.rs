@@ -66,7 +66,7 @@ impl Explanation {
             certificates.entry(port.to_string()).or_default().insert(fingerprint.clone(), names);
         }
         let mut vhosts: BTreeMap<String, Vec<Region>> = BTreeMap::new();
-        for (id, chain) in &target.chains {
+        for (id, chain) in target.chains.iter().filter(|(id, _)| target.is_bound(id.vhost.port)) {
             vhosts.entry(id.vhost.to_string()).or_default().extend(chain.frontends.iter().map(Region::of));
         }
         let addresses = |upstream: &Upstream| match upstream {
@@ -75,7 +75,12 @@ impl Explanation {
         };
         let listeners = |keys: &std::collections::BTreeSet<Key>| keys.iter().map(ToString::to_string).collect();
         Self {
-            ports: target.ports.iter().map(|(port, keys)| (port.to_string(), listeners(keys))).collect(),
+            ports: target
+                .ports
+                .iter()
+                .filter(|(port, _)| target.is_bound(**port))
+                .map(|(port, keys)| (port.to_string(), listeners(keys)))
+                .collect(),
             relays: target.relays.iter().map(|(port, reason)| (port.to_string(), reason.to_string())).collect(),
             vhosts,
             clusters: target.clusters.iter().map(|(id, upstream)| (id.to_string(), addresses(upstream))).collect(),

@@ -155,17 +155,15 @@ impl Planner {
 
     fn plan_port(&mut self, port: PortId) {
         let owners = self.listener_keys(port);
-        if owners.is_empty() || self.relayed.contains_key(&port) {
+        if owners.is_empty() {
             self.target.ports.remove(&port);
         } else {
             self.target.ports.insert(port, Arc::new(owners.iter().cloned().collect()));
         }
         self.plan_relay(port.number);
-        let is_relay = |port: &&PortId| port.kind == PortKind::Relay;
-        let relays = self.target.ports.keys().filter(is_relay).count();
-        for (needed, id, upstream) in
-            [(relays < self.target.ports.len(), ClusterId::Hop, Upstream::Hop), (relays > 0, ClusterId::Relay, Upstream::Relay)]
-        {
+        let ports = !self.target.ports.is_empty();
+        let relays = !self.target.relays.is_empty();
+        for (needed, id, upstream) in [(ports, ClusterId::Hop, Upstream::Hop), (relays, ClusterId::Relay, Upstream::Relay)] {
             if needed {
                 self.target.clusters.insert(id, upstream);
             } else {
@@ -237,7 +235,7 @@ impl Planner {
         let entries = deep.or(flat);
         let whole = match (deep, flat) {
             (Some(_), Some(_)) => Some(Reason::WildcardDepth),
-            _ => entries.and_then(|entries| self.whole(entries)),
+            _ => entries.and_then(|entries| self.whole(id.port, entries)),
         };
         let stopper = owner.is_some_and(|owner| owner.hostname == id.host) && self.index.listeners().has_broader(id.port, &id.host);
         let mut planned = self.planned.remove(id).unwrap_or_default();
@@ -286,8 +284,8 @@ impl Planner {
     }
 
     /// Why a host goes to the filter as a whole, if it does.
-    fn whole(&self, entries: &Entries) -> Option<Reason> {
-        if self.options.force_hop {
+    fn whole(&self, port: PortId, entries: &Entries) -> Option<Reason> {
+        if self.options.force_hop || self.index.listeners().tuning(port).is_some_and(|tuning| tuning.force_hop) {
             Some(Reason::Forced)
         } else if entries.regex > 0 {
             Some(Reason::PathRegex)
@@ -313,9 +311,10 @@ impl Planner {
         let wildcards: Vec<&String> = self.wildcards(port).collect();
         let everything = |reason| vec![regions::everything(&HostRule::Any, reason)];
         let frontends = match entries {
+            _ if relayed => everything(Reason::Relayed),
             None if wildcards.is_empty() => Vec::new(),
             None => everything(Reason::WildcardDepth),
-            Some(entries) => match self.whole(entries) {
+            Some(entries) => match self.whole(port, entries) {
                 Some(reason) => everything(reason),
                 None if wildcards.len() > WILDCARD_LIMIT => everything(Reason::WildcardDepth),
                 // Every text has a frontend.

@@ -47,6 +47,8 @@ pub enum Reason {
     Mirror,
     /// Filters of one backend reference, other than header edits.
     BackendFilter,
+    /// The port is relayed: only connections from before come to its requests here.
+    Relayed,
     /// A host of this listener is covered by a broader listener of the port, whose routes it must not reach.
     Isolation,
     /// Sōzu's wildcards take one label only.
@@ -78,6 +80,7 @@ impl fmt::Display for Reason {
             Self::Cors => f.write_str("CORS"),
             Self::Mirror => f.write_str("mirror"),
             Self::BackendFilter => f.write_str("filters of one backend"),
+            Self::Relayed => f.write_str("the port is relayed"),
             Self::Isolation => f.write_str("listener isolation"),
             Self::WildcardDepth => f.write_str("wildcard of several labels"),
             Self::LongList => f.write_str("too many rules for every host"),
@@ -90,6 +93,10 @@ impl fmt::Display for Reason {
 pub enum RelayReason {
     /// Every port is relayed by request (the EdgeProfile, the differential test).
     Forced,
+    /// Connections begin with a header of the PROXY protocol, of which Sōzu reads version 2 only.
+    ProxyProtocol,
+    /// The client's address is what trusted proxies say; Sōzu knows the address of the connection only.
+    ClientAddress,
     /// A route sends requests to a backend that speaks HTTP/2; its clients may come with HTTP/2 and prior knowledge, which
     /// Sōzu does not take.
     Http2,
@@ -111,6 +118,8 @@ impl fmt::Display for RelayReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Forced => "every port is relayed",
+            Self::ProxyProtocol => "PROXY protocol from clients",
+            Self::ClientAddress => "client address by trusted proxies",
             Self::Http2 => "HTTP/2 backend",
             Self::Grpc => "GRPCRoute",
             Self::NoHostname => "listener without hostname",

@@ -55,7 +55,8 @@ impl fmt::Display for PortId {
 /// Everything that Sōzu must hold. Maps are persistent: a clone is cheap, and two targets are compared by what differs.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Target {
-    /// Listeners of Sōzu, and the keys that ask for them.
+    /// Listeners of Sōzu, and the keys that ask for them. Of a relayed port both are there: the relay, and what reads
+    /// requests; see [`Target::is_bound`].
     pub ports: OrdMap<PortId, Arc<BTreeSet<Key>>>,
     /// Why ports are relayed; those that Sōzu reads itself are not in it.
     pub relays: OrdMap<PortId, RelayReason>,
@@ -67,6 +68,20 @@ pub struct Target {
     pub clusters: OrdMap<ClusterId, Upstream>,
     /// Frontends.
     pub chains: OrdMap<ChainId, Arc<Chain>>,
+}
+
+impl Target {
+    /// Whether a port takes connections. While it is relayed, the listener that would read its requests is there without:
+    /// Sōzu goes on reading the connections that it had before, and the filter decides what comes by them.
+    pub fn is_bound(&self, port: PortId) -> bool {
+        let relay = PortId { kind: PortKind::Relay, ..port };
+        self.ports.contains_key(&port) && (port == relay || !self.ports.contains_key(&relay))
+    }
+
+    /// The ports that take connections.
+    pub fn bound(&self) -> impl Iterator<Item = PortId> {
+        self.ports.keys().copied().filter(|port| self.is_bound(*port))
+    }
 }
 
 /// A certificate as one port uses it.

@@ -13,6 +13,7 @@ use tokio::net::TcpSocket;
 use super::held::{expected, held, is_held};
 use super::instance::{Health, Instance};
 use super::load::{StateFile, files};
+use super::parting::Parting;
 use super::{Error, Item, Maker, Order, Reply, Shadow, Step, Wire, steps};
 use crate::edge::plan::{PortId, PortKind, Target};
 use crate::snapshot::wire::Refusal;
@@ -30,6 +31,8 @@ pub struct Sozu {
     starts: u64,
     /// Clusters that were touched since the last audit.
     unaudited: BTreeSet<String>,
+    /// Ports whose handshakes are to end.
+    parting: Parting,
 }
 
 /// Why a listener is not bound.
@@ -46,7 +49,8 @@ impl Sozu {
     pub async fn start(maker: Maker, wire: Wire) -> Result<Self, Error> {
         let (instance, stranger) = Instance::find(maker.clone()).await?;
         let shadow = Shadow::new(wire);
-        Ok(Self { instance, shadow, maker, order: Order::Kept, stranger, file: 0, starts: 1, unaudited: BTreeSet::new() })
+        let (unaudited, parting) = (BTreeSet::new(), Parting::default());
+        Ok(Self { instance, shadow, maker, order: Order::Kept, stranger, file: 0, starts: 1, unaudited, parting })
     }
 
     /// What it holds, as far as we know.
@@ -168,7 +172,8 @@ impl Sozu {
     }
 
     async fn advance(&mut self, target: &Target) -> Result<(), Error> {
-        let planned = steps(&self.shadow, target, self.order)?;
+        let target = self.parting.prolong(self.shadow.applied(), target);
+        let planned = steps(&self.shadow, &target, self.order)?;
         let mut accepted = Vec::with_capacity(planned.len());
         for step in planned {
             if step.adds {
@@ -196,15 +201,20 @@ impl Sozu {
         }
         self.unaudited.extend(accepted.iter().filter_map(cluster_of));
         self.order = Order::Kept;
-        self.shadow.settle(target.clone());
+        self.shadow.settle(target);
         Ok(())
     }
 
     /// Whether a step would bind an address on which some other process listens. Sōzu's sockets share addresses with whoever
     /// shares too, so it would not fail but get every other connection.
     fn is_held_by_others(&self, step: &Step) -> bool {
-        // The listener that lets go directly before is our own, and a Sōzu that we do not start may have a twin.
-        let (Item::Bound(port), true, false, Maker::Spawn(_)) = (&step.item, step.adds, step.glued, &self.maker) else { return false };
+        // A Sōzu that we do not start may have a twin.
+        let (Item::Bound(port), true, Maker::Spawn(_)) = (&step.item, step.adds, &self.maker) else { return false };
+        // The listener that lets go directly after is our own.
+        let mut rivals = self.shadow.applied().bound().filter(|old| old.number == port.number && old != port);
+        if rivals.any(|old| !self.shadow.is_refused(&Item::Bound(old))) {
+            return false;
+        }
         let address = self.shadow.wire().address(*port);
         let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
         // Connections that are only waiting to be forgotten do not matter.

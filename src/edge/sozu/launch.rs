@@ -1,4 +1,5 @@
-//! The launcher: keeps one Sōzu running for a supervisor in another container, which adopts its command socket.
+//! The launcher: keeps one Sōzu running for a supervisor in another container, which adopts its command socket; and holds the
+//! sockets by which that Sōzu reaches the filter proxy, which is the supervisor's child and goes when its container does.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -7,8 +8,9 @@ use std::time::Duration;
 
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
-use super::access;
 use super::instance::{Instance, Maker, SpawnSettings};
+use super::{Error, access};
+use crate::edge::sockets::Sockets;
 
 /// A process that lived this long is replaced at once when it ends.
 const STABLE: Duration = Duration::from_secs(1);
@@ -28,8 +30,20 @@ pub struct Farewell {
 }
 
 /// Keeps a Sōzu running until `stop` resolves: one that ends, by itself or because its supervisor wants an empty one, is
-/// replaced at once. Then it lingers, and lets requests in flight end.
-pub async fn launch(settings: SpawnSettings, farewell: Farewell, stop: impl Future<Output = &'static str>) {
+/// replaced at once. Then it lingers, and lets requests in flight end. All the while it hands the filter proxy's sockets to
+/// each supervisor that comes.
+///
+/// # Errors
+/// When those sockets cannot be opened.
+pub async fn launch(settings: SpawnSettings, farewell: Farewell, stop: impl Future<Output = &'static str>) -> Result<(), Error> {
+    let sockets = Sockets::open(&settings.dir).map_err(|(path, source)| Error::File { path, source })?;
+    tokio::select! {
+        handed = sockets.hand_over(&settings.dir) => handed.map(|never| match never {}).map_err(|source| Error::File { path: settings.dir.clone(), source }),
+        () = keep(&settings, farewell, stop) => Ok(()),
+    }
+}
+
+async fn keep(settings: &SpawnSettings, farewell: Farewell, stop: impl Future<Output = &'static str>) {
     let mut wait = BACKOFF.0;
     tokio::pin!(stop);
     loop {

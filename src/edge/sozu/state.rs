@@ -199,7 +199,8 @@ impl Shadow {
 
 fn asks(target: &Target, item: &Item) -> bool {
     match item {
-        Item::Listener(port) | Item::Bound(port) | Item::Relay(port) => target.ports.contains_key(port),
+        Item::Listener(port) | Item::Relay(port) => target.ports.contains_key(port),
+        Item::Bound(port) => target.is_bound(*port),
         Item::Certificate(port, print) => target.certificates.contains_key(&(*port, print.clone())),
         Item::Cluster(id) => target.clusters.contains_key(id),
         Item::Backend(id, address) => match (target.clusters.get(id), address) {

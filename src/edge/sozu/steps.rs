@@ -120,31 +120,28 @@ impl Steps<'_> {
         }
     }
 
-    /// Two targets of one number and different protocols share an address: the old one lets go directly before.
+    /// Two ports of one number share an address for a moment: the old one lets go directly after, so that there is always
+    /// one at which connections can queue.
     fn bind(&mut self, target: &Target) {
-        let wire = self.shadow.wire();
+        let (wire, applied) = (self.shadow.wire(), self.shadow.applied());
         for (port, keys) in &target.ports {
-            if self.shadow.applied().ports.contains_key(port) {
+            if applied.is_bound(*port) || !target.is_bound(*port) {
                 continue;
             }
-            let rival = self.shadow.applied().ports.keys().find(|old| old.number == port.number).copied();
-            let release = rival.and_then(|old| self.removal(Item::Bound(old), wire.deactivate(old)));
-            let glued = release.is_some();
-            self.first.extend(release);
             self.add(Item::Bound(*port), wire.activate(*port), keys);
-            if let Some(step) = self.first.last_mut() {
-                step.glued = glued;
-            }
+            let rival = applied.bound().find(|old| old.number == port.number);
+            let release = rival.and_then(|old| self.removal(Item::Bound(old), wire.deactivate(old)));
+            self.first.extend(release.map(|step| Step { glued: true, ..step }));
         }
     }
 
     fn remove_listeners(&mut self, target: &Target) {
-        let wire = self.shadow.wire();
-        for port in self.shadow.applied().ports.keys() {
+        let (wire, applied) = (self.shadow.wire(), self.shadow.applied());
+        for port in applied.ports.keys() {
             if target.ports.contains_key(port) {
                 continue;
             }
-            if target.ports.keys().all(|new| new.number != port.number) {
+            if applied.is_bound(*port) && target.ports.keys().all(|new| new.number != port.number) {
                 self.remove(Item::Bound(*port), wire.deactivate(*port));
             }
             if port.kind == PortKind::Relay {

@@ -1,8 +1,7 @@
 //! The filter proxy as a child that inherits its listening sockets.
 //!
-//! The sockets stay ours, so connections queue while a dead child is replaced.
+//! The sockets outlive it, so connections queue while a dead child is replaced.
 
-use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::Arc;
@@ -11,11 +10,12 @@ use std::time::Duration;
 
 use command_fds::{CommandFdExt, FdMapping};
 use rustix::process::{Pid, Signal, kill_process};
-use tokio::net::UnixListener;
 use tokio::process::{Child, Command};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
+
+use crate::edge::sockets::{Holder, Lease};
 
 /// How to start the filter proxy. Four arguments follow: `--snapshot` and the path of the unix socket that serves its
 /// snapshot, `--report` and the path of the one on which it tells what it counted. The listening sockets for requests and for
@@ -50,9 +50,9 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from
 const DRAIN: Duration = Duration::from_secs(1);
 
 /// Keeps a filter proxy running.
-pub(super) fn keep(command: FilterCommand, sockets: [UnixListener; 2], paths: Paths, starts: Arc<AtomicU64>) -> Kept {
+pub(super) fn keep(command: FilterCommand, holder: Holder, paths: Paths, starts: Arc<AtomicU64>) -> Kept {
     let (stop, stopped) = oneshot::channel();
-    let task = tokio::spawn(run(command, sockets, paths, starts, stopped));
+    let task = tokio::spawn(run(command, holder, paths, starts, stopped));
     Kept { stop, task }
 }
 
@@ -66,11 +66,15 @@ impl Kept {
     }
 }
 
-async fn run(command: FilterCommand, sockets: [UnixListener; 2], paths: Paths, starts: Arc<AtomicU64>, mut stopped: oneshot::Receiver<()>) {
+async fn run(command: FilterCommand, holder: Holder, paths: Paths, starts: Arc<AtomicU64>, mut stopped: oneshot::Receiver<()>) {
     let mut wait = BACKOFF.0;
     loop {
+        let mut lease = tokio::select! {
+            lease = holder.lease() => lease,
+            _ = &mut stopped => return,
+        };
         let since = Instant::now();
-        match start(&command, &sockets, &paths) {
+        match start(&command, &lease, &paths) {
             Ok(mut child) => {
                 starts.fetch_add(1, Relaxed);
                 // Waiting would close it, and the child ends when its input does.
@@ -78,6 +82,10 @@ async fn run(command: FilterCommand, sockets: [UnixListener; 2], paths: Paths, s
                 tokio::select! {
                     _ = &mut stopped => return end(child).await,
                     status = child.wait() => tracing::error!(?status, "the filter proxy ended by itself"),
+                    () = lease.lost() => {
+                        tracing::warn!("whoever held the filter proxy's sockets is gone; starting it over with the next one's");
+                        end(child).await;
+                    }
                 }
             }
             Err(error) => tracing::error!(%error, "the filter proxy cannot be started"),
@@ -93,11 +101,10 @@ async fn run(command: FilterCommand, sockets: [UnixListener; 2], paths: Paths, s
     }
 }
 
-fn start(command: &FilterCommand, sockets: &[UnixListener; 2], paths: &Paths) -> std::io::Result<Child> {
+fn start(command: &FilterCommand, lease: &Lease, paths: &Paths) -> std::io::Result<Child> {
     let mut mappings = Vec::new();
-    for (socket, child_fd) in sockets.iter().zip(3..) {
-        let parent_fd: OwnedFd = socket.as_fd().try_clone_to_owned()?;
-        mappings.push(FdMapping { parent_fd, child_fd });
+    for (socket, child_fd) in lease.sockets.iter().zip(3..) {
+        mappings.push(FdMapping { parent_fd: socket.try_clone()?, child_fd });
     }
     let mut child = Command::new(&command.program);
     child.args(&command.args).arg("--snapshot").arg(&paths.snapshot).arg("--report").arg(&paths.report);

@@ -4,10 +4,10 @@
 //! hop is decided by rules at least as new as Sōzu's. While one update is applied, later ones gather.
 
 mod filter;
+mod news;
 mod settings;
 mod source;
 
-use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
@@ -23,13 +23,13 @@ pub use source::Origin;
 
 use super::metrics::Metrics;
 use super::plan::{Options, Planner, PortKind};
+use super::sockets::{self, Holder, Sockets};
 use super::sozu::{self, AccessLog, Item, Maker, Sozu, SpawnSettings, Wire};
 use super::{health, traffic};
-use crate::model::CertificateId;
 use crate::snapshot::publish::Publisher;
 use crate::snapshot::wire::{Ack, Refusal, Stamp};
-use crate::snapshot::{Delta, Key, Resource};
 use crate::stop::told_to_end;
+use news::Obsolete;
 use source::{Source, State};
 
 /// Name of the unix socket in an edge's directory on which it answers as on its health port.
@@ -57,21 +57,23 @@ const DRAIN_ADOPTED: Duration = Duration::from_secs(30);
 pub async fn run(settings: EdgeSettings) -> Result<(), EdgeError> {
     let dir = &settings.runtime_dir;
     private_directory(dir).map_err(|source| EdgeError::File { path: dir.clone(), source })?;
-    let (hop, relay) = (dir.join("hop.sock"), dir.join("relay.sock"));
     let filter_snapshot = dir.join("filter.sock");
     let report = dir.join("report.sock");
-    let sockets = [bind(&hop)?, bind(&relay)?];
+    let holder = match &settings.sozu {
+        SozuOrigin::Spawn { .. } => Holder::Here(Sockets::open(dir).map_err(|(path, source)| EdgeError::File { path, source })?),
+        SozuOrigin::Adopt(_) => Holder::Launcher(settings.sozu.dir(dir).to_owned()),
+    };
     let pages = bind(&dir.join(PAGES))?;
     let publisher = Publisher::new(0);
     let serving = tokio::spawn(serve(publisher.clone(), bind(&filter_snapshot)?));
-    let command = settings.sozu.command_socket(dir);
-    let metrics = Metrics::new(&settings.name, &publisher, (report.clone(), command.clone()));
+    let metrics = Metrics::new(&settings.name, &publisher, (report.clone(), settings.sozu.command_socket(dir)));
     let paths = filter::Paths { snapshot: filter_snapshot, report };
-    let filter = filter::keep(settings.filter.clone(), sockets, paths, metrics.filter_starts.clone());
+    let filter = filter::keep(settings.filter.clone(), holder, paths, metrics.filter_starts.clone());
     let port = watch::Sender::new(None);
     let health = health(settings.health, pages, &metrics).await?;
     let stop = told_to_end().map_err(EdgeError::Signals)?;
     tokio::pin!(stop);
+    let [hop, relay] = sockets::paths(settings.sozu.dir(dir));
     let wire = Wire { address: settings.address, hop, relay };
     let sozu = tokio::select! {
         sozu = start(&settings.sozu, dir, wire) => sozu?,
@@ -82,7 +84,7 @@ pub async fn run(settings: EdgeSettings) -> Result<(), EdgeError> {
     };
     tracing::info!(edge = settings.name, pid = sozu.pid(), "Sōzu is up");
     let (source, states) = Source::follow(settings.snapshot.clone(), metrics.connected.clone());
-    let log = AccessLog::of(command.parent().unwrap_or(dir));
+    let log = AccessLog::of(settings.sozu.dir(dir));
     let counting = tokio::spawn(traffic::follow(log, metrics.native.clone(), port.subscribe()));
     let mut edge = Edge {
         planner: Planner::new(Options { force_hop: settings.force_hop, force_relay: settings.force_relay }),
@@ -94,7 +96,7 @@ pub async fn run(settings: EdgeSettings) -> Result<(), EdgeError> {
         port,
         applied: None,
         closed: Vec::new(),
-        obsolete: BTreeSet::new(),
+        obsolete: Obsolete::default(),
         stamp: Stamp::default(),
         changed: Instant::now(),
         audited: Instant::now(),
@@ -162,7 +164,7 @@ struct Edge {
     /// The control plane's stamp of what Sōzu holds.
     stamp: Stamp,
     /// Certificates that the filter may no longer need.
-    obsolete: BTreeSet<CertificateId>,
+    obsolete: Obsolete,
     /// When it last got something new.
     changed: Instant,
     /// When it was last asked what it holds.
@@ -241,7 +243,7 @@ impl Edge {
         let news = self.applied.is_none() || stamp != self.stamp;
         let mut filter_stamp = self.publisher.current().0;
         if !delta.is_empty() {
-            let news = self.news(&delta);
+            let news = self.obsolete.news(&mut self.planner, &delta);
             filter_stamp = self.publisher.publish(&news);
             let mut acks = self.publisher.acks();
             let taken = timeout(FILTER_FIRST, acks.wait_for(|ack| ack.as_ref().is_some_and(|ack| ack.stamp >= filter_stamp))).await;
@@ -254,7 +256,10 @@ impl Edge {
         }
         let refused = self.sozu.apply(self.planner.target()).await?;
         self.look_at_sozu();
-        self.clear_obsolete();
+        let due = self.obsolete.due(&self.planner);
+        if !due.is_empty() {
+            self.publisher.publish(&due);
+        }
         let before = self.applied.replace((filter_stamp, refused));
         self.stamp = stamp;
         self.closed = closed;
@@ -262,36 +267,6 @@ impl Edge {
             self.acknowledge();
         }
         Ok(())
-    }
-
-    /// What the filter is told of a change: of certificates only those of relayed ports, since private keys are none of its
-    /// business while Sōzu ends TLS. Those it no longer needs are obsolete once Sōzu has changed too.
-    fn news(&mut self, delta: &Delta) -> Delta {
-        let before = self.planner.target().relayed.clone();
-        self.planner.apply(delta);
-        let (relayed, snapshot) = (&self.planner.target().relayed, self.planner.snapshot());
-        let mut news = without_certificates(delta);
-        let touched = delta.keys().filter_map(|key| if let Key::Certificate(id) = key { Some(id) } else { None });
-        let changed: BTreeSet<CertificateId> = touched.chain(before.clone().symmetric_difference(relayed.clone())).collect();
-        for id in changed {
-            match snapshot.get(&Key::Certificate(id.clone())) {
-                Some(certificate) if relayed.contains(&id) => news.set.push(certificate.clone()),
-                _ => {
-                    self.obsolete.insert(id);
-                }
-            }
-        }
-        news
-    }
-
-    /// Takes from the filter what it no longer needs.
-    fn clear_obsolete(&mut self) {
-        let (relayed, snapshot) = (&self.planner.target().relayed, self.planner.snapshot());
-        let gone = std::mem::take(&mut self.obsolete).into_iter().map(|id| (relayed.contains(&id), Key::Certificate(id)));
-        let remove: Vec<Key> = gone.filter(|(relayed, key)| !(*relayed && snapshot.get(key).is_some())).map(|(_, key)| key).collect();
-        if !remove.is_empty() {
-            self.publisher.publish(&Delta { set: Vec::new(), remove });
-        }
     }
 
     /// Has Sōzu say what it holds, once changes have ceased, or have gone on for long.
@@ -325,14 +300,14 @@ impl Edge {
     /// Notes how Sōzu stands.
     fn look_at_sozu(&self) {
         let refused = self.sozu.shadow().refused().keys().filter(|item| matches!(item, Item::Bound(_) | Item::Listener(_))).count();
-        let ports = &self.planner.target().ports;
+        let target = self.planner.target();
         self.metrics.standing.send_modify(|standing| {
             standing.sozu_starts = self.sozu.starts();
             standing.sozu_workers = self.sozu.workers().len();
-            standing.listeners = (ports.len().saturating_sub(refused), refused);
+            standing.listeners = (target.bound().count().saturating_sub(refused), refused);
         });
-        let plain = ports.keys().find(|port| port.kind == PortKind::Http);
-        self.port.send_replace(plain.map(|port| self.sozu.shadow().address(*port)));
+        let plain = target.bound().find(|port| port.kind == PortKind::Http);
+        self.port.send_replace(plain.map(|port| self.sozu.shadow().address(port)));
     }
 
     /// Acknowledges what both stages hold; nothing while the filter is behind.
@@ -368,19 +343,9 @@ async fn serve(publisher: Publisher, listener: UnixListener) {
     }
 }
 
-/// A change without its certificates.
-fn without_certificates(delta: &Delta) -> Delta {
-    let set = delta.set.iter().filter(|resource| !matches!(***resource, Resource::Certificate(_))).cloned().collect();
-    let remove = delta.remove.iter().filter(|key| !matches!(key, Key::Certificate(_))).cloned().collect();
-    Delta { set, remove }
-}
-
-/// A listening unix socket in place of whatever was left there.
+/// A listening unix socket of our own.
 fn bind(path: &Path) -> Result<UnixListener, EdgeError> {
-    if let Err(error) = std::fs::remove_file(path) {
-        tracing::trace!(path = %path.display(), %error, "nothing left behind");
-    }
-    UnixListener::bind(path).map_err(|source| EdgeError::File { path: path.to_owned(), source })
+    sockets::bind(path).and_then(UnixListener::from_std).map_err(|source| EdgeError::File { path: path.to_owned(), source })
 }
 
 /// Makes a directory that only this user can enter.

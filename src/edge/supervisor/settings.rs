@@ -54,6 +54,14 @@ impl SozuOrigin {
             Self::Adopt(socket) => socket.clone(),
         }
     }
+
+    /// The directory that it shares with us, when the edge's own is `dir`.
+    pub(super) fn dir<'a>(&'a self, dir: &'a Path) -> &'a Path {
+        match self {
+            Self::Spawn { .. } => dir,
+            Self::Adopt(socket) => socket.parent().unwrap_or(dir),
+        }
+    }
 }
 
 /// An edge cannot work at all.

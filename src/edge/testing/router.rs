@@ -33,7 +33,9 @@ impl Router {
 
     /// A port is not bound any more.
     pub(crate) fn release(&mut self, port: PortId) {
-        self.relays.remove(&port.number);
+        if port.kind == PortKind::Relay {
+            self.relays.remove(&port.number);
+        }
     }
 
     pub(crate) fn add(&mut self, port: PortId, front: Frontend) {

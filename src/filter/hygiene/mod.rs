@@ -3,17 +3,20 @@
 //! Two parsers in a row that disagree are what request smuggling needs, so everything that frames a message or belongs
 //! to one connection is taken out here and made anew on the other side.
 
+mod client;
 mod connection;
 mod forwarded;
 mod host;
 mod request;
 mod response;
+mod upgrade;
 
 use http::{HeaderName, StatusCode};
 
-pub use forwarded::{client, forwarded};
-pub use request::{Upgrade, admit, hop_port, towards_h1, towards_h2};
+pub use forwarded::{Connection, forwarded, real_ip};
+pub use request::{admit, hop_port, towards_h1, towards_h2};
 pub use response::{clean, clean_upgraded};
+pub use upgrade::{Switch, Upgrade};
 
 /// The field in which Sōzu tells the port of the listener. It never leaves the proxy.
 pub const HOP: HeaderName = HeaderName::from_static("x-kakehi-hop");
@@ -39,6 +42,9 @@ pub enum Refusal {
     /// It did not come over a hop: no port, or none that is a number.
     #[error("no listener port")]
     Hop,
+    /// It wants a WebSocket and has no key to answer with.
+    #[error("a WebSocket without a key")]
+    Key,
     /// It came by a connection that was made for another listener.
     #[error("another listener's host")]
     Misdirected,
@@ -49,7 +55,7 @@ impl Refusal {
     pub fn status(self) -> StatusCode {
         match self {
             Self::Connect => StatusCode::METHOD_NOT_ALLOWED,
-            Self::Host | Self::Target | Self::Nomination => StatusCode::BAD_REQUEST,
+            Self::Host | Self::Target | Self::Nomination | Self::Key => StatusCode::BAD_REQUEST,
             Self::Expectation => StatusCode::EXPECTATION_FAILED,
             Self::Hop => StatusCode::NOT_FOUND,
             Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,

@@ -1,20 +1,11 @@
 //! Requests: what is admitted, and how it is written to a backend.
 
-use base64::Engine;
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method, Uri, Version, header, uri};
+use http::{HeaderMap, HeaderValue, Uri, Version, header, uri};
 
-use super::connection::{has_token, single_length, strip, strip_nominated, tokens};
+use super::connection::{single_length, strip, strip_nominated};
+use super::upgrade::{self, Upgrade};
 use super::{HOP, Refusal, host};
-
-/// The protocol that a client wants to change to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Upgrade {
-    /// Its name.
-    pub protocol: HeaderValue,
-    /// It was asked for by an extended CONNECT (RFC 8441), whose answer is a plain success.
-    pub extended: bool,
-}
 
 /// Checks a request and takes out everything that belongs to the connection it came by. `body` says whether it has one. The
 /// protocol that it wants to change to is returned, where a tunnel may be offered.
@@ -22,7 +13,7 @@ pub struct Upgrade {
 /// # Errors
 /// [`Refusal`]: the request is answered, not passed on.
 pub fn admit(parts: &mut Parts, body: bool) -> Result<Option<Upgrade>, Refusal> {
-    let extended = extended_connect(parts)?;
+    let extended = upgrade::extended_connect(parts)?;
     host::settle(&parts.method, &mut parts.uri, parts.version, &mut parts.headers)?;
     let headers = &mut parts.headers;
     if headers.contains_key(header::CONNECTION) {
@@ -33,7 +24,7 @@ pub fn admit(parts: &mut Parts, body: bool) -> Result<Option<Upgrade>, Refusal> 
     {
         return Err(Refusal::Expectation);
     }
-    let wanted = if body || parts.version != Version::HTTP_11 { None } else { wanted_upgrade(parts) };
+    let wanted = if body || parts.version != Version::HTTP_11 { None } else { upgrade::wanted(parts) };
     let headers = &mut parts.headers;
     if headers.contains_key(header::TRANSFER_ENCODING) {
         headers.remove(header::CONTENT_LENGTH);
@@ -41,7 +32,7 @@ pub fn admit(parts: &mut Parts, body: bool) -> Result<Option<Upgrade>, Refusal> 
         single_length(headers);
     }
     strip(headers);
-    Ok(extended.or_else(|| wanted.map(|protocol| Upgrade { protocol, extended: false })))
+    Ok(extended.or(wanted))
 }
 
 /// Takes the port of the listener out of a request that came over the hop.
@@ -58,54 +49,25 @@ pub fn hop_port(headers: &mut HeaderMap) -> Result<u16, Refusal> {
     port.ok_or(Refusal::Hop)
 }
 
-/// A WebSocket over HTTP/2 becomes the request that HTTP/1.1 makes for one (RFC 8441 §5); any other `CONNECT` is refused.
-fn extended_connect(parts: &mut Parts) -> Result<Option<Upgrade>, Refusal> {
-    if parts.method != Method::CONNECT {
-        return Ok(None);
-    }
-    match parts.extensions.remove::<hyper::ext::Protocol>() {
-        Some(protocol) if protocol.as_str().eq_ignore_ascii_case("websocket") => {
-            parts.method = Method::GET;
-            let key = base64::engine::general_purpose::STANDARD.encode(rand::random::<[u8; 16]>());
-            let key = HeaderValue::try_from(key).map_err(|_| Refusal::Connect)?;
-            parts.headers.insert(header::SEC_WEBSOCKET_KEY, key);
-            Ok(Some(Upgrade { protocol: HeaderValue::from_static("websocket"), extended: true }))
-        }
-        _ => Err(Refusal::Connect),
-    }
-}
-
-/// The wanted protocol, unless it is another version of HTTP: a tunnel of those would carry requests past every rule.
-fn wanted_upgrade(parts: &Parts) -> Option<HeaderValue> {
-    let mut lines = parts.headers.get_all(header::UPGRADE).iter();
-    let (value, None) = (lines.next()?, lines.next()) else { return None };
-    let http = |token: &[u8]| {
-        token.get(..3).is_some_and(|start| start.eq_ignore_ascii_case(b"h2c")) || token.to_ascii_lowercase().starts_with(b"http/")
-    };
-    let wanted = has_token(&parts.headers, &header::CONNECTION, "upgrade") && !tokens(value).any(http);
-    wanted.then(|| value.clone())
-}
-
 /// Readies a request for an HTTP/1.1 backend. `streamed` says that it has a body of unknown length, which is framed
 /// explicitly because the client library assumes that `GET` and `HEAD` have none.
-pub fn towards_h1(parts: &mut Parts, streamed: bool, upgrade: Option<&HeaderValue>) {
+pub fn towards_h1(parts: &mut Parts, streamed: bool, upgrade: Option<&Upgrade>) {
     parts.version = Version::HTTP_11;
     if streamed {
         parts.headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
     }
-    if let Some(protocol) = upgrade {
-        parts.headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
-        parts.headers.insert(header::UPGRADE, protocol.clone());
+    if let Some(upgrade) = upgrade {
+        upgrade.towards_h1(parts);
     } else if parts.headers.contains_key(header::TE) {
         parts.headers.insert(header::CONNECTION, HeaderValue::from_static("te"));
     }
 }
 
-/// Readies a request for an HTTP/2 backend: the host moves into `:authority`.
+/// Readies a request for an HTTP/2 backend: the host moves into `:authority`. Of upgrades only a WebSocket can be asked for.
 ///
 /// # Errors
-/// [`Refusal::Host`] when the host is empty, which `:authority` cannot be.
-pub fn towards_h2(parts: &mut Parts) -> Result<(), Refusal> {
+/// [`Refusal::Host`] when the host is empty, which `:authority` cannot be; [`Refusal::Key`] for a WebSocket without a key.
+pub fn towards_h2(parts: &mut Parts, upgrade: Option<&Upgrade>) -> Result<(), Refusal> {
     parts.version = Version::HTTP_2;
     let host = parts.headers.remove(header::HOST).ok_or(Refusal::Host)?;
     let mut target = uri::Parts::default();
@@ -113,7 +75,14 @@ pub fn towards_h2(parts: &mut Parts) -> Result<(), Refusal> {
     target.authority = Some(uri::Authority::try_from(host.as_bytes()).map_err(|_| Refusal::Host)?);
     target.path_and_query = parts.uri.path_and_query().cloned();
     parts.uri = Uri::from_parts(target).map_err(|_| Refusal::Target)?;
-    Ok(())
+    match upgrade {
+        Some(upgrade) if upgrade.lacks_key() => Err(Refusal::Key),
+        Some(_) => {
+            Upgrade::towards_h2(parts);
+            Ok(())
+        }
+        None => Ok(()),
+    }
 }
 
 #[cfg(test)]
@@ -176,7 +145,7 @@ mod tests {
         };
         assert_eq!(upgrade("websocket").unwrap(), "websocket");
         assert_eq!(upgrade("SPDY/3.1").unwrap(), "SPDY/3.1");
-        for http in ["h2c", "H2C", "HTTP/2.0", "websocket, h2c"] {
+        for http in ["h2c", "H2C", "HTTP/2.0", "TLS/1.2", "websocket, h2c"] {
             assert_eq!(upgrade(http), None, "{http}");
         }
         assert_eq!(admitted("GET", &[HOST, HOP, ("upgrade", "websocket")]).0, Ok(None));
@@ -184,24 +153,43 @@ mod tests {
         assert_eq!(admit(&mut with_body, true), Ok(None));
     }
 
+    fn parts_of_websocket() -> Parts {
+        let request = Request::builder().method("CONNECT").uri("https://h/p").version(Version::HTTP_2);
+        let request = request.header("sec-websocket-version", "13").extension(hyper::ext::Protocol::from_static("websocket"));
+        request.body(()).unwrap().into_parts().0
+    }
+
     #[test]
-    fn a_websocket_over_http2_becomes_one_over_http1() {
-        let mut request = Request::builder().method("CONNECT").uri("https://h/p").version(Version::HTTP_2);
-        request = request.header("sec-websocket-version", "13").extension(hyper::ext::Protocol::from_static("websocket"));
-        let mut parts = request.body(()).unwrap().into_parts().0;
+    fn a_websocket_over_http2_becomes_one_over_either_version() {
+        let mut parts = parts_of_websocket();
         let upgrade = admit(&mut parts, false).unwrap().unwrap();
         assert!(upgrade.extended && parts.headers.contains_key("sec-websocket-key"));
-        towards_h1(&mut parts, false, Some(&upgrade.protocol));
+        towards_h1(&mut parts, false, Some(&upgrade));
         assert_eq!((parts.method.as_str(), parts.uri.to_string().as_str(), &parts.headers["host"]), ("GET", "/p", &"h".parse().unwrap()));
+        let mut parts = parts_of_websocket();
+        let upgrade = admit(&mut parts, false).unwrap().unwrap();
+        towards_h2(&mut parts, Some(&upgrade)).unwrap();
+        assert_eq!((parts.method.as_str(), parts.uri.to_string().as_str()), ("CONNECT", "http://h/p"));
+        assert!(!parts.headers.contains_key("sec-websocket-key") && parts.extensions.get::<hyper::ext::Protocol>().is_some());
         let mut other = Request::builder().method("CONNECT").uri("https://h/p").extension(hyper::ext::Protocol::from_static("connect-udp"));
         other = other.version(Version::HTTP_2);
         assert_eq!(admit(&mut other.body(()).unwrap().into_parts().0, false), Err(Refusal::Connect));
     }
 
     #[test]
+    fn a_websocket_over_http1_becomes_one_over_http2_if_it_can_be_answered() {
+        let asked = [HOST, ("connection", "upgrade"), ("upgrade", "WebSocket"), ("sec-websocket-key", "x")];
+        let (result, mut parts) = admitted("GET", &asked);
+        towards_h2(&mut parts, result.unwrap().as_ref()).unwrap();
+        assert_eq!(parts.method, "CONNECT");
+        let (result, mut parts) = admitted("GET", &asked[..3]);
+        assert_eq!(towards_h2(&mut parts, result.unwrap().as_ref()), Err(Refusal::Key));
+    }
+
+    #[test]
     fn requests_are_written_for_the_backend_protocol() {
         let (result, mut parts) = admitted("GET", &[HOST, HOP, ("connection", "upgrade"), ("upgrade", "websocket")]);
-        towards_h1(&mut parts, false, result.unwrap().map(|upgrade| upgrade.protocol).as_ref());
+        towards_h1(&mut parts, false, result.unwrap().as_ref());
         assert_eq!((&parts.headers["connection"], &parts.headers["upgrade"]), (&"upgrade".parse().unwrap(), &"websocket".parse().unwrap()));
 
         let (_, mut parts) = admitted("GET", &[HOST, HOP, ("te", "trailers")]);
@@ -210,7 +198,7 @@ mod tests {
         assert_eq!(parts.headers["transfer-encoding"], "chunked");
 
         let (_, mut parts) = admitted("GET", &[HOST, HOP]);
-        towards_h2(&mut parts).unwrap();
+        towards_h2(&mut parts, None).unwrap();
         assert_eq!((parts.uri.to_string().as_str(), parts.version), ("http://h/p?q", Version::HTTP_2));
         assert!(!parts.headers.contains_key("host"));
     }

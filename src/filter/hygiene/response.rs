@@ -1,8 +1,9 @@
 //! Responses on their way to the client.
 
 use http::response::Parts;
-use http::{HeaderValue, StatusCode, Version, header};
+use http::{StatusCode, Version, header};
 
+use super::Upgrade;
 use super::connection::{single_length, strip, strip_nominated};
 
 /// Takes out what belongs to the connection to the backend.
@@ -24,29 +25,24 @@ pub fn clean(parts: &mut Parts) {
     parts.version = Version::HTTP_11;
 }
 
-/// The same for `101 Switching Protocols`: the protocol stays, so that the client may change to it. To an `extended` CONNECT
-/// the answer is a plain success (RFC 8441 §5).
-pub fn clean_upgraded(parts: &mut Parts, extended: bool) {
-    let protocol = parts.headers.remove(header::UPGRADE);
+/// The same for the answer of a backend that changed its protocol as `upgrade` asked for: the protocol stays, so that the
+/// client may change to it.
+pub fn clean_upgraded(parts: &mut Parts, upgrade: &Upgrade) {
+    let protocol = parts.headers.remove(header::UPGRADE).unwrap_or_else(|| upgrade.protocol.clone());
     clean(parts);
-    if extended {
-        parts.status = StatusCode::OK;
-        parts.headers.remove(header::SEC_WEBSOCKET_ACCEPT);
-        parts.headers.remove(header::CONTENT_LENGTH);
-        return;
-    }
-    if let Some(protocol) = protocol {
+    if !upgrade.extended {
         parts.headers.insert(header::UPGRADE, protocol);
     }
-    parts.headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+    upgrade.answer(parts);
 }
 
 #[cfg(test)]
 mod tests {
     use http::response::Parts;
-    use http::{Response, Version};
+    use http::{Request, Response, Version};
 
     use super::{clean, clean_upgraded};
+    use crate::filter::hygiene::{Upgrade, admit};
 
     fn parts(status: u16, lines: &[(&str, &str)]) -> Parts {
         let mut response = Response::builder().status(status).version(Version::HTTP_2);
@@ -78,14 +74,31 @@ mod tests {
         assert_eq!(kept.headers["content-length"], "3");
     }
 
+    fn upgrade(version: Version) -> Upgrade {
+        let mut request = Request::builder().version(version);
+        request = match version {
+            Version::HTTP_2 => request.method("CONNECT").uri("https://h/").extension(hyper::ext::Protocol::from_static("websocket")),
+            _ => {
+                request.header("host", "h").header("connection", "upgrade").header("upgrade", "websocket").header("sec-websocket-key", "x")
+            }
+        };
+        admit(&mut request.body(()).unwrap().into_parts().0, false).unwrap().unwrap()
+    }
+
     #[test]
     fn an_accepted_upgrade_stays() {
-        let mut some = parts(101, &[("connection", "Upgrade"), ("upgrade", "websocket"), ("sec-websocket-accept", "x")]);
-        clean_upgraded(&mut some, false);
+        let answer = || parts(101, &[("connection", "Upgrade"), ("upgrade", "websocket"), ("sec-websocket-accept", "x")]);
+        let mut some = answer();
+        clean_upgraded(&mut some, &upgrade(Version::HTTP_11));
         assert_eq!((&some.headers["connection"], &some.headers["upgrade"]), (&"upgrade".parse().unwrap(), &"websocket".parse().unwrap()));
-        assert!(some.headers.contains_key("sec-websocket-accept"));
-        let mut some = parts(101, &[("connection", "Upgrade"), ("upgrade", "websocket"), ("sec-websocket-accept", "x")]);
-        clean_upgraded(&mut some, true);
+        assert_eq!(some.headers["sec-websocket-accept"], "x");
+        let mut some = answer();
+        clean_upgraded(&mut some, &upgrade(Version::HTTP_2));
         assert!(some.status == 200 && some.headers.is_empty());
+        // From a backend of HTTP/2: the proof is ours.
+        let mut some = parts(200, &[("sec-websocket-protocol", "chat")]);
+        clean_upgraded(&mut some, &upgrade(Version::HTTP_11));
+        assert_eq!((some.status.as_u16(), some.headers.len()), (101, 4));
+        assert!(some.headers["sec-websocket-accept"].len() == 28 && some.headers["upgrade"] == "websocket");
     }
 }

@@ -1,15 +1,19 @@
 //! HTTP/2 connections with prior knowledge: a few per endpoint, chosen by open streams.
 
 use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::task::Poll;
 
+use futures::FutureExt;
 use http::{Request, Response};
 use hyper::body::Incoming;
-use hyper::client::conn::http2::{Builder, SendRequest};
-use hyper_util::rt::TokioTimer;
+use hyper::client::conn::http2::{Builder, Connection, SendRequest};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::TcpStream;
 use tokio::sync::Notify;
-use tokio::time::{Duration, Instant};
+use tokio::time::{Duration, Instant, sleep};
 
 use super::{Counters, DialError, Failure, Limits, RequestBody, dial};
 use crate::filter::executor::Local;
@@ -17,6 +21,11 @@ use crate::filter::executor::Local;
 /// Flow control windows: enough for 100 MB/s at 10 ms.
 const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 4 << 20;
+
+/// The other side's settings, which are the first that it sends, are here after this time.
+const SETTINGS: Duration = Duration::from_secs(1);
+/// How often they are looked for until then: nothing tells when they have come.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 /// How often an open connection with streams is asked for a sign of life, and how long it may take.
 const PING_EVERY: Duration = Duration::from_secs(20);
@@ -37,21 +46,40 @@ pub(super) struct Shared {
 struct Member {
     sender: SendRequest<RequestBody>,
     open: Rc<Cell<usize>>,
+    driven: Driven,
     born: Instant,
     since: Cell<Instant>,
 }
+
+/// What drives a connection, until it has ended.
+type Driven = Rc<RefCell<Option<Connection<TokioIo<TcpStream>, RequestBody, Local>>>>;
 
 /// One stream's share of a connection.
 pub(in crate::filter) struct Lease {
     sender: SendRequest<RequestBody>,
     open: Rc<Cell<usize>>,
+    born: Instant,
+    driven: Driven,
 }
 
 impl Lease {
     fn new(member: &Member) -> Self {
         member.open.set(member.open.get() + 1);
         member.since.set(Instant::now());
-        Self { sender: member.sender.clone(), open: member.open.clone() }
+        let (sender, open, driven) = (member.sender.clone(), member.open.clone(), member.driven.clone());
+        Self { sender, open, born: member.born, driven }
+    }
+
+    /// Whether streams may become tunnels (RFC 8441 §3). A dead connection has yet to be found out.
+    pub(super) async fn takes_tunnels(&self) -> bool {
+        let takes = || self.driven.borrow().as_ref().is_none_or(Connection::is_extended_connect_protocol_enabled);
+        while !takes() {
+            if self.born.elapsed() > SETTINGS {
+                return false;
+            }
+            sleep(LOOK_EVERY).await;
+        }
+        true
     }
 
     /// Sends a request and waits for the head of the response.
@@ -163,11 +191,15 @@ async fn connect(address: SocketAddr, limits: &Limits, counters: &Counters) -> R
         .keep_alive_interval(PING_EVERY)
         .keep_alive_timeout(PING_TIMEOUT);
     let (sender, connection) = builder.handshake(io).await?;
+    let driven = Rc::new(RefCell::new(Some(connection)));
+    let held = driven.clone();
     tokio::task::spawn_local(async move {
-        if let Err(error) = connection.await {
+        let ended = poll_fn(|cx| held.borrow_mut().as_mut().map_or(Poll::Ready(Ok(())), |connection| connection.poll_unpin(cx)));
+        if let Err(error) = ended.await {
             tracing::debug!(%address, %error, "connection ended");
         }
+        held.take();
     });
     let now = Instant::now();
-    Ok(Member { sender, open: Rc::default(), born: now, since: Cell::new(now) })
+    Ok(Member { sender, open: Rc::default(), driven, born: now, since: Cell::new(now) })
 }

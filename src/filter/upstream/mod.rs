@@ -47,6 +47,9 @@ pub enum UpstreamError {
     /// The client's own body broke.
     #[error("broken request body")]
     RequestBody,
+    /// The backend speaks HTTP/2 without extended CONNECT (RFC 8441), so it takes no WebSockets.
+    #[error("no tunnels over HTTP/2")]
+    NoTunnels,
 }
 
 impl UpstreamError {
@@ -54,7 +57,7 @@ impl UpstreamError {
     pub(super) fn is_passing(&self) -> bool {
         match self {
             Self::Connect | Self::Broken(_) | Self::Timeout => true,
-            Self::NoEndpoint | Self::RequestBody => false,
+            Self::NoEndpoint | Self::RequestBody | Self::NoTunnels => false,
         }
     }
 
@@ -65,6 +68,7 @@ impl UpstreamError {
             Self::Broken(_) => StatusCode::BAD_GATEWAY,
             Self::Timeout => StatusCode::GATEWAY_TIMEOUT,
             Self::RequestBody => StatusCode::BAD_REQUEST,
+            Self::NoTunnels => StatusCode::NOT_IMPLEMENTED,
         }
     }
 }
@@ -164,6 +168,9 @@ impl Pool {
             while reused {
                 let Ok(connection) = self.acquire(&slot, broken.is_some()).await else { break };
                 reused = connection.1;
+                if *request.method() == Method::CONNECT && !connection.0.takes_tunnels().await {
+                    return Err(UpstreamError::NoTunnels);
+                }
                 let copy = if replays < REPLAYS && (reused || terms.replays) { copy_of(&request) } else { None };
                 let failure = match self.exchange(connection.0, request, upload.as_deref(), terms.patience).await? {
                     Ok(exchanged) => return Ok(exchanged),
@@ -349,6 +356,14 @@ enum Connection {
 }
 
 impl Connection {
+    /// Whether a `CONNECT` may be sent by it.
+    async fn takes_tunnels(&self) -> bool {
+        match self {
+            Self::H1(_) => false,
+            Self::H2(lease) => lease.takes_tunnels().await,
+        }
+    }
+
     async fn exchange(self, request: Request<RequestBody>) -> Result<(Response<Incoming>, Lease), Failure> {
         match self {
             Self::H1(mut lease) => {

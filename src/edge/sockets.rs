@@ -1,0 +1,206 @@
+//! The two unix sockets by which Sōzu reaches the filter proxy: one for requests, one for connections.
+//!
+//! Whoever outlives the filter proxy holds them, so that connections queue while it is replaced: the supervisor where it
+//! starts Sōzu itself; else the launcher, which outlives the supervisor too and hands them to each that comes.
+
+use std::convert::Infallible;
+use std::io::{self, IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixListener as Listening;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
+};
+use tokio::io::{AsyncReadExt, Interest};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+/// Where the launcher hands them over, beside them.
+const HAND_OVER: &str = "sockets.sock";
+/// Pause before a hand-over that failed is tried again.
+const PAUSE: Duration = Duration::from_millis(50);
+/// What comes with the sockets: the data that every message must have.
+const WORD: &[u8] = b"sockets\n";
+
+/// Paths of the sockets in the directory of the Sōzu that uses them: for requests, for connections.
+pub(super) fn paths(dir: &Path) -> [PathBuf; 2] {
+    ["hop.sock", "relay.sock"].map(|name| dir.join(name))
+}
+
+/// A listening unix socket in place of whatever was left there.
+pub(super) fn bind(path: &Path) -> io::Result<Listening> {
+    if let Err(error) = std::fs::remove_file(path) {
+        tracing::trace!(path = %path.display(), %error, "nothing left behind");
+    }
+    let socket = Listening::bind(path)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
+/// The open sockets.
+pub(super) struct Sockets([OwnedFd; 2]);
+
+impl Sockets {
+    /// Opens them in this directory.
+    ///
+    /// # Errors
+    /// The first path that cannot be listened on, and why.
+    pub(super) fn open(dir: &Path) -> Result<Self, (PathBuf, io::Error)> {
+        let [hop, relay] = paths(dir).map(|path| bind(&path).map(OwnedFd::from).map_err(|error| (path, error)));
+        Ok(Self([hop?, relay?]))
+    }
+
+    /// Copies, for a child to inherit.
+    ///
+    /// # Errors
+    /// The system's.
+    pub(super) fn copies(&self) -> io::Result<[OwnedFd; 2]> {
+        let [hop, relay] = &self.0;
+        Ok([hop.try_clone()?, relay.try_clone()?])
+    }
+
+    /// Hands them to everybody who connects to a socket beside them, for ever. Only this user can: it is in his directory.
+    ///
+    /// # Errors
+    /// When that socket cannot be listened on.
+    pub(super) async fn hand_over(&self, dir: &Path) -> io::Result<Infallible> {
+        let listener = UnixListener::from_std(bind(&dir.join(HAND_OVER))?)?;
+        // The end of its connection tells the other side that whoever queues for it is gone.
+        let mut connections = JoinSet::new();
+        loop {
+            let handed = tokio::select! {
+                handed = self.hand_to_next(&listener) => handed,
+                Some(_) = connections.join_next() => continue,
+            };
+            match handed {
+                Ok(mut stream) => drop(connections.spawn(async move { until_end(&mut stream).await })),
+                Err(error) => {
+                    tracing::warn!(%error, "the filter proxy's sockets were not handed over");
+                    sleep(PAUSE).await;
+                }
+            }
+        }
+    }
+
+    async fn hand_to_next(&self, listener: &UnixListener) -> io::Result<UnixStream> {
+        let (stream, _) = listener.accept().await?;
+        let sockets = self.0.each_ref().map(AsFd::as_fd);
+        stream.async_io(Interest::WRITABLE, || send(&stream, &sockets)).await?;
+        Ok(stream)
+    }
+}
+
+/// Who holds the sockets.
+pub(super) enum Holder {
+    /// This process.
+    Here(Sockets),
+    /// The launcher of the Sōzu in this directory.
+    Launcher(PathBuf),
+}
+
+/// Sockets for a child, and the life of their holder.
+pub(super) struct Lease {
+    /// For requests, and for connections.
+    pub sockets: [OwnedFd; 2],
+    holder: Option<UnixStream>,
+}
+
+impl Holder {
+    /// Sockets for a child; waits for the launcher.
+    pub(super) async fn lease(&self) -> Lease {
+        let mut told = String::new();
+        loop {
+            let leased = match self {
+                Self::Here(sockets) => sockets.copies().map(|sockets| Lease { sockets, holder: None }),
+                Self::Launcher(dir) => ask(&dir.join(HAND_OVER)).await,
+            };
+            match leased {
+                Ok(lease) => return lease,
+                Err(error) => {
+                    // The same reason is not worth the same line again.
+                    if told != error.to_string() {
+                        told = error.to_string();
+                        tracing::warn!(%error, "waiting for the filter proxy's sockets");
+                    }
+                    sleep(PAUSE).await;
+                }
+            }
+        }
+    }
+}
+
+impl Lease {
+    /// Waits until connections no longer queue at these sockets: their holder is gone, and the next one has others.
+    pub(super) async fn lost(&mut self) {
+        match &mut self.holder {
+            Some(stream) => until_end(stream).await,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+async fn until_end(stream: &mut UnixStream) {
+    let mut nothing = [0; 1];
+    while matches!(stream.read(&mut nothing).await, Ok(read) if read > 0) {}
+}
+
+async fn ask(path: &Path) -> io::Result<Lease> {
+    let stream = UnixStream::connect(path).await?;
+    let sockets = stream.async_io(Interest::READABLE, || receive(&stream)).await?;
+    Ok(Lease { sockets, holder: Some(stream) })
+}
+
+fn send(stream: impl AsFd, sockets: &[BorrowedFd<'_>; 2]) -> io::Result<()> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
+    let mut message = SendAncillaryBuffer::new(&mut space);
+    message.push(SendAncillaryMessage::ScmRights(sockets));
+    sendmsg(stream, &[IoSlice::new(WORD)], &mut message, SendFlags::NOSIGNAL)?;
+    Ok(())
+}
+
+fn receive(stream: impl AsFd) -> io::Result<[OwnedFd; 2]> {
+    let mut word = [0; WORD.len()];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
+    let mut message = RecvAncillaryBuffer::new(&mut space);
+    recvmsg(stream, &mut [IoSliceMut::new(&mut word)], &mut message, RecvFlags::CMSG_CLOEXEC)?;
+    let rights = message.drain().filter_map(|part| if let RecvAncillaryMessage::ScmRights(rights) = part { Some(rights) } else { None });
+    let sockets: Vec<OwnedFd> = rights.flatten().collect();
+    sockets.try_into().map_err(|_| io::Error::other("no two sockets came"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixStream as Stream;
+    use std::time::Duration;
+
+    use tokio::time::timeout;
+
+    use super::{Holder, Listening, Sockets, paths};
+
+    #[tokio::test]
+    async fn connections_queue_at_handed_over_sockets_until_their_holder_is_gone() {
+        let dir = tempfile::tempdir().unwrap();
+        let holder = Holder::Launcher(dir.path().to_owned());
+        // Nobody is there yet: whoever asks waits.
+        assert!(timeout(Duration::from_millis(20), holder.lease()).await.is_err());
+        let (sockets, of_launcher) = (Sockets::open(dir.path()).unwrap(), dir.path().to_owned());
+        let launcher = tokio::spawn(async move { sockets.hand_over(&of_launcher).await });
+        let [hop, relay] = paths(dir.path());
+        drop(holder.lease().await);
+        // While nobody has them but the launcher.
+        let waiting = [Stream::connect(hop).unwrap(), Stream::connect(relay).unwrap()];
+        let mut lease = holder.lease().await;
+        for (socket, client) in lease.sockets.each_ref().into_iter().zip(waiting) {
+            let (served, _) = Listening::from(socket.try_clone().unwrap()).accept().unwrap();
+            drop(served);
+            assert_eq!(std::io::Read::read(&mut &client, &mut [0; 8]).unwrap(), 0, "it was accepted, and closed");
+        }
+        assert!(timeout(Duration::from_millis(20), lease.lost()).await.is_err());
+        launcher.abort();
+        timeout(Duration::from_secs(5), lease.lost()).await.expect("the end is noticed");
+    }
+}

@@ -1,0 +1,68 @@
+//! Backends that the quickstart does not have, and the manifests that lead to them.
+
+use std::net::SocketAddr;
+
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
+use tokio::net::{TcpListener, TcpStream};
+
+/// A Service with one endpoint here, and a route that sends a path of both listeners' hosts to it.
+pub fn routed(name: &str, at: SocketAddr, protocol: Option<&str>) -> String {
+    let port = at.port();
+    let protocol = protocol.map(|protocol| format!(", appProtocol: {protocol}")).unwrap_or_default();
+    format!(
+        "apiVersion: v1
+kind: Service
+metadata: {{name: {name}, namespace: demo}}
+spec: {{ports: [{{port: 80, targetPort: {port}{protocol}}}]}}
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {{name: {name}-1, namespace: demo, labels: {{kubernetes.io/service-name: {name}}}}}
+addressType: IPv4
+ports: [{{port: {port}}}]
+endpoints: [{{addresses: [127.0.0.1]}}]
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {{name: {name}, namespace: demo}}
+spec:
+  parentRefs: [{{name: web, sectionName: http}}, {{name: web, sectionName: https-one}}]
+  hostnames: [demo.localhost, one.localhost]
+  rules: [{{matches: [{{path: {{type: PathPrefix, value: /{name}}}}}], backendRefs: [{{name: {name}, port: 80}}]}}]
+"
+    )
+}
+
+/// Has a backend answer each connection, at an address of its own.
+pub async fn listen<F>(serve: impl Fn(TcpStream) -> F + Send + 'static) -> SocketAddr
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            stream.set_nodelay(true).unwrap_or_default();
+            tokio::spawn(serve(stream));
+        }
+    });
+    address
+}
+
+/// How hyper serves both versions of HTTP, tunnels over HTTP/2 included.
+pub async fn serve_http<S, B>(stream: TcpStream, service: S)
+where
+    S: hyper::service::Service<http::Request<hyper::body::Incoming>, Response = http::Response<B>, Error = std::convert::Infallible>
+        + Send
+        + 'static,
+    S::Future: Send,
+    B: http_body::Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http2().enable_connect_protocol();
+    // How a client ends its connection is its own business.
+    let _ended = builder.serve_connection_with_upgrades(TokioIo::new(stream), service).await;
+}
