@@ -153,8 +153,8 @@ pub enum Upstream {
     Hop,
     /// The unix socket of the filter proxy for connections.
     Relay,
-    /// TCP addresses, none answers 503; and which of them serves whom.
-    Endpoints(Arc<BTreeSet<SocketAddr>>, Affinity),
+    /// TCP addresses, sorted, each once, none answers 503; and which of them serves whom.
+    Endpoints(Arc<[SocketAddr]>, Affinity),
 }
 
 /// A virtual host: one host pattern on one port. For [`Hostname::Any`] it is the ordered list that Sōzu consults last.
