@@ -57,7 +57,9 @@ pub(super) async fn run(settings: ControllerSettings) -> anyhow::Result<ExitCode
             port_settings(&settings),
         ));
     }
-    let settings = Settings { hold_routes: settings.hold_routes, translation, election: (candidate, leadership), provisioning };
+    let names = settings.names.source();
+    let (hold_routes, election) = (settings.hold_routes, (candidate, leadership));
+    let settings = Settings { hold_routes, translation, names, election, provisioning };
     let operator = Operator::new(client, settings, metrics.clone());
     let ports = opens.map(|(port, settings)| tokio::spawn(port.run(operator.epoch(), settings)));
     let serving = tokio::spawn(admin::serve(listener, Arc::new(operator.view(streams)), metrics));
@@ -85,6 +87,7 @@ fn translation(settings: &ControllerSettings) -> Result<translate::Settings, Sam
     Ok(translate::Settings {
         controller_name: settings.controller_name.clone(),
         default_address: settings.address,
+        external_names: settings.names.allow_external_names,
         ingress: settings.ingress.translation(settings.watch_ingress_without_class)?,
         ..translate::Settings::default()
     })

@@ -120,7 +120,7 @@ impl Running {
 
     /// Starts one with these settings of translation, which holds routes or does not.
     pub fn start_with(client: &Client, (translation, hold_routes): (translate::Settings, bool), namespace: &str, edges: Edges) -> Self {
-        let settings = Settings { translation, election: election(client, namespace), hold_routes, provisioning: None };
+        let settings = Settings { translation, names: None, election: election(client, namespace), hold_routes, provisioning: None };
         Self::run(client, settings, Metrics::new().unwrap(), edges)
     }
 
@@ -143,7 +143,7 @@ impl Running {
         let fleet = Fleet::new(Default::default()).made_by(provisioning.orders());
         let translation = translate::Settings { controller_name: controller.to_owned(), ..translate::Settings::default() };
         let (election, provisioning) = ((candidate, leadership), Some(provisioning));
-        Self::run(client, Settings { translation, election, hold_routes: false, provisioning }, metrics, fleet)
+        Self::run(client, Settings { translation, names: None, election, hold_routes: false, provisioning }, metrics, fleet)
     }
 
     fn run(client: &Client, settings: Settings, metrics: Metrics, host: impl EdgeHost + 'static) -> Self {
