@@ -89,7 +89,7 @@ impl Drop for End {
 fn work(sockets: Sockets, shared: Arc<Shared>, stop: watch::Receiver<bool>, drain: Duration) -> io::Result<()> {
     let runtime = LocalRuntime::new()?;
     runtime.block_on(async move {
-        let pool = Pool::new(shared.limits, shared.counters.clone());
+        let pool = Pool::new(shared.limits, shared.given.clone(), shared.counters.clone());
         let worker = Rc::new(Worker { shared, pool, ready: Cell::new(false) });
         let upkeep = tokio::task::spawn_local(upkeep(worker.clone()));
         let ended = accept::run(worker, sockets, stop, drain).await;

@@ -75,6 +75,14 @@ impl Resource {
         }
     }
 
+    /// The listener, if it is one.
+    pub fn as_listener(&self) -> Option<&Listener> {
+        match self {
+            Self::Listener(listener) => Some(listener),
+            Self::Certificate(_) | Self::Backend(_) | Self::Route(_) => None,
+        }
+    }
+
     /// The same resource without private keys, for people.
     pub fn redacted(&self) -> Self {
         match self {

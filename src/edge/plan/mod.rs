@@ -23,6 +23,6 @@ pub use lookup::Lookup;
 pub use planner::{Options, Planner};
 pub use reason::{Reason, RelayReason};
 pub use target::{
-    Chain, ChainId, ClusterId, Edit, Frontend, HostRule, PathKind, PathRule, PortCertificate, PortId, PortKind, Side, Stage, Target,
-    Upstream, VhostId,
+    Chain, ChainId, ClusterId, Edit, Frontend, HostRule, PathKind, PathRule, PortCertificate, PortId, PortKind, PortLimits, Side, Stage,
+    Target, Upstream, VhostId,
 };

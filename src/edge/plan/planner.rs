@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::hosts::port_of;
 use super::index::{Entries, Index, Touched};
 use super::regions::{self, Entry, ROOT};
-use super::target::{Chain, ChainId, ClusterId, HostRule, PortId, PortKind, Stage, Target, Upstream, VhostId};
+use super::target::{Chain, ChainId, ClusterId, HostRule, PortId, PortKind, PortLimits, Stage, Target, Upstream, VhostId};
 use super::{Reason, RelayReason, certificates, mode, native};
 use crate::model::{BackendId, Hostname, Rank};
 use crate::snapshot::{Delta, Key, Snapshot};
@@ -160,6 +160,7 @@ impl Planner {
         } else {
             self.target.ports.insert(port, Arc::new(owners.iter().cloned().collect()));
         }
+        self.plan_limits(port);
         self.plan_relay(port.number);
         let ports = !self.target.ports.is_empty();
         let relays = !self.target.relays.is_empty();
@@ -170,6 +171,19 @@ impl Planner {
                 self.target.clusters.remove(&id);
             }
         }
+    }
+
+    /// The limits of a port, if it is there.
+    fn plan_limits(&mut self, port: PortId) {
+        match self.index.listeners().tuning(port).filter(|_| self.target.ports.contains_key(&port)) {
+            Some(tuning) => {
+                let usual = PortLimits::default();
+                let connect_seconds = tuning.connect_seconds.unwrap_or(usual.connect_seconds);
+                let limits = PortLimits { connect_seconds, max_streams: tuning.max_streams.unwrap_or(usual.max_streams) };
+                self.target.limits.insert(port, limits)
+            }
+            None => self.target.limits.remove(&port),
+        };
     }
 
     /// The relay of a port's connections, whatever they carry.

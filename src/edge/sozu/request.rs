@@ -10,12 +10,12 @@ use sozu_command_lib::proto::command::{
     ActivateListener, AddBackend, AddCertificate, CertificateAndKey, Cluster, DeactivateListener, Header, HeaderPosition,
     HttpListenerConfig, HttpsListenerConfig, ListenerType, LoadBalancingAlgorithms, PathRule as SozuPathRule, PathRuleKind,
     ProxyProtocolConfig, RemoveBackend, RemoveCertificate, RemoveListener, ReplaceCertificate, RequestHttpFrontend, RequestTcpFrontend,
-    RulePosition,
+    RulePosition, UpdateHttpListenerConfig, UpdateHttpsListenerConfig,
 };
 
 use super::access::ROUTE_TAG;
 use super::{Error, answers};
-use crate::edge::plan::{ClusterId, Frontend, HostRule, PathKind, PortCertificate, PortId, PortKind, Side, Stage};
+use crate::edge::plan::{ClusterId, Frontend, HostRule, PathKind, PortCertificate, PortId, PortKind, PortLimits, Side, Stage};
 use crate::snapshot::Key;
 
 /// Header that tells the filter through which port a request came.
@@ -26,8 +26,6 @@ pub const HOP_HEADER: &str = "x-kakehi-hop";
 const IDLE_SECONDS: u32 = 180;
 /// Relayed connections may be silent for this long, either way: longer than any clock of the filter, which ends them.
 const RELAY_IDLE_SECONDS: u32 = 2 * 60 * 60;
-/// A connection to a backend takes no longer.
-const CONNECT_SECONDS: u32 = 3;
 /// The head of a request arrives within this, and so does a handshake.
 pub(super) const REQUEST_SECONDS: u32 = 10;
 
@@ -51,7 +49,7 @@ impl Wire {
     }
 
     /// Adds a listener, not yet bound.
-    pub(super) fn add_listener(&self, port: PortId) -> Result<RequestType, Error> {
+    pub(super) fn add_listener(&self, port: PortId, limits: PortLimits) -> Result<RequestType, Error> {
         let address = self.address(port).into();
         let mut builder = match port.kind {
             PortKind::Http => ListenerBuilder::new_http(address),
@@ -61,7 +59,8 @@ impl Wire {
         let idle = if port.kind == PortKind::Relay { RELAY_IDLE_SECONDS } else { IDLE_SECONDS };
         builder.front_timeout = Some(idle);
         builder.back_timeout = Some(idle);
-        builder.connect_timeout = Some(CONNECT_SECONDS);
+        builder.connect_timeout = Some(limits.connect_seconds);
+        builder.h2_max_concurrent_streams = Some(limits.max_streams);
         let refused = |error: sozu_command_lib::config::ConfigError| Error::Listener(error.to_string());
         if port.kind == PortKind::Relay {
             return Ok(RequestType::AddTcpListener(builder.to_tcp(None).map_err(refused)?));
@@ -80,6 +79,22 @@ impl Wire {
                 RequestType::AddHttpsListener(HttpsListenerConfig { answers: answers::templates(), ..listener })
             }
         })
+    }
+
+    /// Gives a listener that reads requests other limits.
+    pub(super) fn limit_listener(&self, port: PortId, limits: PortLimits) -> RequestType {
+        let (address, connect_timeout) = (self.address(port).into(), Some(limits.connect_seconds));
+        let h2_max_concurrent_streams = Some(limits.max_streams);
+        match port.kind {
+            PortKind::Http | PortKind::Relay => {
+                let patch = UpdateHttpListenerConfig { address, connect_timeout, h2_max_concurrent_streams, ..Default::default() };
+                RequestType::UpdateHttpListener(patch)
+            }
+            PortKind::Https => {
+                let patch = UpdateHttpsListenerConfig { address, connect_timeout, h2_max_concurrent_streams, ..Default::default() };
+                RequestType::UpdateHttpsListener(patch)
+            }
+        }
     }
 
     pub(super) fn remove_listener(&self, port: PortId) -> RequestType {

@@ -20,6 +20,8 @@ use crate::snapshot::Key;
 pub enum Item {
     /// A listener's existence.
     Listener(PortId),
+    /// A listener's limits.
+    Limits(PortId),
     /// A listener's bound socket.
     Bound(PortId),
     /// A certificate by fingerprint.
@@ -104,8 +106,11 @@ impl Steps<'_> {
 
     fn add_listeners(&mut self, target: &Target) -> Result<(), Error> {
         for (port, keys) in &target.ports {
+            let (wire, limits) = (self.shadow.wire(), target.limits.get(port).copied().unwrap_or_default());
             if !self.shadow.applied().ports.contains_key(port) {
-                self.add(Item::Listener(*port), self.shadow.wire().add_listener(*port)?, keys);
+                self.add(Item::Listener(*port), wire.add_listener(*port, limits)?, keys);
+            } else if port.kind != PortKind::Relay && self.shadow.applied().limits.get(port) != Some(&limits) {
+                self.add(Item::Limits(*port), wire.limit_listener(*port, limits), keys);
             }
         }
         Ok(())
