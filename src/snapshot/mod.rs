@@ -7,6 +7,7 @@ pub mod disk;
 pub mod fetch;
 mod hash;
 mod held;
+mod ledger;
 mod lines;
 mod nodes;
 pub mod publish;
@@ -23,6 +24,7 @@ use serde::{Deserialize, Serialize};
 
 pub use hash::Hash;
 pub use held::{Held, Mismatch};
+pub use ledger::Ledger;
 
 use crate::model::{Backend, BackendId, Certificate, CertificateId, Listener, ListenerName, ObjectId, Route};
 

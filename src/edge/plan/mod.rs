@@ -7,6 +7,7 @@
 
 mod certificates;
 pub mod explain;
+mod few;
 mod hosts;
 mod index;
 mod lookup;

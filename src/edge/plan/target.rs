@@ -153,8 +153,8 @@ pub enum Upstream {
     Hop,
     /// The unix socket of the filter proxy for connections.
     Relay,
-    /// TCP addresses; none answers 503.
-    Endpoints(Arc<BTreeSet<SocketAddr>>),
+    /// TCP addresses, sorted, each once; none answers 503.
+    Endpoints(Arc<[SocketAddr]>),
 }
 
 /// A virtual host: one host pattern on one port. For [`Hostname::Any`] it is the ordered list that Sōzu consults last.

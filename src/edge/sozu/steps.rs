@@ -201,20 +201,19 @@ impl Steps<'_> {
             if old.is_none() {
                 self.add(Item::Cluster(id.clone()), super::Wire::add_cluster(id), &keys);
             }
-            let empty = BTreeSet::new();
-            let before = match old {
-                Some(Upstream::Endpoints(addresses)) => &**addresses,
-                _ => &empty,
+            let before: &[SocketAddr] = match old {
+                Some(Upstream::Endpoints(addresses)) => addresses,
+                _ => &[],
             };
             match new {
                 Upstream::Hop => self.add(Item::Backend(id.clone(), None), wire.add_hop_backend(), &keys),
                 Upstream::Relay => self.add(Item::Backend(id.clone(), None), wire.add_relay_backend(), &keys),
                 Upstream::Endpoints(after) => {
-                    for address in after.difference(before) {
+                    for address in after.iter().filter(|address| before.binary_search(address).is_err()) {
                         let item = Item::Backend(id.clone(), Some(*address));
                         self.add(item, super::Wire::add_backend(id, *address), &keys);
                     }
-                    for address in before.difference(after) {
+                    for address in before.iter().filter(|address| after.binary_search(address).is_err()) {
                         let item = Item::Backend(id.clone(), Some(*address));
                         self.remove(item, super::Wire::remove_backend(id, *address));
                     }

@@ -243,7 +243,7 @@ impl Edge {
         let news = self.applied.is_none() || stamp != self.stamp;
         let mut filter_stamp = self.publisher.current().0;
         if !delta.is_empty() {
-            let news = self.obsolete.news(&mut self.planner, &delta);
+            let news = self.obsolete.news(&mut self.planner, &delta, snapshot);
             filter_stamp = self.publisher.publish(&news);
             let mut acks = self.publisher.acks();
             let taken = timeout(FILTER_FIRST, acks.wait_for(|ack| ack.as_ref().is_some_and(|ack| ack.stamp >= filter_stamp))).await;
