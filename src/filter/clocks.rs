@@ -95,7 +95,7 @@ fn resources(kind: Kind, filters: &[Filter], backends: &[(&str, SocketAddr)]) ->
     let route = Route { id: ObjectId::new(kind, "n", "r"), created: 0, attachments, rules: vec![rule] };
     let backend = |(name, at): &(&str, SocketAddr)| {
         let endpoints = vec![Endpoint { ip: at.ip(), port: at.port() }];
-        Resource::Backend(Backend { id: id(name), protocol: BackendProtocol::Http, endpoints })
+        Resource::Backend(Backend::new(id(name), BackendProtocol::Http, endpoints))
     };
     backends.iter().map(backend).chain([Resource::Listener(listener), Resource::Route(route)]).collect()
 }
