@@ -137,10 +137,15 @@ impl Planner {
         hosts.into_iter().map(|host| VhostId { port, host: place_of(host) }).chain(held).collect()
     }
 
-    /// Decides again which ports are relayed, of `touched` and `changed` ones; the changed ones, with those whose mode is
+    /// Decides again which ports are patient and which relayed, of `touched` and `changed` ones; the changed ones, with those whose mode is
     /// another now.
     fn plan_modes(&mut self, mut changed: BTreeSet<PortId>, touched: BTreeSet<PortId>) -> BTreeSet<PortId> {
         for port in touched.union(&changed).copied().collect::<Vec<_>>() {
+            if self.index.listeners().of(port).any(|listener| self.index.is_patient(&listener.name)) {
+                self.target.patient.insert(port);
+            } else {
+                self.target.patient.remove(&port);
+            }
             let reason = mode::relay(&self.index, port, &self.options);
             let old = match reason {
                 Some(reason) => self.relayed.insert(port, reason),

@@ -58,6 +58,8 @@ pub struct Target {
     /// Listeners of Sōzu, and the keys that ask for them. Of a relayed port both are there: the relay, and what reads
     /// requests; see [`Target::is_bound`].
     pub ports: OrdMap<PortId, Arc<BTreeSet<Key>>>,
+    /// Ports that read requests, some of which may take longer than is usual.
+    pub patient: OrdSet<PortId>,
     /// Why ports are relayed; those that Sōzu reads itself are not in it.
     pub relays: OrdMap<PortId, RelayReason>,
     /// Certificates that the filter proxy needs, because it ends TLS on a port.

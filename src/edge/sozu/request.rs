@@ -10,22 +10,20 @@ use sozu_command_lib::proto::command::{
     ActivateListener, AddBackend, AddCertificate, CertificateAndKey, Cluster, DeactivateListener, Header, HeaderPosition,
     HttpListenerConfig, HttpsListenerConfig, ListenerType, LoadBalancingAlgorithms, PathRule as SozuPathRule, PathRuleKind,
     ProxyProtocolConfig, RemoveBackend, RemoveCertificate, RemoveListener, ReplaceCertificate, RequestHttpFrontend, RequestTcpFrontend,
-    RulePosition,
+    RulePosition, UpdateHttpListenerConfig, UpdateHttpsListenerConfig,
 };
 
 use super::access::ROUTE_TAG;
 use super::{Error, answers};
-use crate::edge::plan::{ClusterId, Frontend, HostRule, PathKind, PortCertificate, PortId, PortKind, Side, Stage};
+use crate::edge::plan::{ClusterId, Frontend, HostRule, PathKind, PortCertificate, PortId, PortKind, Side, Stage, USUAL_SILENCE};
 use crate::snapshot::Key;
 
 /// Header that tells the filter through which port a request came.
 pub const HOP_HEADER: &str = "x-kakehi-hop";
 
-/// Client and backend may be silent for this long: longer than what WebSockets and slow answers need, since Sōzu has one
-/// value per listener and the filter keeps its own clocks.
-const IDLE_SECONDS: u32 = 180;
-/// Relayed connections may be silent for this long, either way: longer than any clock of the filter, which ends them.
-const RELAY_IDLE_SECONDS: u32 = 2 * 60 * 60;
+/// How long client and backend may be silent on relayed ports, and on those with a rule that may take longer than is usual: there
+/// the filter's clocks are to end what takes too long.
+pub(super) const LONG_SECONDS: u32 = 2 * 60 * 60;
 /// A connection to a backend takes no longer.
 const CONNECT_SECONDS: u32 = 3;
 /// The head of a request arrives within this, and so does a handshake.
@@ -40,6 +38,23 @@ pub struct Wire {
     pub hop: PathBuf,
     /// Unix socket of the filter proxy for connections.
     pub relay: PathBuf,
+    /// How long both sides of a connection may be silent.
+    pub silence: Silence,
+}
+
+/// How long both sides of a connection may be silent, in seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Silence {
+    /// On ports whose rules ask for nothing else.
+    pub usual: u32,
+    /// On all others.
+    pub long: u32,
+}
+
+impl Default for Silence {
+    fn default() -> Self {
+        Self { usual: USUAL_SILENCE, long: LONG_SECONDS }
+    }
 }
 
 impl Wire {
@@ -47,17 +62,40 @@ impl Wire {
         SocketAddr::new(self.address, port.number)
     }
 
+    fn silence(&self, port: PortId, patient: bool) -> u32 {
+        if patient || port.kind == PortKind::Relay { self.silence.long } else { self.silence.usual }
+    }
+
+    /// Changes how long both sides of a listener's connections may be silent; of those that are open it changes nothing.
+    pub(super) fn set_silence(&self, port: PortId, patient: bool) -> RequestType {
+        let (address, seconds) = (self.address(port).into(), Some(self.silence(port, patient)));
+        match port.kind {
+            PortKind::Http | PortKind::Relay => RequestType::UpdateHttpListener(UpdateHttpListenerConfig {
+                address,
+                front_timeout: seconds,
+                back_timeout: seconds,
+                ..Default::default()
+            }),
+            PortKind::Https => RequestType::UpdateHttpsListener(UpdateHttpsListenerConfig {
+                address,
+                front_timeout: seconds,
+                back_timeout: seconds,
+                ..Default::default()
+            }),
+        }
+    }
+
     /// Adds a listener, not yet bound.
-    pub(super) fn add_listener(&self, port: PortId) -> Result<RequestType, Error> {
+    pub(super) fn add_listener(&self, port: PortId, patient: bool) -> Result<RequestType, Error> {
         let address = self.address(port).into();
         let mut builder = match port.kind {
             PortKind::Http => ListenerBuilder::new_http(address),
             PortKind::Https => ListenerBuilder::new_https(address),
             PortKind::Relay => ListenerBuilder::new_tcp(address),
         };
-        let idle = if port.kind == PortKind::Relay { RELAY_IDLE_SECONDS } else { IDLE_SECONDS };
-        builder.front_timeout = Some(idle);
-        builder.back_timeout = Some(idle);
+        let silence = self.silence(port, patient);
+        builder.front_timeout = Some(silence);
+        builder.back_timeout = Some(silence);
         builder.connect_timeout = Some(CONNECT_SECONDS);
         let refused = |error: sozu_command_lib::config::ConfigError| Error::Listener(error.to_string());
         if port.kind == PortKind::Relay {

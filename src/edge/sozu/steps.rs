@@ -22,6 +22,8 @@ pub enum Item {
     Listener(PortId),
     /// A listener's bound socket.
     Bound(PortId),
+    /// How long both sides of a listener's connections may be silent.
+    Silence(PortId),
     /// A certificate by fingerprint.
     Certificate(PortId, String),
     /// A cluster.
@@ -104,8 +106,11 @@ impl Steps<'_> {
 
     fn add_listeners(&mut self, target: &Target) -> Result<(), Error> {
         for (port, keys) in &target.ports {
-            if !self.shadow.applied().ports.contains_key(port) {
-                self.add(Item::Listener(*port), self.shadow.wire().add_listener(*port)?, keys);
+            let (applied, patient) = (self.shadow.applied(), target.patient.contains(port));
+            if !applied.ports.contains_key(port) {
+                self.add(Item::Listener(*port), self.shadow.wire().add_listener(*port, patient)?, keys);
+            } else if patient != applied.patient.contains(port) {
+                self.add(Item::Silence(*port), self.shadow.wire().set_silence(*port, patient), keys);
             }
         }
         Ok(())

@@ -24,7 +24,7 @@ pub use source::Origin;
 use super::metrics::Metrics;
 use super::plan::{Options, Planner, PortKind};
 use super::sockets::{self, Holder, Sockets};
-use super::sozu::{self, AccessLog, Item, Maker, Sozu, SpawnSettings, Wire};
+use super::sozu::{self, AccessLog, Item, Maker, Silence, Sozu, SpawnSettings, Wire};
 use super::{health, traffic};
 use crate::snapshot::publish::Publisher;
 use crate::snapshot::wire::{Ack, Refusal, Stamp};
@@ -74,7 +74,7 @@ pub async fn run(settings: EdgeSettings) -> Result<(), EdgeError> {
     let stop = told_to_end().map_err(EdgeError::Signals)?;
     tokio::pin!(stop);
     let [hop, relay] = sockets::paths(settings.sozu.dir(dir));
-    let wire = Wire { address: settings.address, hop, relay };
+    let wire = Wire { address: settings.address, hop, relay, silence: Silence::default() };
     let sozu = tokio::select! {
         sozu = start(&settings.sozu, dir, wire) => sozu?,
         reason = &mut stop => {
@@ -83,7 +83,7 @@ pub async fn run(settings: EdgeSettings) -> Result<(), EdgeError> {
         }
     };
     tracing::info!(edge = settings.name, pid = sozu.pid(), "Sōzu is up");
-    let (source, states) = Source::follow(settings.snapshot.clone(), metrics.connected.clone());
+    let (source, states) = Source::follow(settings.snapshot.clone(), &metrics);
     let log = AccessLog::of(settings.sozu.dir(dir));
     let counting = tokio::spawn(traffic::follow(log, metrics.native.clone(), port.subscribe()));
     let mut edge = Edge {
@@ -91,7 +91,7 @@ pub async fn run(settings: EdgeSettings) -> Result<(), EdgeError> {
         publisher,
         sozu,
         acks: source.acks(),
-        ready: metrics.ready.clone(),
+        serving: metrics.serving.clone(),
         metrics,
         port,
         applied: None,
@@ -151,8 +151,8 @@ struct Edge {
     publisher: Publisher,
     sozu: Sozu,
     acks: watch::Sender<Option<Ack>>,
-    /// Whether requests may be sent here: something was applied, and the end was not asked for.
-    ready: watch::Sender<bool>,
+    /// Whether something was applied, and the end was not asked for.
+    serving: watch::Sender<bool>,
     /// What is told of it.
     metrics: Metrics,
     /// A port on which Sōzu speaks HTTP.
@@ -191,7 +191,10 @@ impl Edge {
                     self.acknowledge();
                     false
                 }
-                () = self.sozu.ended() => true,
+                () = self.sozu.ended() => {
+                    self.fell_out_of_step();
+                    true
+                }
                 () = sleep_until(again), if failed.is_some() => true,
                 _ = look.tick(), if failed.is_none() => {
                     self.audit().await;
@@ -207,8 +210,12 @@ impl Edge {
             }
             let state = states.borrow_and_update().clone();
             failed = match self.apply(state).await {
-                Ok(()) => None,
+                Ok(()) => {
+                    self.metrics.standing.send_modify(|standing| standing.out_of_step = None);
+                    None
+                }
                 Err(error) => {
+                    self.fell_out_of_step();
                     let wait = failed.map_or(BACKOFF.0, |(_, wait)| (wait * 2).min(BACKOFF.1));
                     tracing::error!(%error, ?wait, "Sōzu is not in step; trying again");
                     Some((Instant::now() + wait, wait))
@@ -217,10 +224,16 @@ impl Edge {
         }
     }
 
+    fn fell_out_of_step(&self) {
+        self.metrics.standing.send_modify(|standing| {
+            standing.out_of_step.get_or_insert_with(Instant::now);
+        });
+    }
+
     /// Serves on for a while, no longer ready, then lets requests in flight end.
     async fn end(mut self, states: watch::Receiver<Option<State>>, settings: &EdgeSettings, source: &Source) {
-        let ready = std::mem::replace(&mut self.ready, watch::Sender::new(false));
-        ready.send_replace(false);
+        let serving = std::mem::replace(&mut self.serving, watch::Sender::new(false));
+        serving.send_replace(false);
         if timeout(settings.linger, self.follow(states)).await.is_ok() {
             tracing::debug!("the stream ended before the edge");
         }
@@ -323,7 +336,7 @@ impl Edge {
             }
         }
         refused.sort_by(|a, b| a.key.cmp(&b.key));
-        self.ready.send_replace(true);
+        self.serving.send_replace(true);
         self.metrics.standing.send_modify(|standing| {
             standing.refused = refused.len();
             if standing.held.replace(self.stamp) != Some(self.stamp)
