@@ -12,6 +12,8 @@ mod rig;
 
 #[path = "standalone/bad_input.rs"]
 mod bad_input;
+#[path = "standalone/client_address.rs"]
+mod client_address;
 #[path = "standalone/ingress.rs"]
 mod ingress;
 #[path = "standalone/lifecycle.rs"]

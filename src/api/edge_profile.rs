@@ -1,16 +1,19 @@
-//! `EdgeProfile`: parameters of edges, for a GatewayClass (`spec.parametersRef`) or one Gateway
-//! (`spec.infrastructure.parametersRef`). A field of the Gateway's profile wins over that of the class.
+//! `EdgeProfile`: parameters of edges, for a GatewayClass (`spec.parametersRef`), one Gateway
+//! (`spec.infrastructure.parametersRef`) or an IngressClass (`spec.parameters`). A field of the Gateway's profile wins over
+//! that of the class.
 
 use std::collections::BTreeMap;
 
+use ipnet::IpNet;
 use k8s_openapi::api::core::v1::{Affinity, LocalObjectReference, ResourceRequirements, Toleration, TopologySpreadConstraint};
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Parameters of edges: named by a GatewayClass (spec.parametersRef) for all its Gateways, or by one Gateway
-/// (spec.infrastructure.parametersRef), whose fields win over those of the class. Every field is optional; its description
-/// names the default.
+/// Parameters of edges: named by a GatewayClass (spec.parametersRef) for all its Gateways, by one Gateway
+/// (spec.infrastructure.parametersRef), whose fields win over those of the class, or by an IngressClass (spec.parameters).
+/// Every field is optional; its description names the default. In standalone mode, where no pods are made, replicas,
+/// autoscaling, service, resources, placement and images have no effect, which is said in the report.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[kube(
     group = "kakehi.dev",
@@ -21,13 +24,16 @@ use serde::{Deserialize, Serialize};
     category = "kakehi",
     namespaced,
     derive = "PartialEq",
-    doc = "Parameters of edges, the data planes of Gateways.",
+    doc = "Parameters of edges, the data planes of Gateways and IngressClasses.",
     printcolumn = r#"{"name":"Replicas","type":"integer","jsonPath":".spec.replicas"}"#,
     printcolumn = r#"{"name":"Service","type":"string","jsonPath":".spec.service.type"}"#,
     printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#
 )]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = ("!(has(self.replicas) && has(self.autoscaling))", "replicas and autoscaling exclude each other"))]
+#[x_kube(
+    validation = ("!(has(self.replicas) && has(self.autoscaling))", "replicas and autoscaling exclude each other"),
+    validation = ("!has(self.httpPort) || !has(self.httpsPort) || self.httpPort != self.httpsPort", "httpPort and httpsPort must differ")
+)]
 pub struct EdgeProfileSpec {
     /// Number of pods of the edge. Default: 2.
     #[schemars(range(min = 1, max = 1000))]
@@ -47,6 +53,36 @@ pub struct EdgeProfileSpec {
     /// Relay the connections of every port to the filter proxy, which then also ends TLS: HTTP/2 with prior knowledge and
     /// clients without SNI are served on any port. Default: false.
     pub force_relay: Option<bool>,
+    /// How the address of a client is found behind other proxies. Where it is set, even empty, ports are relayed to the
+    /// filter proxy, and whatever somebody says in X-Forwarded-For who is not trusted is taken out. Default: it is the
+    /// address of the connection, in X-Real-IP and as the last member of X-Forwarded-For.
+    pub client_address: Option<ClientAddress>,
+    /// Port for HTTP of the edge of an IngressClass; a Gateway's listeners have ports of their own. Default: that of the
+    /// installation.
+    #[schemars(range(min = 1, max = 65535))]
+    pub http_port: Option<i32>,
+    /// Port for HTTPS of the edge of an IngressClass. Default: that of the installation.
+    #[schemars(range(min = 1, max = 65535))]
+    pub https_port: Option<i32>,
+}
+
+/// How the address of a client is found. It is the first address that is not trusted, read from the right of
+/// X-Forwarded-For; from a proxy that is trusted X-Forwarded-Proto, -Port and -Host are passed on too.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = ("!(has(self.trustedCIDRs) && has(self.trustedHops))", "trustedCIDRs and trustedHops exclude each other"))]
+pub struct ClientAddress {
+    /// Networks of the proxies in front of the edge. Default: nobody is trusted.
+    #[serde(rename = "trustedCIDRs")]
+    #[schemars(with = "Option<Vec<String>>", length(max = 64), inner(regex(pattern = r"^[0-9A-Fa-f:.]+/[0-9]{1,3}$")))]
+    pub trusted_cidrs: Option<Vec<IpNet>>,
+    /// Number of proxies in front of the edge, for those without fixed addresses: each adds one member to X-Forwarded-For.
+    /// Only where nobody can reach the edge but through them. Default: none.
+    #[schemars(range(min = 1, max = 16))]
+    pub trusted_hops: Option<i32>,
+    /// Every connection begins with a header of the PROXY protocol, version 1 or 2, as load balancers of layer 4 write it;
+    /// one without is closed. Only where nobody can reach the edge but through them. Default: false.
+    pub proxy_protocol: Option<bool>,
 }
 
 /// A HorizontalPodAutoscaler.
@@ -197,6 +233,9 @@ impl EdgeProfileSpec {
             images: nested(self.images, &below.images, ImageOverrides::over),
             force_hop: self.force_hop.or(below.force_hop),
             force_relay: self.force_relay.or(below.force_relay),
+            client_address: self.client_address.or_else(|| below.client_address.clone()),
+            http_port: self.http_port.or(below.http_port),
+            https_port: self.https_port.or(below.https_port),
         }
     }
 }

@@ -50,8 +50,10 @@ impl Origin {
             Self::Relay(link) => link,
         };
         parts.headers.remove(hygiene::HOP);
-        hygiene::forwarded(&mut parts.headers, link.client, link.server, link.tls.is_some(), rand::random());
         let port = link.server.port();
+        let trust = table.any_listener(port).and_then(|listener| listener.tuning.client_address.as_ref());
+        let connection = hygiene::Connection { peer: link.client, server: link.server, secure: link.tls.is_some() };
+        hygiene::forwarded(&mut parts.headers, connection, trust, rand::random());
         match &link.tls {
             Some(name) if is_misdirected(table, port, name, authority(parts)) => Err(Refusal::Misdirected),
             _ => Ok(port),

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{CertificateId, Hostname, ListenerName};
+use super::{CertificateId, Hostname, ListenerName, Tuning};
 
 /// What a listener speaks to clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -39,4 +39,7 @@ pub struct Listener {
     /// Certificates, in the order of the Gateway; empty for HTTP.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub certificates: Vec<CertificateId>,
+    /// How its port treats clients; the same for all listeners of an edge.
+    #[serde(default, skip_serializing_if = "Tuning::is_default")]
+    pub tuning: Tuning,
 }

@@ -12,6 +12,7 @@ mod listener;
 mod pattern;
 mod rank;
 mod route;
+mod tuning;
 
 pub use backend::{Backend, BackendProtocol, Endpoint};
 pub use behaviour::{Allowed, Cors, Mirror, Origin, Retry, Timeouts};
@@ -25,3 +26,4 @@ pub use route::{
     Action, Attachment, BackendRef, BackendTarget, Filter, HeaderEdit, HeaderMatch, InvalidBackend, Match, PathMatch, PathModifier,
     QueryMatch, Redirect, Rewrite, Route, Rule, Scheme, ValueMatch,
 };
+pub use tuning::{ClientAddress, Trusted, Tuning};

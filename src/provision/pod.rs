@@ -86,7 +86,7 @@ fn apart(edge: &EdgeSpec) -> Affinity {
 
 fn edge_container(edge: &EdgeSpec, installation: &Installation) -> Container {
     let images = edge.profile.images.clone().unwrap_or_default();
-    let mut args: Vec<String> = [
+    let args: Vec<String> = [
         "edge",
         "--name",
         &edge.id.to_string(),
@@ -111,12 +111,6 @@ fn edge_container(edge: &EdgeSpec, installation: &Installation) -> Container {
     ]
     .map(str::to_owned)
     .into();
-    if edge.profile.force_hop.unwrap_or_default() {
-        args.push("--force-hop".to_owned());
-    }
-    if edge.profile.force_relay.unwrap_or_default() {
-        args.push("--force-relay".to_owned());
-    }
     let resources = edge.profile.resources.clone().and_then(|resources| resources.edge);
     Container {
         name: "edge".to_owned(),

@@ -118,10 +118,15 @@ fn the_service_is_as_the_profile_says() {
 }
 
 #[test]
+fn what_listeners_carry_rolls_no_pods() {
+    let tuned = json!({"forceHop": true, "forceRelay": true, "clientAddress": {"trustedHops": 1}});
+    assert_eq!(made(&edge(tuned)), made(&edge(json!({}))));
+}
+
+#[test]
 fn the_pods_are_as_the_profile_says() {
     let all = made(&edge(json!({
         "replicas": 1,
-        "forceHop": true,
         "images": {"sozu": "mine:2", "pullPolicy": "Never"},
         "placement": {"nodeSelector": {"disk": "fast"}, "priorityClassName": "high"},
         "resources": {"edge": {"limits": {"memory": "1Gi"}}},
@@ -133,7 +138,6 @@ fn the_pods_are_as_the_profile_says() {
     assert_eq!((&spec["nodeSelector"]["disk"], &spec["priorityClassName"]), (&json!("fast"), &json!("high")));
     let [supervisor, sozu] = spec["containers"].as_array().unwrap().as_slice() else { panic!("{spec}") };
     assert_eq!((&supervisor["image"], &sozu["image"], &sozu["imagePullPolicy"]), (&json!("kakehi:1"), &json!("mine:2"), &json!("Never")));
-    assert!(supervisor["args"].as_array().unwrap().contains(&json!("--force-hop")));
     assert_eq!(supervisor["resources"], json!({"limits": {"memory": "1Gi"}}));
     assert_eq!(sozu["resources"]["requests"]["cpu"], "50m");
 }

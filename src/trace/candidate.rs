@@ -16,6 +16,9 @@ pub struct Candidate {
     pub route: ObjectId,
     /// Position of the rule in the route.
     pub rule: usize,
+    /// Name of the rule, where it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
     /// Position of the match in the rule.
     pub index: usize,
     /// The hostname as the route declares it, which precedence counts.
@@ -135,6 +138,7 @@ fn of_route(route: &Route, listener: Option<&ListenerName>, request: &Request, f
             let candidates = rule.matches.iter().enumerate().map(|(index, matched)| Candidate {
                 route: route.id.clone(),
                 rule: number,
+                name: rule.name.clone(),
                 index,
                 declared: declared.clone(),
                 effective: effective.clone(),

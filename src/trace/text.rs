@@ -105,7 +105,11 @@ impl fmt::Display for Share {
 
 impl fmt::Display for Candidate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} rules[{}].matches[{}] ({}): ", self.route, self.rule, self.index, pattern(&self.declared))?;
+        write!(f, "{} rules[{}].matches[{}]", self.route, self.rule, self.index)?;
+        if let Some(name) = &self.name {
+            write!(f, " \"{name}\"")?;
+        }
+        write!(f, " ({}): ", pattern(&self.declared))?;
         conditions(&self.matched, f)
     }
 }

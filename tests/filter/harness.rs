@@ -206,7 +206,14 @@ pub fn listener() -> Resource {
 
 pub fn listener_on(name: &str, port: u16, protocol: Protocol, hostname: &str) -> Resource {
     let hostname = Hostname::parse(hostname).unwrap();
-    Resource::Listener(Listener { name: ListenerName(name.into()), port, protocol, hostname, certificates: Vec::new() })
+    Resource::Listener(Listener {
+        name: ListenerName(name.into()),
+        port,
+        protocol,
+        hostname,
+        certificates: Vec::new(),
+        tuning: Default::default(),
+    })
 }
 
 pub fn backend_id(name: &str) -> BackendId {

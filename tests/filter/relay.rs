@@ -231,6 +231,7 @@ fn https(name: &str, hostname: &str, secrets: &[&str]) -> Resource {
         protocol: Protocol::Https,
         hostname: Hostname::parse(hostname).unwrap(),
         certificates: secrets.iter().map(|secret| id(secret)).collect(),
+        tuning: Default::default(),
     })
 }
 

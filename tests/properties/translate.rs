@@ -219,7 +219,7 @@ fn ingresses_of_a_class_cost_what_they_change() {
     ];
     objects.extend((0..INGRESSES).map(|number| ingress(number, "/", &host(number))));
     let mut translator = Translator::new(Settings::default());
-    assert_eq!(translator.apply(objects, day(0)).computed, 2 * INGRESSES + 3);
+    assert_eq!(translator.apply(objects, day(0)).computed, 2 * INGRESSES + 4);
     // Which hosts it wants, and what it comes to.
     assert_eq!(translator.apply([ingress(7, "/x", &host(7))], day(0)).computed, 2);
     // A host that another Ingress of the namespace has too.

@@ -79,7 +79,12 @@ fn listener(name: &'static str) -> impl Strategy<Value = Value> {
 }
 
 fn profile() -> impl Strategy<Value = (ObjectId, Value)> {
-    let spec = select(vec![json!({"replicas": 3}), json!({"service": {"type": "NodePort"}}), json!({"replicas": "many"})]);
+    let spec = select(vec![
+        json!({"replicas": 3}),
+        json!({"service": {"type": "NodePort"}, "forceRelay": true}),
+        json!({"clientAddress": {"trustedCIDRs": ["10.0.0.0/8"]}, "httpPort": 81}),
+        json!({"replicas": "many"}),
+    ]);
     (namespace(), select(vec!["p1", "p2"]), spec)
         .prop_map(|(namespace, name, spec)| (ObjectId::new(Kind::EdgeProfile, namespace, name), json!({"spec": spec})))
 }

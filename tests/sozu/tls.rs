@@ -47,6 +47,7 @@ pub fn https(name: &str, port: u16, hostname: &str, secrets: &[&str]) -> Resourc
         protocol: Protocol::Https,
         hostname: Hostname::parse(hostname).unwrap(),
         certificates: secrets.iter().map(|secret| id(secret)).collect(),
+        tuning: Default::default(),
     })
 }
 

@@ -58,7 +58,7 @@ fn connect(address: SocketAddr) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-fn exchange(mut stream: impl Read + Write, host: &str, target: &str, headers: &[(&str, &str)]) -> io::Result<Answer> {
+pub fn exchange(mut stream: impl Read + Write, host: &str, target: &str, headers: &[(&str, &str)]) -> io::Result<Answer> {
     let mut request = format!("GET {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n");
     for (name, value) in headers {
         request.push_str(&format!("{name}: {value}\r\n"));

@@ -23,7 +23,14 @@ const PORT: u16 = 8080;
 /// Every path answers `status` from the filter proxy, and `/native` is a redirect of Sōzu's own.
 fn snapshot(status: u16) -> Snapshot {
     let name = ListenerName("http".into());
-    let listener = Listener { name: name.clone(), port: PORT, protocol: Protocol::Http, hostname: Hostname::Any, certificates: Vec::new() };
+    let listener = Listener {
+        name: name.clone(),
+        port: PORT,
+        protocol: Protocol::Http,
+        hostname: Hostname::Any,
+        certificates: Vec::new(),
+        tuning: Default::default(),
+    };
     let rule = |path: &str, action| Rule {
         name: None,
         host: None,

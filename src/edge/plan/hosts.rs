@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::target::PortId;
-use crate::model::{Hostname, Listener, ListenerName};
+use crate::model::{Hostname, Listener, ListenerName, Tuning};
 
 /// The listeners of an edge.
 #[derive(Clone, Debug, Default)]
@@ -31,6 +31,11 @@ impl Listeners {
     /// The listeners of a port.
     pub(super) fn of(&self, port: PortId) -> impl Iterator<Item = &Listener> {
         self.0.get(&port).into_iter().flat_map(BTreeMap::values)
+    }
+
+    /// How a port treats clients; its listeners, being of one edge, all say the same.
+    pub(super) fn tuning(&self, port: PortId) -> Option<&Tuning> {
+        self.of(port).next().map(|listener| &listener.tuning)
     }
 
     /// Every listener.

@@ -14,8 +14,12 @@ pub(super) fn relay(index: &Index, port: PortId, options: &Options) -> Option<Re
     if listeners.is_empty() {
         return None;
     }
-    if options.force_relay {
+    let tuning = index.listeners().tuning(port);
+    if options.force_relay || tuning.is_some_and(|tuning| tuning.force_relay) {
         return Some(RelayReason::Forced);
+    }
+    if let Some(client) = tuning.and_then(|tuning| tuning.client_address.as_ref()) {
+        return Some(if client.proxy_protocol { RelayReason::ProxyProtocol } else { RelayReason::ClientAddress });
     }
     match port.kind {
         PortKind::Http => listeners.iter().find_map(|listener| {

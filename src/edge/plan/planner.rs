@@ -240,7 +240,7 @@ impl Planner {
         let entries = deep.or(flat);
         let whole = match (deep, flat) {
             (Some(_), Some(_)) => Some(Reason::WildcardDepth),
-            _ => entries.and_then(|entries| self.whole(entries)),
+            _ => entries.and_then(|entries| self.whole(id.port, entries)),
         };
         let stopper = owner.is_some_and(|owner| owner.hostname == id.host) && self.index.listeners().has_broader(id.port, &id.host);
         let mut planned = self.planned.remove(id).unwrap_or_default();
@@ -289,8 +289,8 @@ impl Planner {
     }
 
     /// Why a host goes to the filter as a whole, if it does.
-    fn whole(&self, entries: &Entries) -> Option<Reason> {
-        if self.options.force_hop {
+    fn whole(&self, port: PortId, entries: &Entries) -> Option<Reason> {
+        if self.options.force_hop || self.index.listeners().tuning(port).is_some_and(|tuning| tuning.force_hop) {
             Some(Reason::Forced)
         } else if entries.regex > 0 {
             Some(Reason::PathRegex)
@@ -319,7 +319,7 @@ impl Planner {
             _ if relayed => everything(Reason::Relayed),
             None if wildcards.is_empty() => Vec::new(),
             None => everything(Reason::WildcardDepth),
-            Some(entries) => match self.whole(entries) {
+            Some(entries) => match self.whole(port, entries) {
                 Some(reason) => everything(reason),
                 None if wildcards.len() > WILDCARD_LIMIT => everything(Reason::WildcardDepth),
                 // Every text has a frontend.

@@ -93,6 +93,10 @@ impl fmt::Display for Reason {
 pub enum RelayReason {
     /// Every port is relayed by request (the EdgeProfile, the differential test).
     Forced,
+    /// Connections begin with a header of the PROXY protocol, of which Sōzu reads version 2 only.
+    ProxyProtocol,
+    /// The client's address is what trusted proxies say; Sōzu knows the address of the connection only.
+    ClientAddress,
     /// A route sends requests to a backend that speaks HTTP/2; its clients may come with HTTP/2 and prior knowledge, which
     /// Sōzu does not take.
     Http2,
@@ -114,6 +118,8 @@ impl fmt::Display for RelayReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Forced => "every port is relayed",
+            Self::ProxyProtocol => "PROXY protocol from clients",
+            Self::ClientAddress => "client address by trusted proxies",
             Self::Http2 => "HTTP/2 backend",
             Self::Grpc => "GRPCRoute",
             Self::NoHostname => "listener without hostname",

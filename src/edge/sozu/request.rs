@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use sozu_command_lib::config::ListenerBuilder;
+use sozu_command_lib::config::{ForwardedHeadersMode, ListenerBuilder};
 use sozu_command_lib::proto::command::request::RequestType;
 use sozu_command_lib::proto::command::{
     ActivateListener, AddBackend, AddCertificate, CertificateAndKey, Cluster, DeactivateListener, Header, HeaderPosition,
@@ -28,6 +28,9 @@ pub(super) const LONG_SECONDS: u32 = 2 * 60 * 60;
 const CONNECT_SECONDS: u32 = 3;
 /// The head of a request arrives within this, and so does a handshake.
 pub(super) const REQUEST_SECONDS: u32 = 10;
+
+/// Fields in which a client may say who it is and that Sōzu does not write: no backend is to take them for the edge's words.
+const CLAIMED: [&str; 2] = ["forwarded", "x-forwarded-host"];
 
 /// Where a plan meets this machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,6 +107,7 @@ impl Wire {
         builder.request_timeout = Some(REQUEST_SECONDS);
         builder.elide_x_real_ip = Some(true);
         builder.send_x_real_ip = Some(true);
+        builder.forwarded_headers = Some(ForwardedHeadersMode::XForwarded);
         Ok(match port.kind {
             PortKind::Http | PortKind::Relay => {
                 let listener = builder.to_http(None).map_err(refused)?;
@@ -251,15 +255,15 @@ fn tags(frontend: &Frontend) -> BTreeMap<String, String> {
     }
 }
 
-/// The edits of a frontend. What the client says about scheme and port is replaced by the truth; Sōzu itself would pass it
-/// on (`tests/sozu/headers.rs`).
+/// The edits of a frontend. What the client says about scheme and port is replaced by the truth, and what it says in fields
+/// that nobody here writes is taken out; Sōzu itself would pass it on (`tests/sozu/headers.rs`).
 fn headers(port: PortId, stage: &Stage) -> Vec<Header> {
     let scheme = match port.kind {
         PortKind::Http | PortKind::Relay => "http",
         PortKind::Https => "https",
     };
     let number = port.number.to_string();
-    let mut headers = Vec::new();
+    let mut headers: Vec<Header> = CLAIMED.into_iter().map(|name| header(HeaderPosition::Request, name, "")).collect();
     let mut set = |name: &str, value: &str| {
         headers.push(header(HeaderPosition::Request, name, ""));
         headers.push(header(HeaderPosition::Request, name, value));

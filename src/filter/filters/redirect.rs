@@ -67,7 +67,14 @@ mod tests {
     use crate::model::{self, Hostname, Listener, ListenerName, PathModifier, Protocol, Scheme};
 
     fn listener(protocol: Protocol, port: u16) -> Listener {
-        Listener { name: ListenerName("l".into()), port, protocol, hostname: Hostname::Any, certificates: Vec::new() }
+        Listener {
+            name: ListenerName("l".into()),
+            port,
+            protocol,
+            hostname: Hostname::Any,
+            certificates: Vec::new(),
+            tuning: Default::default(),
+        }
     }
 
     fn same() -> model::Redirect {

@@ -2,42 +2,80 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 
-const FORWARDED: HeaderName = HeaderName::from_static("forwarded");
+use super::client::origin;
+use crate::model::ClientAddress;
+
 const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
 const REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Adds the client to the lists of forwarders, and replaces what it says itself about scheme, port and address. `id` names
-/// the request, unless the client has.
-pub fn forwarded(headers: &mut HeaderMap, client: SocketAddr, server: SocketAddr, secure: bool, id: u128) {
-    let proto = if secure { "https" } else { "http" };
-    append(headers, &FOR, &client.ip().to_string());
-    append(headers, &FORWARDED, &format!("proto={proto};for=\"{client}\";by={}", node(server.ip())));
-    let mut set = |name: HeaderName, value: &str| {
-        if let Ok(value) = HeaderValue::from_str(value) {
-            headers.insert(name, value);
+/// The two ends of a client's connection, and how it spoke.
+#[derive(Clone, Copy, Debug)]
+pub struct Connection {
+    /// Who made it.
+    pub peer: IpAddr,
+    /// The listener.
+    pub server: SocketAddr,
+    /// With TLS.
+    pub secure: bool,
+}
+
+/// Replaces what a client says about itself by the truth: its address in `X-Real-IP` and as the last member of
+/// `X-Forwarded-For`, the listener's scheme and port. `id` names the request, unless the client has.
+///
+/// With `trust`, `X-Forwarded-For` begins with the client: what came before that is nobody's word. Where the connection is
+/// one of a trusted proxy, its scheme, port and host stand.
+pub fn forwarded(headers: &mut HeaderMap, connection: Connection, trust: Option<&ClientAddress>, id: u128) {
+    // A socket for both families calls IPv4 addresses by IPv6 names.
+    let peer = connection.peer.to_canonical();
+    let client = match trust {
+        Some(trust) => {
+            let origin = origin(peer, headers.get_all(FOR).iter(), &trust.trusted);
+            let list: Vec<String> = std::iter::once(&origin.client).chain(&origin.proxies).map(ToString::to_string).collect();
+            set(headers, FOR, &list.join(", "));
+            origin.client
+        }
+        None => {
+            append(headers, &FOR, &peer.to_string());
+            peer
         }
     };
-    set(PROTO, proto);
-    set(PORT, &server.port().to_string());
-    set(REAL_IP, &client.ip().to_string());
-    if !headers.contains_key(REQUEST_ID)
-        && let Ok(value) = HeaderValue::from_str(&format!("{id:032x}"))
-    {
-        headers.insert(REQUEST_ID, value);
+    let said_by_proxy = trust.is_some_and(|trust| trust.trusted.includes(peer));
+    let scheme = if connection.secure { "https" } else { "http" };
+    let keeps = |headers: &HeaderMap, name: &HeaderName, fits: fn(&str) -> bool| {
+        said_by_proxy && only(headers, name).and_then(|value| value.to_str().ok()).is_some_and(fits)
+    };
+    if !keeps(headers, &PROTO, |scheme| ["http", "https"].contains(&scheme)) {
+        set(headers, PROTO, scheme);
+    }
+    if !keeps(headers, &PORT, |port| port.parse::<u16>().is_ok()) {
+        set(headers, PORT, &connection.server.port().to_string());
+    }
+    if !keeps(headers, &HOST, |host| !host.contains(',')) {
+        headers.remove(HOST);
+    }
+    headers.remove(header::FORWARDED);
+    set(headers, REAL_IP, &client.to_string());
+    if !headers.contains_key(REQUEST_ID) {
+        set(headers, REQUEST_ID, &format!("{id:032x}"));
     }
 }
 
-/// An address as `Forwarded` writes it (RFC 7239 §6).
-fn node(ip: IpAddr) -> String {
-    match ip {
-        IpAddr::V4(ip) => ip.to_string(),
-        IpAddr::V6(ip) => format!("\"[{ip}]\""),
+fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        headers.insert(name, value);
     }
+}
+
+/// The value of a field that there is one line of.
+fn only<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h HeaderValue> {
+    let mut lines = headers.get_all(name).iter();
+    lines.next().filter(|_| lines.next().is_none())
 }
 
 /// Adds a member to a list field, in one line.
@@ -56,36 +94,82 @@ fn append(headers: &mut HeaderMap, name: &HeaderName, member: &str) {
 mod tests {
     use http::HeaderMap;
 
-    use super::forwarded;
+    use super::{Connection, forwarded};
+    use crate::model::{ClientAddress, Trusted};
 
-    #[test]
-    fn the_client_is_added_to_lists_and_believed_in_nothing_else() {
+    const CLAIMS: [(&str, &str); 8] = [
+        ("x-forwarded-for", "10.0.0.9"),
+        ("x-forwarded-for", "10.0.0.8"),
+        ("x-real-ip", "6.6.6.6"),
+        ("x-forwarded-proto", "https"),
+        ("x-forwarded-port", "1"),
+        ("x-forwarded-host", "bank.example"),
+        ("forwarded", "for=6.6.6.6"),
+        ("x-request-id", "mine"),
+    ];
+
+    /// What becomes of the claims of a client that connects from `peer`, sorted.
+    fn told(peer: &str, trust: Option<Trusted>) -> Vec<String> {
         let mut headers = HeaderMap::new();
-        for (name, value) in [
-            ("x-forwarded-for", "10.0.0.9"),
-            ("x-forwarded-for", "10.0.0.8"),
-            ("x-real-ip", "6.6.6.6"),
-            ("x-forwarded-proto", "gopher"),
-            ("x-forwarded-port", "1"),
-            ("x-request-id", "mine"),
-        ] {
+        for (name, value) in CLAIMS {
             headers.append(name, value.parse().unwrap());
         }
-        forwarded(&mut headers, "192.0.2.1:4444".parse().unwrap(), "[2001:db8::1]:8443".parse().unwrap(), true, 1);
+        let connection = Connection { peer: peer.parse().unwrap(), server: "[2001:db8::1]:8080".parse().unwrap(), secure: false };
+        let trust = trust.map(|trusted| ClientAddress { trusted, proxy_protocol: false });
+        forwarded(&mut headers, connection, trust.as_ref(), 1);
         let mut lines: Vec<String> = headers.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect();
         lines.sort();
+        lines
+    }
+
+    #[test]
+    fn the_client_is_added_to_its_list_and_believed_in_nothing_else() {
         let expected = [
-            "forwarded: proto=https;for=\"192.0.2.1:4444\";by=\"[2001:db8::1]\"",
             "x-forwarded-for: 10.0.0.9, 10.0.0.8, 192.0.2.1",
-            "x-forwarded-port: 8443",
-            "x-forwarded-proto: https",
+            "x-forwarded-port: 8080",
+            "x-forwarded-proto: http",
             "x-real-ip: 192.0.2.1",
             "x-request-id: mine",
         ];
-        assert_eq!(lines, expected);
+        assert_eq!(told("192.0.2.1", None), expected);
+    }
+
+    #[test]
+    fn an_ipv4_client_of_a_port_for_both_families_has_its_ipv4_address() {
+        assert_eq!(told("::ffff:192.0.2.1", None), told("192.0.2.1", None));
+    }
+
+    #[test]
+    fn trusted_proxies_are_believed_and_nobody_else() {
+        let trusted = || Some(Trusted::Networks(vec!["10.0.0.8/32".parse().unwrap(), "192.0.2.0/24".parse().unwrap()]));
+        let by_proxy = [
+            "x-forwarded-for: 10.0.0.9, 10.0.0.8, 192.0.2.1",
+            "x-forwarded-host: bank.example",
+            "x-forwarded-port: 1",
+            "x-forwarded-proto: https",
+            "x-real-ip: 10.0.0.9",
+            "x-request-id: mine",
+        ];
+        assert_eq!(told("192.0.2.1", trusted()), by_proxy);
+        let by_nobody = [
+            "x-forwarded-for: 198.51.100.1",
+            "x-forwarded-port: 8080",
+            "x-forwarded-proto: http",
+            "x-real-ip: 198.51.100.1",
+            "x-request-id: mine",
+        ];
+        assert_eq!(told("198.51.100.1", trusted()), by_nobody);
+        assert_eq!(told("198.51.100.1", Some(Trusted::default())), by_nobody);
+        let one_hop = told("192.0.2.1", Some(Trusted::Hops(1)));
+        assert_eq!(one_hop.first().unwrap(), "x-forwarded-for: 10.0.0.8, 192.0.2.1");
+    }
+
+    #[test]
+    fn a_request_has_a_name() {
         let mut headers = HeaderMap::new();
-        forwarded(&mut headers, "192.0.2.1:4444".parse().unwrap(), "192.0.2.2:80".parse().unwrap(), false, 0xab);
+        let connection = Connection { peer: "192.0.2.1".parse().unwrap(), server: "192.0.2.2:443".parse().unwrap(), secure: true };
+        forwarded(&mut headers, connection, None, 0xab);
         assert_eq!(headers["x-request-id"].len(), 32);
-        assert_eq!(headers["forwarded"], "proto=http;for=\"192.0.2.1:4444\";by=192.0.2.2");
+        assert_eq!((&headers["x-forwarded-proto"], &headers["x-forwarded-port"]), (&"https".parse().unwrap(), &"443".parse().unwrap()));
     }
 }

@@ -3,6 +3,7 @@
 //! Two parsers in a row that disagree are what request smuggling needs, so everything that frames a message or belongs
 //! to one connection is taken out here and made anew on the other side.
 
+mod client;
 mod connection;
 mod forwarded;
 mod host;
@@ -12,7 +13,7 @@ mod upgrade;
 
 use http::{HeaderName, StatusCode};
 
-pub use forwarded::forwarded;
+pub use forwarded::{Connection, forwarded};
 pub use request::{admit, hop_port, towards_h1, towards_h2};
 pub use response::{clean, clean_upgraded};
 pub use upgrade::{Switch, Upgrade};

@@ -4,7 +4,7 @@ mod proxy;
 mod tls;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -19,8 +19,8 @@ use crate::model::Protocol;
 /// What a relayed connection is known to be.
 #[derive(Debug)]
 pub(super) struct Link {
-    /// The client.
-    pub(super) client: SocketAddr,
+    /// Who made it, as far as the connection tells.
+    pub(super) client: IpAddr,
     /// Where it connected to; the port is the listener's.
     pub(super) server: SocketAddr,
     /// With TLS, the name that the client asked for, lower-case; empty when it named none.
@@ -38,15 +38,21 @@ pub(super) type Stream = Box<dyn Duplex>;
 /// Learns where a connection belongs, and ends its TLS.
 ///
 /// # Errors
-/// The stream's, a header that Sōzu does not write, a port without listener or certificate, a failed handshake, no time
+/// The stream's, a header that Sōzu does not write, none by a load balancer where one must be, a port without listener or certificate, a failed handshake, no time
 /// left.
 pub(super) async fn open(worker: &Worker, mut stream: Stream) -> io::Result<(Stream, Rc<Link>)> {
     let opened = async {
         let ends = proxy::read(&mut stream).await?;
         worker.wait_until_ready().await.map_err(|_| io::Error::other("no snapshot yet"))?;
         let port = ends.server.port();
-        let link = |tls| Rc::new(Link { client: ends.client, server: ends.server, tls });
-        let protocol = worker.shared.table().protocol(port).ok_or_else(|| io::Error::other("a port without listener"))?;
+        let (protocol, proxied) = {
+            let table = worker.shared.table();
+            let listener = table.any_listener(port).ok_or_else(|| io::Error::other("a port without listener"))?;
+            let trust = listener.tuning.client_address.as_ref();
+            (listener.protocol, trust.is_some_and(|trust| trust.proxy_protocol))
+        };
+        let named = if proxied { proxy::read_client(&mut stream).await? } else { None };
+        let link = |tls| Rc::new(Link { client: named.unwrap_or(ends.client.ip()), server: ends.server, tls });
         if protocol == Protocol::Http {
             return Ok((stream, link(None)));
         }

@@ -23,7 +23,7 @@ pub use entry::{Action, Candidate, Candidates, Rule};
 use self::entry::{Compiled, Entry};
 use self::hosts::HostIndex;
 use self::paths::HostRules;
-use crate::model::{Backend, BackendId, Endpoint, Listener, ListenerName, ObjectId, Protocol};
+use crate::model::{Backend, BackendId, Endpoint, Listener, ListenerName, ObjectId};
 use crate::snapshot::wire::Refusal;
 use crate::snapshot::{Delta, Key, Resource, Snapshot};
 use crate::traffic::{Pair, Routed};
@@ -145,10 +145,9 @@ impl Table {
         self.ports.contains_key(&port)
     }
 
-    /// What the listeners of a port speak; none without listeners.
-    pub fn protocol(&self, port: u16) -> Option<Protocol> {
-        let name = self.ports.get(&port)?.values().flatten().next()?;
-        Some(self.listeners.get(name)?.protocol)
+    /// A listener of a port, for what all of them say alike: protocol and tuning.
+    pub fn any_listener(&self, port: u16) -> Option<&Arc<Listener>> {
+        self.listeners.get(self.ports.get(&port)?.values().flatten().next()?)
     }
 
     /// The listener that requests for a host belong to.

@@ -13,7 +13,14 @@ use crate::snapshot::{Key, Resource, Snapshot};
 
 fn listener(name: &str, port: u16, hostname: &str) -> Listener {
     let hostname = Hostname::parse(hostname).unwrap();
-    Listener { name: ListenerName(name.into()), port, protocol: Protocol::Http, hostname, certificates: Vec::new() }
+    Listener {
+        name: ListenerName(name.into()),
+        port,
+        protocol: Protocol::Http,
+        hostname,
+        certificates: Vec::new(),
+        tuning: Default::default(),
+    }
 }
 
 fn path(path: PathMatch) -> Match {

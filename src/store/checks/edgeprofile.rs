@@ -3,8 +3,8 @@
 use serde_json::Value;
 
 use super::Checks;
-use super::forms::ANY;
-use super::shape::{Absent, Shape, Violation};
+use super::forms::{ANY, NETWORK};
+use super::shape::{Absent, Shape, Unique, Violation};
 
 static REPLICAS: Shape = Shape::Integer { min: 1, max: 1000 };
 static AUTOSCALING: Shape = Shape::Object {
@@ -37,6 +37,22 @@ static SERVICE: Shape = Shape::Object {
         }
     }],
 };
+static CLIENT_ADDRESS: Shape = Shape::Object {
+    fields: &[
+        (
+            "trustedCIDRs",
+            &Shape::List { of: &Shape::Text { min: 0, max: 64, form: &NETWORK }, min: 0, max: 64, unique: Unique::No, rules: &[] },
+            Absent::Fine,
+        ),
+        ("trustedHops", &Shape::Integer { min: 1, max: 16 }, Absent::Fine),
+        ("proxyProtocol", &Shape::Boolean, Absent::Fine),
+    ],
+    rules: &[|client| {
+        let both = client.get("trustedCIDRs").is_some() && client.get("trustedHops").is_some();
+        if both { Violation::here("trustedCIDRs and trustedHops exclude each other") } else { None }
+    }],
+};
+static PORT: Shape = Shape::Integer { min: 1, max: 65535 };
 static SPEC: Shape = Shape::Object {
     fields: &[
         ("replicas", &REPLICAS, Absent::Fine),
@@ -44,11 +60,20 @@ static SPEC: Shape = Shape::Object {
         ("service", &SERVICE, Absent::Fine),
         ("forceHop", &Shape::Boolean, Absent::Fine),
         ("forceRelay", &Shape::Boolean, Absent::Fine),
+        ("clientAddress", &CLIENT_ADDRESS, Absent::Fine),
+        ("httpPort", &PORT, Absent::Fine),
+        ("httpsPort", &PORT, Absent::Fine),
     ],
-    rules: &[|spec| {
-        let both = spec.get("replicas").is_some() && spec.get("autoscaling").is_some();
-        if both { Violation::here("replicas and autoscaling exclude each other") } else { None }
-    }],
+    rules: &[
+        |spec| {
+            let both = spec.get("replicas").is_some() && spec.get("autoscaling").is_some();
+            if both { Violation::here("replicas and autoscaling exclude each other") } else { None }
+        },
+        |spec| {
+            let same = spec.get("httpPort").is_some() && spec.get("httpPort") == spec.get("httpsPort");
+            if same { Violation::here("httpPort and httpsPort must differ") } else { None }
+        },
+    ],
 };
 
 /// EdgeProfile.

@@ -71,6 +71,16 @@ pub static HEADER_VALUE: Form = Form {
     message: "must be visible ASCII characters, with single spaces or tabs only between them (no line breaks)",
 };
 
+/// A network: an address, a slash, and the number of bits that count.
+pub static NETWORK: Form = Form {
+    holds: |text| {
+        let address = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_hexdigit() || b":.".contains(&byte));
+        let bits = |text: &str| (1..=3).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
+        text.split_once('/').is_some_and(|(network, length)| address(network) && bits(length))
+    },
+    message: "must be a network such as 10.0.0.0/8 or fd00::/8",
+};
+
 /// `1h30m`, `500ms`: up to four whole numbers of at most five digits, each with a unit (GEP-2257).
 pub static DURATION: Form = Form {
     holds: |text| duration(text).is_some(),

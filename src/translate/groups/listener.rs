@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::certificates;
-use crate::model::{CertificateId, Hostname, Kind, Listener, ListenerName, ObjectId, Protocol, RESERVED_PORTS};
+use crate::model::{CertificateId, Hostname, Kind, Listener, ListenerName, ObjectId, Protocol, RESERVED_PORTS, Tuning};
 use crate::report::{ConditionType, Issue, RouteKind, Severity};
 use crate::snapshot::Resource;
 use crate::translate::facts::{GATEWAY_GROUP, GatewayFacts, ListenerFacts, Namespaces};
@@ -103,8 +103,9 @@ fn serves(issues: &[Issue]) -> bool {
 }
 
 impl Judged {
-    /// A listener without hostname or certificates of its own, with nothing wrong.
+    /// A listener without hostname or certificates of its own, with nothing wrong but perhaps its port.
     pub(crate) fn for_every_host(owner: ObjectId, name: ListenerName, port: u16, protocol: Protocol) -> Self {
+        let issues: Vec<Issue> = self::port(i32::from(port)).into_iter().collect();
         let point = AttachPoint {
             owner,
             name,
@@ -112,9 +113,9 @@ impl Judged {
             hostname: Some(Hostname::Any),
             kinds: Vec::new(),
             namespaces: Namespaces::All,
-            serving: true,
+            serving: serves(&issues),
         };
-        Self { point, protocol: Some(protocol), issues: Vec::new(), certificates: Vec::new() }
+        Self { point, protocol: Some(protocol), issues, certificates: Vec::new() }
     }
 
     /// Adds an issue that the listener has because of others.
@@ -138,12 +139,13 @@ impl Judged {
     }
 
     /// What the snapshot holds of it.
-    pub(super) fn resources(&self) -> Vec<Arc<Resource>> {
+    pub(super) fn resources(&self, tuning: &Tuning) -> Vec<Arc<Resource>> {
         let (Some(protocol), Some(hostname), Some(port)) = (self.protocol, self.point.hostname.clone(), self.bound_port()) else {
             return Vec::new();
         };
         let certificates = self.certificates.iter().map(|(id, _)| id.clone()).collect();
-        let listener = Listener { name: self.point.name.clone(), port, protocol, hostname, certificates };
+        let (name, tuning) = (self.point.name.clone(), tuning.clone());
+        let listener = Listener { name, port, protocol, hostname, certificates, tuning };
         let listener = Arc::new(Resource::Listener(listener));
         std::iter::once(listener).chain(self.certificates.iter().map(|(_, resource)| resource.clone())).collect()
     }

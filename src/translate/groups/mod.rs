@@ -11,7 +11,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 pub(super) use listener::{AttachPoint, Judged};
-pub(super) use parameters::{JudgedClass, class, resolve};
+pub(super) use parameters::{JudgedClass, class, resolve, without_effect};
 pub(super) use sets::JudgedSet;
 use sets::SetDraft;
 
@@ -113,13 +113,14 @@ pub(super) fn settle(reader: &mut Reader<'_>, edge: &EdgeId) -> Option<Group> {
     }
     let sets = sets.into_iter().map(|set| set.settle(&listeners)).collect();
     let id = edge.owner();
+    let tuning = parameters::tuning(&data.profile);
     let mut resources = Vec::new();
     let mut points = Vec::new();
     let mut kinds = Vec::new();
     for mut listener in listeners {
         listener.point.serving &= accepted;
         if accepted {
-            resources.extend(listener.resources());
+            resources.extend(listener.resources(&tuning));
         }
         if listener.point.owner == id {
             issues.extend(listener.issues.into_iter().map(|issue| (Scope::Listener(listener.point.name.clone()), issue)));

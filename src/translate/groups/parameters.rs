@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::api::EdgeProfileSpec;
-use crate::model::{EdgeId, Kind, ObjectId};
+use crate::model::{ClientAddress, EdgeId, Kind, ObjectId, Trusted, Tuning};
 use crate::report::{Issue, ProfileProblem};
 use crate::translate::facts::{Body, GatewayFacts, ObjectRef};
 use crate::translate::reader::Reader;
@@ -52,7 +52,39 @@ pub(super) fn of_gateway(
             class.profile.clone()
         }
     };
+    issues.extend(without_effect(reader, &profile, Kind::Gateway));
     (profile, issues)
+}
+
+/// What a profile says that has no effect on the edge of an object of this kind.
+pub(crate) fn without_effect(reader: &Reader<'_>, profile: &EdgeProfileSpec, of: Kind) -> Vec<Issue> {
+    // Nothing is made for an edge that is a process of this machine.
+    let made = !reader.settings().shared_host;
+    let own_ports = of == Kind::Gateway;
+    let fields = [
+        ("replicas", !made && profile.replicas.is_some()),
+        ("autoscaling", !made && profile.autoscaling.is_some()),
+        ("service", !made && profile.service.is_some()),
+        ("resources", !made && profile.resources.is_some()),
+        ("placement", !made && profile.placement.is_some()),
+        ("images", !made && profile.images.is_some()),
+        ("httpPort", own_ports && profile.http_port.is_some()),
+        ("httpsPort", own_ports && profile.https_port.is_some()),
+    ];
+    let ignored = fields.into_iter().filter(|(_, ignored)| *ignored);
+    ignored.map(|(field, _)| Issue::UnsupportedField { field: format!("EdgeProfile spec.{field}") }).collect()
+}
+
+/// How the ports of an edge with this profile treat their clients.
+pub(super) fn tuning(profile: &EdgeProfileSpec) -> Tuning {
+    let client_address = profile.client_address.as_ref().map(|client| ClientAddress {
+        trusted: match client.trusted_hops.and_then(|hops| u8::try_from(hops).ok()) {
+            Some(hops) if hops > 0 => Trusted::Hops(hops),
+            _ => Trusted::Networks(client.trusted_cidrs.clone().unwrap_or_default()),
+        },
+        proxy_protocol: client.proxy_protocol.unwrap_or_default(),
+    });
+    Tuning { force_hop: profile.force_hop.unwrap_or_default(), force_relay: profile.force_relay.unwrap_or_default(), client_address }
 }
 
 /// The EdgeProfile that a reference leads to, in this namespace.

@@ -1,10 +1,10 @@
 //! The edge of an IngressClass: two ports for every host.
 
-use crate::model::{EdgeId, ListenerName, Protocol};
+use crate::model::{EdgeId, Kind, ListenerName, Protocol};
 use crate::report::{Issue, Scope};
 use crate::translate::EdgeData;
 use crate::translate::facts::{Body, Fact};
-use crate::translate::groups::{Draft, Judged, resolve};
+use crate::translate::groups::{Draft, Judged, resolve, without_effect};
 use crate::translate::reader::Reader;
 
 /// Judges an IngressClass; none when it does not exist, cannot be read, or is another controller's.
@@ -29,9 +29,13 @@ pub(crate) fn draft(reader: &mut Reader<'_>, edge: &EdgeId) -> Option<Draft> {
         }
     }
     let listener = |name: &str, port, protocol| Judged::for_every_host(edge.owner(), ListenerName(name.to_owned()), port, protocol);
-    let (http, https) = settings.ingress.ports;
+    let profile = profile.unwrap_or_default();
+    issues.extend(without_effect(reader, &profile, Kind::IngressClass).into_iter().map(|issue| (Scope::Object, issue)));
+    let settings = reader.settings();
+    let port = |own: Option<i32>, default| own.and_then(|port| u16::try_from(port).ok()).unwrap_or(default);
+    let (http, https) = (port(profile.http_port, settings.ingress.ports.0), port(profile.https_port, settings.ingress.ports.1));
     let listeners = vec![listener("http", http, Protocol::Http), listener("https", https, Protocol::Https)];
     let addresses = settings.default_address.into_iter().collect();
-    let data = EdgeData { uid, addresses, profile: profile.unwrap_or_default(), ..EdgeData::default() };
+    let data = EdgeData { uid, addresses, profile, ..EdgeData::default() };
     Some(Draft::new(meta, data, issues, listeners))
 }

@@ -1,0 +1,65 @@
+//! How a port treats its clients: what the EdgeProfile says of an edge, carried by each of its listeners.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+/// What the EdgeProfile says of a port. The default is that of an edge without a profile.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Tuning {
+    /// Everything goes through the filter proxy by request (`forceHop`).
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub force_hop: bool,
+    /// Connections are relayed to the filter proxy (`forceRelay`).
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub force_relay: bool,
+    /// How the client's address is found; none: it is the connection's (`clientAddress`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_address: Option<ClientAddress>,
+}
+
+impl Tuning {
+    /// Whether it says nothing.
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// How the address of a client is found. What clients say of themselves without being trusted is taken out.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ClientAddress {
+    /// Whose `X-Forwarded-*` fields are believed.
+    pub trusted: Trusted,
+    /// Connections begin with a header of the PROXY protocol, which says whose they are.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub proxy_protocol: bool,
+}
+
+/// The proxies in front of an edge.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Trusted {
+    /// Those with an address in these networks; nobody when empty.
+    Networks(Vec<IpNet>),
+    /// This many, one behind the other, of any address; at least 1.
+    Hops(u8),
+}
+
+impl Default for Trusted {
+    fn default() -> Self {
+        Self::Networks(Vec::new())
+    }
+}
+
+impl Trusted {
+    /// Whether what a connection's peer says is believed.
+    pub fn includes(&self, peer: IpAddr) -> bool {
+        match self {
+            Self::Networks(networks) => networks.iter().any(|network| network.contains(&peer)),
+            Self::Hops(_) => true,
+        }
+    }
+}
