@@ -15,7 +15,7 @@ use std::time::Duration;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout};
 
 pub use filter::FilterCommand;
 pub use settings::{EdgeError, EdgeSettings, SozuOrigin};
@@ -101,10 +101,11 @@ pub async fn run(settings: EdgeSettings) -> Result<(), EdgeError> {
         changed: Instant::now(),
         audited: Instant::now(),
     };
-    tokio::select! {
-        reason = &mut stop => tracing::info!(edge = settings.name, reason, "ending"),
-        () = edge.follow(states.clone()) => {}
-    }
+    let told = async {
+        let reason = stop.await;
+        tracing::info!(edge = settings.name, reason, "ending");
+    };
+    edge.follow(states.clone(), told).await;
     edge.end(states, &settings, &source).await;
     filter.stop().await;
     for task in [serving, counting].into_iter().chain(health) {
@@ -172,8 +173,10 @@ struct Edge {
 }
 
 impl Edge {
-    /// Follows the newest state for ever.
-    async fn follow(&mut self, mut states: watch::Receiver<Option<State>>) {
+    /// Follows the newest state until `end`. What is being applied then is applied to its end: a command whose answer nobody
+    /// waits for spoils the connection, and a Sōzu that cannot be spoken to is started over.
+    async fn follow(&mut self, mut states: watch::Receiver<Option<State>>, end: impl Future<Output = ()>) {
+        tokio::pin!(end);
         let mut filter_acks = self.publisher.acks();
         let mut look = interval(LOOK);
         let mut retry = interval(RETRY);
@@ -183,6 +186,7 @@ impl Edge {
         loop {
             let again = failed.map_or_else(|| Instant::now() + LOOK, |(at, _)| at);
             let apply = tokio::select! {
+                () = &mut end => return,
                 changed = states.changed() => match changed {
                     Ok(()) => true,
                     Err(_) => return,
@@ -234,9 +238,7 @@ impl Edge {
     async fn end(mut self, states: watch::Receiver<Option<State>>, settings: &EdgeSettings, source: &Source) {
         let serving = std::mem::replace(&mut self.serving, watch::Sender::new(false));
         serving.send_replace(false);
-        if timeout(settings.linger, self.follow(states)).await.is_ok() {
-            tracing::debug!("the stream ended before the edge");
-        }
+        self.follow(states, sleep(settings.linger)).await;
         // What is drained changes no more: nobody is to wait for its acks.
         source.stop();
         match settings.sozu {
