@@ -18,6 +18,7 @@ run: tools $(SOZU_LTO) ## standalone mode on config/standalone/: real Sōzu on 1
 	config/run-quickstart $(SOZU_LTO) target/release
 
 test: tools $(SOZU_TEST) $(if $(KUBECONFIG),,apiserver-programs) ## all tests: unit, golden cases, properties, real Sōzu, oracle, API server
+	config/install-clients
 	PROMETHEUS="$$(config/install-prometheus)" KAKEHI_SOZU=$(SOZU_TEST) $(CARGO) test
 
 check: tools ## format, lints, dependency rules, advisories; what is written in Go, where there is Go

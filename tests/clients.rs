@@ -13,8 +13,16 @@ mod rig;
 
 #[path = "clients/backends.rs"]
 mod backends;
+#[path = "clients/clocks.rs"]
+mod clocks;
+#[path = "clients/grpc.rs"]
+mod grpc;
+#[path = "clients/messages.rs"]
+mod messages;
 #[path = "clients/stage.rs"]
 mod stage;
+#[path = "clients/tools.rs"]
+mod tools;
 #[path = "clients/upgrades.rs"]
 mod upgrades;
 #[path = "clients/websocket.rs"]

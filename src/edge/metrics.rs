@@ -187,7 +187,9 @@ impl Metrics {
         };
         pair(&series::FILTER_CONNECTS, [("ok", report.connected), ("error", report.connect_errors)]);
         pair(&series::FILTER_FAILURES, [("broken", report.upstream_errors), ("timeout", report.timeouts)]);
+        pair(&series::FILTER_MIRRORS, [("sent", report.mirrored), ("failed", report.mirror_errors)]);
         text.only(&series::FILTER_REPLAYS, of_count(report.replays));
+        text.only(&series::FILTER_RETRIES, of_count(report.retries));
     }
 }
 

@@ -47,6 +47,9 @@ impl Counters {
             upstream_errors: self.upstream_errors.load(Relaxed),
             timeouts: self.timeouts.load(Relaxed),
             replays: self.replays.load(Relaxed),
+            retries: self.retries.load(Relaxed),
+            mirrored: self.mirrored.load(Relaxed),
+            mirror_errors: self.mirror_errors.load(Relaxed),
             active: self.active.load(Relaxed),
         }
     }

@@ -7,6 +7,8 @@
 mod accept;
 mod attempts;
 mod body;
+#[cfg(test)]
+mod clocks;
 mod copies;
 mod counters;
 mod executor;

@@ -23,7 +23,7 @@ use super::shared::Shared;
 use super::upstream::Pool;
 use super::{filters, mirror, tunnel};
 
-use crate::model::{Backend, BackendProtocol, BackendTarget};
+use crate::model::{Backend, BackendProtocol, BackendTarget, Kind};
 
 /// What one thread serves with.
 pub(super) struct Worker {
@@ -175,16 +175,17 @@ fn plan(shared: &Shared, table: &Table, parts: &Parts, port: u16, observed: &mut
             let (chosen, candidate) = candidates.at(point).ok_or(StatusCode::INTERNAL_SERVER_ERROR)?;
             observed.tally = found.rule.tally_of(candidate, &shared.traffic).clone();
             let BackendTarget::Service(id) = &candidate.target else { return Err(StatusCode::INTERNAL_SERVER_ERROR) };
-            let backend = table.backend(id).ok_or(StatusCode::SERVICE_UNAVAILABLE)?.clone();
-            let mirrors = [&found.rule.filters, &candidate.filters].map(|filters| drawn(table, filters));
+            let backend = table.backend(id, found.rule.route.kind).ok_or(StatusCode::SERVICE_UNAVAILABLE)?.clone();
+            let mirrors = [&found.rule.filters, &candidate.filters].map(|filters| drawn(table, filters, found.rule.route.kind));
             Ok(Plan::Forward(Forward { rule: found.rule.clone(), chosen, backend, prefix: found.prefix, start: observed.since, mirrors }))
         }
     }
 }
 
 /// The mirrors that get a copy of this request. One without a backend in the table gets none.
-fn drawn(table: &Table, filters: &Filters) -> Vec<Arc<Backend>> {
-    filters.mirrors.iter().filter(|mirror| mirror.draw()).filter_map(|mirror| table.backend(&mirror.backend).cloned()).collect()
+fn drawn(table: &Table, filters: &Filters, kind: Kind) -> Vec<Arc<Backend>> {
+    let drawn = filters.mirrors.iter().filter(|mirror| mirror.draw());
+    drawn.filter_map(|mirror| table.backend(&mirror.backend, kind).cloned()).collect()
 }
 
 fn redirected(found: Found<'_>, status: StatusCode, location: Option<HeaderValue>) -> Result<Response<ResponseBody>, StatusCode> {

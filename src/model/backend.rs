@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::BackendId;
+use super::{BackendId, Kind};
 
 /// What a backend speaks, from the Service port's `appProtocol`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -30,9 +30,16 @@ pub struct Endpoint {
 pub struct Backend {
     /// Identity.
     pub id: BackendId,
-    /// Protocol towards the endpoints.
+    /// Protocol towards the endpoints, as the Service says.
     #[serde(default)]
     pub protocol: BackendProtocol,
     /// Endpoints, sorted and without duplicates; empty means 503.
     pub endpoints: Vec<Endpoint>,
+}
+
+impl Backend {
+    /// What is spoken with it for a route of this kind: gRPC is HTTP/2 alone, whatever the Service says.
+    pub fn protocol_for(&self, kind: Kind) -> BackendProtocol {
+        if kind == Kind::GrpcRoute { BackendProtocol::H2c } else { self.protocol }
+    }
 }

@@ -64,6 +64,16 @@ pub const FILTER_FAILURES: Series = counter(
 /// Replays.
 pub const FILTER_REPLAYS: Series =
     counter("kakehi_filter_replays_total", &[], "Requests that the filter proxy sent once more because a reused connection was dead");
+/// Retries.
+pub const FILTER_RETRIES: Series =
+    counter("kakehi_filter_retries_total", &[], "Requests that the filter proxy sent again because their rule says so");
+/// Mirrors.
+pub const FILTER_MIRRORS: Series = counter(
+    "kakehi_filter_mirrors_total",
+    &["result"],
+    "Copies for mirrors that the filter proxy sent (sent), and that came to nothing (failed): among those sent the ones without an \
+     answer, and those left out because too many were on their way",
+);
 
 /// Control plane.
 pub const CONNECTED: Series = gauge("kakehi_edge_connected", &[], "1 while a control plane feeds this edge");
@@ -128,4 +138,6 @@ pub const EDGE: &[&Series] = &[
     &FILTER_CONNECTS,
     &FILTER_FAILURES,
     &FILTER_REPLAYS,
+    &FILTER_RETRIES,
+    &FILTER_MIRRORS,
 ];

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use super::{Request, without};
 use crate::filter::router::{Decision, Head, Table};
-use crate::model::{Action, BackendId, BackendProtocol, BackendRef, BackendTarget, Endpoint, InvalidBackend, Rule};
+use crate::model::{Action, BackendId, BackendProtocol, BackendRef, BackendTarget, Endpoint, InvalidBackend, Kind, Rule};
 use crate::snapshot::{Key, Resource, Snapshot};
 
 /// What a client gets.
@@ -101,17 +101,18 @@ pub(super) fn answer(table: &Table, snapshot: &Snapshot, listened: bool, rule: O
                 _ => Answer::Status { status: 500, why: Why::FailsClosed },
             }
         }
-        Decision::Forward(_, candidates) => {
+        Decision::Forward(found, candidates) => {
             let refs = match rule.map(|rule| &rule.action) {
                 Some(Action::Forward(refs)) => refs.as_slice(),
                 _ => &[],
             };
-            Answer::Forward { shares: refs.iter().map(|reference| share(snapshot, reference, candidates.total())).collect() }
+            let (kind, total) = (found.rule.route.kind, candidates.total());
+            Answer::Forward { shares: refs.iter().map(|reference| share(snapshot, reference, kind, total)).collect() }
         }
     }
 }
 
-fn share(snapshot: &Snapshot, reference: &BackendRef, of: u64) -> Share {
+fn share(snapshot: &Snapshot, reference: &BackendRef, kind: Kind, of: u64) -> Share {
     let mut share = Share {
         weight: reference.weight,
         of,
@@ -126,7 +127,7 @@ fn share(snapshot: &Snapshot, reference: &BackendRef, of: u64) -> Share {
         BackendTarget::Service(id) => {
             share.backend = Some(id.clone());
             if let Some(Resource::Backend(backend)) = snapshot.get(&Key::Backend(id.clone())).map(|resource| &**resource) {
-                share.protocol = backend.protocol;
+                share.protocol = backend.protocol_for(kind);
                 share.endpoints.clone_from(&backend.endpoints);
             }
             if share.endpoints.is_empty() {

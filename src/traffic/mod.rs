@@ -88,6 +88,12 @@ pub struct Report {
     pub timeouts: u64,
     /// Requests sent once more because a reused connection was dead.
     pub replays: u64,
+    /// Requests sent again because their rule says so.
+    pub retries: u64,
+    /// Copies that were sent to mirrors.
+    pub mirrored: u64,
+    /// Copies that came to nothing, sent or not.
+    pub mirror_errors: u64,
     /// Requests and tunnels that are open.
     pub active: i64,
 }

@@ -6,8 +6,8 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use tokio::net::{TcpListener, TcpStream};
 
-/// A Service with one endpoint here, and a route that sends a path of both listeners' hosts to it.
-pub fn routed(name: &str, at: SocketAddr, protocol: Option<&str>) -> String {
+/// A Service with one endpoint here.
+pub fn service(name: &str, at: SocketAddr, protocol: Option<&str>) -> String {
     let port = at.port();
     let protocol = protocol.map(|protocol| format!(", appProtocol: {protocol}")).unwrap_or_default();
     format!(
@@ -22,16 +22,27 @@ metadata: {{name: {name}-1, namespace: demo, labels: {{kubernetes.io/service-nam
 addressType: IPv4
 ports: [{{port: {port}}}]
 endpoints: [{{addresses: [127.0.0.1]}}]
----
-apiVersion: gateway.networking.k8s.io/v1
+"
+    )
+}
+
+/// A route that sends what lies under a path of both listeners' hosts to a Service.
+pub fn route(path: &str, name: &str) -> String {
+    format!(
+        "apiVersion: gateway.networking.k8s.io/v1
 kind: HTTPRoute
 metadata: {{name: {name}, namespace: demo}}
 spec:
   parentRefs: [{{name: web, sectionName: http}}, {{name: web, sectionName: https-one}}]
   hostnames: [demo.localhost, one.localhost]
-  rules: [{{matches: [{{path: {{type: PathPrefix, value: /{name}}}}}], backendRefs: [{{name: {name}, port: 80}}]}}]
+  rules: [{{matches: [{{path: {{type: PathPrefix, value: {path}}}}}], backendRefs: [{{name: {name}, port: 80}}]}}]
 "
     )
+}
+
+/// A Service under a path of its own name.
+pub fn routed(name: &str, at: SocketAddr, protocol: Option<&str>) -> String {
+    format!("{}---\n{}", service(name, at, protocol), route(&format!("/{name}"), name))
 }
 
 /// Has a backend answer each connection, at an address of its own.

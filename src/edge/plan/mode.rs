@@ -21,14 +21,17 @@ pub(super) fn relay(index: &Index, port: PortId, options: &Options) -> Option<Re
     if let Some(client) = tuning.and_then(|tuning| tuning.client_address.as_ref()) {
         return Some(if client.proxy_protocol { RelayReason::ProxyProtocol } else { RelayReason::ClientAddress });
     }
-    match port.kind {
-        PortKind::Http => listeners.iter().find_map(|listener| {
-            let grpc = index.has_kind(&listener.name, Kind::GrpcRoute).then_some(RelayReason::Grpc);
-            grpc.or_else(|| index.wants_http2(&listener.name).then_some(RelayReason::Http2))
-        }),
-        PortKind::Https => listeners.iter().find_map(|listener| alone(index, listener)).or_else(|| together(index, &listeners)),
-        PortKind::Relay => None,
-    }
+    let of_any = |reason: fn(&Index, &Listener) -> Option<RelayReason>| listeners.iter().find_map(|listener| reason(index, listener));
+    of_any(http2).or_else(|| match port.kind {
+        PortKind::Https => of_any(alone).or_else(|| together(index, &listeners)),
+        PortKind::Http | PortKind::Relay => None,
+    })
+}
+
+/// What the backends behind any listener ask for.
+fn http2(index: &Index, listener: &Listener) -> Option<RelayReason> {
+    let calls = index.has_kind(&listener.name, Kind::GrpcRoute).then_some(RelayReason::Grpc);
+    calls.or_else(|| index.wants_http2(&listener.name).then_some(RelayReason::Http2))
 }
 
 /// What one TLS listener asks for.

@@ -97,10 +97,10 @@ pub enum RelayReason {
     ProxyProtocol,
     /// The client's address is what trusted proxies say; Sōzu knows the address of the connection only.
     ClientAddress,
-    /// A route sends requests to a backend that speaks HTTP/2; its clients may come with HTTP/2 and prior knowledge, which
-    /// Sōzu does not take.
+    /// A route sends requests to a backend that speaks HTTP/2. Without TLS its clients may come with HTTP/2 and prior knowledge,
+    /// which Sōzu does not take; with TLS, trailers and tunnels would be lost on the way through HTTP/1.1.
     Http2,
-    /// A listener without TLS has a GRPCRoute, whose clients come with HTTP/2 and prior knowledge.
+    /// A listener has a GRPCRoute: the same, and Sōzu's own answers are not in gRPC's words.
     Grpc,
     /// A listener has no hostname: clients without SNI, or with any other, are to be shown its certificate.
     NoHostname,

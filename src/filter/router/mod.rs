@@ -12,7 +12,7 @@ mod query;
 mod tests;
 
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use http::HeaderMap;
 use imbl::HashMap;
@@ -23,7 +23,7 @@ pub use entry::{Action, Candidate, Candidates, Rule};
 use self::entry::{Compiled, Entry};
 use self::hosts::HostIndex;
 use self::paths::HostRules;
-use crate::model::{Backend, BackendId, Endpoint, Listener, ListenerName, ObjectId};
+use crate::model::{Backend, BackendId, Endpoint, Kind, Listener, ListenerName, ObjectId};
 use crate::snapshot::wire::Refusal;
 use crate::snapshot::{Delta, Key, Resource, Snapshot};
 use crate::traffic::{Pair, Routed};
@@ -95,8 +95,15 @@ pub struct Table {
     listeners: HashMap<ListenerName, Arc<Listener>>,
     hosts: HashMap<ListenerName, HostIndex<Arc<HostRules>>>,
     routes: HashMap<ObjectId, Arc<Compiled>>,
-    backends: HashMap<BackendId, Arc<Backend>>,
+    backends: HashMap<BackendId, Arc<Held>>,
     refused: HashMap<Key, Arc<str>>,
+}
+
+/// A backend as its Service has it, and as gRPC has it, once that is asked for.
+#[derive(Debug)]
+struct Held {
+    backend: Arc<Backend>,
+    calls: OnceLock<Arc<Backend>>,
 }
 
 impl Table {
@@ -117,7 +124,8 @@ impl Table {
                 Resource::Route(route) => self.add_route(route),
                 Resource::Backend(backend) => {
                     gone.retain(|endpoint| backend.endpoints.binary_search(endpoint).is_err());
-                    self.backends.insert(backend.id.clone(), Arc::new(backend.clone()));
+                    let held = Held { backend: Arc::new(backend.clone()), calls: OnceLock::new() };
+                    self.backends.insert(backend.id.clone(), Arc::new(held));
                 }
                 Resource::Certificate(_) => {}
             }
@@ -164,9 +172,14 @@ impl Table {
         self.ports.get(&port)?.covering(host).find_map(|names| names.first())
     }
 
-    /// A backend.
-    pub fn backend(&self, id: &BackendId) -> Option<&Arc<Backend>> {
-        self.backends.get(id)
+    /// A backend, as routes of this kind reach it.
+    pub fn backend(&self, id: &BackendId, kind: Kind) -> Option<&Arc<Backend>> {
+        let held = self.backends.get(id)?;
+        let protocol = held.backend.protocol_for(kind);
+        if protocol == held.backend.protocol {
+            return Some(&held.backend);
+        }
+        Some(held.calls.get_or_init(|| Arc::new(Backend { protocol, ..Backend::clone(&held.backend) })))
     }
 
     /// Whether requests of this pair can still come.
@@ -224,7 +237,7 @@ impl Table {
         match key {
             Key::Listener(name) => self.remove_listener(name),
             Key::Route(id) => self.remove_route(id),
-            Key::Backend(id) => gone.extend(self.backends.remove(id).iter().flat_map(|backend| &backend.endpoints)),
+            Key::Backend(id) => gone.extend(self.backends.remove(id).iter().flat_map(|held| &held.backend.endpoints)),
             Key::Certificate(_) => {}
         }
     }
