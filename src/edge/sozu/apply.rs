@@ -53,6 +53,11 @@ impl Sozu {
         Ok(Self { instance, shadow, maker, order: Order::Kept, stranger, file: 0, starts: 1, unaudited, parting })
     }
 
+    /// Whether it ran before we came and what it holds was not looked at yet.
+    pub fn is_stranger(&self) -> bool {
+        self.stranger
+    }
+
     /// What it holds, as far as we know.
     pub fn shadow(&self) -> &Shadow {
         &self.shadow

@@ -36,6 +36,9 @@ use source::{Source, State};
 pub const PAGES: &str = "pages.sock";
 /// The filter has this long to take an update before Sōzu is told.
 const FILTER_FIRST: Duration = Duration::from_secs(1);
+/// A control plane has this long to say what is newest before a running Sōzu is compared with the copy on disk. Requests that
+/// the filter decides wait meanwhile.
+const HEARD_FIRST: Duration = Duration::from_secs(2);
 /// How often the process is looked at, so that a worker that restarted gets its order back.
 const LOOK: Duration = Duration::from_secs(1);
 /// Under unceasing changes Sōzu is asked this often what it holds.
@@ -105,6 +108,7 @@ pub async fn run(settings: EdgeSettings) -> Result<(), EdgeError> {
         let reason = stop.await;
         tracing::info!(edge = settings.name, reason, "ending");
     };
+    edge.hear_first().await;
     edge.follow(states.clone(), told).await;
     edge.end(states, &settings, &source).await;
     filter.stop().await;
@@ -173,6 +177,16 @@ struct Edge {
 }
 
 impl Edge {
+    /// Before a Sōzu that serves already is compared with the copy on disk, which may be older than what it holds, the control
+    /// plane is heard.
+    async fn hear_first(&self) {
+        if self.sozu.is_stranger() {
+            let mut connected = self.metrics.connected.subscribe();
+            let heard = timeout(HEARD_FIRST, connected.wait_for(|connected| *connected)).await;
+            tracing::debug!(heard = heard.is_ok(), "taking over a running Sōzu");
+        }
+    }
+
     /// Follows the newest state until `end`. What is being applied then is applied to its end: a command whose answer nobody
     /// waits for spoils the connection, and a Sōzu that cannot be spoken to is started over.
     async fn follow(&mut self, mut states: watch::Receiver<Option<State>>, end: impl Future<Output = ()>) {
