@@ -7,7 +7,7 @@ use std::sync::Arc;
 use imbl::OrdSet;
 use serde::{Deserialize, Serialize};
 
-use super::hosts::port_of;
+use super::hosts::{place_of, port_of};
 use super::index::{Entries, Index, Touched};
 use super::regions::{self, Entry, ROOT};
 use super::target::{Chain, ChainId, ClusterId, HostRule, PortId, PortKind, Stage, Target, Upstream, VhostId};
@@ -385,14 +385,6 @@ impl Planner {
         if self.target.clusters.get(&cluster) != Some(&upstream) {
             self.target.clusters.insert(cluster, upstream);
         }
-    }
-}
-
-/// The place of a host pattern among the virtual hosts: Sōzu has one for both kinds of wildcard.
-fn place_of(host: Hostname) -> Hostname {
-    match host {
-        Hostname::Label(suffix) => Hostname::Wildcard(suffix),
-        other => other,
     }
 }
 

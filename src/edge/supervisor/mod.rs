@@ -95,6 +95,7 @@ pub async fn run(settings: EdgeSettings) -> Result<(), EdgeError> {
         sozu,
         acks: source.acks(),
         serving: metrics.serving.clone(),
+        ending: false,
         metrics,
         port,
         applied: None,
@@ -158,6 +159,8 @@ struct Edge {
     acks: watch::Sender<Option<Ack>>,
     /// Whether something was applied, and the end was not asked for.
     serving: watch::Sender<bool>,
+    /// Whether the end was asked for.
+    ending: bool,
     /// What is told of it.
     metrics: Metrics,
     /// A port on which Sōzu speaks HTTP.
@@ -200,7 +203,13 @@ impl Edge {
         loop {
             let again = failed.map_or_else(|| Instant::now() + LOOK, |(at, _)| at);
             let apply = tokio::select! {
+                biased;
                 () = &mut end => return,
+                () = self.sozu.ended(), if failed.is_none() || self.ending => {
+                    self.fell_out_of_step();
+                    // At the end its launcher ends too, and makes no other.
+                    if self.ending { return } else { true }
+                }
                 changed = states.changed() => match changed {
                     Ok(()) => true,
                     Err(_) => return,
@@ -208,10 +217,6 @@ impl Edge {
                 _ = filter_acks.changed() => {
                     self.acknowledge();
                     false
-                }
-                () = self.sozu.ended() => {
-                    self.fell_out_of_step();
-                    true
                 }
                 () = sleep_until(again), if failed.is_some() => true,
                 _ = look.tick(), if failed.is_none() => {
@@ -228,10 +233,7 @@ impl Edge {
             }
             let state = states.borrow_and_update().clone();
             failed = match self.apply(state).await {
-                Ok(()) => {
-                    self.metrics.standing.send_modify(|standing| standing.out_of_step = None);
-                    None
-                }
+                Ok(()) => None,
                 Err(error) => {
                     self.fell_out_of_step();
                     let wait = failed.map_or(BACKOFF.0, |(_, wait)| (wait * 2).min(BACKOFF.1));
@@ -252,6 +254,7 @@ impl Edge {
     async fn end(mut self, states: watch::Receiver<Option<State>>, settings: &EdgeSettings, source: &Source) {
         let serving = std::mem::replace(&mut self.serving, watch::Sender::new(false));
         serving.send_replace(false);
+        self.ending = true;
         self.follow(states, sleep(settings.linger)).await;
         // What is drained changes no more: nobody is to wait for its acks.
         source.stop();
@@ -289,6 +292,7 @@ impl Edge {
         if !due.is_empty() {
             self.publisher.publish(&due);
         }
+        self.metrics.standing.send_modify(|standing| standing.out_of_step = None);
         let before = self.applied.replace((filter_stamp, refused));
         self.stamp = stamp;
         self.closed = closed;
