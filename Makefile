@@ -30,9 +30,9 @@ check: tools ## format, lints, dependency rules, advisories; what is written in 
 bless: tools $(SOZU_TEST) ## rewrites the expected side of the golden cases
 	KAKEHI_BLESS=1 $(CARGO) test --test cases
 
-bench-standalone: tools $(SOZU_LTO) ## latency, CPU per request beside nginx, haproxy and Envoy, failures under churn
+bench-standalone: tools $(SOZU_LTO) ## CPU per request beside Envoy and others, failures under churn, latency, memory; ROWS=tls,relay for some of it
 	config/install-bench-tools
-	KAKEHI_SOZU=$${KAKEHI_SOZU:-$(SOZU_LTO)} $(CARGO) bench --bench standalone
+	KAKEHI_BENCH_ROWS='$(ROWS)' KAKEHI_SOZU=$${KAKEHI_SOZU:-$(SOZU_LTO)} $(CARGO) bench --bench standalone
 
 generate: tools ## rewrites what is generated from the code: config/settings.md, config/metrics.md, crds/, the chart's rules, config/operator/operator.yaml
 	KAKEHI_BLESS=1 $(CARGO) test --test generated

@@ -2,6 +2,11 @@
 
 use std::process::ExitCode;
 
+/// The edge takes in thousands of routes at once, and what that needed for a moment is given back to the system, which glibc's
+/// allocator does not do when long-lived pieces lie between. It is faster for the filter proxy, too.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     kakehi::cli::run()
 }

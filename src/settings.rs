@@ -232,6 +232,9 @@ pub struct TraceSettings {
     /// Header of the request; may be given several times
     #[arg(short = 'H', long, value_name = "NAME: VALUE")]
     pub header: Vec<String>,
+    /// The client names no host in its TLS handshake (no SNI)
+    #[arg(long)]
+    pub no_sni: bool,
     /// Only this edge: NAMESPACE/NAME of a Gateway, or IngressClass/NAME; default: every edge that listens on the port
     #[arg(long, value_name = "EDGE")]
     pub edge: Option<EdgeId>,

@@ -1,10 +1,13 @@
-//! The import law: objects on the left, proxies on the right, the model between knowing neither.
+//! The import law: objects on the left, proxies on the right, the model between knowing neither. And the page of features,
+//! held to the types and tests that it names.
 //!
 //! Every path in the sources counts, in `use` items and inline, `crate::` and bare. A deliberately broken fixture proves
 //! that the test can fail.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+#[path = "architecture/features.rs"]
+mod features;
 #[path = "architecture/law.rs"]
 mod law;
 

@@ -27,3 +27,4 @@ mod script;
 mod streams;
 #[path = "filter/timeouts.rs"]
 mod timeouts;
+mod tls_client;

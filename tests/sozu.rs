@@ -33,5 +33,6 @@ mod supervisor;
 mod thin;
 #[path = "sozu/tls.rs"]
 mod tls;
+mod tls_client;
 #[path = "sozu/truth.rs"]
 mod truth;

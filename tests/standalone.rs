@@ -24,3 +24,5 @@ mod metrics;
 mod quickstart;
 #[path = "standalone/secrets.rs"]
 mod secrets;
+#[path = "standalone/tuning.rs"]
+mod tuning;

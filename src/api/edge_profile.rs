@@ -57,6 +57,15 @@ pub struct EdgeProfileSpec {
     /// filter proxy, and whatever somebody says in X-Forwarded-For who is not trusted is taken out. Default: it is the
     /// address of the connection, in X-Real-IP and as the last member of X-Forwarded-For.
     pub client_address: Option<ClientAddress>,
+    /// Seconds until a connection to an endpoint is given up; another endpoint is tried then. Default: 3.
+    #[schemars(range(min = 1, max = 60))]
+    pub connect_timeout_seconds: Option<i32>,
+    /// Requests that one HTTP/2 connection of a client may have open at a time. Default: 256.
+    #[schemars(range(min = 1, max = 65535))]
+    pub max_concurrent_streams: Option<i32>,
+    /// Threads of the filter proxy. A change replaces pods. Default: 1.
+    #[schemars(range(min = 1, max = 64))]
+    pub filter_workers: Option<i32>,
     /// Port for HTTP of the edge of an IngressClass; a Gateway's listeners have ports of their own. Default: that of the
     /// installation.
     #[schemars(range(min = 1, max = 65535))]
@@ -234,6 +243,9 @@ impl EdgeProfileSpec {
             force_hop: self.force_hop.or(below.force_hop),
             force_relay: self.force_relay.or(below.force_relay),
             client_address: self.client_address.or_else(|| below.client_address.clone()),
+            connect_timeout_seconds: self.connect_timeout_seconds.or(below.connect_timeout_seconds),
+            max_concurrent_streams: self.max_concurrent_streams.or(below.max_concurrent_streams),
+            filter_workers: self.filter_workers.or(below.filter_workers),
             http_port: self.http_port.or(below.http_port),
             https_port: self.https_port.or(below.https_port),
         }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::Args;
 
 use crate::filter::{self, Limits, Listen, Shared};
+use crate::model::FILTER_WORKERS;
 use crate::stop::told_to_end;
 
 /// Flags of `kakehi filter`. The listening sockets for requests and for relayed connections
@@ -23,7 +24,7 @@ pub(super) struct Settings {
     #[arg(long, value_name = "SOCKET")]
     report: Option<PathBuf>,
     /// Threads that serve
-    #[arg(long, env = "KAKEHI_FILTER_WORKERS", default_value_t = 1, value_name = "N")]
+    #[arg(long, env = FILTER_WORKERS, default_value_t = 1, value_name = "N")]
     workers: usize,
 }
 

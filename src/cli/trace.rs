@@ -17,33 +17,40 @@ use crate::model::EdgeId;
 use crate::settings::{Output, TraceSettings};
 use crate::snapshot::{Resource, Snapshot};
 use crate::standalone;
-use crate::trace::{self, Request, Trace};
+use crate::trace::{self, Progress, Request, Trace};
 
 /// How long a running instance may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What an edge holds, and how it plans.
-type Edges = BTreeMap<EdgeId, (Snapshot, plan::Options)>;
+/// Everything that is known of an edge.
+struct Edge {
+    snapshot: Snapshot,
+    options: plan::Options,
+    /// None of a directory.
+    progress: Option<Progress>,
+}
 
 /// Prints what becomes of the request on every edge that listens on its port.
 pub(super) fn run(settings: &TraceSettings) -> anyhow::Result<ExitCode> {
-    let request = Request::parse(&settings.url, &settings.method, &settings.header)?;
-    let mut edges = match &settings.directory {
+    let mut request = Request::parse(&settings.url, &settings.method, &settings.header)?;
+    if settings.no_sni {
+        request.server_name = None;
+    }
+    let mut edges: BTreeMap<EdgeId, Edge> = match &settings.directory {
         Some(directory) => {
             let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs().cast_signed();
             let meaning = standalone::translate(directory, &settings.manifests, now)?;
             let options = settings.manifests.plan_options();
-            meaning.edges.into_iter().map(|(id, edge)| (id, (edge.snapshot, options))).collect()
+            meaning.edges.into_iter().map(|(id, edge)| (id, Edge { snapshot: edge.snapshot, options, progress: None })).collect()
         }
         None => fetch(settings.admin).with_context(|| format!("cannot ask the instance at {}", settings.admin))?,
     };
     if let Some(wanted) = &settings.edge {
         edges.retain(|id, _| id == wanted);
     }
-    let ports = || edges.iter().map(|(id, (snapshot, _))| format!("{id} ({})", trace::ports(snapshot).join(", "))).collect::<Vec<_>>();
-    let listening = edges.iter().filter(|(_, (snapshot, _))| trace::listens(snapshot, &request));
-    let traces: BTreeMap<String, Trace> =
-        listening.map(|(id, (snapshot, options))| (id.to_string(), trace::trace(snapshot, *options, &request))).collect();
+    let ports = || edges.iter().map(|(id, edge)| format!("{id} ({})", trace::ports(&edge.snapshot).join(", "))).collect::<Vec<_>>();
+    let listening = edges.iter().filter(|(_, edge)| trace::listens(&edge.snapshot, &request));
+    let traces: BTreeMap<String, Trace> = listening.map(|(id, edge)| (id.to_string(), edge.trace(&request))).collect();
     if traces.is_empty() {
         bail!("no edge listens for {request}; edges: {}", ports().join(", "));
     }
@@ -64,11 +71,23 @@ pub(super) fn run(settings: &TraceSettings) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+impl Edge {
+    fn trace(&self, request: &Request) -> Trace {
+        let trace = trace::trace(&self.snapshot, self.options, request);
+        match &self.progress {
+            Some(progress) => trace.with(progress),
+            None => trace,
+        }
+    }
+}
+
 /// An edge on the page `/debug/snapshot`.
 #[derive(Deserialize)]
 struct Page {
     options: plan::Options,
     snapshot: Resources,
+    #[serde(flatten)]
+    progress: Progress,
 }
 
 #[derive(Deserialize)]
@@ -77,10 +96,13 @@ struct Resources {
 }
 
 #[tokio::main(flavor = "current_thread")]
-async fn fetch(admin: SocketAddr) -> anyhow::Result<Edges> {
+async fn fetch(admin: SocketAddr) -> anyhow::Result<BTreeMap<EdgeId, Edge>> {
     let body = tokio::time::timeout(PATIENCE, get(admin, "/debug/snapshot")).await??;
     let pages: BTreeMap<String, Page> = serde_json::from_slice(&body)?;
-    let edge = |(id, page): (String, Page)| Ok((id.parse()?, (Snapshot::from_resources(page.snapshot.resources), page.options)));
+    let edge = |(id, Page { options, snapshot, progress }): (String, Page)| {
+        let snapshot = Snapshot::from_resources(snapshot.resources);
+        Ok((id.parse()?, Edge { snapshot, options, progress: Some(progress) }))
+    };
     pages.into_iter().map(edge).collect()
 }
 

@@ -56,7 +56,8 @@ impl View for WorldView {
         by_edge(&world, |publisher| {
             let (stamp, snapshot) = publisher.current();
             let acked = publisher.acks().borrow().clone();
-            json!({"stamp": stamp, "acknowledged": acked, "options": self.options, "snapshot": snapshot_view(&snapshot)})
+            let (pending, snapshot) = (publisher.pending(), snapshot_view(&snapshot));
+            json!({"stamp": stamp, "acknowledged": acked, "pending": pending, "options": self.options, "snapshot": snapshot})
         })
     }
 

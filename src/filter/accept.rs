@@ -116,7 +116,7 @@ impl Sockets {
 pub(super) async fn run(worker: Rc<Worker>, sockets: Sockets, mut stop: watch::Receiver<bool>, drain: Duration) -> io::Result<()> {
     let (hop, relay) = (sockets.hop.acceptor()?, sockets.relay.map(Socket::acceptor).transpose()?);
     let limits = worker.shared.limits;
-    let (requests, clients) = (Rc::new(builder(&limits, limits.head_timeout)), Rc::new(builder(&limits, limits.client_head_timeout)));
+    let requests = Rc::new(builder(&limits, limits.head_timeout));
     let graceful = GracefulShutdown::new();
     let relayed = || async {
         match &relay {
@@ -130,7 +130,7 @@ pub(super) async fn run(worker: Rc<Worker>, sockets: Sockets, mut stop: watch::R
                 tokio::task::spawn_local(serve_connection(worker.clone(), stream, Origin::Hop, requests.clone(), graceful.watcher()));
             }),
             accepted = relayed() => accepted.map(|stream| {
-                tokio::task::spawn_local(serve_relayed(worker.clone(), stream, clients.clone(), graceful.watcher()));
+                tokio::task::spawn_local(serve_relayed(worker.clone(), stream, graceful.watcher()));
             }),
             _ = stop.wait_for(|stop| *stop) => break,
         };
@@ -159,9 +159,13 @@ impl Acceptor {
     }
 }
 
-async fn serve_relayed(worker: Rc<Worker>, stream: Stream, builder: Rc<auto::Builder<Local>>, watcher: Watcher) {
+async fn serve_relayed(worker: Rc<Worker>, stream: Stream, watcher: Watcher) {
     match relay::open(&worker, stream).await {
-        Ok((stream, link)) => serve_connection(worker, stream, Origin::Relay(link), builder, watcher).await,
+        Ok((stream, link)) => {
+            let limits = worker.shared.given.over(&worker.shared.limits);
+            let builder = Rc::new(builder(&limits, limits.client_head_timeout));
+            serve_connection(worker, stream, Origin::Relay(link), builder, watcher).await;
+        }
         Err(error) => tracing::debug!(%error, "no relayed connection"),
     }
 }

@@ -40,7 +40,7 @@ impl Proxy {
         let shared = Shared::new(Limits::default());
         shared.apply(&Snapshot::from_resources(resources(filters, backends)).as_delta());
         shared.open();
-        let pool = Pool::new(shared.limits, shared.counters.clone());
+        let pool = Pool::new(shared.limits, shared.given.clone(), shared.counters.clone());
         let worker = Rc::new(Worker { shared: shared.clone(), pool, ready: Cell::new(true) });
         let (stop, stopped) = watch::channel(false);
         spawn_local(accept::run(worker, sockets, stopped, drain));

@@ -16,8 +16,8 @@ use super::serve::Worker;
 use super::settings::Settings;
 use super::shared::Shared;
 use super::upstream::Pool;
-use crate::snapshot::wire::Ack;
-use crate::snapshot::{Delta, Snapshot, fetch};
+use crate::snapshot::wire::{Ack, Update};
+use crate::snapshot::{Ledger, fetch};
 
 /// First and longest pause before the stream is connected to again.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(250));
@@ -89,7 +89,7 @@ impl Drop for End {
 fn work(sockets: Sockets, shared: Arc<Shared>, stop: watch::Receiver<bool>, drain: Duration) -> io::Result<()> {
     let runtime = LocalRuntime::new()?;
     runtime.block_on(async move {
-        let pool = Pool::new(shared.limits, shared.counters.clone());
+        let pool = Pool::new(shared.limits, shared.given.clone(), shared.counters.clone());
         let worker = Rc::new(Worker { shared, pool, ready: Cell::new(false) });
         let upkeep = tokio::task::spawn_local(upkeep(worker.clone()));
         let ended = accept::run(worker, sockets, stop, drain).await;
@@ -116,7 +116,7 @@ async fn upkeep(worker: Rc<Worker>) {
 
 /// Applies every update and acknowledges it, for ever.
 async fn follow(path: &Path, shared: &Shared) -> std::convert::Infallible {
-    let mut held = Snapshot::default();
+    let mut held = Ledger::default();
     let mut pause = BACKOFF.0;
     loop {
         match stream(path, shared, &mut held).await {
@@ -130,30 +130,23 @@ async fn follow(path: &Path, shared: &Shared) -> std::convert::Infallible {
 }
 
 /// One connection; whether anything came by it.
-async fn stream(path: &Path, shared: &Shared, held: &mut Snapshot) -> io::Result<bool> {
+async fn stream(path: &Path, shared: &Shared, held: &mut Ledger) -> io::Result<bool> {
     let (mut updates, mut acks) = fetch::connect(path).await?;
     let mut any = false;
     while let Some(update) = updates.next().await? {
-        let delta = if update.full { held.diff(&from_nothing(&update.delta)) } else { update.delta };
-        held.apply(&delta);
-        shared.apply(&delta);
-        if update.stamp.seq > 0 {
+        let Update { stamp, full, delta, hash, .. } = update;
+        shared.apply(&if full { held.replace(delta) } else { held.follow(delta) });
+        if stamp.seq > 0 {
             // At 0 the publisher itself has nothing yet.
             shared.open();
         }
-        if held.hash() != update.hash {
+        if held.hash() != hash {
             // Everything comes anew with the next connection; until then what is held is served.
             return Err(io::Error::other("the snapshot differs from the publisher's"));
         }
-        tracing::debug!(seq = update.stamp.seq, resources = held.len(), "took an update");
-        acks.send(&Ack { stamp: update.stamp, refused: shared.refused() }).await?;
+        tracing::debug!(seq = stamp.seq, resources = held.len(), "took an update");
+        acks.send(&Ack { stamp, refused: shared.refused() }).await?;
         any = true;
     }
     Ok(any)
-}
-
-fn from_nothing(delta: &Delta) -> Snapshot {
-    let mut snapshot = Snapshot::default();
-    snapshot.apply(delta);
-    snapshot
 }

@@ -1,6 +1,8 @@
 //! What all workers share: the table, what they count, and the news of retired endpoints.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::time::Duration;
 
 use arc_swap::{ArcSwap, Guard};
 use tokio::sync::{broadcast, watch};
@@ -9,7 +11,7 @@ use super::counters::Counters;
 use super::relay::Tls;
 use super::router::Table;
 use super::settings::Limits;
-use crate::model::Endpoint;
+use crate::model::{Endpoint, Tuning};
 use crate::snapshot::Delta;
 use crate::snapshot::wire::Refusal;
 use crate::traffic::{Pair, Tally, Traffic};
@@ -17,10 +19,37 @@ use crate::traffic::{Pair, Tally, Traffic};
 /// How many changes a busy worker may be behind before it misses one; it then closes its idle connections by age only.
 const BEHIND: usize = 256;
 
+/// Limits that the EdgeProfile gives, as they change; 0 where it gives none.
+#[derive(Debug, Default)]
+pub(super) struct Given {
+    connect_seconds: AtomicU32,
+    max_streams: AtomicU32,
+}
+
+impl Given {
+    fn take(&self, tuning: &Tuning) {
+        self.connect_seconds.store(tuning.connect_seconds.unwrap_or_default(), Relaxed);
+        self.max_streams.store(tuning.max_streams.unwrap_or_default(), Relaxed);
+    }
+
+    /// The limits with what is given in the place of what they say.
+    pub(super) fn over(&self, limits: &Limits) -> Limits {
+        let given = |limit: &AtomicU32| Some(limit.load(Relaxed)).filter(|given| *given > 0);
+        let connect_timeout = given(&self.connect_seconds).map(|seconds| Duration::from_secs(seconds.into()));
+        Limits {
+            connect_timeout: connect_timeout.unwrap_or(limits.connect_timeout),
+            max_streams: given(&self.max_streams).unwrap_or(limits.max_streams),
+            ..*limits
+        }
+    }
+}
+
 /// State that the updating thread writes and the workers read.
 pub struct Shared {
     /// Limits on both sides.
     pub(super) limits: Limits,
+    /// What the EdgeProfile gives in their place.
+    pub(super) given: Arc<Given>,
     /// Counts over all workers.
     pub counters: Arc<Counters>,
     /// Requests by route and backend.
@@ -41,6 +70,7 @@ impl Shared {
         let nowhere = traffic.tally(&Pair::NOWHERE);
         Arc::new(Self {
             limits,
+            given: Arc::default(),
             counters: Arc::default(),
             traffic,
             nowhere,
@@ -58,6 +88,10 @@ impl Shared {
 
     /// Applies a change for requests that come from now on. Calls must not overlap: one task owns the updates.
     pub fn apply(&self, delta: &Delta) {
+        // All listeners of an edge say the same.
+        if let Some(tuning) = delta.set.iter().find_map(|resource| resource.as_listener().map(|listener| &listener.tuning)) {
+            self.given.take(tuning);
+        }
         let mut table = Table::clone(&self.table.load());
         let gone = table.apply(delta);
         self.table.store(Arc::new(table));

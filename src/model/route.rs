@@ -2,9 +2,16 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{BackendId, Cors, HostRank, Hostname, ListenerName, Mirror, ObjectId, PathRank, Rank, Retry, Timeouts};
+
+/// A list that takes no more room than it needs: there are thousands, of one entry mostly.
+fn exact<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
+    let mut list = Vec::deserialize(deserializer)?;
+    list.shrink_to_fit();
+    Ok(list)
+}
 
 /// One route object as far as one edge is concerned.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -14,8 +21,10 @@ pub struct Route {
     /// Age for precedence: creation time in seconds since the Unix epoch; older (smaller) wins.
     pub created: i64,
     /// Listeners that accepted it. Never empty in a snapshot.
+    #[serde(deserialize_with = "exact")]
     pub attachments: Vec<Attachment>,
     /// Rules in the object's order.
+    #[serde(deserialize_with = "exact")]
     pub rules: Vec<Rule>,
 }
 
@@ -27,6 +36,7 @@ pub struct Attachment {
     /// (hostname as the route declares it, its intersection with the listener's hostname). A route without hostnames
     /// has one pair whose declared side is [`Hostname::Any`]. Requests are matched against the second; precedence
     /// counts the characters of the first (`HTTPRoute.spec.hostnames`).
+    #[serde(deserialize_with = "exact")]
     pub hostnames: Vec<(Hostname, Hostname)>,
 }
 
@@ -45,6 +55,7 @@ pub struct Rule {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub fallback: bool,
     /// Matches, OR-ed; never empty (the default, prefix `/`, is made explicit).
+    #[serde(deserialize_with = "exact")]
     pub matches: Vec<Match>,
     /// Filters in the order of the object, without the redirect.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -124,7 +135,7 @@ pub enum ValueMatch {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Action {
     /// Choose a backend by weight. No entry, or a total weight of zero, answers 500.
-    Forward(Vec<BackendRef>),
+    Forward(#[serde(deserialize_with = "exact")] Vec<BackendRef>),
     /// Answer with a redirect.
     Redirect(Redirect),
     /// Answer with this status: a rule that cannot be built fails closed with 500.

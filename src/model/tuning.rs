@@ -5,6 +5,9 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+/// Variable of an edge for the number of threads that its filter proxy, a child of it, serves with (`filterWorkers`).
+pub const FILTER_WORKERS: &str = "KAKEHI_FILTER_WORKERS";
+
 /// What the EdgeProfile says of a port. The default is that of an edge without a profile.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default)]
@@ -18,9 +21,20 @@ pub struct Tuning {
     /// How the client's address is found; none: it is the connection's (`clientAddress`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_address: Option<ClientAddress>,
+    /// Seconds until a connection to an endpoint is given up (`connectTimeoutSeconds`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connect_seconds: Option<u32>,
+    /// Requests that one HTTP/2 connection of a client may have open (`maxConcurrentStreams`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_streams: Option<u32>,
 }
 
 impl Tuning {
+    /// Seconds until a connection to an endpoint is given up, where the profile does not say.
+    pub const CONNECT_SECONDS: u32 = 3;
+    /// Requests that one HTTP/2 connection may have open, where the profile does not say.
+    pub const MAX_STREAMS: u32 = 256;
+
     /// Whether it says nothing.
     pub fn is_default(&self) -> bool {
         *self == Self::default()

@@ -14,7 +14,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::api::ObjectMeta;
 
 use super::{EdgeSpec, Installation, TOKEN_AUDIENCE, names};
-use crate::model::HEALTH_PORT;
+use crate::model::{FILTER_WORKERS, HEALTH_PORT};
 
 /// Key of the CA bundle in its ConfigMap.
 pub(super) const CA_KEY: &str = "ca.crt";
@@ -112,8 +112,15 @@ fn edge_container(edge: &EdgeSpec, installation: &Installation) -> Container {
     .map(str::to_owned)
     .into();
     let resources = edge.profile.resources.clone().and_then(|resources| resources.edge);
+    let base = container(edge, installation, resources);
+    let workers = edge.profile.filter_workers.map(|workers| EnvVar {
+        name: FILTER_WORKERS.to_owned(),
+        value: Some(workers.to_string()),
+        ..Default::default()
+    });
     Container {
         name: "edge".to_owned(),
+        env: Some(base.env.iter().flatten().cloned().chain(workers).collect()),
         image: Some(images.edge.unwrap_or_else(|| installation.edge_image.clone())),
         args: Some(args),
         ports: Some(vec![ContainerPort {
@@ -125,7 +132,7 @@ fn edge_container(edge: &EdgeSpec, installation: &Installation) -> Container {
         readiness_probe: Some(probe("/readyz", 1)),
         liveness_probe: Some(probe("/healthz", 10)),
         volume_mounts: Some(vec![mount(RUN_VOLUME, RUN, false), mount(TOKEN_VOLUME, TOKEN, true), mount(CA_VOLUME, CA, true)]),
-        ..container(edge, installation, resources)
+        ..base
     }
 }
 

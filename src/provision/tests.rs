@@ -119,8 +119,13 @@ fn the_service_is_as_the_profile_says() {
 
 #[test]
 fn what_listeners_carry_rolls_no_pods() {
-    let tuned = json!({"forceHop": true, "forceRelay": true, "clientAddress": {"trustedHops": 1}});
+    let tuned = json!({
+        "forceHop": true, "forceRelay": true, "clientAddress": {"trustedHops": 1}, "connectTimeoutSeconds": 1,
+        "maxConcurrentStreams": 7,
+    });
     assert_eq!(made(&edge(tuned)), made(&edge(json!({}))));
+    let workers = &made(&edge(json!({"filterWorkers": 3})))[&Part::Deployment]["spec"]["template"]["spec"]["containers"];
+    assert!(workers[0]["env"].as_array().unwrap().contains(&json!({"name": "KAKEHI_FILTER_WORKERS", "value": "3"})), "{workers}");
 }
 
 #[test]

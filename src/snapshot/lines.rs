@@ -45,6 +45,10 @@ impl<R: AsyncRead + Unpin> Lines<R> {
                 self.scanned = 0;
                 let mut line = self.buffer.split_to(length + 1);
                 line.truncate(length);
+                if self.buffer.is_empty() {
+                    // The room that a long line took goes with it.
+                    self.buffer = BytesMut::new();
+                }
                 return if length > self.longest { Err(self.too_long()) } else { Ok(Some(line)) };
             }
             self.scanned = self.buffer.len();

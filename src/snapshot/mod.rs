@@ -7,6 +7,7 @@ pub mod disk;
 pub mod fetch;
 mod hash;
 mod held;
+mod ledger;
 mod lines;
 mod nodes;
 pub mod publish;
@@ -23,6 +24,7 @@ use serde::{Deserialize, Serialize};
 
 pub use hash::Hash;
 pub use held::{Held, Mismatch};
+pub use ledger::Ledger;
 
 use crate::model::{Backend, BackendId, Certificate, CertificateId, Listener, ListenerName, ObjectId, Route};
 
@@ -72,6 +74,14 @@ impl Resource {
             Self::Certificate(certificate) => Key::Certificate(certificate.id.clone()),
             Self::Backend(backend) => Key::Backend(backend.id.clone()),
             Self::Route(route) => Key::Route(route.id.clone()),
+        }
+    }
+
+    /// The listener, if it is one.
+    pub fn as_listener(&self) -> Option<&Listener> {
+        match self {
+            Self::Listener(listener) => Some(listener),
+            Self::Certificate(_) | Self::Backend(_) | Self::Route(_) => None,
         }
     }
 

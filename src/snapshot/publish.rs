@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout};
 use super::lines::{self, Lines};
 use super::nodes::{Nodes, Seat};
 use super::wire::{Ack, REQUIREMENTS, Requires, Stamp, Update};
-use super::{Delta, Hash, Snapshot};
+use super::{Delta, Hash, Key, Snapshot};
 
 /// So many states before the newest one are remembered, for clients that come back. They share what they have in common.
 const REMEMBERED: usize = 64;
@@ -39,7 +39,7 @@ struct State {
     snapshot: Snapshot,
     since: Instant,
     /// The states before, newest first.
-    before: VecDeque<Snapshot>,
+    before: VecDeque<(Stamp, Snapshot)>,
 }
 
 /// Who a publisher talks to.
@@ -62,10 +62,10 @@ impl Publisher {
     pub fn publish(&self, delta: &Delta) -> Stamp {
         let mut stamp = Stamp::default();
         self.current.send_modify(|state| {
+            state.before.push_front((state.stamp, state.snapshot.clone()));
             state.stamp.seq += 1;
             state.since = Instant::now();
             stamp = state.stamp;
-            state.before.push_front(state.snapshot.clone());
             state.before.truncate(REMEMBERED);
             state.snapshot.apply(delta);
         });
@@ -92,6 +92,16 @@ impl Publisher {
     /// `None` while no node is connected, or one has not acknowledged anything yet.
     pub fn acks(&self) -> watch::Receiver<Option<Ack>> {
         self.nodes.acks()
+    }
+
+    /// Keys of the newest state that not every node holds yet; all of them when it is not remembered what they hold.
+    pub fn pending(&self) -> Vec<Key> {
+        let (acked, state) = (self.nodes.acks().borrow().as_ref().map(|ack| ack.stamp), self.current.borrow());
+        if acked.is_some_and(|acked| acked >= state.stamp) {
+            return Vec::new();
+        }
+        let held = state.before.iter().find(|(stamp, _)| acked == Some(*stamp)).map(|(_, snapshot)| snapshot.clone());
+        held.unwrap_or_default().diff(&state.snapshot).keys().collect()
     }
 
     /// Every connected node with its newest ack.
@@ -190,7 +200,8 @@ impl Publisher {
 impl State {
     /// The state of this hash, if it is remembered.
     fn known(&self, hash: Hash) -> Option<Snapshot> {
-        std::iter::once(&self.snapshot).chain(&self.before).find(|snapshot| snapshot.hash() == hash).cloned()
+        let before = self.before.iter().map(|(_, snapshot)| snapshot);
+        std::iter::once(&self.snapshot).chain(before).find(|snapshot| snapshot.hash() == hash).cloned()
     }
 }
 
@@ -254,8 +265,12 @@ mod tests {
 
         let ack = Ack { stamp, refused: vec![Refusal { key: backend(3).key(), reason: "no".into() }] };
         let mut seen = publisher.acks();
+        assert_eq!(publisher.pending(), [backend(2).key(), backend(3).key()], "nobody holds anything yet");
         acks.send(&ack).await.unwrap();
         assert_eq!(*seen.wait_for(Option::is_some).await.unwrap(), Some(ack));
+        assert_eq!(publisher.pending(), []);
+        publisher.publish(&set([4]));
+        assert_eq!(publisher.pending(), [backend(4).key()]);
         drop((updates, acks));
         seen.wait_for(Option::is_none).await.unwrap();
     }

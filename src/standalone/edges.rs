@@ -15,7 +15,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::controller::EdgeHost;
 use crate::edge::{PAGES, plan, private_directory};
-use crate::model::EdgeId;
+use crate::model::{EdgeId, FILTER_WORKERS};
 use crate::observe::metrics::Metrics;
 use crate::settings::LogSettings;
 use crate::snapshot::publish::Publisher;
@@ -54,6 +54,7 @@ pub struct Edges {
 struct Running {
     publisher: Publisher,
     address: IpAddr,
+    workers: Option<i32>,
     stop: watch::Sender<bool>,
     task: JoinHandle<()>,
 }
@@ -77,8 +78,8 @@ impl Edges {
         self.pages.subscribe()
     }
 
-    /// Starts an edge on an address and feeds it from `publisher`.
-    fn start(&mut self, id: &EdgeId, address: IpAddr, publisher: Publisher) -> Result<(), StartError> {
+    /// Starts an edge on an address and feeds it from `publisher`. `workers` are the threads of its filter proxy.
+    fn start(&mut self, id: &EdgeId, address: IpAddr, workers: Option<i32>, publisher: Publisher) -> Result<(), StartError> {
         self.started += 1;
         let directory = self.command.runtime_dir.join(format!("edge-{}", self.started));
         let listener = private_directory(&directory)
@@ -87,7 +88,8 @@ impl Edges {
         self.pages.send_modify(|pages| drop(pages.insert(id.clone(), directory.join(PAGES))));
         self.metrics.edge_restarts.with_label_values(&[id.to_string()]);
         let (stop, stopped) = watch::channel(false);
-        let supervised = Supervised { id: id.clone(), command: self.command.clone(), metrics: self.metrics.clone(), address, directory };
+        let (command, metrics) = (self.command.clone(), self.metrics.clone());
+        let supervised = Supervised { id: id.clone(), command, metrics, address, workers, directory };
         let server = publisher.clone();
         let task = tokio::spawn(async move {
             tokio::select! {
@@ -99,7 +101,7 @@ impl Edges {
                 }
             }
         });
-        self.running.insert(id.clone(), Running { publisher, address, stop, task });
+        self.running.insert(id.clone(), Running { publisher, address, workers, stop, task });
         Ok(())
     }
 }
@@ -108,15 +110,17 @@ impl EdgeHost for Edges {
     type Error = StartError;
 
     async fn run(&mut self, id: &EdgeId, data: &EdgeData, epoch: u64) -> Result<Option<Publisher>, StartError> {
-        let address = data.addresses.first().copied();
+        let (address, workers) = (data.addresses.first().copied(), data.profile.filter_workers);
         match (self.running.get(id), address) {
-            (Some(running), Some(address)) if running.address == address => return Ok(Some(running.publisher.clone())),
+            (Some(running), Some(address)) if running.address == address && running.workers == workers => {
+                return Ok(Some(running.publisher.clone()));
+            }
             // Sōzu's ports move with the edge: it starts anew there.
             _ => self.stop(id).await,
         }
         let Some(address) = address else { return Ok(None) };
         let publisher = Publisher::new(epoch);
-        self.start(id, address, publisher.clone())?;
+        self.start(id, address, workers, publisher.clone())?;
         Ok(Some(publisher))
     }
 
@@ -150,6 +154,7 @@ struct Supervised {
     command: EdgeCommand,
     metrics: Metrics,
     address: IpAddr,
+    workers: Option<i32>,
     directory: PathBuf,
 }
 
@@ -193,6 +198,9 @@ impl Supervised {
         }
         if self.command.options.force_relay {
             command.arg("--force-relay");
+        }
+        if let Some(workers) = self.workers {
+            command.env(FILTER_WORKERS, workers.to_string());
         }
         // The edge ends when its standard input does: nothing is left behind when this process is killed.
         command.stdin(Stdio::piped()).kill_on_drop(true).spawn()

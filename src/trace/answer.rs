@@ -19,6 +19,11 @@ pub enum Answer {
         /// Why.
         why: Why,
     },
+    /// Nothing: the TLS handshake fails.
+    Closed {
+        /// Why.
+        why: Why,
+    },
     /// A redirect.
     Redirect {
         /// The status.
@@ -62,6 +67,12 @@ pub enum Why {
     /// 421: the connection is for another name.
     #[error("the connection that the URL's host gets is not for the Host header's")]
     Misdirected,
+    /// No handshake.
+    #[error("the client names no host, and no listener of the port takes such clients")]
+    NoServerName,
+    /// No handshake.
+    #[error("no listener of the port has a certificate for the URL's host")]
+    NoCertificate,
     /// 404.
     #[error("no listener of the port has a hostname that covers the host")]
     NoListener,

@@ -6,6 +6,7 @@
 mod answer;
 mod candidate;
 mod request;
+mod said;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -17,7 +18,9 @@ use serde_json::{Map, Value};
 pub use answer::{Answer, Share, Why};
 pub use candidate::{Candidate, Criterion, Loss};
 pub use request::{Request, RequestError};
+pub use said::{Progress, Said, Standing};
 
+use self::tls::Bar;
 use crate::edge::plan::explain::Region;
 use crate::edge::plan::{self, Lookup, Planner, PortId, PortKind, RelayReason, Target};
 use crate::filter::router::Table;
@@ -30,8 +33,7 @@ use crate::snapshot::{Resource, Snapshot};
 pub struct Trace {
     /// Listeners of the port, the chosen one first.
     pub listeners: Vec<Judged>,
-    /// Secrets of the certificate that a client with the URL's host as server name is shown; absent for HTTP. Of several the
-    /// client's abilities choose.
+    /// Secrets of the certificate that the client is shown; absent for HTTP. Of several the client's abilities choose.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub certificates: Option<Vec<CertificateId>>,
     /// Who decides.
@@ -41,6 +43,9 @@ pub struct Trace {
     /// Filters and further settings of the winning rule, as the snapshot has them.
     #[serde(skip_serializing_if = "Map::is_empty")]
     pub policy: Map<String, Value>,
+    /// What the edge said of what this rests on; empty when no running instance was asked.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub acknowledged: Vec<Said>,
     /// Every match of the listener's routes that is for this host, greatest rank first.
     pub candidates: Vec<Candidate>,
     /// Number of matches of the listener's routes that are for other hosts only.
@@ -114,20 +119,22 @@ pub fn trace(snapshot: &Snapshot, options: plan::Options, request: &Request) -> 
     let table = Table::from_snapshot(snapshot);
     let relay = target.relays.get(&PortId { number: request.port, kind: PortKind::Relay });
     let tls = (request.protocol == Protocol::Https).then(|| match relay {
-        Some(_) => tls::relayed(&table, request),
+        Some(_) => tls::relayed(&table, snapshot, request),
         None => tls::native(target, request),
     });
-    let misdirected = tls.as_ref().is_some_and(|tls| tls.misdirected);
-    let found = candidate::all(snapshot, chosen.as_ref().filter(|_| !misdirected), request);
+    let bars = tls.as_ref().and_then(|tls| tls.bars.as_ref());
+    let found = candidate::all(snapshot, chosen.as_ref().filter(|_| bars.is_none()), request);
     let winner = found.candidates.iter().find(|candidate| candidate.losses.is_empty());
     let rule = winner.and_then(|winner| winner.rule_in(snapshot));
-    let answer = match misdirected {
-        true => Answer::Status { status: 421, why: Why::Misdirected },
-        false => answer::answer(&table, snapshot, chosen.is_some(), rule, request),
+    let answer = match bars {
+        Some(Bar::Misdirected) => Answer::Status { status: 421, why: Why::Misdirected },
+        Some(Bar::Closed(why)) => Answer::Closed { why: why.clone() },
+        None => answer::answer(&table, snapshot, chosen.is_some(), rule, request),
     };
     Trace {
+        stage: stage(target, relay, request, bars.is_some()),
         certificates: tls.map(|tls| tls.shown),
-        stage: stage(target, relay, request, misdirected),
+        acknowledged: Vec::new(),
         answer,
         policy: rule.map(policy).unwrap_or_default(),
         isolated: isolated(snapshot, &listeners, request),
@@ -185,12 +192,12 @@ fn specificity(hostname: &Hostname) -> (u8, usize) {
     }
 }
 
-fn stage(target: &Target, relay: Option<&RelayReason>, request: &Request, misdirected: bool) -> Stage {
+fn stage(target: &Target, relay: Option<&RelayReason>, request: &Request, barred: bool) -> Stage {
     if let Some(reason) = relay {
         return Stage::Relay { reason: reason.to_string() };
     }
     let lookup = Lookup { port: request.port, host: &request.host, target: &request.target, method: &request.method };
-    match target.frontend(&lookup).filter(|_| !misdirected) {
+    match target.frontend(&lookup).filter(|_| !barred) {
         None => Stage::Native { entry: None },
         Some(frontend) => match &frontend.stage {
             plan::Stage::Native { .. } => Stage::Native { entry: Some(Region::of(frontend)) },

@@ -14,8 +14,8 @@ pub struct Request {
     pub port: u16,
     /// Host that decides, lower-case and without port: the `Host` header's, else the URL's.
     pub host: String,
-    /// The URL's host, which a TLS client sends as server name.
-    pub server_name: String,
+    /// The server name that a TLS client sends: the URL's host, unless it sends none.
+    pub server_name: Option<String>,
     /// Method.
     pub method: String,
     /// Path and query.
@@ -66,7 +66,7 @@ impl Request {
             protocol,
             port: authority.port_u16().unwrap_or(well_known),
             host: host_of(host).into_owned(),
-            server_name: host_of(authority.as_str()).into_owned(),
+            server_name: Some(host_of(authority.as_str()).into_owned()),
             method: method.as_str().to_owned(),
             target: uri.path_and_query().map_or_else(|| "/".to_owned(), |target| target.as_str().to_owned()),
             headers,

@@ -3,12 +3,13 @@
 use http::{HeaderMap, HeaderValue};
 use proptest::prelude::*;
 
-use super::{Answer, Request, RequestError, Stage, trace};
+use super::{Answer, Progress, Request, RequestError, Stage, Standing, Why, trace};
 use crate::edge::plan::Options;
 use crate::edge::testing::{generate, naive};
 use crate::filter::router::{Decision, Head, Table};
-use crate::model::{ObjectId, Protocol};
-use crate::snapshot::{Key, Snapshot};
+use crate::model::{CertificateId, Hostname, Listener, ListenerName, ObjectId, Protocol};
+use crate::snapshot::wire::{Ack, Refusal, Stamp};
+use crate::snapshot::{Key, Resource, Snapshot};
 
 fn request(of: &naive::Request) -> Request {
     let mut headers = HeaderMap::new();
@@ -19,7 +20,7 @@ fn request(of: &naive::Request) -> Request {
         protocol: Protocol::Http,
         port: of.port,
         host: of.host.clone(),
-        server_name: of.host.clone(),
+        server_name: Some(of.host.clone()),
         method: of.method.clone(),
         target: of.target.clone(),
         headers,
@@ -76,11 +77,60 @@ fn requests_are_read_as_curl_would_send_them() {
     let plain = parse("http://A.example:8080/x?y#z", &[]).unwrap();
     assert_eq!((plain.protocol, plain.port, plain.host.as_str(), plain.target.as_str()), (Protocol::Http, 8080, "a.example", "/x?y"));
     let other = parse("https://a.example", &["Host: B.example:8443", "X-A: 1", "x-a: 2"]).unwrap();
-    assert_eq!((other.port, other.host.as_str(), other.server_name.as_str(), other.target.as_str()), (443, "b.example", "a.example", "/"));
+    assert_eq!(
+        (other.port, other.host.as_str(), other.server_name.as_deref(), other.target.as_str()),
+        (443, "b.example", Some("a.example"), "/")
+    );
     assert_eq!(other.headers.get_all("x-a").iter().count(), 2);
     for bad in ["a.example/", "ftp://a/", "http://u@a/", "/x", "http://", ""] {
         assert_eq!(parse(bad, &[]), Err(RequestError::Url(bad.to_owned())));
     }
     assert_eq!(parse("http://a/", &["x"]), Err(RequestError::Header("x".to_owned())));
     assert_eq!(Request::parse("http://a/", "G T", &[]), Err(RequestError::Method("G T".to_owned())));
+}
+
+fn listener(name: &str, hostname: &str) -> Resource {
+    Resource::Listener(Listener {
+        name: ListenerName(name.to_owned()),
+        port: 443,
+        protocol: Protocol::Https,
+        hostname: if hostname.is_empty() { Hostname::Any } else { Hostname::parse(hostname).unwrap() },
+        certificates: vec![CertificateId { namespace: "n".to_owned(), name: name.to_owned() }],
+        tuning: Default::default(),
+    })
+}
+
+/// As `filter::relay` serves them: `tests/oracle` holds both to one meaning.
+#[test]
+fn clients_without_a_server_name_belong_to_the_listener_without_hostname() {
+    let (named, any) = (listener("named", "a.example"), listener("any", ""));
+    let nameless = |listeners: &[&Resource], host: &str| {
+        let mut request = Request::parse(&format!("https://{host}/"), "GET", &[]).unwrap();
+        request.server_name = None;
+        let options = Options { force_relay: true, ..Options::default() };
+        let found = trace(&Snapshot::from_resources(listeners.iter().copied().cloned()), options, &request);
+        (found.certificates.unwrap().iter().map(|id| id.name.clone()).collect::<Vec<_>>().join(" "), found.answer)
+    };
+    let status = |status, why| Answer::Status { status, why };
+    assert_eq!(nameless(&[&named, &any], "b.example"), ("any".to_owned(), status(404, Why::NoRule)));
+    assert_eq!(nameless(&[&named, &any], "a.example"), ("any".to_owned(), status(421, Why::Misdirected)));
+    assert_eq!(nameless(&[&named], "a.example"), ("named".to_owned(), status(404, Why::NoRule)), "the only one there is");
+    let other = listener("other", "b.example");
+    assert_eq!(nameless(&[&named, &other], "a.example"), (String::new(), Answer::Closed { why: Why::NoServerName }));
+}
+
+#[test]
+fn what_the_edge_said_stands_beside_what_a_trace_rests_on() {
+    let resources = [listener("a", "a.example"), listener("b", "b.example")];
+    let snapshot = Snapshot::from_resources(resources.iter().cloned());
+    let said = |host: &str, progress: &Progress| {
+        let request = Request::parse(&format!("https://{host}/"), "GET", &[]).unwrap();
+        trace(&snapshot, Options::default(), &request).with(progress).acknowledged.remove(0).state
+    };
+    let refusal = Refusal { key: resources[0].key(), reason: "no".to_owned() };
+    let progress = Progress { acknowledged: Some(Ack { stamp: Stamp::default(), refused: vec![refusal] }), pending: Vec::new() };
+    assert_eq!(said("a.example", &progress), Standing::Refused { reason: "no".to_owned() });
+    assert_eq!(said("b.example", &progress), Standing::Acknowledged);
+    let changed = Progress { pending: vec![resources[0].key()], ..progress };
+    assert_eq!(said("a.example", &changed), Standing::Pending, "it refused the form before");
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Answer, Candidate, Choice, Criterion, Loss, Request, Share, Stage, Trace};
+use super::{Answer, Candidate, Choice, Criterion, Loss, Request, Said, Share, Stage, Standing, Trace};
 use crate::model::{BackendProtocol, Hostname, Match, Protocol, ValueMatch};
 
 /// The scheme of a protocol.
@@ -15,7 +15,9 @@ pub(super) fn scheme(protocol: Protocol) -> &'static str {
 
 impl fmt::Display for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {} for host {:?} on {} port {}", self.method, self.target, self.host, scheme(self.protocol), self.port)
+        write!(f, "{} {} for host {:?} on {} port {}", self.method, self.target, self.host, scheme(self.protocol), self.port)?;
+        let nameless = self.protocol == Protocol::Https && self.server_name.is_none();
+        if nameless { f.write_str(", without a server name") } else { Ok(()) }
     }
 }
 
@@ -31,7 +33,7 @@ impl fmt::Display for Trace {
         }
         if let Some(shown) = &self.certificates {
             let secrets: Vec<_> = shown.iter().map(|id| format!("Secret {id}")).collect();
-            let shown = if secrets.is_empty() { "none is for the URL's host".to_owned() } else { secrets.join(", ") };
+            let shown = if secrets.is_empty() { "none".to_owned() } else { secrets.join(", ") };
             writeln!(f, "  certificate  {shown}")?;
         }
         match self.candidates.iter().find(|candidate| candidate.losses.is_empty()) {
@@ -43,6 +45,9 @@ impl fmt::Display for Trace {
             writeln!(f, "  {name:<12} {value}")?;
         }
         write!(f, "  answer       {}", self.answer)?;
+        for Said { resource, state } in &self.acknowledged {
+            writeln!(f, "  edge says    {resource}: {state}")?;
+        }
         if !self.candidates.is_empty() {
             writeln!(f, "  candidates, the highest rank first")?;
         }
@@ -76,11 +81,22 @@ impl fmt::Display for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Status { status, why } => writeln!(f, "{status}: {why}"),
+            Self::Closed { why } => writeln!(f, "none, the TLS handshake fails: {why}"),
             Self::Redirect { status, location } => writeln!(f, "{status} to {location}"),
             Self::Forward { shares } => {
                 writeln!(f, "forwarded")?;
                 shares.iter().try_for_each(|share| write!(f, "{share}"))
             }
+        }
+    }
+}
+
+impl fmt::Display for Standing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Acknowledged => f.write_str("acknowledged"),
+            Self::Refused { reason } => write!(f, "refused: {reason}"),
+            Self::Pending => f.write_str("not acknowledged yet"),
         }
     }
 }

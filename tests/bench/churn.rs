@@ -1,19 +1,16 @@
 //! Requests that fail while routes, backends and certificates change under load. None may.
 
-use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
+use tokio::io::AsyncRead;
 use tokio::time::{Instant, sleep};
 use tokio_rustls::TlsConnector;
 
+use super::certificates::{Authority, Leaf};
+use super::load::{Stream, connect};
+use super::manifests::{NATIVE, RELAYED};
 use super::rig::Rig;
 use super::{Settings, http, manifests, peers};
 
@@ -25,35 +22,48 @@ const PER_CONNECTION: usize = 20;
 const PACE: Duration = Duration::from_millis(4);
 /// Pause between changes.
 const CHANGE: Duration = Duration::from_millis(25);
-const HOST: &str = "served.bench.test";
 
-trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
-impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
+/// Who serves.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Native,
+    Filtered,
+    Relayed,
+}
 
-/// Two certificates of one authority for the served host, as (certificate, key) in PEM.
+impl Way {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Native => "native",
+            Self::Filtered => "filtered",
+            Self::Relayed => "relayed",
+        }
+    }
+
+    fn host(self) -> &'static str {
+        if self == Self::Relayed { RELAYED } else { NATIVE }
+    }
+
+    /// Names of the plain and the TLS listener.
+    fn listeners(self) -> [&'static str; 2] {
+        if self == Self::Relayed { ["relay", "relay-tls"] } else { ["http", "https"] }
+    }
+}
+
+/// Two certificates for each host.
 struct Certificates {
-    authority: CertificateDer<'static>,
-    leaves: [(String, String); 2],
+    native: [Leaf; 2],
+    relayed: [Leaf; 2],
 }
 
 impl Certificates {
-    fn new() -> Self {
-        let key = KeyPair::generate().unwrap();
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let authority = params.self_signed(&key).unwrap().der().clone();
-        let issuer = Issuer::new(params, key);
-        let leaf = || {
-            let key = KeyPair::generate().unwrap();
-            let certificate = CertificateParams::new(vec![HOST.to_owned()]).unwrap().signed_by(&key, &issuer).unwrap();
-            (certificate.pem(), key.serialize_pem())
-        };
-        Self { authority, leaves: [leaf(), leaf()] }
+    fn new(authority: &Authority) -> Self {
+        let two = |host| [authority.leaf(host), authority.leaf(host)];
+        Self { native: two(NATIVE), relayed: two(RELAYED) }
     }
 
-    fn secret(&self, number: usize) -> String {
-        let (certificate, key) = &self.leaves[number % 2];
-        manifests::secret("cert", certificate, key)
+    fn secrets(&self, number: usize) -> String {
+        manifests::secret("native", &self.native[number % 2]) + &manifests::secret("relayed", &self.relayed[number % 2])
     }
 }
 
@@ -61,24 +71,20 @@ impl Certificates {
 pub async fn measure(settings: &Settings) -> bool {
     let backend = peers::backend().await;
     let port = backend.address.port();
-    let certificates = Certificates::new();
-    let mut roots = RootCertStore::empty();
-    roots.add(certificates.authority.clone()).unwrap();
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
-    let tls = TlsConnector::from(Arc::new(config.with_root_certificates(roots).with_no_client_auth()));
+    let authority = Authority::new();
+    let (certificates, tls) = (Certificates::new(&authority), authority.connector());
     println!(
         "\nRequests failed under churn ({CLIENTS} clients, {PER_CONNECTION} requests a connection, no retry; {} s each)",
         settings.run.as_secs()
     );
     println!("{:<46} {:>8} {:>9} {:>7}", "", "changes", "requests", "failed");
     let mut failed = 0;
-    for filtered in [false, true] {
-        let rig = start(port, &certificates, filtered).await;
-        let stage = if filtered { "filtered" } else { "native" };
-        for (name, change, tls) in churns(port, &certificates, filtered, &tls) {
-            let (changes, answered, failures) = under_load(&rig, settings.run, &*change, tls, filtered).await;
-            println!("{:<46} {changes:>8} {answered:>9} {:>7}", format!("{stage}: {name}"), failures.len());
+    for way in [Way::Native, Way::Filtered, Way::Relayed] {
+        let rig = start(port, &certificates, way).await;
+        for (name, change, secure) in churns(port, &certificates, way) {
+            let tls = secure.then(|| (way.host().to_owned(), tls.clone()));
+            let (changes, answered, failures) = under_load(&rig, settings.run, &*change, tls, way).await;
+            println!("{:<46} {changes:>8} {answered:>9} {:>7}", format!("{}: {name}", way.name()), failures.len());
             failed += failures.len();
             for failure in failures.iter().take(5) {
                 println!("    {failure}");
@@ -92,44 +98,52 @@ pub async fn measure(settings: &Settings) -> bool {
 type Change<'a> = Box<dyn Fn(usize) -> (&'static str, String) + 'a>;
 
 /// What changes, and whether the clients speak TLS.
-fn churns<'a>(
-    port: u16,
-    certificates: &'a Certificates,
-    filtered: bool,
-    tls: &TlsConnector,
-) -> Vec<(&'static str, Change<'a>, Option<TlsConnector>)> {
+fn churns(port: u16, certificates: &Certificates, way: Way) -> Vec<(&'static str, Change<'_>, bool)> {
     let ips: [&[&str]; 3] = [&["127.0.0.1"], &["127.0.0.1", "127.0.0.2"], &["127.0.0.2"]];
     vec![
         (
             "other routes",
-            Box::new(move |number| ("other.yaml", manifests::route("other", &format!("o{}.bench.test", number % 7), "backend", ""))),
-            None,
+            Box::new(move |number| {
+                let host = format!("o{}.bench.test", number % 7);
+                ("other.yaml", manifests::route("other", (way.listeners()[0], &host), "backend", ""))
+            }),
+            false,
         ),
-        ("the route that serves", Box::new(move |number| ("served.yaml", served(number, filtered))), None),
-        ("its backends", Box::new(move |number| ("service.yaml", manifests::service("backend", ips[number % 3], port))), None),
-        ("its certificate, HTTPS clients", Box::new(move |number| ("secret.yaml", certificates.secret(number))), Some(tls.clone())),
+        ("the route that serves", Box::new(move |number| ("served.yaml", served(number, way))), false),
+        ("its backends", Box::new(move |number| ("service.yaml", manifests::service("backend", ips[number % 3], port))), false),
+        ("its certificate, HTTPS clients", Box::new(move |number| ("secret.yaml", certificates.secrets(number))), true),
     ]
 }
 
-fn served(version: usize, filtered: bool) -> String {
-    let matches = if filtered { "      matches: [{ headers: [{ name: X-Filtered, value: 'yes' }] }]\n" } else { "" };
-    manifests::route("served", HOST, "backend", &format!("{matches}{}", manifests::version(version)))
+fn served(version: usize, way: Way) -> String {
+    let matches = if way == Way::Filtered { "      matches: [{ headers: [{ name: X-Filtered, value: 'yes' }] }]\n" } else { "" };
+    let rule = format!("{matches}{}", manifests::version(version));
+    let [plain, tls] = way.listeners();
+    manifests::route("served", (plain, way.host()), "backend", &rule) + &manifests::route("served-tls", (tls, way.host()), "backend", &rule)
 }
 
-async fn start(port: u16, certificates: &Certificates, filtered: bool) -> Rig {
-    let write = |config: &Path, http_port, https_port| {
-        std::fs::write(config.join("gateway.yaml"), manifests::gateway(http_port, https_port)).unwrap();
+async fn start(port: u16, certificates: &Certificates, way: Way) -> Rig {
+    let write = |config: &Path, ports| {
+        std::fs::write(config.join("gateway.yaml"), manifests::gateway(ports) + &manifests::relaying("backend")).unwrap();
         std::fs::write(config.join("service.yaml"), manifests::service("backend", &["127.0.0.1"], port)).unwrap();
-        std::fs::write(config.join("served.yaml"), served(0, filtered)).unwrap();
-        std::fs::write(config.join("secret.yaml"), certificates.secret(0)).unwrap();
+        std::fs::write(config.join("served.yaml"), served(0, way)).unwrap();
+        std::fs::write(config.join("secret.yaml"), certificates.secrets(0)).unwrap();
     };
     let rig = Rig::start(write).await;
-    rig.wait(&request(filtered), Duration::from_secs(20), |answer| answer.status == 200).await;
+    rig.wait(plain(&rig, way), &request(way), Duration::from_secs(20), |answer| answer.status == 200).await;
     rig
 }
 
-fn request(filtered: bool) -> Vec<u8> {
-    http::get(HOST, "/", if filtered { "X-Filtered: yes\r\n" } else { "" })
+fn plain(rig: &Rig, way: Way) -> SocketAddr {
+    if way == Way::Relayed { rig.ports.relay } else { rig.ports.http }
+}
+
+fn secure(rig: &Rig, way: Way) -> SocketAddr {
+    if way == Way::Relayed { rig.ports.relay_tls } else { rig.ports.https }
+}
+
+fn request(way: Way) -> Vec<u8> {
+    http::get(way.host(), "/", if way == Way::Filtered { "X-Filtered: yes\r\n" } else { "" })
 }
 
 /// Changes made, requests answered with 200, and what went wrong.
@@ -137,12 +151,12 @@ async fn under_load(
     rig: &Rig,
     length: Duration,
     change: &dyn Fn(usize) -> (&'static str, String),
-    tls: Option<TlsConnector>,
-    filtered: bool,
+    tls: Option<(String, TlsConnector)>,
+    way: Way,
 ) -> (usize, usize, Vec<String>) {
     let end = Instant::now() + length;
-    let address = if tls.is_some() { rig.https } else { rig.http };
-    let clients: Vec<_> = (0..CLIENTS).map(|_| tokio::spawn(client(address, tls.clone(), request(filtered), end))).collect();
+    let address = if tls.is_some() { secure(rig, way) } else { plain(rig, way) };
+    let clients: Vec<_> = (0..CLIENTS).map(|_| tokio::spawn(client(address, tls.clone(), request(way), end))).collect();
     let mut changes = 0;
     while Instant::now() < end {
         changes += 1;
@@ -159,7 +173,7 @@ async fn under_load(
     (changes, answered, failures)
 }
 
-async fn client(address: SocketAddr, tls: Option<TlsConnector>, request: Vec<u8>, end: Instant) -> (usize, Vec<String>) {
+async fn client(address: SocketAddr, tls: Option<(String, TlsConnector)>, request: Vec<u8>, end: Instant) -> (usize, Vec<String>) {
     let (mut answered, mut failures, mut received) = (0, Vec::new(), Vec::new());
     while Instant::now() < end {
         let mut stream = match connect(address, tls.as_ref()).await {
@@ -190,15 +204,6 @@ async fn client(address: SocketAddr, tls: Option<TlsConnector>, request: Vec<u8>
         }
     }
     (answered, failures)
-}
-
-async fn connect(address: SocketAddr, tls: Option<&TlsConnector>) -> io::Result<Box<dyn Stream>> {
-    let stream = TcpStream::connect(address).await?;
-    stream.set_nodelay(true)?;
-    Ok(match tls {
-        Some(tls) => Box::new(tls.connect(ServerName::try_from(HOST).unwrap(), stream).await?),
-        None => Box::new(stream),
-    })
 }
 
 /// Whether the server has ended the idle connection: clients look before they use one again.

@@ -1,68 +1,150 @@
-//! CPU per request: user and system time of all processes of a proxy, over the requests it served in that time.
+//! CPU per request: user and system time of all processes of a proxy, over the requests it answered in that time.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::rig::Rig;
-use super::{Settings, http, load, manifests, peers};
+use super::Settings;
+use super::certificates::Authority;
+use super::load::Counted;
+use super::manifests::{self, NATIVE, RELAYED};
+use super::peers::{self, Backends, Server};
+use super::rig::{Ports, Rig};
+use super::rows::{HOP, Load, OF_SOZU, ROWS, Row, Stage};
 
 /// Interleaved rounds; the median counts.
 const ROUNDS: usize = 3;
+/// Longest wait until everything serves.
+const UP: Duration = Duration::from_secs(20);
 
-/// One thing to measure: where its requests go, and what its processes have used so far.
+/// One thing to measure: how it is asked, and what its processes have used so far.
 struct Subject<'a> {
     name: String,
-    address: SocketAddr,
-    request: Vec<u8>,
+    load: Load,
     cpu: Box<dyn Fn() -> Duration + 'a>,
-    runs: Vec<(f64, f64)>,
+    /// At most this multiple of what Envoy costs.
+    limit: Option<f64>,
+    /// Microseconds per request and requests per second of each round.
+    rounds: Vec<(f64, f64)>,
 }
 
-/// Measures and prints.
+/// Everything that is asked.
+struct World {
+    authority: Authority,
+    rig: Rig,
+    proxies: Vec<Server>,
+    _backend: Server,
+}
+
+/// Measures and prints the rows that are wanted.
 pub async fn measure(settings: &Settings) {
-    let backend = peers::backend().await;
-    let proxies = peers::proxies(backend.address).await;
-    let port = backend.address.port();
-    let rig = Rig::start(|config, http_port, https_port| {
-        let native = manifests::route("native", "native.bench.test", "backend", "");
-        let rule = "      matches: [{ path: { type: PathPrefix, value: / }, headers: [{ name: X-Filtered, value: 'yes' }] }]\n";
-        let filtered = manifests::route("filtered", "filtered.bench.test", "backend", rule);
-        let text = manifests::gateway(http_port, https_port) + &manifests::service("backend", &["127.0.0.1"], port) + &native + &filtered;
-        std::fs::write(config.join("all.yaml"), text).unwrap();
-    })
-    .await;
-    let native = http::get("native.bench.test", "/", "");
-    let filtered = http::get("filtered.bench.test", "/", "X-Filtered: yes\r\n");
-    for request in [&native, &filtered] {
-        rig.wait(request, Duration::from_secs(20), |answer| answer.status == 200).await;
+    let rows: Vec<_> = ROWS.iter().filter(|row| row.stages.iter().any(|(stage, _)| settings.wants(row.name, stage.name()))).collect();
+    if rows.is_empty() {
+        return;
     }
-    let subject = |name: &str, address, request: &Vec<u8>| Subject {
-        name: name.to_owned(),
-        address,
-        request: request.clone(),
-        cpu: Box::new(|| Duration::ZERO),
-        runs: Vec::new(),
-    };
-    let mut subjects = vec![
-        Subject { cpu: Box::new(|| rig.cpu()), ..subject("kakehi, native route", rig.http, &native) },
-        Subject { cpu: Box::new(|| rig.cpu()), ..subject("kakehi, filtered route", rig.http, &filtered) },
-    ];
-    for proxy in &proxies {
-        subjects.push(Subject { cpu: Box::new(|| proxy.cpu()), ..subject(proxy.name, proxy.address, &native) });
-    }
-    for _ in 0..ROUNDS {
-        for subject in &mut subjects {
-            let before = (subject.cpu)();
-            let counted = load::run(subject.address, subject.request.clone(), settings.run).await;
-            let used = (subject.cpu)() - before;
-            assert_eq!(counted.failed, 0, "{}: requests failed", subject.name);
-            let answered = counted.answered as f64;
-            subject.runs.push((used.as_secs_f64() * 1e6 / answered, answered / counted.elapsed.as_secs_f64()));
+    let world = World::start().await;
+    println!(
+        "\nCPU per request: µs of user and system time; {} requests at a time, median of {ROUNDS} interleaved runs of {} s",
+        super::load::CONCURRENCY,
+        settings.run.as_secs()
+    );
+    println!("{:<22} {:<8} {:>8} {:>9} {:>8} {:>8}  {:<9}", "", "", "µs", "req/s", "× envoy", "× sozu", "wanted");
+    let mut missed = Vec::new();
+    for row in rows {
+        let mut subjects = world.subjects(row, settings);
+        for _ in 0..ROUNDS {
+            for subject in &mut subjects {
+                subject.run(settings.run).await.unwrap_or_else(|reason| println!("{:<22} {:<8} {reason}", row.name, subject.name));
+            }
         }
+        subjects.retain(|subject| !subject.rounds.is_empty());
+        missed.extend(print(row, &subjects));
     }
-    print(&subjects, settings);
-    drop(subjects);
-    rig.stop().await;
+    match missed.as_slice() {
+        [] => println!("Every figure that is laid down is met."),
+        missed => println!("Missed: {}", missed.join("; ")),
+    }
+    world.rig.stop().await;
+}
+
+impl World {
+    async fn start() -> Self {
+        let (backend, upload, authority) = (peers::backend().await, peers::upload(), Authority::new());
+        let backends = Backends { plain: backend.address, grpc: backend.second, upload };
+        let leaf = authority.leaf(NATIVE);
+        let proxies = peers::proxies(backends, &leaf).await;
+        let relayed = manifests::secret("relayed", &authority.leaf(RELAYED));
+        let rig = Rig::start(|config, ports| {
+            std::fs::write(config.join("all.yaml"), objects(ports, backends) + &manifests::secret("native", &leaf) + &relayed).unwrap();
+        })
+        .await;
+        let world = Self { authority, rig, proxies, _backend: backend };
+        let kept = &ROWS[0];
+        for (stage, _) in kept.stages {
+            let Load::Http1(load) = kept.ours(*stage, world.rig.ports, &world.authority) else { unreachable!("HTTP/1.1") };
+            world.rig.wait(load.address, &load.request, UP, |answer| answer.status == 200).await;
+        }
+        world
+    }
+
+    fn subjects(&self, row: &Row, settings: &Settings) -> Vec<Subject<'_>> {
+        let stages = row.stages.iter().filter(|(stage, _)| settings.wants(row.name, stage.name()));
+        let ours = stages.map(|(stage, limit)| Subject {
+            name: stage.name().to_owned(),
+            load: row.ours(*stage, self.rig.ports, &self.authority),
+            cpu: Box::new(|| self.rig.cpu()),
+            limit: *limit,
+            rounds: Vec::new(),
+        });
+        let peers = self.proxies.iter().filter(|proxy| row.peers.contains(&proxy.name)).map(|proxy| Subject {
+            name: proxy.name.to_owned(),
+            load: row.peer(proxy, &self.authority),
+            cpu: Box::new(|| proxy.cpu()),
+            limit: None,
+            rounds: Vec::new(),
+        });
+        ours.chain(peers).collect()
+    }
+}
+
+/// Per host a route for everything and one for uploads.
+fn objects(ports: Ports, backends: Backends) -> String {
+    let header = "headers: [{ name: X-Filtered, value: 'yes' }]";
+    let hosts = [
+        ("native", ("http", NATIVE), ""),
+        ("native-tls", ("https", NATIVE), ""),
+        ("hop", ("http", HOP), header),
+        ("relay", ("relay", RELAYED), ""),
+        ("relay-tls", ("relay-tls", RELAYED), ""),
+    ];
+    let routes = hosts.into_iter().map(|(name, place, more)| {
+        let rule = |path| format!("      matches: [{{ path: {{ type: PathPrefix, value: {path} }}, {more} }}]\n");
+        manifests::route(name, place, "plain", &rule("/")) + &manifests::route(&format!("{name}-upload"), place, "upload", &rule("/upload"))
+    });
+    let service = |name, backend: std::net::SocketAddr| manifests::service(name, &["127.0.0.1"], backend.port());
+    let services = service("plain", backends.plain) + &service("upload", backends.upload) + &service("grpc", backends.grpc);
+    manifests::gateway(ports) + &services + &routes.collect::<String>() + &manifests::relaying("grpc")
+}
+
+impl Subject<'_> {
+    /// One round.
+    async fn run(&mut self, length: Duration) -> Result<(), String> {
+        let before = (self.cpu)();
+        let counted = match self.load.clone() {
+            Load::Http1(load) => load.run(length).await,
+            Load::Http2(load) => load.run(length).await.map_err(|error| error.to_string())?,
+        };
+        let used = (self.cpu)() - before;
+        let Counted { answered, failed, example, elapsed } = counted;
+        if failed > 0 || answered == 0 {
+            return Err(format!("{failed} requests failed, {answered} were answered: {}", example.unwrap_or_default()));
+        }
+        let answered = answered as f64;
+        self.rounds.push((used.as_secs_f64() * 1e6 / answered, answered / elapsed.as_secs_f64()));
+        Ok(())
+    }
+
+    fn cost(&self) -> f64 {
+        median(self.rounds.iter().map(|round| round.0).collect())
+    }
 }
 
 fn median(mut values: Vec<f64>) -> f64 {
@@ -70,25 +152,33 @@ fn median(mut values: Vec<f64>) -> f64 {
     values[values.len() / 2]
 }
 
-fn print(subjects: &[Subject<'_>], settings: &Settings) {
-    let cost = |subject: &Subject<'_>| median(subject.runs.iter().map(|run| run.0).collect());
-    let named = |name: &str| subjects.iter().find(|subject| subject.name == name).map(cost);
-    println!(
-        "\nCPU per request (HTTP/1.1, 64 kept connections at saturation, 64-byte body; median of {ROUNDS} interleaved runs of {} s)",
-        settings.run.as_secs()
-    );
-    println!("{:<24} {:>8} {:>10} {:>9} {:>10} {:>9}", "", "µs", "req/s", "× nginx", "× haproxy", "× envoy");
+/// Prints a row; the limits that it misses.
+fn print(row: &Row, subjects: &[Subject<'_>]) -> Vec<String> {
+    let of = |subject: &Subject<'_>, name: &str| {
+        let other = subjects.iter().find(|other| other.name == name)?;
+        Some(subject.cost() / other.cost())
+    };
+    let number = |ratio: Option<f64>| ratio.map_or("–".to_owned(), |ratio| format!("{ratio:.2}"));
+    let mut missed = Vec::new();
     for subject in subjects {
-        let ratio = |other: Option<f64>| other.map_or("–".to_owned(), |other| format!("{:.2}", cost(subject) / other));
-        let rate = median(subject.runs.iter().map(|run| run.1).collect());
+        let (envoy, sozu) = (of(subject, "envoy"), of(subject, "sozu"));
+        let native = subject.name == Stage::Native.name();
+        let mut limits = subject.limit.map(|limit| ("envoy", envoy, limit)).into_iter().collect::<Vec<_>>();
+        limits.extend((native && subject.limit.is_some()).then_some(("sozu", sozu, OF_SOZU)));
+        let wanted = limits.iter().map(|(name, _, limit)| format!("{limit} × {name}")).collect::<Vec<_>>().join(", ");
+        let rate = median(subject.rounds.iter().map(|round| round.1).collect());
         println!(
-            "{:<24} {:>8.1} {:>10.0} {:>9} {:>10} {:>9}",
+            "{:<22} {:<8} {:>8.1} {:>9.0} {:>8} {:>8}  {wanted}",
+            row.name,
             subject.name,
-            cost(subject),
+            subject.cost(),
             rate,
-            ratio(named("nginx")),
-            ratio(named("haproxy")),
-            ratio(named("envoy"))
+            number(envoy),
+            number(sozu)
         );
+        let over =
+            limits.into_iter().filter_map(|(name, ratio, limit)| ratio.filter(|ratio| *ratio > limit).map(|ratio| (name, ratio, limit)));
+        missed.extend(over.map(|(name, ratio, limit)| format!("{} {}: {ratio:.2} × {name}, wanted {limit}", row.name, subject.name)));
     }
+    missed
 }

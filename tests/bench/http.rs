@@ -4,6 +4,9 @@ use std::io;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
+/// Bytes read at a time at first; more of what is long.
+const PIECE: usize = 4096;
+
 /// An answer: status, head as text, and whether the connection may carry another request.
 pub struct Answer {
     pub status: u16,
@@ -16,9 +19,17 @@ pub fn get(host: &str, path: &str, lines: &str) -> Vec<u8> {
     format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n{lines}\r\n").into_bytes()
 }
 
+/// A POST request with a body.
+pub fn post(host: &str, path: &str, lines: &str, body: &[u8]) -> Vec<u8> {
+    let head = format!("POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: {}\r\n{lines}\r\n", body.len());
+    [head.as_bytes(), body].concat()
+}
+
 /// Sends `request` and reads the answer with its body.
 pub async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, request: &[u8], received: &mut Vec<u8>) -> io::Result<Answer> {
     stream.write_all(request).await?;
+    // TLS may have kept it back.
+    stream.flush().await?;
     received.clear();
     loop {
         if let Some(end) = received.windows(4).position(|window| window == b"\r\n\r\n") {
@@ -37,7 +48,7 @@ pub async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, request
             }
         }
         let before = received.len();
-        received.resize(before + 4096, 0);
+        received.resize(before + if before < PIECE { PIECE } else { 16 * PIECE }, 0);
         let count = stream.read(&mut received[before..]).await?;
         received.truncate(before + count);
         if count == 0 {

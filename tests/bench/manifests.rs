@@ -1,10 +1,20 @@
 //! Manifests that the measurements write.
 
+use super::certificates::Leaf;
+use super::rig::Ports;
+
 /// Namespace of everything.
 pub const NAMESPACE: &str = "bench";
+/// Host whose certificate the HTTPS listener shows that Sōzu serves.
+pub const NATIVE: &str = "native.bench.test";
+/// Host whose certificate the HTTPS listener shows that is relayed.
+pub const RELAYED: &str = "relay.bench.test";
 
-/// Class and Gateway with an HTTP and an HTTPS listener.
-pub fn gateway(http: u16, https: u16) -> String {
+/// Class and Gateway with four listeners: `http` and `https` as Sōzu serves them, `relay` (while a GRPCRoute is attached to it,
+/// see [`relaying`]) and `relay-tls` (it has no hostname) as it relays them.
+pub fn gateway(ports: Ports) -> String {
+    let Ports { http, https, relay, relay_tls } = ports;
+    let (http, https, relay, relay_tls) = (http.port(), https.port(), relay.port(), relay_tls.port());
     format!(
         r"apiVersion: gateway.networking.k8s.io/v1
 kind: GatewayClass
@@ -18,10 +28,9 @@ spec:
   gatewayClassName: kakehi
   listeners:
     - {{ name: http, port: {http}, protocol: HTTP }}
-    - name: https
-      port: {https}
-      protocol: HTTPS
-      tls: {{ mode: Terminate, certificateRefs: [{{ name: cert }}] }}
+    - {{ name: https, port: {https}, protocol: HTTPS, hostname: {NATIVE}, tls: {{ certificateRefs: [{{ name: native }}] }} }}
+    - {{ name: relay, port: {relay}, protocol: HTTP }}
+    - {{ name: relay-tls, port: {relay_tls}, protocol: HTTPS, tls: {{ certificateRefs: [{{ name: relayed }}] }} }}
 "
     )
 }
@@ -46,19 +55,35 @@ endpoints:
     )
 }
 
-/// A route of one rule; `rule` holds more fields of the rule, indented by six.
-pub fn route(name: &str, host: &str, service: &str, rule: &str) -> String {
+/// An HTTPRoute of one rule, for a host of one listener; `rule` holds more fields of the rule, indented by six.
+pub fn route(name: &str, (listener, host): (&str, &str), service: &str, rule: &str) -> String {
     format!(
         r"---
 apiVersion: gateway.networking.k8s.io/v1
 kind: HTTPRoute
 metadata: {{ name: {name}, namespace: {NAMESPACE}, creationTimestamp: 2026-01-01T00:00:00Z }}
 spec:
-  parentRefs: [{{ name: edge }}]
+  parentRefs: [{{ name: edge, sectionName: {listener} }}]
   hostnames: [{host}]
   rules:
     - backendRefs: [{{ name: {service}, port: 80 }}]
 {rule}"
+    )
+}
+
+/// A GRPCRoute for every call on listener `relay`, which makes its port a relayed one.
+pub fn relaying(service: &str) -> String {
+    format!(
+        r"---
+apiVersion: gateway.networking.k8s.io/v1
+kind: GRPCRoute
+metadata: {{ name: relaying, namespace: {NAMESPACE}, creationTimestamp: 2026-01-01T00:00:00Z }}
+spec:
+  parentRefs: [{{ name: edge, sectionName: relay }}]
+  hostnames: [grpc.bench.test]
+  rules:
+    - backendRefs: [{{ name: {service}, port: 80 }}]
+"
     )
 }
 
@@ -70,11 +95,11 @@ pub fn version(value: usize) -> String {
 }
 
 /// A TLS Secret.
-pub fn secret(name: &str, certificate: &str, key: &str) -> String {
+pub fn secret(name: &str, leaf: &Leaf) -> String {
     let block = |text: &str| text.lines().map(|line| format!("    {line}\n")).collect::<String>();
     format!(
         "---\napiVersion: v1\nkind: Secret\nmetadata: {{ name: {name}, namespace: {NAMESPACE} }}\ntype: kubernetes.io/tls\nstringData:\n  tls.crt: |\n{}  tls.key: |\n{}",
-        block(certificate),
-        block(key)
+        block(&leaf.certificate),
+        block(&leaf.key)
     )
 }

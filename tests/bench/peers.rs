@@ -1,22 +1,54 @@
-//! The backend of all measurements and the proxies that Kakehi is measured beside: one worker each.
+//! The backends of all measurements and the proxies that Kakehi is measured beside: one worker each.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use http_body_util::{BodyExt, Full};
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
-use super::rig;
+use super::certificates::Leaf;
+use super::{configs, rig};
 
 /// A server of ours with its private directory.
 pub struct Server {
     pub name: &'static str,
+    /// Plaintext; of the backend HTTP/1.1.
     pub address: SocketAddr,
+    /// TLS; of the backend HTTP/2 with prior knowledge.
+    pub second: SocketAddr,
     child: Child,
     _directory: tempfile::TempDir,
 }
+
+/// What a proxy is configured with.
+#[derive(Clone, Copy)]
+pub struct Front<'a> {
+    /// Plaintext.
+    pub address: SocketAddr,
+    /// TLS, as far as the proxy is measured with it.
+    pub tls: SocketAddr,
+    /// A directory of its own, with `tls.crt` and `tls.key`.
+    pub directory: &'a Path,
+}
+
+/// Where requests end.
+#[derive(Clone, Copy)]
+pub struct Backends {
+    /// nginx: 64 bytes, and `/large` with 1 MiB.
+    pub plain: SocketAddr,
+    /// nginx over HTTP/2 with prior knowledge: every call of a gRPC service succeeds.
+    pub grpc: SocketAddr,
+    /// Reads what it is sent, then answers.
+    pub upload: SocketAddr,
+}
+
+/// Size of the large answers, and of the requests that are uploaded.
+pub const LARGE: usize = 1 << 20;
 
 impl Server {
     /// CPU time of its processes.
@@ -26,17 +58,30 @@ impl Server {
 
     async fn start(
         name: &'static str,
-        program: PathBuf,
-        arguments: &[&str],
-        config: impl FnOnce(SocketAddr, &Path) -> String,
+        (program, arguments): (PathBuf, &[&str]),
+        leaf: Option<&Leaf>,
+        config: impl FnOnce(Front<'_>) -> String,
     ) -> Option<Self> {
         let directory = tempfile::tempdir().unwrap();
-        let address = rig::free_port();
-        let file = directory.path().join(if name == "envoy" { "envoy.yaml" } else { "config" });
-        std::fs::write(&file, config(address, directory.path())).unwrap();
+        let front = Front { address: rig::free_port(), tls: rig::free_port(), directory: directory.path() };
+        if let Some(leaf) = leaf {
+            std::fs::write(directory.path().join("tls.crt"), &leaf.certificate).unwrap();
+            std::fs::write(directory.path().join("tls.key"), &leaf.key).unwrap();
+        }
+        std::fs::write(directory.path().join("large"), vec![b'x'; LARGE]).unwrap();
+        let extension = match name {
+            "envoy" => "yaml",
+            "sozu" => "toml",
+            _ => "conf",
+        };
+        let file = directory.path().join("config").with_extension(extension);
+        std::fs::write(&file, config(front)).unwrap();
         let log = std::fs::File::create(directory.path().join("log")).unwrap();
         let mut command = Command::new(program);
-        command.args(arguments).arg(&file).stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).kill_on_drop(true);
+        let file = file.to_string_lossy();
+        command.args(arguments.iter().map(|argument| if *argument == FILE { &file } else { *argument }));
+        command.env("TMPDIR", directory.path()).env_remove("RUST_LOG");
+        command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).kill_on_drop(true);
         let child = match command.spawn() {
             Ok(child) => child,
             Err(error) => {
@@ -45,8 +90,8 @@ impl Server {
             }
         };
         for _ in 0..200 {
-            if TcpStream::connect(address).await.is_ok() {
-                return Some(Self { name, address, child, _directory: directory });
+            if TcpStream::connect(front.address).await.is_ok() {
+                return Some(Self { name, address: front.address, second: front.tls, child, _directory: directory });
             }
             tokio::time::sleep(Duration::from_millis(25)).await;
         }
@@ -55,39 +100,51 @@ impl Server {
     }
 }
 
-/// The backend: nginx with one worker and an answer of 64 bytes, on 127.0.0.1 and on 127.0.0.2.
+/// Stands for the configuration file among arguments.
+const FILE: &str = "FILE";
+
+/// The backend: nginx with one worker, on 127.0.0.1 and on 127.0.0.2.
 pub async fn backend() -> Server {
-    let body = "x".repeat(64);
-    let nginx = Server::start("nginx", system("nginx"), &NGINX, |address, directory| {
-        nginx_config(
-            directory,
-            &format!("server {{ listen {address}; listen 127.0.0.2:{}; location / {{ return 200 {body}; }} }}", address.port()),
-        )
-    });
-    match nginx.await {
+    match Server::start("nginx", (system("nginx"), &["-c", FILE]), None, configs::backend).await {
         Some(server) => server,
         None => panic!("the measurements need nginx as their backend: config/install-bench-tools installs it"),
     }
 }
 
-/// Every other proxy that is installed, in front of `backend`.
-pub async fn proxies(backend: SocketAddr) -> Vec<Server> {
-    let nginx = Server::start("nginx", system("nginx"), &NGINX, |address, directory| {
-        let upstream = format!("upstream backend {{ server {backend}; keepalive 128; keepalive_requests 100000000; }}");
-        let headers = "proxy_http_version 1.1; proxy_set_header Connection \"\"; proxy_set_header Host $host; proxy_set_header X-Forwarded-For $remote_addr;";
-        let server =
-            format!("server {{ listen {address}; server_name native.bench.test; location / {{ {headers} proxy_pass http://backend; }} }}");
-        nginx_config(directory, &format!("{upstream}\n{server}"))
-    });
-    let haproxy = Server::start("haproxy", system("haproxy"), &["-db", "-f"], |address, _| haproxy_config(address, backend));
-    let envoy =
-        Server::start("envoy", envoy_path(), &["--concurrency", "1", "--disable-hot-restart", "-l", "error", "-c"], |address, _| {
-            envoy_config(address, backend)
-        });
-    [nginx.await, haproxy.await, envoy.await].into_iter().flatten().collect()
+/// Every other proxy that is installed, and Sōzu as its own users run it, in front of the backends.
+pub async fn proxies(backends: Backends, leaf: &Leaf) -> Vec<Server> {
+    let leaf = Some(leaf);
+    let envoy = (envoy_path(), ["--concurrency", "1", "--disable-hot-restart", "-l", "error", "-c", FILE]);
+    let all = [
+        Server::start("envoy", (envoy.0, &envoy.1), leaf, |front| configs::envoy(front, backends)).await,
+        Server::start("sozu", (rig::sozu(), &["--config", FILE, "start"]), leaf, |front| configs::sozu(front, backends)).await,
+        Server::start("nginx", (system("nginx"), &["-c", FILE]), leaf, |front| configs::nginx(front, backends)).await,
+        Server::start("haproxy", (system("haproxy"), &["-db", "-f", FILE]), leaf, |front| configs::haproxy(front, backends)).await,
+    ];
+    all.into_iter().flatten().collect()
 }
 
-const NGINX: [&str; 1] = ["-c"];
+/// Starts what uploads end at, on a thread of its own.
+pub fn upload() -> SocketAddr {
+    let address = rig::free_port();
+    let listener = std::net::TcpListener::bind(address).unwrap();
+    listener.set_nonblocking(true).unwrap();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+            while let Ok((stream, _)) = listener.accept().await {
+                let service = service_fn(async |request: http::Request<hyper::body::Incoming>| {
+                    let mut body = request.into_body();
+                    while body.frame().await.transpose()?.is_some() {}
+                    Ok::<_, hyper::Error>(http::Response::new(Full::new(bytes::Bytes::from_static(&[b'x'; 64]))))
+                });
+                tokio::spawn(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+            }
+        });
+    });
+    address
+}
 
 fn system(program: &str) -> PathBuf {
     let sbin = Path::new("/usr/sbin").join(program);
@@ -101,55 +158,4 @@ fn envoy_path() -> PathBuf {
     found.retain(|path| path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with("envoy-")));
     found.sort();
     found.pop().map_or_else(|| "envoy".into(), |venv| venv.join("bin/envoy"))
-}
-
-/// One process: no master, one worker.
-fn nginx_config(directory: &Path, http: &str) -> String {
-    let directory = directory.display();
-    let places: String =
-        ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].iter().map(|kind| format!("{kind}_temp_path {directory}/{kind};\n")).collect();
-    format!(
-        "daemon off; master_process off; worker_processes 1; pid {directory}/pid; error_log stderr warn;\n\
-         events {{ worker_connections 4096; }}\n\
-         http {{ access_log off; keepalive_requests 100000000; tcp_nodelay on;\n{places}{http}\n}}\n"
-    )
-}
-
-fn haproxy_config(address: SocketAddr, backend: SocketAddr) -> String {
-    format!(
-        "global\n  nbthread 1\n  maxconn 4096\n\
-         defaults\n  mode http\n  timeout connect 5s\n  timeout client 60s\n  timeout server 60s\n  http-reuse always\n  option forwardfor\n\
-         frontend front\n  bind {address}\n  use_backend back if {{ hdr(host) -i native.bench.test }}\n\
-         backend back\n  server one {backend}\n"
-    )
-}
-
-fn envoy_config(address: SocketAddr, backend: SocketAddr) -> String {
-    format!(
-        r#"static_resources:
-  listeners:
-    - address: {{ socket_address: {{ address: 127.0.0.1, port_value: {} }} }}
-      filter_chains:
-        - filters:
-            - name: envoy.filters.network.http_connection_manager
-              typed_config:
-                "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
-                stat_prefix: front
-                use_remote_address: true
-                route_config:
-                  virtual_hosts: [{{ name: native, domains: [native.bench.test], routes: [{{ match: {{ prefix: / }}, route: {{ cluster: back }} }}] }}]
-                http_filters:
-                  - name: envoy.filters.http.router
-                    typed_config: {{ "@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router }}
-  clusters:
-    - name: back
-      type: STATIC
-      connect_timeout: 5s
-      load_assignment:
-        cluster_name: back
-        endpoints: [{{ lb_endpoints: [{{ endpoint: {{ address: {{ socket_address: {{ address: 127.0.0.1, port_value: {} }} }} }} }}] }}]
-"#,
-        address.port(),
-        backend.port()
-    )
 }

@@ -27,25 +27,35 @@ pub fn sozu() -> PathBuf {
     found.expect("no sozu binary: run `make sozu-lto`, or set KAKEHI_SOZU")
 }
 
+/// Pause between two looks for an answer: to ask without pause would take the CPU that a change needs.
+const POLL: Duration = Duration::from_micros(500);
+
 /// A running standalone mode with its manifests.
 pub struct Rig {
     child: Child,
     directory: tempfile::TempDir,
-    /// Plain HTTP.
+    /// Where its listeners are.
+    pub ports: Ports,
+}
+
+/// Addresses of the listeners of `manifests::gateway`.
+#[derive(Clone, Copy)]
+pub struct Ports {
     pub http: SocketAddr,
-    /// HTTPS.
     pub https: SocketAddr,
+    pub relay: SocketAddr,
+    pub relay_tls: SocketAddr,
 }
 
 impl Rig {
-    /// Starts it on manifests that `write` puts into a directory, given the two ports.
-    pub async fn start(write: impl FnOnce(&Path, u16, u16)) -> Self {
+    /// Starts it on manifests that `write` puts into a directory.
+    pub async fn start(write: impl FnOnce(&Path, Ports)) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let config = directory.path().join("config");
         std::fs::create_dir(&config).unwrap();
         std::fs::create_dir(directory.path().join("spool")).unwrap();
-        let (http, https, admin) = (free_port(), free_port(), free_port());
-        write(&config, http.port(), https.port());
+        let (admin, ports) = (free_port(), Ports { http: free_port(), https: free_port(), relay: free_port(), relay_tls: free_port() });
+        write(&config, ports);
         let log = std::fs::File::create(directory.path().join("log")).unwrap();
         let child = Command::new(KAKEHI)
             .args(["--log", "warn", "standalone", "--address", "127.0.0.1", "--admin", &admin.to_string()])
@@ -61,7 +71,7 @@ impl Rig {
             .kill_on_drop(true)
             .spawn()
             .unwrap();
-        Self { child, directory, http, https }
+        Self { child, directory, ports }
     }
 
     /// Writes a manifest the way careful tools do: beside the directory, then renamed into it.
@@ -71,19 +81,18 @@ impl Rig {
         std::fs::rename(spool, self.directory.path().join("config").join(name)).unwrap();
     }
 
-    /// Polls with fresh connections until an answer satisfies `right`.
-    pub async fn wait(&self, request: &[u8], limit: Duration, right: impl Fn(&http::Answer) -> bool) {
+    /// Polls an address with fresh connections until an answer satisfies `right`.
+    pub async fn wait(&self, address: SocketAddr, request: &[u8], limit: Duration, right: impl Fn(&http::Answer) -> bool) {
         let end = Instant::now() + limit;
         let mut received = Vec::new();
         while Instant::now() < end {
-            if let Ok(mut stream) = TcpStream::connect(self.http).await {
+            if let Ok(mut stream) = TcpStream::connect(address).await {
                 match http::exchange(&mut stream, request, &mut received).await {
                     Ok(answer) if right(&answer) => return,
-                    _ => tokio::task::yield_now().await,
+                    _ => {}
                 }
-            } else {
-                tokio::time::sleep(Duration::from_millis(5)).await;
             }
+            tokio::time::sleep(POLL).await;
         }
         let log = std::fs::read_to_string(self.directory.path().join("log")).unwrap_or_default();
         panic!("no right answer within {limit:?}; the log says:\n{log}");
@@ -94,17 +103,17 @@ impl Rig {
         cpu_of_tree(self.child.id().unwrap())
     }
 
-    /// Resident memory of its processes, MB, in words.
-    pub fn memory(&self) -> String {
-        let mut memory = Vec::new();
+    /// What its processes hold, in MB by what they are: their part of shared pages counted (PSS).
+    pub fn memory(&self) -> BTreeMap<&'static str, f64> {
+        let mut memory = BTreeMap::new();
         for pid in tree(self.child.id().unwrap()) {
             let line = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-            let role = ["standalone", "edge", "filter", "worker"].into_iter().find(|role| line.split('\0').any(|word| word == *role));
-            let statm = std::fs::read_to_string(format!("/proc/{pid}/statm")).unwrap_or_default();
-            let pages: u64 = statm.split(' ').nth(1).and_then(|pages| pages.parse().ok()).unwrap_or(0);
-            memory.push(format!("{} {}", role.unwrap_or("sozu"), pages * 4 / 1024));
+            let role = ["standalone", "edge", "filter"].into_iter().find(|role| line.split('\0').any(|word| word == *role));
+            let rollup = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
+            let kib = rollup.lines().find_map(|line| line.strip_prefix("Pss:")?.trim().strip_suffix("kB")?.trim().parse::<f64>().ok());
+            *memory.entry(role.unwrap_or("sozu")).or_default() += kib.unwrap_or(0.0) / 1024.0;
         }
-        memory.join(", ")
+        memory
     }
 
     /// Ends it, so that its children end in good order.

@@ -1,12 +1,16 @@
 //! `make bench-standalone`: what standalone mode costs and how fast it is, on this machine, beside other proxies.
 //!
-//! Three parts: the time from writing a manifest to the first correct answer, CPU per request, and requests that fail
-//! while routes, backends and certificates churn. Loopback only, bounded in count and time. `KAKEHI_SOZU` names the sozu
-//! binary; `KAKEHI_BENCH_ROUTES` (`0,1000,5000`), `KAKEHI_BENCH_TRIES` (200), `KAKEHI_BENCH_SECONDS` (3, per run) and
-//! `KAKEHI_BENCH_ONLY` (`propagation`, `cpu` or `churn`) change what is measured.
+//! Three parts: CPU per request (the rows of `rows.rs`), requests that fail while routes, backends and certificates `churn`,
+//! and the time from writing a manifest to the first correct answer with the memory that so many routes take
+//! (`propagation`). Loopback only, bounded in count and time. `KAKEHI_BENCH_ROWS` (all) holds parts of names of rows and
+//! stages, such as `keep-alive,relay,churn`; `KAKEHI_BENCH_SECONDS` (3) is the length of one run under load,
+//! `KAKEHI_BENCH_ROUTES` (`0,1000,5000`) and `KAKEHI_BENCH_TRIES` (200) belong to propagation; `KAKEHI_SOZU` names the sozu
+//! binary.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a benchmark fails by panicking")]
 
+mod certificates;
 mod churn;
+mod configs;
 mod cpu;
 mod http;
 mod load;
@@ -14,6 +18,7 @@ mod manifests;
 mod peers;
 mod propagation;
 mod rig;
+mod rows;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -26,24 +31,28 @@ pub struct Settings {
     pub tries: usize,
     /// Length of one run under load.
     pub run: Duration,
-    /// The one part to measure.
-    pub only: Option<String>,
+    /// What to measure, by parts of names; everything when empty.
+    pub rows: Vec<String>,
 }
 
 impl Settings {
     fn from_environment() -> Self {
         let number = |name: &str, default: usize| std::env::var(name).ok().and_then(|value| value.parse().ok()).unwrap_or(default);
-        let routes = std::env::var("KAKEHI_BENCH_ROUTES").unwrap_or_else(|_| "0,1000,5000".to_owned());
+        let words = |name: &str, default: &str| -> Vec<String> {
+            let value = std::env::var(name).unwrap_or_else(|_| default.to_owned());
+            value.split(',').map(|word| word.trim().to_owned()).filter(|word| !word.is_empty()).collect()
+        };
         Self {
-            routes: routes.split(',').filter_map(|count| count.trim().parse().ok()).collect(),
+            routes: words("KAKEHI_BENCH_ROUTES", "0,1000,5000").iter().filter_map(|count| count.parse().ok()).collect(),
             tries: number("KAKEHI_BENCH_TRIES", 200),
             run: Duration::from_secs(number("KAKEHI_BENCH_SECONDS", 3) as u64),
-            only: std::env::var("KAKEHI_BENCH_ONLY").ok(),
+            rows: words("KAKEHI_BENCH_ROWS", ""),
         }
     }
 
-    fn wants(&self, part: &str) -> bool {
-        self.only.as_ref().is_none_or(|only| only == part)
+    /// Whether a row is wanted, for one stage of those that it has.
+    fn wants(&self, row: &str, stage: &str) -> bool {
+        self.rows.is_empty() || self.rows.iter().any(|word| row.contains(word.as_str()) || stage.contains(word.as_str()))
     }
 }
 
@@ -55,11 +64,9 @@ async fn main() -> ExitCode {
     }
     let settings = Settings::from_environment();
     println!("kakehi: {}\nsozu:   {}", rig::KAKEHI, rig::sozu().display());
-    if settings.wants("cpu") {
-        cpu::measure(&settings).await;
-    }
-    let lossless = !settings.wants("churn") || churn::measure(&settings).await;
-    if settings.wants("propagation") {
+    cpu::measure(&settings).await;
+    let lossless = !settings.wants("churn", "") || churn::measure(&settings).await;
+    if settings.wants("propagation", "") {
         propagation::measure(&settings).await;
     }
     if lossless { ExitCode::SUCCESS } else { ExitCode::FAILURE }

@@ -16,8 +16,8 @@ use tonic::{Code, Request, Response, Status, body::Body, server};
 use tonic_prost::ProstCodec;
 
 use crate::backends::{listen, route, serve_http, service};
-use crate::rig::Rig;
-use crate::stage::{Stage, connect, host};
+use crate::rig::{Rig, free_port};
+use crate::stage::{Duplex, Stage, connect, connect_to, host};
 
 /// The one message of this service.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -91,8 +91,15 @@ async fn shop() -> SocketAddr {
     listen(|stream| serve_http(stream, service_fn(call))).await
 }
 
-async fn client(rig: &Rig, secure: bool) -> Grpc<impl GrpcService<Body, ResponseBody = Incoming, Error = hyper::Error> + Clone> {
-    let stream = TokioIo::new(connect(rig, secure, &["h2"]).await);
+trait Calls: GrpcService<Body, ResponseBody = Incoming, Error = hyper::Error> + Clone {}
+impl<C: GrpcService<Body, ResponseBody = Incoming, Error = hyper::Error> + Clone> Calls for C {}
+
+async fn client(rig: &Rig, secure: bool) -> Grpc<impl Calls> {
+    client_by(connect(rig, secure, &["h2"]).await, secure).await
+}
+
+async fn client_by(stream: Box<dyn Duplex>, secure: bool) -> Grpc<impl Calls> {
+    let stream = TokioIo::new(stream);
     let (sender, connection) = http2::handshake::<_, _, Body>(TokioExecutor::new(), stream).await.unwrap();
     tokio::spawn(connection);
     let transport = tower::service_fn(move |request| {
@@ -112,9 +119,7 @@ macro_rules! ask {
 }
 
 /// Every kind of call.
-async fn calls(rig: &Rig, secure: bool) {
-    let client = client(rig, secure).await;
-
+async fn calls(client: &Grpc<impl Calls>) {
     let mut asked = Request::new(note("hello", 7));
     asked.metadata_mut().insert("x-tenant", MetadataValue::from_static("a"));
     asked.metadata_mut().insert_bin("x-bytes-bin", MetadataValue::from_bytes(b"\0\xff\n"));
@@ -143,11 +148,11 @@ async fn calls(rig: &Rig, secure: bool) {
 
     let sum = ask!(client, client_streaming, "/shop.Cart/Sum", stream::iter((0..500).map(|at| note("", at)))).unwrap();
     assert_eq!(sum.into_inner(), note("sum", 499 * 250));
-    talks(&client).await;
+    talks(client).await;
 }
 
 /// A conversation in which each side waits for the other.
-async fn talks(client: &Grpc<impl GrpcService<Body, ResponseBody = Incoming, Error = hyper::Error> + Clone>) {
+async fn talks(client: &Grpc<impl Calls>) {
     let (mut say, said) = mpsc::channel(1);
     say.send(note("0", 0)).await.unwrap();
     let mut heard = ask!(client, streaming, "/shop.Cart/Talk", said).unwrap().into_inner();
@@ -182,9 +187,9 @@ async fn every_kind_of_call_passes_with_and_without_tls() {
     rig.remove("routes.yaml");
     rig.eventually("they are gone", || rig.get("/", &[]).status == 404);
     for secure in [false, true] {
-        calls(&rig, secure).await;
-        // What Kakehi answers itself it says in gRPC's words.
         let client = client(&rig, secure).await;
+        calls(&client).await;
+        // What Kakehi answers itself it says in gRPC's words.
         for (method, code) in
             [("/shop.Other/Unary", Code::Unimplemented), ("/shop.Empty/Unary", Code::Unavailable), ("/shop.Missing/Unary", Code::Unknown)]
         {
@@ -199,16 +204,43 @@ async fn every_kind_of_call_passes_with_and_without_tls() {
     }
 }
 
+/// A backend of HTTP/2 is called by HTTPRoute too, whatever else the port has to do.
 #[tokio::test(flavor = "multi_thread")]
 async fn calls_by_httproute() {
     let manifests = [service("shop", shop().await, Some("kubernetes.io/h2c")), route("/shop.Cart", "shop")];
     for stage in Stage::ALL {
         let rig = stage.start(&manifests);
         for secure in [false, true] {
-            if secure || stage != Stage::Hop {
-                println!("{stage:?} {secure}");
-                calls(&rig, secure).await;
-            }
+            calls(&client(&rig, secure).await).await;
         }
     }
+}
+
+const INGRESS: &str = "apiVersion: networking.k8s.io/v1
+kind: IngressClass
+metadata: {name: kakehi}
+spec: {controller: kakehi.dev/ingress-controller}
+---
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: {name: shop, namespace: demo}
+spec:
+  ingressClassName: kakehi
+  tls: [{hosts: [one.localhost], secretName: one}]
+  rules:
+    - host: one.localhost
+      http: {paths: [{path: /shop.Cart, pathType: Prefix, backend: {service: {name: shop, port: {number: 80}}}}]}
+";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_by_ingress_with_tls() {
+    let (http, https) = (free_port(), free_port());
+    let (plain, secure) = (http.to_string(), https.to_string());
+    let manifests = [service("shop", shop().await, Some("kubernetes.io/h2c")), INGRESS.to_owned()].join("---\n");
+    let rig = Rig::start(&["--ingress-http-port", &plain, "--ingress-https-port", &secure], |config, _| {
+        std::fs::write(config.join("more.yaml"), manifests).unwrap();
+    });
+    let address = ([127, 0, 0, 1], https).into();
+    rig.eventually("the class's edge listens", || std::net::TcpStream::connect(address).is_ok());
+    calls(&client_by(connect_to(&rig, address, true, &["h2"]).await, true).await).await;
 }

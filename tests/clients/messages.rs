@@ -2,6 +2,12 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Request};
+use http_body::Frame;
+use http_body_util::{BodyExt, StreamBody};
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -63,6 +69,26 @@ async fn trailers_pass_both_ways() {
                 assert!(answer.contains(part), "{stage:?} {secure}: no {part:?} in {answer}");
             }
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn trailers_of_http2_become_those_of_http1_and_back() {
+    let manifests = [routed("trailing", listen(trailing).await, None)];
+    for stage in Stage::ALL {
+        let rig = stage.start(&manifests);
+        let stream = TokioIo::new(connect(&rig, true, &["h2"]).await);
+        let (mut sender, connection) = http2::handshake(TokioExecutor::new(), stream).await.unwrap();
+        tokio::spawn(connection);
+        let trailers = HeaderMap::from_iter([(HeaderName::from_static("x-check"), HeaderValue::from_static("7"))]);
+        let frames = [Frame::data(Bytes::from_static(b"body")), Frame::trailers(trailers)].map(Ok::<_, std::convert::Infallible>);
+        let request = Request::post(format!("https://{}/trailing", host(true))).header("te", "trailers").header("trailer", "x-check");
+        let request = request.body(StreamBody::new(futures::stream::iter(frames))).unwrap();
+        let answer = sender.send_request(request).await.unwrap().into_body().collect().await.unwrap();
+        let sum = answer.trailers().and_then(|trailers| trailers.get("x-sum")).cloned();
+        let saw = String::from_utf8(answer.to_bytes().to_vec()).unwrap();
+        assert!(saw.contains("|te: trailers|") && saw.contains("|4|body|0|x-check: 7|"), "{stage:?}: {saw}");
+        assert_eq!(sum.unwrap(), "42", "{stage:?}: {saw}");
     }
 }
 

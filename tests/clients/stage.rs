@@ -64,7 +64,12 @@ pub fn trust(rig: &Rig, protocols: &[&str]) -> ClientConfig {
 
 /// A connection to the plain listener, or to that of [`SECURE`] with these protocols offered.
 pub async fn connect(rig: &Rig, secure: bool, protocols: &[&str]) -> Box<dyn Duplex> {
-    let stream = TcpStream::connect(address(rig, secure)).await.unwrap();
+    connect_to(rig, address(rig, secure), secure, protocols).await
+}
+
+/// The same to a port of its own.
+pub async fn connect_to(rig: &Rig, at: SocketAddr, secure: bool, protocols: &[&str]) -> Box<dyn Duplex> {
+    let stream = TcpStream::connect(at).await.unwrap();
     stream.set_nodelay(true).unwrap();
     if !secure {
         return Box::new(stream);

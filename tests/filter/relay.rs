@@ -1,7 +1,7 @@
 //! Relayed ports: connections as clients make them, behind the PROXY header that Sōzu writes.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::{SinkExt, StreamExt};
@@ -9,16 +9,16 @@ use http::Request;
 use http_body_util::{Empty, Full};
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use kakehi::filter::Limits;
 use kakehi::model::{BackendProtocol, Certificate, CertificateId, Hostname, Listener, ListenerName, PrivateKey, Protocol, Route, Rule};
 use kakehi::snapshot::Resource;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, ServerName};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, UnixStream};
-use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::harness::{Answer, PORT, Proxy, backend, backend_speaking, echo, listener, route, route_on, rule, to};
+use crate::tls_client;
 
 const TLS_PORT: u16 = 8443;
 
@@ -140,54 +140,11 @@ async fn a_websocket_comes_by_either_version_of_http() {
     assert_eq!(web.next().await.unwrap().unwrap().into_text().unwrap(), "two");
 }
 
-/// Takes any certificate; the tests look at it themselves.
-#[derive(Debug)]
-struct Any(Arc<rustls::crypto::CryptoProvider>);
-
-impl ServerCertVerifier for Any {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &rustls::DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &rustls::DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<rustls::SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
-}
-
 /// A TLS connection; an empty name sends none.
 async fn secure(proxy: &Proxy, name: &str) -> std::io::Result<TlsStream<UnixStream>> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions().unwrap();
-    let mut config = config.dangerous().with_custom_certificate_verifier(Arc::new(Any(provider))).with_no_client_auth();
-    config.alpn_protocols = vec![b"h2".to_vec()];
-    config.enable_sni = !name.is_empty();
+    let connector = tls_client::connector(b"h2", !name.is_empty());
     let name = if name.is_empty() { "unnamed" } else { name };
-    TlsConnector::from(Arc::new(config)).connect(ServerName::try_from(name.to_owned()).unwrap(), connect(proxy, TLS_PORT).await).await
+    connector.connect(ServerName::try_from(name.to_owned()).unwrap(), connect(proxy, TLS_PORT).await).await
 }
 
 /// The certificate that a client is shown for a name.
@@ -311,4 +268,23 @@ async fn without_a_listener_for_any_host_strangers_are_turned_away() {
     assert_eq!(shown(&proxy, "two.example").await, Some(two.1));
     assert_eq!(ask(&proxy, "one.example", "two.example").await.0, 421);
     assert_eq!(ask(&proxy, "one.example", "strange.example").await.0, 404);
+}
+
+/// Neither plainly nor after a handshake: Sōzu would keep such connections for hours.
+#[tokio::test]
+async fn a_client_that_says_nothing_is_not_waited_for() {
+    let (secret, _) = secret("one", &["one.example"]);
+    let resources = [listener(), secret, https("one", "one.example", &["one"])];
+    let limits = Limits { client_head_timeout: Duration::from_millis(200), ..Limits::default() };
+    let proxy = Proxy::start_with(limits, resources).await;
+    let (mut plain, mut tls) = (connect(&proxy, PORT).await, secure(&proxy, "one.example").await.unwrap());
+    let mut end = Vec::new();
+    tokio::time::timeout(Duration::from_secs(5), async {
+        plain.read_to_end(&mut end).await.unwrap_or_default();
+        // Not everybody says goodbye in TLS.
+        tls.read_to_end(&mut end).await.unwrap_or_default();
+    })
+    .await
+    .expect("both are closed");
+    assert_eq!(end, b"");
 }

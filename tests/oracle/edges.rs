@@ -33,6 +33,8 @@ pub fn sozu() -> PathBuf {
 /// One running edge.
 pub struct Edge {
     pub name: &'static str,
+    /// Its listeners' address.
+    pub address: Ipv4Addr,
     publisher: Publisher,
     clients: Vec<Client>,
     child: Child,
@@ -57,7 +59,7 @@ impl Edge {
         // The edge ends when its standard input does.
         command.stdin(Stdio::piped()).stdout(log.try_clone().unwrap()).stderr(log).kill_on_drop(true);
         let clients = ports.iter().map(|port| Client::new(SocketAddr::new(address.into(), *port))).collect();
-        Self { name, publisher, clients, child: command.spawn().unwrap(), directory }
+        Self { name, address, publisher, clients, child: command.spawn().unwrap(), directory }
     }
 
     /// Moves the edge to a snapshot and waits until it says that everything is applied.

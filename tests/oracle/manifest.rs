@@ -26,15 +26,19 @@ pub fn backend_ip(number: usize) -> Ipv4Addr {
     Ipv4Addr::new(127, 1, 0, (number + 1) as u8)
 }
 
-/// All objects: class, Gateway, Services with their EndpointSlices, routes.
-pub fn objects(world: &World, place: Place) -> Vec<Value> {
-    let mut objects = vec![
+/// The class and the Gateway with these listeners.
+pub fn gateway(listeners: Vec<Value>) -> [Value; 2] {
+    [
         json!({"apiVersion": API, "kind": "GatewayClass", "metadata": {"name": "kakehi"},
                "spec": {"controllerName": "kakehi.dev/gateway-controller"}}),
         json!({"apiVersion": API, "kind": "Gateway", "metadata": {"name": GATEWAY, "namespace": NAMESPACE},
-               "spec": {"gatewayClassName": "kakehi",
-                        "listeners": world.listeners.iter().map(|it| listener(it, place)).collect::<Vec<_>>()}}),
-    ];
+               "spec": {"gatewayClassName": "kakehi", "listeners": listeners}}),
+    ]
+}
+
+/// All objects: class, Gateway, Services with their EndpointSlices, routes.
+pub fn objects(world: &World, place: Place) -> Vec<Value> {
+    let mut objects = gateway(world.listeners.iter().map(|it| listener(it, place)).collect()).to_vec();
     let mut used = BTreeSet::new();
     for route in &world.routes {
         for backend in route.rules.iter().flat_map(|rule| &rule.backends) {
@@ -111,7 +115,7 @@ pub fn service_name(service: Service) -> String {
 }
 
 /// Drops fields that are null or empty lists: what a user would not write.
-fn tidy(value: Value) -> Value {
+pub fn tidy(value: Value) -> Value {
     match value {
         Value::Object(fields) => {
             let kept = fields.into_iter().filter(|(_, field)| !field.is_null() && *field != json!([]));
@@ -127,7 +131,8 @@ fn listener(listener: &Listener, place: Place) -> Value {
         "allowedRoutes": {"namespaces": {"from": "All"}}}))
 }
 
-fn route(route: &Route, place: Place) -> Value {
+/// A route.
+pub fn route(route: &Route, place: Place) -> Value {
     let parent = |parent: &super::world::Parent| {
         let namespace = if route.namespace == NAMESPACE { None } else { Some(NAMESPACE) };
         json!({"name": GATEWAY, "namespace": namespace, "sectionName": parent.section, "port": parent.port.map(|port| place.ports[port])})

@@ -2,7 +2,8 @@
 
 use kakehi::edge::plan::RelayReason;
 use kakehi::model::{
-    Action, Backend, BackendProtocol, BackendTarget, HeaderMatch, InvalidBackend, PathMatch, QueryMatch, Rule, ValueMatch,
+    Action, Backend, BackendProtocol, BackendTarget, HeaderMatch, InvalidBackend, Listener, PathMatch, Protocol, QueryMatch, Rule, Tuning,
+    ValueMatch,
 };
 use kakehi::snapshot::Resource;
 
@@ -68,4 +69,20 @@ async fn each_kind_of_rule_is_at_its_stage() {
     assert_eq!(rig.who(8080, "regex.example", "/native").await, "hop");
     let relays: Vec<_> = rig.planner.target().relays.iter().map(|(port, reason)| (port.number, reason.clone())).collect();
     assert_eq!(relays, [(8081, RelayReason::Http2)]);
+}
+
+/// Sōzu holds the limits of its listeners as the plan has them, which `Rig::hold` asks it, whatever they were before.
+#[tokio::test]
+async fn limits_of_listeners_change_in_place() {
+    let mut rig = Rig::start().await;
+    let serving = [backend("app", &[serve("app").await]), route("r", "web", &["app.example"], vec![rule(prefix("/"), "app")])];
+    for tuning in [Tuning::default(), Tuning { max_streams: Some(7), connect_seconds: Some(1), ..Tuning::default() }, Tuning::default()] {
+        let of = |name, port, protocol| match listener(name, port, "*") {
+            Resource::Listener(listener) => Resource::Listener(Listener { protocol, tuning: tuning.clone(), ..listener }),
+            other => other,
+        };
+        let resources = [of("web", 8080, Protocol::Http), of("tls", 8443, Protocol::Https)].into_iter().chain(serving.clone());
+        assert!(rig.hold(resources).await.is_empty());
+        assert_eq!(rig.who(8080, "app.example", "/").await, "app");
+    }
 }

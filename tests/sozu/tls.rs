@@ -1,7 +1,6 @@
 //! TLS: certificates by name, replaced without a gap, HTTP/1.1 and HTTP/2.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Empty};
@@ -9,15 +8,14 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use kakehi::edge::plan::RelayReason;
 use kakehi::model::{Certificate, CertificateId, Hostname, Listener, ListenerName, PrivateKey, Protocol};
 use kakehi::snapshot::Resource;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::pki_types::ServerName;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::build::{backend, listener, prefix, redirect, route, rule};
 use crate::rig::{Answer, Rig, receive, serve};
+use crate::tls_client;
 
 /// A self-signed certificate for these names, under the name of a Secret.
 pub fn certificate(secret: &str, names: &[&str]) -> (Resource, String) {
@@ -51,52 +49,9 @@ pub fn https(name: &str, port: u16, hostname: &str, secrets: &[&str]) -> Resourc
     })
 }
 
-/// Takes any certificate; the tests look at it themselves.
-#[derive(Debug)]
-struct Any(Arc<rustls::crypto::CryptoProvider>);
-
-impl ServerCertVerifier for Any {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &rustls::DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &rustls::DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<rustls::SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
-}
-
 pub async fn connect(at: SocketAddr, name: &str, alpn: &[u8]) -> std::io::Result<TlsStream<TcpStream>> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions().unwrap();
-    let mut config = config.dangerous().with_custom_certificate_verifier(Arc::new(Any(provider))).with_no_client_auth();
-    config.alpn_protocols = vec![alpn.to_vec()];
     let stream = TcpStream::connect(at).await?;
-    TlsConnector::from(Arc::new(config)).connect(ServerName::try_from(name.to_owned()).unwrap(), stream).await
+    tls_client::connector(alpn, true).connect(ServerName::try_from(name.to_owned()).unwrap(), stream).await
 }
 
 /// The fingerprint of the certificate that a client is shown for a name.

@@ -42,17 +42,23 @@ pub fn get(address: SocketAddr, host: &str, target: &str, headers: &[(&str, &str
 
 /// GET over TLS with SNI `name`, trusting only the certificates in `roots` (PEM).
 pub fn get_tls(address: SocketAddr, name: &str, roots: &[u8]) -> io::Result<Answer> {
+    exchange(connect_tls(address, name, roots, &[])?, &format!("{name}:{}", address.port()), "/", &[])
+}
+
+/// A connection over TLS with SNI `name` that offers these protocols.
+pub fn connect_tls(address: SocketAddr, name: &str, roots: &[u8], protocols: &[&[u8]]) -> io::Result<impl Read + Write + use<>> {
     let mut store = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(roots) {
         store.add(certificate.map_err(io::Error::other)?).map_err(io::Error::other)?;
     }
-    let config = ClientConfig::builder().with_root_certificates(store).with_no_client_auth();
+    let mut config = ClientConfig::builder().with_root_certificates(store).with_no_client_auth();
+    config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
     let server = ServerName::try_from(name.to_owned()).map_err(io::Error::other)?;
     let connection = ClientConnection::new(Arc::new(config), server).map_err(io::Error::other)?;
-    exchange(StreamOwned::new(connection, connect(address)?), &format!("{name}:{}", address.port()), "/", &[])
+    Ok(StreamOwned::new(connection, connect(address)?))
 }
 
-fn connect(address: SocketAddr) -> io::Result<TcpStream> {
+pub fn connect(address: SocketAddr) -> io::Result<TcpStream> {
     let stream = TcpStream::connect_timeout(&address, Duration::from_secs(2))?;
     stream.set_read_timeout(Some(Duration::from_secs(10)))?;
     Ok(stream)

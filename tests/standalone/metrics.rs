@@ -24,6 +24,7 @@ spec:
     - matches: [{path: {type: PathPrefix, value: /native}}]
       backendRefs: [{name: blue, port: 80}]
     - matches: [{path: {type: PathPrefix, value: /filtered}, headers: [{name: x-color, value: green}]}]
+      filters: [{type: RequestMirror, requestMirror: {backendRef: {name: blue, port: 80}}}]
       backendRefs: [{name: green, port: 80}]
 ";
 
@@ -46,6 +47,8 @@ fn both_stages_count_by_route_backend_and_status() {
         )
     };
     assert_eq!(of("filtered", "demo/green:80"), 25);
+    let mirrored = rig.admin("/metrics").body;
+    assert!(mirrored.contains("kakehi_filter_mirrors_total{edge=\"demo/web\",result=\"sent\"} 25\n"), "{mirrored}");
     rig.eventually("Sōzu's record is read to its end", || of("native", "demo/blue:80") > before.max(24));
     rig.eventually("what no route takes counts for none", || value(&rig, &["route=\"\"", "status=\"404\""]) >= 25);
     assert_eq!(of("native", "demo/green:80") + of("filtered", "demo/blue:80"), 0);

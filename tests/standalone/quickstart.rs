@@ -81,7 +81,10 @@ fn a_trace_says_what_happens() {
             let flags = lines.iter().flat_map(|line| ["-H", line]);
             trace(&url(path), &source.into_iter().chain(flags).collect::<Vec<_>>())
         };
-        let found = with(["--admin", &admin]);
+        let mut found = with(["--admin", &admin]);
+        let said = found["edges"]["demo/web"].as_object_mut().unwrap().remove("acknowledged").unwrap();
+        let said = said.as_array().unwrap();
+        assert!(said.len() >= 2 && said.iter().all(|said| said["state"] == "acknowledged"), "{path}: {said:?}");
         assert_eq!(found, with(["--directory", directory.to_str().unwrap()]), "{path}");
         let answer = &found["edges"]["demo/web"]["answer"];
         let served = rig.get(path, headers);
@@ -97,6 +100,24 @@ fn a_trace_says_what_happens() {
 }
 
 #[test]
+fn a_trace_says_what_the_edge_refused() {
+    let held = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = held.local_addr().unwrap().port();
+    let rig = Rig::start(&[], |config, _| {
+        let gateway = "apiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: { name: taken, namespace: demo }\n";
+        let spec = format!("spec: {{ gatewayClassName: kakehi, listeners: [{{ name: http, port: {port}, protocol: HTTP }}] }}\n");
+        fs::write(config.join("taken.yaml"), format!("{gateway}{spec}")).unwrap();
+    });
+    let admin = format!("127.0.0.1:{}", rig.ports.admin);
+    let found = trace(&format!("http://a.localhost:{port}/"), &["--admin", &admin]);
+    let said = &found["edges"]["demo/taken"]["acknowledged"];
+    assert_eq!((&said[0]["resource"], &said[0]["state"]), (&"listener http".into(), &"refused".into()), "{found}");
+    assert!(said[0]["reason"].as_str().unwrap().contains("another process"), "{said}");
+    let nameless = trace(&format!("https://one.localhost:{}/", rig.ports.https), &["--admin", &admin, "--no-sni"]);
+    assert_eq!(nameless["edges"]["demo/web"]["answer"]["closed"]["why"], "noServerName", "Sōzu drops such clients: {nameless}");
+}
+
+#[test]
 fn the_filter_alone_serves_the_quickstart_too() {
     let rig = Rig::start(&["--force-hop"], |_, _| ());
     quickstart(&rig);
@@ -107,7 +128,7 @@ fn relayed_ports_serve_the_quickstart_too() {
     let rig = Rig::start(&["--force-relay"], |_, _| ());
     quickstart(&rig);
     let plan = rig.admin("/debug/plan").body;
-    assert!(plan.contains("every port is relayed") && !plan.contains("kakehi-hop"), "{plan}");
+    assert!(plan.contains("every port is relayed") && plan.contains("\"vhosts\": {}"), "{plan}");
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use imbl::OrdSet;
 
 use super::asked::{Asked, is_patient, labels_of};
+use super::few::Few;
 use super::hosts::{Listeners, port_of};
 use super::native::is_plain_path;
 use super::regions::classes;
@@ -24,7 +25,7 @@ pub(super) struct Index {
     /// By listener and effective host.
     hosts: BTreeMap<(ListenerName, Hostname), Entries>,
     /// Routes that name a backend.
-    naming: BTreeMap<BackendId, BTreeSet<ObjectId>>,
+    naming: BTreeMap<BackendId, Few<ObjectId, ()>>,
     /// What the routes of a listener ask of its port.
     asked: BTreeMap<ListenerName, Asked>,
 }
@@ -33,7 +34,7 @@ pub(super) struct Index {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Entries {
     /// Entries by the texts of their path conditions.
-    pub texts: BTreeMap<String, BTreeSet<Arc<Rank>>>,
+    pub texts: Few<String, BTreeSet<Arc<Rank>>>,
     /// Number of entries with a path that Sōzu can compare.
     plain: usize,
     /// Number of entries that match by regular expression.
@@ -41,15 +42,24 @@ pub(super) struct Entries {
     /// Number of entries with a path that no request has.
     pub odd: usize,
     /// Specificity of the declared hosts, counted.
-    pub host_ranks: BTreeMap<HostRank, usize>,
-    /// The routes.
-    pub routes: OrdSet<Key>,
+    pub host_ranks: Few<HostRank, usize>,
+    /// One of the routes.
+    route: Option<Key>,
+    /// The others.
+    routes: OrdSet<Key>,
 }
 
 impl Entries {
     /// Every entry that matches by a text, lowest rank first.
     pub fn all(&self) -> BTreeSet<&Arc<Rank>> {
         self.texts.values().flatten().collect()
+    }
+
+    /// The routes.
+    pub fn routes(&self) -> OrdSet<Key> {
+        let mut routes = self.routes.clone();
+        routes.extend(self.route.clone());
+        routes
     }
 }
 
@@ -145,8 +155,8 @@ impl Index {
         Some((Key::Route(route.id.clone()), rule, rule.matches.get(rank.index.0)?))
     }
 
-    /// Follows a change.
-    pub(super) fn apply(&mut self, delta: &Delta) -> Touched {
+    /// Follows a change to a snapshot.
+    pub(super) fn follow(&mut self, delta: &Delta, next: Snapshot) -> Touched {
         let mut touched = Touched::default();
         let keys: BTreeSet<Key> = delta.keys().collect();
         let mut protocols = BTreeMap::new();
@@ -160,7 +170,7 @@ impl Index {
                 held.insert(key, resource);
             }
         }
-        self.snapshot.apply(delta);
+        self.snapshot = next;
         for key in &keys {
             let resource = self.snapshot.get(key).cloned();
             if let Some(resource) = &resource {
@@ -170,7 +180,8 @@ impl Index {
         }
         for (id, before) in protocols {
             if self.protocol(id) != before {
-                let routes: Vec<Route> = self.naming.get(id).into_iter().flatten().filter_map(|route| self.route(route)).cloned().collect();
+                let routes: Vec<Route> =
+                    self.naming.get(id).into_iter().flat_map(Few::keys).filter_map(|route| self.route(route)).cloned().collect();
                 for route in &routes {
                     each_entry(route, |host, rank| touched.note(host, rank, route));
                     self.note_http2(route);
@@ -229,7 +240,12 @@ impl Index {
                     }
                 }
                 for backend in named(route) {
-                    remove_from(&mut self.naming, backend, &route.id);
+                    if let Some(routes) = self.naming.get_mut(backend) {
+                        routes.remove(&route.id);
+                        if routes.is_empty() {
+                            self.naming.remove(backend);
+                        }
+                    }
                 }
             }
             Resource::Backend(backend) => {
@@ -265,7 +281,7 @@ impl Index {
                 }
                 self.note_http2(route);
                 for backend in named(route) {
-                    self.naming.entry(backend.clone()).or_default().insert(route.id.clone());
+                    self.naming.entry(backend.clone()).or_default().insert(route.id.clone(), ());
                 }
             }
             Resource::Backend(backend) => {
@@ -302,20 +318,44 @@ impl Entries {
     fn insert(&mut self, rank: &Arc<Rank>, route: &Route) {
         let Some(path) = path_of(rank, route) else { return };
         *self.counter(path) += 1;
-        *self.host_ranks.entry(rank.host).or_default() += 1;
-        self.routes.insert(Key::Route(route.id.clone()));
+        self.host_ranks.update(rank.host, |count| *count += 1, |_| true);
+        let key = Key::Route(route.id.clone());
+        match &self.route {
+            None if !self.routes.contains(&key) => self.route = Some(key),
+            Some(one) if *one == key => {}
+            _ => {
+                self.routes.insert(key);
+            }
+        }
         for class in classes(path) {
-            self.texts.entry(class.text).or_default().insert(rank.clone());
+            self.texts.update(
+                class.text,
+                |ranks| {
+                    ranks.insert(rank.clone());
+                },
+                |_| true,
+            );
         }
     }
 
     fn remove(&mut self, rank: &Arc<Rank>, route: &Route) {
         let Some(path) = path_of(rank, route) else { return };
         *self.counter(path) -= 1;
-        take_one(&mut self.host_ranks, &rank.host);
-        self.routes.remove(&Key::Route(route.id.clone()));
+        self.host_ranks.update(rank.host, |count| *count = count.saturating_sub(1), |count| *count > 0);
+        let key = Key::Route(route.id.clone());
+        if self.route.as_ref() == Some(&key) {
+            self.route = None;
+        } else {
+            self.routes.remove(&key);
+        }
         for class in classes(path) {
-            remove_from(&mut self.texts, &class.text, rank);
+            self.texts.update(
+                class.text,
+                |ranks| {
+                    ranks.remove(rank);
+                },
+                |ranks| !ranks.is_empty(),
+            );
         }
     }
 
@@ -371,15 +411,6 @@ fn take_one<K: Ord>(counts: &mut BTreeMap<K, usize>, key: &K) {
         *count -= 1;
         if *count == 0 {
             counts.remove(key);
-        }
-    }
-}
-
-fn remove_from<K: Ord, V: Ord>(index: &mut BTreeMap<K, BTreeSet<V>>, key: &K, value: &V) {
-    if let Some(values) = index.get_mut(key) {
-        values.remove(value);
-        if values.is_empty() {
-            index.remove(key);
         }
     }
 }

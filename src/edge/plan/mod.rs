@@ -8,6 +8,7 @@
 mod asked;
 mod certificates;
 pub mod explain;
+mod few;
 mod hosts;
 mod index;
 mod lookup;
@@ -25,6 +26,6 @@ pub use lookup::Lookup;
 pub use planner::{Options, Planner};
 pub use reason::{Reason, RelayReason};
 pub use target::{
-    Chain, ChainId, ClusterId, Edit, Frontend, HostRule, PathKind, PathRule, PortCertificate, PortId, PortKind, Side, Stage, Target,
-    Upstream, VhostId,
+    Chain, ChainId, ClusterId, Edit, Frontend, HostRule, PathKind, PathRule, PortCertificate, PortId, PortKind, PortLimits, Side, Stage,
+    Target, Upstream, VhostId,
 };

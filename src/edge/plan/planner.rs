@@ -7,12 +7,13 @@ use std::sync::Arc;
 use imbl::OrdSet;
 use serde::{Deserialize, Serialize};
 
+use super::few::Few;
 use super::hosts::{place_of, port_of};
 use super::index::{Entries, Index, Touched};
 use super::regions::{self, Entry, ROOT};
-use super::target::{Chain, ChainId, ClusterId, HostRule, PortId, PortKind, Stage, Target, Upstream, VhostId};
+use super::target::{Chain, ChainId, ClusterId, HostRule, PortId, PortKind, PortLimits, Stage, Target, Upstream, VhostId};
 use super::{Reason, RelayReason, certificates, mode, native};
-use crate::model::{BackendId, Hostname, Rank};
+use crate::model::{BackendId, Hostname, ListenerName, Rank};
 use crate::snapshot::{Delta, Key, Snapshot};
 
 /// Frontends that Sōzu may have to scan for a request of no known host.
@@ -41,6 +42,8 @@ pub struct Planner {
     relayed: BTreeMap<PortId, RelayReason>,
     /// Number of chains with a native frontend to a backend.
     forwarding: BTreeMap<BackendId, usize>,
+    /// Every listener's key as a set, which its chains share.
+    alone: BTreeMap<ListenerName, OrdSet<Key>>,
 }
 
 /// A virtual host as planned.
@@ -49,7 +52,7 @@ struct Planned {
     /// Why it goes to the filter as a whole.
     whole: Option<Reason>,
     /// The texts that have frontends.
-    texts: BTreeSet<String>,
+    texts: Few<String, ()>,
     /// Whether hosts with several labels before a wildcard's suffix belong to it too.
     deep: bool,
 }
@@ -83,9 +86,21 @@ impl Planner {
         self.index.snapshot()
     }
 
-    /// Follows a change. The cost grows with the paths that the change touches, not with their host's.
+    /// Follows a change.
     pub fn apply(&mut self, delta: &Delta) {
-        let Touched { ports, listeners, asked, texts, mut backends, certificates } = self.index.apply(delta);
+        let mut next = self.snapshot().clone();
+        next.apply(delta);
+        self.follow(delta, next);
+    }
+
+    /// Follows a change to a snapshot, which is kept as it is: it shares with its owner's. The cost grows with the paths that
+    /// the change touches, not with their host's.
+    pub fn follow(&mut self, delta: &Delta, next: Snapshot) {
+        let Touched { ports, listeners, asked, texts, mut backends, certificates } = self.index.follow(delta, next);
+        if !listeners.is_empty() {
+            let named = self.index.listeners().all().map(|listener| listener.name.clone());
+            self.alone = named.map(|name| (name.clone(), OrdSet::unit(Key::Listener(name)))).collect();
+        }
         let mut vhosts: BTreeMap<VhostId, Texts> = BTreeMap::new();
         for ((name, host), texts) in texts {
             if let Some(listener) = self.index.listeners().named(&name) {
@@ -137,15 +152,11 @@ impl Planner {
         hosts.into_iter().map(|host| VhostId { port, host: place_of(host) }).chain(held).collect()
     }
 
-    /// Decides again which ports are patient and which relayed, of `touched` and `changed` ones; the changed ones, with those whose mode is
-    /// another now.
+    /// Decides again on the limits of ports and which are relayed, of `touched` and `changed` ones; the changed ones, with those
+    /// whose mode is another now.
     fn plan_modes(&mut self, mut changed: BTreeSet<PortId>, touched: BTreeSet<PortId>) -> BTreeSet<PortId> {
         for port in touched.union(&changed).copied().collect::<Vec<_>>() {
-            if self.index.listeners().of(port).any(|listener| self.index.is_patient(&listener.name)) {
-                self.target.patient.insert(port);
-            } else {
-                self.target.patient.remove(&port);
-            }
+            self.plan_limits(port);
             let reason = mode::relay(&self.index, port, &self.options);
             let old = match reason {
                 Some(reason) => self.relayed.insert(port, reason),
@@ -175,6 +186,20 @@ impl Planner {
                 self.target.clusters.remove(&id);
             }
         }
+    }
+
+    /// The limits of a port, if it is there.
+    fn plan_limits(&mut self, port: PortId) {
+        let patient = self.index.listeners().of(port).any(|listener| self.index.is_patient(&listener.name));
+        match self.index.listeners().tuning(port) {
+            Some(tuning) => {
+                let usual = PortLimits::default();
+                let connect_seconds = tuning.connect_seconds.unwrap_or(usual.connect_seconds);
+                let max_streams = tuning.max_streams.unwrap_or(usual.max_streams);
+                self.target.limits.insert(port, PortLimits { connect_seconds, max_streams, patient })
+            }
+            None => self.target.limits.remove(&port),
+        };
     }
 
     /// The relay of a port's connections, whatever they carry.
@@ -250,16 +275,16 @@ impl Planner {
             Texts::These(texts) if whole.is_none() && planned.whole.is_none() => texts,
             _ => {
                 let wanted = entries.into_iter().filter(|_| whole.is_none()).flat_map(|entries| entries.texts.keys());
-                wanted.chain(&planned.texts).map(String::as_str).chain([ROOT]).map(str::to_owned).collect()
+                wanted.chain(planned.texts.keys()).map(String::as_str).chain([ROOT]).map(str::to_owned).collect()
             }
         };
-        let listener: OrdSet<Key> = owner.map(|owner| Key::Listener(owner.name.clone())).into_iter().collect();
+        let listener = owner.map(|owner| self.alone.get(&owner.name).cloned().unwrap_or_default()).unwrap_or_default();
         let mut chains = Vec::new();
         for text in &texts {
             let chain = match (&whole, entries) {
                 (Some(reason), Some(entries)) if text == ROOT => Chain {
                     frontends: vec![regions::everything(&host, reason.clone())],
-                    owners: [Some(entries), flat].into_iter().flatten().fold(listener.clone(), |all, of| all.union(of.routes.clone())),
+                    owners: [Some(entries), flat].into_iter().flatten().fold(listener.clone(), |all, of| all.union(of.routes())),
                 },
                 (Some(_), _) => Chain::default(),
                 (None, entries) => {
@@ -275,10 +300,10 @@ impl Planner {
         planned.whole = whole;
         for (text, chain) in chains {
             if chain.frontends.is_empty() {
-                planned.texts.remove(&text)
+                planned.texts.remove(&text);
             } else {
-                planned.texts.insert(text.clone())
-            };
+                planned.texts.insert(text.clone(), ());
+            }
             self.replace(ChainId { vhost: id.clone(), text: Some(text) }, chain, backends);
         }
         let is = planned.is_deep();
@@ -331,7 +356,7 @@ impl Planner {
                 }
             },
         };
-        let routes = entries.map(|entries| entries.routes.clone()).unwrap_or_default();
+        let routes = entries.map(Entries::routes).unwrap_or_default();
         let owners = self.listener_keys(port).union(routes);
         self.replace(ChainId { vhost: VhostId { port, host: Hostname::Any }, text: None }, Chain { frontends, owners }, backends);
     }
@@ -381,7 +406,7 @@ impl Planner {
         }
         let endpoints = self.index.backend(id).into_iter().flat_map(|backend| &backend.endpoints);
         let addresses: BTreeSet<SocketAddr> = endpoints.map(|endpoint| SocketAddr::new(endpoint.ip, endpoint.port)).collect();
-        let upstream = Upstream::Endpoints(Arc::new(addresses));
+        let upstream = Upstream::Endpoints(addresses.into_iter().collect());
         if self.target.clusters.get(&cluster) != Some(&upstream) {
             self.target.clusters.insert(cluster, upstream);
         }

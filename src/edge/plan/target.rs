@@ -9,7 +9,7 @@ use imbl::{OrdMap, OrdSet};
 use serde::{Serialize, Serializer};
 
 use super::{Reason, RelayReason};
-use crate::model::{BackendId, Certificate, CertificateId, Hostname, Protocol};
+use crate::model::{BackendId, Certificate, CertificateId, Hostname, Protocol, Tuning};
 use crate::snapshot::Key;
 
 /// A port with what Sōzu makes of it. A port that changes its protocol or mode is another port here.
@@ -58,8 +58,8 @@ pub struct Target {
     /// Listeners of Sōzu, and the keys that ask for them. Of a relayed port both are there: the relay, and what reads
     /// requests; see [`Target::is_bound`].
     pub ports: OrdMap<PortId, Arc<BTreeSet<Key>>>,
-    /// Ports that read requests, some of which may take longer than is usual.
-    pub patient: OrdSet<PortId>,
+    /// Limits of the listeners that read requests.
+    pub limits: OrdMap<PortId, PortLimits>,
     /// Why ports are relayed; those that Sōzu reads itself are not in it.
     pub relays: OrdMap<PortId, RelayReason>,
     /// Certificates that the filter proxy needs, because it ends TLS on a port.
@@ -83,6 +83,23 @@ impl Target {
     /// The ports that take connections.
     pub fn bound(&self) -> impl Iterator<Item = PortId> {
         self.ports.keys().copied().filter(|port| self.is_bound(*port))
+    }
+}
+
+/// Limits of a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PortLimits {
+    /// Seconds until a connection to a backend is given up.
+    pub connect_seconds: u32,
+    /// Requests that one HTTP/2 connection may have open.
+    pub max_streams: u32,
+    /// Some requests may take longer than [`USUAL_SILENCE`](super::USUAL_SILENCE).
+    pub patient: bool,
+}
+
+impl Default for PortLimits {
+    fn default() -> Self {
+        Self { connect_seconds: Tuning::CONNECT_SECONDS, max_streams: Tuning::MAX_STREAMS, patient: false }
     }
 }
 
@@ -138,8 +155,8 @@ pub enum Upstream {
     Hop,
     /// The unix socket of the filter proxy for connections.
     Relay,
-    /// TCP addresses; none answers 503.
-    Endpoints(Arc<BTreeSet<SocketAddr>>),
+    /// TCP addresses, sorted, each once; none answers 503.
+    Endpoints(Arc<[SocketAddr]>),
 }
 
 /// A virtual host: one host pattern on one port. For [`Hostname::Any`] it is the ordered list that Sōzu consults last.

@@ -174,21 +174,29 @@ impl Sozu {
 
     async fn advance(&mut self, target: &Target) -> Result<(), Error> {
         let target = self.parting.prolong(self.shadow.applied(), target);
-        let planned = steps(&self.shadow, &target, self.order)?;
-        let mut accepted = Vec::with_capacity(planned.len());
-        for step in planned {
+        let mut accepted = steps(&self.shadow, &target, self.order)?;
+        let mut diverged = None;
+        // In place: steps are large, and thousands of them at the start.
+        accepted.retain(|step| {
+            if diverged.is_some() {
+                return false;
+            }
             if step.adds {
                 self.shadow.forgive(&step.item);
             }
-            if self.is_held_by_others(&step) {
-                self.shadow.refuse(&step, HELD.to_owned());
-                continue;
+            if self.is_held_by_others(step) {
+                self.shadow.refuse(step, HELD.to_owned());
+                return false;
             }
-            match self.shadow.take(&step) {
-                Ok(()) => accepted.push(step),
-                Err(reason) if step.adds => self.shadow.refuse(&step, reason),
-                Err(reason) => return Err(Error::Diverged(format!("{:?}: {reason}", step.item))),
+            match self.shadow.take(step) {
+                Ok(()) => return true,
+                Err(reason) if step.adds => self.shadow.refuse(step, reason),
+                Err(reason) => diverged = Some(Error::Diverged(format!("{:?}: {reason}", step.item))),
             }
+            false
+        });
+        if let Some(diverged) = diverged {
+            return Err(diverged);
         }
         let single = accepted.len() < FEW && accepted.iter().all(|step| !step.glued);
         if single {

@@ -15,7 +15,9 @@ use sozu_command_lib::proto::command::{
 
 use super::access::ROUTE_TAG;
 use super::{Error, answers};
-use crate::edge::plan::{ClusterId, Frontend, HostRule, PathKind, PortCertificate, PortId, PortKind, Side, Stage, USUAL_SILENCE};
+use crate::edge::plan::{
+    ClusterId, Frontend, HostRule, PathKind, PortCertificate, PortId, PortKind, PortLimits, Side, Stage, USUAL_SILENCE,
+};
 use crate::snapshot::Key;
 
 /// Header that tells the filter through which port a request came.
@@ -24,8 +26,6 @@ pub const HOP_HEADER: &str = "x-kakehi-hop";
 /// How long client and backend may be silent on relayed ports, and on those with a rule that may take longer than is usual: there
 /// the filter's clocks are to end what takes too long.
 pub(super) const LONG_SECONDS: u32 = 2 * 60 * 60;
-/// A connection to a backend takes no longer.
-const CONNECT_SECONDS: u32 = 3;
 /// The head of a request arrives within this, and so does a handshake.
 pub(super) const REQUEST_SECONDS: u32 = 10;
 
@@ -65,41 +65,23 @@ impl Wire {
         SocketAddr::new(self.address, port.number)
     }
 
-    fn silence(&self, port: PortId, patient: bool) -> u32 {
-        if patient || port.kind == PortKind::Relay { self.silence.long } else { self.silence.usual }
-    }
-
-    /// Changes how long both sides of a listener's connections may be silent; of those that are open it changes nothing.
-    pub(super) fn set_silence(&self, port: PortId, patient: bool) -> RequestType {
-        let (address, seconds) = (self.address(port).into(), Some(self.silence(port, patient)));
-        match port.kind {
-            PortKind::Http | PortKind::Relay => RequestType::UpdateHttpListener(UpdateHttpListenerConfig {
-                address,
-                front_timeout: seconds,
-                back_timeout: seconds,
-                ..Default::default()
-            }),
-            PortKind::Https => RequestType::UpdateHttpsListener(UpdateHttpsListenerConfig {
-                address,
-                front_timeout: seconds,
-                back_timeout: seconds,
-                ..Default::default()
-            }),
-        }
+    fn silence(&self, port: PortId, limits: PortLimits) -> u32 {
+        if limits.patient || port.kind == PortKind::Relay { self.silence.long } else { self.silence.usual }
     }
 
     /// Adds a listener, not yet bound.
-    pub(super) fn add_listener(&self, port: PortId, patient: bool) -> Result<RequestType, Error> {
+    pub(super) fn add_listener(&self, port: PortId, limits: PortLimits) -> Result<RequestType, Error> {
         let address = self.address(port).into();
         let mut builder = match port.kind {
             PortKind::Http => ListenerBuilder::new_http(address),
             PortKind::Https => ListenerBuilder::new_https(address),
             PortKind::Relay => ListenerBuilder::new_tcp(address),
         };
-        let silence = self.silence(port, patient);
+        let silence = self.silence(port, limits);
         builder.front_timeout = Some(silence);
         builder.back_timeout = Some(silence);
-        builder.connect_timeout = Some(CONNECT_SECONDS);
+        builder.connect_timeout = Some(limits.connect_seconds);
+        builder.h2_max_concurrent_streams = Some(limits.max_streams);
         let refused = |error: sozu_command_lib::config::ConfigError| Error::Listener(error.to_string());
         if port.kind == PortKind::Relay {
             return Ok(RequestType::AddTcpListener(builder.to_tcp(None).map_err(refused)?));
@@ -118,6 +100,31 @@ impl Wire {
                 RequestType::AddHttpsListener(HttpsListenerConfig { answers: answers::templates(), ..listener })
             }
         })
+    }
+
+    /// Gives a listener that reads requests other limits. For how long connections that are open may be silent stays as it is.
+    pub(super) fn limit_listener(&self, port: PortId, limits: PortLimits) -> RequestType {
+        let address = self.address(port).into();
+        let (silence, connect_timeout) = (Some(self.silence(port, limits)), Some(limits.connect_seconds));
+        let h2_max_concurrent_streams = Some(limits.max_streams);
+        match port.kind {
+            PortKind::Http | PortKind::Relay => RequestType::UpdateHttpListener(UpdateHttpListenerConfig {
+                address,
+                front_timeout: silence,
+                back_timeout: silence,
+                connect_timeout,
+                h2_max_concurrent_streams,
+                ..Default::default()
+            }),
+            PortKind::Https => RequestType::UpdateHttpsListener(UpdateHttpsListenerConfig {
+                address,
+                front_timeout: silence,
+                back_timeout: silence,
+                connect_timeout,
+                h2_max_concurrent_streams,
+                ..Default::default()
+            }),
+        }
     }
 
     pub(super) fn remove_listener(&self, port: PortId) -> RequestType {

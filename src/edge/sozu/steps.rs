@@ -20,10 +20,10 @@ use crate::snapshot::Key;
 pub enum Item {
     /// A listener's existence.
     Listener(PortId),
+    /// A listener's limits.
+    Limits(PortId),
     /// A listener's bound socket.
     Bound(PortId),
-    /// How long both sides of a listener's connections may be silent.
-    Silence(PortId),
     /// A certificate by fingerprint.
     Certificate(PortId, String),
     /// A cluster.
@@ -106,11 +106,11 @@ impl Steps<'_> {
 
     fn add_listeners(&mut self, target: &Target) -> Result<(), Error> {
         for (port, keys) in &target.ports {
-            let (applied, patient) = (self.shadow.applied(), target.patient.contains(port));
-            if !applied.ports.contains_key(port) {
-                self.add(Item::Listener(*port), self.shadow.wire().add_listener(*port, patient)?, keys);
-            } else if patient != applied.patient.contains(port) {
-                self.add(Item::Silence(*port), self.shadow.wire().set_silence(*port, patient), keys);
+            let (wire, limits) = (self.shadow.wire(), target.limits.get(port).copied().unwrap_or_default());
+            if !self.shadow.applied().ports.contains_key(port) {
+                self.add(Item::Listener(*port), wire.add_listener(*port, limits)?, keys);
+            } else if port.kind != PortKind::Relay && self.shadow.applied().limits.get(port) != Some(&limits) {
+                self.add(Item::Limits(*port), wire.limit_listener(*port, limits), keys);
             }
         }
         Ok(())
@@ -201,20 +201,19 @@ impl Steps<'_> {
             if old.is_none() {
                 self.add(Item::Cluster(id.clone()), super::Wire::add_cluster(id), &keys);
             }
-            let empty = BTreeSet::new();
-            let before = match old {
-                Some(Upstream::Endpoints(addresses)) => &**addresses,
-                _ => &empty,
+            let before: &[SocketAddr] = match old {
+                Some(Upstream::Endpoints(addresses)) => addresses,
+                _ => &[],
             };
             match new {
                 Upstream::Hop => self.add(Item::Backend(id.clone(), None), wire.add_hop_backend(), &keys),
                 Upstream::Relay => self.add(Item::Backend(id.clone(), None), wire.add_relay_backend(), &keys),
                 Upstream::Endpoints(after) => {
-                    for address in after.difference(before) {
+                    for address in after.iter().filter(|address| before.binary_search(address).is_err()) {
                         let item = Item::Backend(id.clone(), Some(*address));
                         self.add(item, super::Wire::add_backend(id, *address), &keys);
                     }
-                    for address in before.difference(after) {
+                    for address in before.iter().filter(|address| after.binary_search(address).is_err()) {
                         let item = Item::Backend(id.clone(), Some(*address));
                         self.remove(item, super::Wire::remove_backend(id, *address));
                     }

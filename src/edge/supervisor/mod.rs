@@ -87,8 +87,7 @@ pub async fn run(settings: EdgeSettings) -> Result<(), EdgeError> {
     };
     tracing::info!(edge = settings.name, pid = sozu.pid(), "Sōzu is up");
     let (source, states) = Source::follow(settings.snapshot.clone(), &metrics);
-    let log = AccessLog::of(settings.sozu.dir(dir));
-    let counting = tokio::spawn(traffic::follow(log, metrics.native.clone(), port.subscribe()));
+    let counting = tokio::spawn(traffic::follow(AccessLog::of(settings.sozu.dir(dir)), metrics.native.clone(), port.subscribe()));
     let mut edge = Edge {
         planner: Planner::new(Options { force_hop: settings.force_hop, force_relay: settings.force_relay }),
         publisher,
@@ -205,7 +204,7 @@ impl Edge {
             let apply = tokio::select! {
                 biased;
                 () = &mut end => return,
-                () = self.sozu.ended(), if failed.is_none() || self.ending => {
+                () = self.sozu.ended(), if self.ending || (failed.is_none() && self.applied.is_some()) => {
                     self.fell_out_of_step();
                     // At the end its launcher ends too, and makes no other.
                     if self.ending { return } else { true }
@@ -275,7 +274,7 @@ impl Edge {
         let news = self.applied.is_none() || stamp != self.stamp;
         let mut filter_stamp = self.publisher.current().0;
         if !delta.is_empty() {
-            let news = self.obsolete.news(&mut self.planner, &delta);
+            let news = self.obsolete.news(&mut self.planner, &delta, snapshot);
             filter_stamp = self.publisher.publish(&news);
             let mut acks = self.publisher.acks();
             let taken = timeout(FILTER_FIRST, acks.wait_for(|ack| ack.as_ref().is_some_and(|ack| ack.stamp >= filter_stamp))).await;

@@ -9,18 +9,18 @@ use tokio::time::Instant;
 use crate::edge::plan::Planner;
 use crate::edge::sozu::HANDSHAKE;
 use crate::model::CertificateId;
-use crate::snapshot::{Delta, Key, Resource};
+use crate::snapshot::{Delta, Key, Resource, Snapshot};
 
 /// Certificates that the filter may no longer need, and since when.
 #[derive(Debug, Default)]
 pub(super) struct Obsolete(BTreeMap<CertificateId, Instant>);
 
 impl Obsolete {
-    /// Has the planner follow a change: what the filter must be told of it. Certificates that it no longer needs stay with it
+    /// Has the planner follow a change to a snapshot: what the filter must be told of it. Certificates that it no longer needs stay with it
     /// for now.
-    pub(super) fn news(&mut self, planner: &mut Planner, delta: &Delta) -> Delta {
+    pub(super) fn news(&mut self, planner: &mut Planner, delta: &Delta, snapshot: Snapshot) -> Delta {
         let before = planner.target().relayed.clone();
-        planner.apply(delta);
+        planner.follow(delta, snapshot);
         let (relayed, snapshot) = (&planner.target().relayed, planner.snapshot());
         let mut news = without_certificates(delta);
         let touched = delta.keys().filter_map(|key| if let Key::Certificate(id) = key { Some(id) } else { None });

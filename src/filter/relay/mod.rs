@@ -1,6 +1,7 @@
 //! Connections of relayed ports: Sōzu passes on what it does not read, and says first who connected where.
 
 mod proxy;
+mod silent;
 mod tls;
 
 use std::io;
@@ -13,6 +14,7 @@ use tokio_rustls::TlsAcceptor;
 
 pub(super) use tls::Tls;
 
+use self::silent::Awaited;
 use super::serve::Worker;
 use crate::model::Protocol;
 
@@ -53,13 +55,14 @@ pub(super) async fn open(worker: &Worker, mut stream: Stream) -> io::Result<(Str
         };
         let named = if proxied { proxy::read_client(&mut stream).await? } else { None };
         let link = |tls| Rc::new(Link { client: named.unwrap_or(ends.client.ip()), server: ends.server, tls });
+        let awaited = |stream| Box::new(Awaited::new(stream, worker.shared.limits.client_head_timeout)) as Stream;
         if protocol == Protocol::Http {
-            return Ok((stream, link(None)));
+            return Ok((awaited(stream), link(None)));
         }
         let config = worker.shared.tls(port).ok_or_else(|| io::Error::other("a port without certificate"))?;
         let stream = TlsAcceptor::from(config).accept(stream).await?;
         let name = stream.get_ref().1.server_name().unwrap_or_default().to_ascii_lowercase();
-        Ok((Box::new(stream) as Stream, link(Some(name.into()))))
+        Ok((awaited(Box::new(stream)), link(Some(name.into()))))
     };
     timeout(worker.shared.limits.open_timeout, opened).await?
 }

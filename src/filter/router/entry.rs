@@ -133,6 +133,8 @@ impl Compiled {
                 }
             }
         }
+        // There are thousands, of one place mostly.
+        places.shrink_to_fit();
         Self { places, problems }
     }
 }

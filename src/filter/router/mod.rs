@@ -10,6 +10,7 @@ mod paths;
 mod query;
 #[cfg(test)]
 mod tests;
+mod texts;
 
 use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};

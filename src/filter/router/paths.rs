@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use imbl::HashMap;
-
 use super::Head;
 use super::conditions::{self, PathCondition};
 use super::entry::Entry;
+use super::texts::Texts;
 use crate::model::HostRank;
 
 /// Entries in descending order of rank.
@@ -20,12 +19,12 @@ pub(super) struct HostRules(Vec<(HostRank, PathIndex)>);
 /// The matches of one effective and one declared hostname.
 #[derive(Clone, Default)]
 struct PathIndex {
-    exact: HashMap<Box<str>, Entries>,
+    exact: Texts<Entries>,
     regex: Entries,
     /// By the method, whatever the service.
-    method: HashMap<Box<str>, Entries>,
+    method: Texts<Entries>,
     /// Prefixes by length, longest first: the number of lengths bounds the look-ups per request.
-    prefix: Vec<(usize, HashMap<Box<str>, Entries>)>,
+    prefix: Vec<(usize, Texts<Entries>)>,
 }
 
 impl HostRules {
@@ -50,6 +49,8 @@ impl HostRules {
         let rank = entry.rank.host;
         let at = self.0.partition_point(|(other, _)| *other > rank);
         if self.0.get(at).is_none_or(|(other, _)| *other != rank) {
+            // Most hosts have one.
+            self.0.reserve_exact(1);
             self.0.insert(at, (rank, PathIndex::default()));
         }
         if let Some((_, index)) = self.0.get_mut(at) {
@@ -82,12 +83,12 @@ impl PathIndex {
         if let Some(found) = self.regex.iter().find(|entry| entry.conditions.path.holds(path) && entry.conditions.hold(head)) {
             return Some(found);
         }
-        let under = |(length, map): &'t (usize, HashMap<Box<str>, Entries>)| {
+        let under = |(length, texts): &'t (usize, Texts<Entries>)| {
             let (prefix, rest) = path.split_at_checked(*length)?;
             if !(rest.is_empty() || rest.starts_with('/')) {
                 return None;
             }
-            map.get(prefix)?.iter().find(|entry| entry.conditions.hold(head))
+            texts.get(prefix)?.iter().find(|entry| entry.conditions.hold(head))
         };
         let (root, longer) = match self.prefix.split_last() {
             Some((root, longer)) if root.0 == 0 => (Some(root), longer),
@@ -106,12 +107,13 @@ impl PathIndex {
             PathCondition::Prefix(prefix) => {
                 let at = self.prefix.partition_point(|(length, _)| *length > prefix.len());
                 if self.prefix.get(at).is_none_or(|(length, _)| *length != prefix.len()) {
-                    self.prefix.insert(at, (prefix.len(), HashMap::new()));
+                    self.prefix.reserve_exact(1);
+                    self.prefix.insert(at, (prefix.len(), Texts::default()));
                 }
-                if let Some((_, map)) = self.prefix.get_mut(at) {
-                    update(map, prefix, change);
+                if let Some((_, texts)) = self.prefix.get_mut(at) {
+                    update(texts, prefix, change);
                 }
-                self.prefix.retain(|(_, map)| !map.is_empty());
+                self.prefix.retain(|(_, texts)| !texts.is_empty());
             }
         }
     }
@@ -121,12 +123,8 @@ impl PathIndex {
     }
 }
 
-fn update(map: &mut HashMap<Box<str>, Entries>, key: &str, change: impl FnOnce(&mut Vec<Arc<Entry>>)) {
-    let entries = map.entry(key.into()).or_default();
-    change(Arc::make_mut(entries));
-    if entries.is_empty() {
-        map.remove(key);
-    }
+fn update(texts: &mut Texts<Entries>, text: &str, change: impl FnOnce(&mut Vec<Arc<Entry>>)) {
+    texts.update(text, |entries| change(Arc::make_mut(entries)), |entries| !entries.is_empty());
 }
 
 fn insert(entries: &mut Vec<Arc<Entry>>, entry: &Arc<Entry>) {

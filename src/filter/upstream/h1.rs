@@ -115,8 +115,7 @@ impl Lease {
 ///
 /// # Errors
 /// [`DialError`].
-pub(super) async fn connect(home: &Rc<Idle>, address: SocketAddr, counters: &Counters) -> Result<Lease, DialError> {
-    let limits = &home.limits;
+pub(super) async fn connect(home: &Rc<Idle>, address: SocketAddr, limits: &Limits, counters: &Counters) -> Result<Lease, DialError> {
     let io = dial(address, limits, counters).await?;
     let (sender, connection) = Builder::new().max_buf_size(limits.max_head).max_headers(limits.max_fields).handshake(io).await?;
     tokio::task::spawn_local(async move {

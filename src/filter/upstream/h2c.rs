@@ -149,8 +149,12 @@ impl Drop for Dialing<'_> {
 ///
 /// # Errors
 /// [`DialError`].
-pub(super) async fn acquire(shared: &Rc<Shared>, address: SocketAddr, counters: &Counters) -> Result<(Lease, bool), DialError> {
-    let limits = &shared.limits;
+pub(super) async fn acquire(
+    shared: &Rc<Shared>,
+    address: SocketAddr,
+    limits: &Limits,
+    counters: &Counters,
+) -> Result<(Lease, bool), DialError> {
     loop {
         if let Some((lease, open)) = shared.least_used() {
             let full = open >= limits.streams_per_connection;

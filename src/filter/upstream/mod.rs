@@ -20,6 +20,7 @@ use super::body::{RequestBody, Upload};
 use super::counters::{Counters, count};
 use super::filters::Patience;
 use super::settings::Limits;
+use super::shared::Given;
 use crate::model::{Backend, BackendProtocol, Endpoint};
 
 /// How long an endpoint that refused a connection is asked last.
@@ -92,6 +93,7 @@ impl Lease {
 /// All connections of one worker.
 pub(super) struct Pool {
     limits: Limits,
+    given: Arc<Given>,
     counters: Arc<Counters>,
     slots: RefCell<HashMap<(Endpoint, BackendProtocol), Rc<Slot>>>,
 }
@@ -135,8 +137,8 @@ struct Failure {
 
 impl Pool {
     /// An empty pool.
-    pub(super) fn new(limits: Limits, counters: Arc<Counters>) -> Self {
-        Self { limits, counters, slots: RefCell::default() }
+    pub(super) fn new(limits: Limits, given: Arc<Given>, counters: Arc<Counters>) -> Self {
+        Self { limits, given, counters, slots: RefCell::default() }
     }
 
     /// Sends a request to one endpoint of `backend`, chosen evenly at random, and returns the response with the lease
@@ -243,10 +245,12 @@ impl Pool {
         let acquired = match &slot.connections {
             Connections::H1(idle) => match if fresh { None } else { idle.take() } {
                 Some(connection) => return Ok((Connection::H1(connection), true)),
-                None => h1::connect(idle, slot.address, &self.counters).await.map(|own| (Connection::H1(own), false)),
+                None => h1::connect(idle, slot.address, &self.given.over(&self.limits), &self.counters)
+                    .await
+                    .map(|own| (Connection::H1(own), false)),
             },
             Connections::H2(shared) => {
-                let acquired = h2c::acquire(shared, slot.address, &self.counters).await;
+                let acquired = h2c::acquire(shared, slot.address, &self.given.over(&self.limits), &self.counters).await;
                 acquired.map(|(lease, reused)| (Connection::H2(lease), reused))
             }
         };

@@ -53,6 +53,7 @@ static CLIENT_ADDRESS: Shape = Shape::Object {
     }],
 };
 static PORT: Shape = Shape::Integer { min: 1, max: 65535 };
+static STREAMS: Shape = Shape::Integer { min: 1, max: 65535 };
 static SPEC: Shape = Shape::Object {
     fields: &[
         ("replicas", &REPLICAS, Absent::Fine),
@@ -61,6 +62,9 @@ static SPEC: Shape = Shape::Object {
         ("forceHop", &Shape::Boolean, Absent::Fine),
         ("forceRelay", &Shape::Boolean, Absent::Fine),
         ("clientAddress", &CLIENT_ADDRESS, Absent::Fine),
+        ("connectTimeoutSeconds", &Shape::Integer { min: 1, max: 60 }, Absent::Fine),
+        ("maxConcurrentStreams", &STREAMS, Absent::Fine),
+        ("filterWorkers", &Shape::Integer { min: 1, max: 64 }, Absent::Fine),
         ("httpPort", &PORT, Absent::Fine),
         ("httpsPort", &PORT, Absent::Fine),
     ],

@@ -84,7 +84,14 @@ pub(super) fn tuning(profile: &EdgeProfileSpec) -> Tuning {
         },
         proxy_protocol: client.proxy_protocol.unwrap_or_default(),
     });
-    Tuning { force_hop: profile.force_hop.unwrap_or_default(), force_relay: profile.force_relay.unwrap_or_default(), client_address }
+    let number = |field: Option<i32>| field.and_then(|number| u32::try_from(number).ok());
+    Tuning {
+        force_hop: profile.force_hop.unwrap_or_default(),
+        force_relay: profile.force_relay.unwrap_or_default(),
+        client_address,
+        connect_seconds: number(profile.connect_timeout_seconds),
+        max_streams: number(profile.max_concurrent_streams),
+    }
 }
 
 /// The EdgeProfile that a reference leads to, in this namespace.
