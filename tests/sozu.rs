@@ -25,6 +25,8 @@ mod replace;
 mod rig;
 #[path = "sozu/scale.rs"]
 mod scale;
+#[path = "sozu/silence.rs"]
+mod silence;
 #[path = "sozu/stages.rs"]
 mod stages;
 #[path = "sozu/supervisor.rs"]

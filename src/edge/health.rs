@@ -49,7 +49,7 @@ async fn talk(stream: impl AsyncRead + AsyncWrite + Unpin, metrics: Metrics) {
 }
 
 async fn answer(path: &str, metrics: &Metrics) -> Response<Full<Bytes>> {
-    let ready = *metrics.ready.borrow();
+    let ready = metrics.is_ready();
     let (status, body) = match path {
         "/healthz" => (StatusCode::OK, "ok\n"),
         "/readyz" if ready => (StatusCode::OK, "ready\n"),

@@ -21,6 +21,8 @@ use crate::traffic::{BOUNDS, Count, Histogram, Pair, Report, Routed, label};
 
 /// The filter proxy's report takes no longer.
 const REPORT: Duration = Duration::from_secs(2);
+/// A Sōzu that is out of step for so long is no place to send requests to: others may be better.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// Names of the stages.
 const NATIVE: &str = "native";
 const FILTERED: &str = "filtered";
@@ -40,6 +42,8 @@ pub(super) struct Standing {
     pub sozu_workers: usize,
     /// Its ports: bound, and refused.
     pub listeners: (usize, usize),
+    /// Since when Sōzu is away or not what it should be.
+    pub out_of_step: Option<Instant>,
 }
 
 /// What the page shows.
@@ -49,10 +53,12 @@ pub(super) struct Metrics {
     edge: String,
     /// How it stands.
     pub standing: watch::Sender<Standing>,
-    /// Whether requests may be sent to it.
-    pub ready: watch::Sender<bool>,
+    /// Whether something was applied, and the end was not asked for.
+    pub serving: watch::Sender<bool>,
     /// Whether a control plane feeds it.
     pub connected: watch::Sender<bool>,
+    /// Whether the newest snapshot could not be copied to disk.
+    pub unsaved: watch::Sender<bool>,
     /// Times from the arrival of a change until both stages hold it.
     pub apply: Arc<Histogram>,
     /// Requests that Sōzu decided.
@@ -74,8 +80,9 @@ impl Metrics {
         Self {
             edge: edge.to_owned(),
             standing: watch::Sender::default(),
-            ready: watch::Sender::new(false),
+            serving: watch::Sender::new(false),
             connected: watch::Sender::new(false),
+            unsaved: watch::Sender::new(false),
             apply: Arc::default(),
             native: Arc::default(),
             publisher: publisher.clone(),
@@ -83,6 +90,16 @@ impl Metrics {
             report,
             command,
         }
+    }
+
+    /// Whether requests may be sent to it.
+    pub(super) fn is_ready(&self) -> bool {
+        *self.serving.borrow() && self.out_of_step() < PATIENCE
+    }
+
+    /// How long Sōzu has been away or not what it should be.
+    fn out_of_step(&self) -> Duration {
+        self.standing.borrow().out_of_step.map(|since| since.elapsed()).unwrap_or_default()
     }
 
     /// The page of now.
@@ -123,7 +140,7 @@ impl Metrics {
     fn state(&self, text: &mut Text) {
         let standing = self.standing.borrow().clone();
         let flag = |value: bool| f64::from(u8::from(value));
-        text.only(&series::READY, flag(*self.ready.borrow()));
+        text.only(&series::READY, flag(self.is_ready()));
         text.only(&series::CONNECTED, flag(*self.connected.borrow()));
         let held = standing.held.unwrap_or_default();
         text.only(&series::EPOCH, of_count(held.epoch));
@@ -135,6 +152,8 @@ impl Metrics {
         let (times, seconds) = self.apply.read();
         text.family(&series::EDGE_APPLY);
         text.histogram(&series::EDGE_APPLY, &[], &BOUNDS, (&times, seconds));
+        text.only(&series::OUT_OF_STEP, self.out_of_step().as_secs_f64());
+        text.only(&series::UNSAVED, flag(*self.unsaved.borrow()));
         text.only(&series::EDGE_REFUSED, of_count(standing.refused as u64));
     }
 

@@ -37,7 +37,7 @@ pub enum Listen {
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// Time for a request head to arrive over the hop, and so for how long a connection may idle. Longer than Sōzu keeps its
-    /// own idle connections (180 s), so that the closing side is never ours.
+    /// own idle connections (two hours at most), so that the closing side is never ours.
     pub head_timeout: Duration,
     /// The same for clients of relayed ports.
     pub client_head_timeout: Duration,
@@ -79,7 +79,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            head_timeout: Duration::from_secs(300),
+            head_timeout: Duration::from_secs(9_000),
             client_head_timeout: Duration::from_secs(75),
             open_timeout: Duration::from_secs(10),
             tunnel_idle: Duration::from_secs(3600),

@@ -92,6 +92,19 @@ pub const LAG: Series = gauge(
 /// Time to apply.
 pub const EDGE_APPLY: Series =
     histogram("kakehi_edge_apply_seconds", &[], "From the arrival of a change to the moment at which Sōzu and the filter proxy hold it");
+/// Sōzu out of step.
+pub const OUT_OF_STEP: Series = gauge(
+    "kakehi_sozu_lag_seconds",
+    &[],
+    "How long Sōzu has been away, or could not be brought to what is wanted, else 0; from 10 s on the edge is not ready",
+);
+/// Copy of the snapshot.
+pub const UNSAVED: Series = gauge(
+    "kakehi_edge_snapshot_unsaved",
+    &[],
+    "1 while the last good snapshot cannot be copied to the edge's volume, which is full most likely: should the edge restart \
+     while no control plane answers, it would serve the copy before",
+);
 /// Refused resources.
 pub const EDGE_REFUSED: Series = gauge("kakehi_edge_refused_keys", &[], "Resources that this edge holds back");
 /// Readiness.
@@ -110,6 +123,8 @@ pub const EDGE: &[&Series] = &[
     &AGE,
     &LAG,
     &EDGE_APPLY,
+    &OUT_OF_STEP,
+    &UNSAVED,
     &EDGE_REFUSED,
     &SOZU_UP,
     &SOZU_STARTS,

@@ -35,6 +35,17 @@ answers() { [ "$(status "$2" "$3")" = "$1" ]; }
 
 address() { kubectl -n "$1" get gateway "$2" -o 'jsonpath={.status.addresses[0].value}'; }
 
+# process POD WORD: the process id of `kakehi WORD` in an edge's pod.
+process() {
+	for id in $(grep -slzx "HOSTNAME=$1" /proc/[0-9]*/environ || true); do
+		id=${id%/environ}
+		[ "$(tr '\0' ' ' <"$id/cmdline" | cut -d' ' -f2)" != "$2" ] || echo "${id#/proc/}"
+	done | grep . || fail "the process of kakehi $2 is not found"
+}
+# restarts POD CONTAINER: how often the container of a pod of ours was started again; restarted: whether it was once.
+restarts() { kubectl -n $space get pod "$1" -o json | jq -r --arg name "$2" '.status.containerStatuses[] | select(.name == $name).restartCount'; }
+restarted() { [ "$(restarts "$1" "$2")" = 1 ]; }
+
 # condition NAMESPACE OBJECT TYPE REASON [TEXT]: whether a condition of the object has the reason, and a message with the text.
 # For a route: of its first parent.
 condition() {

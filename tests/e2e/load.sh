@@ -29,6 +29,8 @@ kept)
 	finish() {
 		kill $client
 		wait $client 2>/dev/null
+		# What it was just writing is no answer.
+		[ -z "$(tail -c 1 "$file.all")" ] || sed -i '$d' "$file.all"
 		grep -v '^200 ' "$file.all" >"$file.errors"
 		echo "$(wc -l <"$file.all") requests, $(wc -l <"$file.errors") failed" >"$file"
 		exit 0

@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use kakehi::edge::plan::explain::Explanation;
 use kakehi::edge::plan::{Options, Planner};
-use kakehi::edge::sozu::{Maker, Sozu, SpawnSettings, Wire};
+use kakehi::edge::sozu::{Maker, Silence, Sozu, SpawnSettings, Wire};
 
 use tokio::time::Instant;
 
@@ -37,7 +37,7 @@ impl Stage {
         let (hop, relay) = (directory.path().join("hop.sock"), directory.path().join("relay.sock"));
         backend::serve_hop(&hop);
         let ports = common_ports(&[Ipv4Addr::LOCALHOST], 2);
-        let wire = Wire { address: Ipv4Addr::LOCALHOST.into(), hop, relay };
+        let wire = Wire { address: Ipv4Addr::LOCALHOST.into(), hop, relay, silence: Silence::default() };
         let settings = SpawnSettings { program: sozu(), dir: directory.path().to_owned(), log_level: "error".to_owned() };
         Self {
             sozu: Sozu::start(Maker::Spawn(settings), wire).await.unwrap(),

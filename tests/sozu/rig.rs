@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use kakehi::edge::plan::{Options, Planner, Target};
-use kakehi::edge::sozu::{Maker, Sozu, SpawnSettings, Wire};
+use kakehi::edge::sozu::{Maker, Silence, Sozu, SpawnSettings, Wire};
 use kakehi::snapshot::wire::Refusal;
 use kakehi::snapshot::{Resource, Snapshot};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -44,6 +44,11 @@ impl Rig {
     }
 
     pub async fn with(options: Options) -> Self {
+        Self::on(options, Silence::default()).await
+    }
+
+    /// One with other clocks.
+    pub async fn on(options: Options, silence: Silence) -> Self {
         if std::env::var_os("KAKEHI_TEST_LOG").is_some() {
             drop(tracing_subscriber::fmt().with_test_writer().try_init());
         }
@@ -51,7 +56,7 @@ impl Rig {
         let hop = dir.path().join("hop.sock");
         serve_unix(&hop, "hop");
         let address = address();
-        let wire = Wire { address, hop, relay: dir.path().join("relay.sock") };
+        let wire = Wire { address, hop, relay: dir.path().join("relay.sock"), silence };
         let settings = SpawnSettings { program: program(), dir: dir.path().to_owned(), log_level: "error".to_owned() };
         let sozu = Sozu::start(Maker::Spawn(settings), wire).await.unwrap();
         Self { sozu, planner: Planner::new(options), dir, address }
@@ -60,7 +65,8 @@ impl Rig {
     /// Starts over on the address of another.
     pub async fn move_to(&mut self, other: &Self) {
         let settings = SpawnSettings { program: program(), dir: self.dir.path().to_owned(), log_level: "error".to_owned() };
-        let wire = Wire { address: other.address, hop: self.dir.path().join("hop.sock"), relay: self.dir.path().join("relay.sock") };
+        let [hop, relay] = ["hop.sock", "relay.sock"].map(|name| self.dir.path().join(name));
+        let wire = Wire { address: other.address, hop, relay, silence: Silence::default() };
         self.sozu = Sozu::start(Maker::Spawn(settings), wire).await.unwrap();
         self.address = other.address;
     }

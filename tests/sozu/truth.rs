@@ -1,6 +1,6 @@
 //! An ack is true: what Sōzu refuses is named, neighbours go through, and what was lost comes back.
 
-use kakehi::edge::sozu::{Maker, Sozu, SpawnSettings, Wire};
+use kakehi::edge::sozu::{Maker, Silence, Sozu, SpawnSettings, Wire};
 use kakehi::model::{Certificate, Hostname, PrivateKey};
 use kakehi::snapshot::{Key, Resource};
 use rustix::process::{Pid, Signal, kill_process};
@@ -147,7 +147,12 @@ async fn a_sozu_left_behind_is_stopped() {
     let resources = || [listener("web", 8080, "*"), route("r", "web", &["*"], vec![rule(prefix("/"), "absent")])];
     assert!(rig.hold(resources()).await.is_empty());
     let settings = SpawnSettings { program: program(), dir: rig.dir.path().to_owned(), log_level: "error".to_owned() };
-    let wire = Wire { address: rig.at(0).ip(), hop: rig.dir.path().join("hop.sock"), relay: rig.dir.path().join("relay.sock") };
+    let wire = Wire {
+        address: rig.at(0).ip(),
+        hop: rig.dir.path().join("hop.sock"),
+        relay: rig.dir.path().join("relay.sock"),
+        silence: Silence::default(),
+    };
     let mut next = Sozu::start(Maker::Spawn(settings), wire).await.unwrap();
     rig.sozu.ended().await;
     assert!(next.apply(rig.planner.target()).await.unwrap().is_empty());
@@ -217,9 +222,16 @@ async fn a_sozu_of_somebody_else_is_adopted() {
         .spawn()
         .unwrap();
     let pid = || std::fs::read_to_string(&pid_file).unwrap().trim().parse::<i32>().unwrap();
-    let wire = Wire { address: address(), hop: dir.path().join("hop.sock"), relay: dir.path().join("relay.sock") };
-    let resources =
-        [listener("web", 8080, "*"), backend("app", &[serve("app").await]), route("r", "web", &["*"], vec![rule(prefix("/"), "app")])];
+    let wire =
+        Wire { address: address(), hop: dir.path().join("hop.sock"), relay: dir.path().join("relay.sock"), silence: Silence::default() };
+    let resources = [
+        listener("web", 8080, "*"),
+        tls::https("secure", 8443, "one.example", &["one"]),
+        tls::certificate("one", &["One.Example"]).0,
+        backend("app", &[serve("app").await]),
+        backend("idle", &[]),
+        route("r", "web", &["*"], vec![rule(prefix("/"), "app"), rule(prefix("/idle"), "idle")]),
+    ];
     let target = crate::rig::plan(resources);
     let at = std::net::SocketAddr::new(wire.address, 8080);
 
@@ -232,8 +244,6 @@ async fn a_sozu_of_somebody_else_is_adopted() {
     until(at, "any.example", "/", "app").await;
     assert!(second.apply(&target).await.unwrap().is_empty());
     assert_eq!((pid(), second.workers()), (before, worker.as_slice()), "it holds what is wanted");
-    assert!(second.audit(&target).await.unwrap());
-    assert_eq!(pid(), before, "its worker too");
     // What comes later is a difference to that.
     let other = [
         listener("web", 8080, "*"),

@@ -65,3 +65,11 @@ impl Listeners {
         self.of(port).any(|listener| listener.hostname != *host && listener.hostname.covers(host))
     }
 }
+
+/// The place of a host pattern among the virtual hosts: Sōzu has one for both kinds of wildcard.
+pub(super) fn place_of(host: Hostname) -> Hostname {
+    match host {
+        Hostname::Label(suffix) => Hostname::Wildcard(suffix),
+        other => other,
+    }
+}

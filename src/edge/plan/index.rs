@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use imbl::OrdSet;
 
+use super::asked::{Asked, is_patient, labels_of};
 use super::few::Few;
 use super::hosts::{Listeners, port_of};
-use super::mode::labels;
 use super::native::is_plain_path;
 use super::regions::classes;
 use super::target::PortId;
@@ -28,17 +28,6 @@ pub(super) struct Index {
     naming: BTreeMap<BackendId, Few<ObjectId, ()>>,
     /// What the routes of a listener ask of its port.
     asked: BTreeMap<ListenerName, Asked>,
-}
-
-/// What the routes of a listener ask of its port.
-#[derive(Clone, Debug, Default, PartialEq)]
-struct Asked {
-    /// Routes whose clients may come with HTTP/2 and prior knowledge.
-    http2: BTreeSet<ObjectId>,
-    /// Routes by kind, counted.
-    kinds: BTreeMap<Kind, usize>,
-    /// Effective hosts by their number of labels, counted.
-    labels: BTreeMap<usize, usize>,
 }
 
 /// The (declared host, rule, match) entries of one effective host on one listener. A [`Rank`] names its entry.
@@ -133,6 +122,11 @@ impl Index {
     /// Whether clients of a listener's routes may come with HTTP/2 and prior knowledge.
     pub(super) fn wants_http2(&self, listener: &ListenerName) -> bool {
         self.asked.get(listener).is_some_and(|asked| !asked.http2.is_empty())
+    }
+
+    /// Whether a listener's routes may take longer than is usual.
+    pub(super) fn is_patient(&self, listener: &ListenerName) -> bool {
+        self.asked.get(listener).is_some_and(|asked| !asked.patient.is_empty())
     }
 
     /// Whether a listener has routes of a kind.
@@ -238,6 +232,7 @@ impl Index {
                 for listener in Self::listeners_of(route) {
                     if let Some(asked) = self.asked.get_mut(listener) {
                         asked.http2.remove(&route.id);
+                        asked.patient.remove(&route.id);
                         take_one(&mut asked.kinds, &route.id.kind);
                         if *asked == Asked::default() {
                             self.asked.remove(listener);
@@ -278,7 +273,11 @@ impl Index {
                 });
                 touched.asked.extend(Self::listeners_of(route).into_iter().cloned());
                 for listener in Self::listeners_of(route) {
-                    *self.asked.entry(listener.clone()).or_default().kinds.entry(route.id.kind).or_default() += 1;
+                    let asked = self.asked.entry(listener.clone()).or_default();
+                    *asked.kinds.entry(route.id.kind).or_default() += 1;
+                    if route.rules.iter().any(is_patient) {
+                        asked.patient.insert(route.id.clone());
+                    }
                 }
                 self.note_http2(route);
                 for backend in named(route) {
@@ -404,15 +403,6 @@ fn named(route: &Route) -> BTreeSet<&BackendId> {
         }
     }
     named
-}
-
-/// Number of labels of a host, a wildcard counting as one.
-fn labels_of(host: &Hostname) -> usize {
-    match host {
-        Hostname::Any => 0,
-        Hostname::Exact(name) => labels(name),
-        Hostname::Wildcard(suffix) | Hostname::Label(suffix) => labels(suffix) + 1,
-    }
 }
 
 /// Counts one less, and nothing rather than zero.

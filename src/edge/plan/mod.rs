@@ -5,6 +5,7 @@
 //! always right, and every hop says its [`Reason`]. A port of which Sōzu cannot even take the connections is relayed: they
 //! go to the filter proxy as they are, with their [`RelayReason`].
 
+mod asked;
 mod certificates;
 pub mod explain;
 mod few;
@@ -20,6 +21,7 @@ mod target;
 #[cfg(test)]
 mod tests;
 
+pub use asked::USUAL_SILENCE;
 pub use lookup::Lookup;
 pub use planner::{Options, Planner};
 pub use reason::{Reason, RelayReason};

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::asked::labels;
 use super::index::Index;
 use super::target::{PortId, PortKind};
 use super::{Options, RelayReason};
@@ -80,9 +81,4 @@ fn is_below(name: &Hostname, suffix: &str) -> bool {
     let (Hostname::Exact(inner) | Hostname::Label(inner) | Hostname::Wildcard(inner)) = name else { return false };
     let more = usize::from(!matches!(name, Hostname::Exact(_)));
     inner.strip_suffix(suffix).is_some_and(|left| left.ends_with('.')) && labels(inner) + more > labels(suffix) + 1
-}
-
-/// Number of labels of a name.
-pub(super) fn labels(name: &str) -> usize {
-    name.split('.').count()
 }

@@ -8,7 +8,7 @@ use imbl::OrdSet;
 use serde::{Deserialize, Serialize};
 
 use super::few::Few;
-use super::hosts::port_of;
+use super::hosts::{place_of, port_of};
 use super::index::{Entries, Index, Touched};
 use super::regions::{self, Entry, ROOT};
 use super::target::{Chain, ChainId, ClusterId, HostRule, PortId, PortKind, PortLimits, Stage, Target, Upstream, VhostId};
@@ -152,10 +152,11 @@ impl Planner {
         hosts.into_iter().map(|host| VhostId { port, host: place_of(host) }).chain(held).collect()
     }
 
-    /// Decides again which ports are relayed, of `touched` and `changed` ones; the changed ones, with those whose mode is
-    /// another now.
+    /// Decides again on the limits of ports and which are relayed, of `touched` and `changed` ones; the changed ones, with those
+    /// whose mode is another now.
     fn plan_modes(&mut self, mut changed: BTreeSet<PortId>, touched: BTreeSet<PortId>) -> BTreeSet<PortId> {
         for port in touched.union(&changed).copied().collect::<Vec<_>>() {
+            self.plan_limits(port);
             let reason = mode::relay(&self.index, port, &self.options);
             let old = match reason {
                 Some(reason) => self.relayed.insert(port, reason),
@@ -175,7 +176,6 @@ impl Planner {
         } else {
             self.target.ports.insert(port, Arc::new(owners.iter().cloned().collect()));
         }
-        self.plan_limits(port);
         self.plan_relay(port.number);
         let ports = !self.target.ports.is_empty();
         let relays = !self.target.relays.is_empty();
@@ -190,12 +190,13 @@ impl Planner {
 
     /// The limits of a port, if it is there.
     fn plan_limits(&mut self, port: PortId) {
-        match self.index.listeners().tuning(port).filter(|_| self.target.ports.contains_key(&port)) {
+        let patient = self.index.listeners().of(port).any(|listener| self.index.is_patient(&listener.name));
+        match self.index.listeners().tuning(port) {
             Some(tuning) => {
                 let usual = PortLimits::default();
                 let connect_seconds = tuning.connect_seconds.unwrap_or(usual.connect_seconds);
-                let limits = PortLimits { connect_seconds, max_streams: tuning.max_streams.unwrap_or(usual.max_streams) };
-                self.target.limits.insert(port, limits)
+                let max_streams = tuning.max_streams.unwrap_or(usual.max_streams);
+                self.target.limits.insert(port, PortLimits { connect_seconds, max_streams, patient })
             }
             None => self.target.limits.remove(&port),
         };
@@ -411,14 +412,6 @@ impl Planner {
         if self.target.clusters.get(&cluster) != Some(&upstream) {
             self.target.clusters.insert(cluster, upstream);
         }
-    }
-}
-
-/// The place of a host pattern among the virtual hosts: Sōzu has one for both kinds of wildcard.
-fn place_of(host: Hostname) -> Hostname {
-    match host {
-        Hostname::Label(suffix) => Hostname::Wildcard(suffix),
-        other => other,
     }
 }
 

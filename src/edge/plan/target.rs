@@ -93,11 +93,13 @@ pub struct PortLimits {
     pub connect_seconds: u32,
     /// Requests that one HTTP/2 connection may have open.
     pub max_streams: u32,
+    /// Some requests may take longer than [`USUAL_SILENCE`](super::USUAL_SILENCE).
+    pub patient: bool,
 }
 
 impl Default for PortLimits {
     fn default() -> Self {
-        Self { connect_seconds: Tuning::CONNECT_SECONDS, max_streams: Tuning::MAX_STREAMS }
+        Self { connect_seconds: Tuning::CONNECT_SECONDS, max_streams: Tuning::MAX_STREAMS, patient: false }
     }
 }
 

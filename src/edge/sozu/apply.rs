@@ -1,16 +1,16 @@
 //! Brings a Sōzu to a target and finds out what it refuses.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use sozu_command_lib::proto::command::request::RequestType;
 use sozu_command_lib::proto::command::response_content::ContentType;
-use sozu_command_lib::proto::command::{FrontendFilters, ListListeners, QueryClustersHashes};
+use sozu_command_lib::proto::command::{FrontendFilters, ListListeners};
 use tokio::net::TcpSocket;
 
-use super::held::{expected, held, is_held};
+use super::held::{self, expected, holds};
 use super::instance::{Health, Instance};
 use super::load::{StateFile, files};
 use super::parting::Parting;
@@ -51,6 +51,11 @@ impl Sozu {
         let shadow = Shadow::new(wire);
         let (unaudited, parting) = (BTreeSet::new(), Parting::default());
         Ok(Self { instance, shadow, maker, order: Order::Kept, stranger, file: 0, starts: 1, unaudited, parting })
+    }
+
+    /// Whether it ran before we came and what it holds was not looked at yet.
+    pub fn is_stranger(&self) -> bool {
+        self.stranger
     }
 
     /// What it holds, as far as we know.
@@ -121,9 +126,8 @@ impl Sozu {
         Ok(!unbound.is_empty())
     }
 
-    /// Takes over a Sōzu that ran before we came, if it holds the very target; starts over with an empty one if not.
-    ///
-    /// Its main process is believed here; its workers are audited, as after every change.
+    /// Takes over a Sōzu that ran before we came, if it holds the very target; starts over with an empty one if not. No file is
+    /// needed for that: the volume may be full.
     async fn recognise(&mut self, target: &Target) -> Result<(), Error> {
         let same = match self.is_recognised(target).await {
             Ok(same) => same,
@@ -138,7 +142,6 @@ impl Sozu {
         };
         tracing::info!("took over the running Sōzu with all that it holds");
         self.shadow = shadow;
-        self.unaudited = target.clusters.keys().map(ToString::to_string).collect();
         // In which order its worker holds its frontends is not told.
         self.order = Order::Lost;
         self.stranger = false;
@@ -147,9 +150,7 @@ impl Sozu {
 
     async fn is_recognised(&mut self, target: &Target) -> Result<Option<Shadow>, Error> {
         let Some(shadow) = expected(self.shadow.wire().clone(), target)? else { return Ok(None) };
-        let path = self.new_file();
-        let held = held(&mut self.instance, path).await?;
-        Ok(is_held(&shadow, &held)?.then_some(shadow))
+        Ok(holds(&mut self.instance, &shadow).await?.then_some(shadow))
     }
 
     /// A path for a state file.
@@ -315,19 +316,9 @@ impl Sozu {
 
     /// Whether the hashes of these clusters are the shadow's, in every worker.
     async fn agrees(&mut self, touched: &BTreeSet<String>) -> Result<bool, Error> {
-        let reply = self.instance.command(RequestType::QueryClustersHashes(QueryClustersHashes {})).await?;
-        let Some(ContentType::WorkerResponses(responses)) = reply.content else { return Ok(false) };
         let expected = self.shadow.hashes(touched.iter().map(String::as_str));
-        let agrees = |held: &BTreeMap<String, u64>| {
-            expected.iter().all(|(cluster, possible)| match held.get(cluster) {
-                Some(hash) => possible.contains(hash),
-                None => possible.is_empty(),
-            })
-        };
-        Ok(responses.map.values().all(|response| match &response.content_type {
-            Some(ContentType::ClusterHashes(hashes)) => agrees(&hashes.map),
-            _ => false,
-        }))
+        let workers = held::hashes(&mut self.instance).await?;
+        Ok(workers.is_some_and(|workers| workers.iter().all(|hashes| held::agree(hashes, &expected))))
     }
 
     /// A file was not taken whole: every record that is not there is tried alone, so that the one that is refused is known.

@@ -57,6 +57,8 @@ pub(super) enum Health {
 pub const COMMAND_SOCKET: &str = "command.sock";
 /// A process is up within this, or it is not.
 const START: Duration = Duration::from_secs(10);
+/// A session without any event for this long is given up: longer than any clock of a listener.
+const ZOMBIE_SECONDS: u32 = super::request::LONG_SECONDS + 30 * 60;
 /// A single command is answered within this; Sōzu itself gives a worker 10 s.
 const COMMAND: Duration = Duration::from_secs(12);
 /// Requests are recorded at the level info of these modules, which log nothing else at it.
@@ -298,7 +300,11 @@ async fn spawn(settings: &SpawnSettings) -> Result<(Child, Socket), Error> {
     }
     let config_path = settings.dir.join("sozu.toml");
     let file = |source| Error::File { path: config_path.clone(), source };
-    tokio::fs::write(&config_path, configuration(settings, &socket_path)).await.map_err(file)?;
+    let wanted = configuration(settings, &socket_path);
+    // On a full volume what is there already can stay.
+    if tokio::fs::read_to_string(&config_path).await.ok().as_ref() != Some(&wanted) {
+        tokio::fs::write(&config_path, wanted).await.map_err(file)?;
+    }
     let mut child = Command::new(&settings.program)
         .arg("--config")
         .arg(&config_path)
@@ -346,6 +352,7 @@ fn configuration(settings: &SpawnSettings, socket: &Path) -> String {
         "activate_listeners = false".to_owned(),
         "handle_process_affinity = false".to_owned(),
         format!("max_connections = {connections}"),
+        format!("zombie_check_interval = {ZOMBIE_SECONDS}"),
         format!("log_level = {:?}", format!("{},{RECORDED}", settings.log_level)),
         "log_target = \"stdout\"".to_owned(),
         format!("access_logs_target = {:?}", format!("file://{}", settings.dir.join(access::FILE).display())),

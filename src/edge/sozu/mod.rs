@@ -27,7 +27,7 @@ pub use instance::{COMMAND_SOCKET, Maker, SpawnSettings};
 pub use launch::{Farewell, launch};
 pub use parting::HANDSHAKE;
 pub use query::{Connections, connections};
-pub use request::Wire;
+pub use request::{Silence, Wire};
 pub use socket::{Reply, Socket, SocketError};
 pub use state::{Refused, Shadow, orphans};
 pub use steps::{Item, Order, Step, steps};

@@ -15,18 +15,18 @@ use sozu_command_lib::proto::command::{
 
 use super::access::ROUTE_TAG;
 use super::{Error, answers};
-use crate::edge::plan::{ClusterId, Frontend, HostRule, PathKind, PortCertificate, PortId, PortKind, PortLimits, Side, Stage};
+use crate::edge::plan::{
+    ClusterId, Frontend, HostRule, PathKind, PortCertificate, PortId, PortKind, PortLimits, Side, Stage, USUAL_SILENCE,
+};
 use crate::model::Affinity;
 use crate::snapshot::Key;
 
 /// Header that tells the filter through which port a request came.
 pub const HOP_HEADER: &str = "x-kakehi-hop";
 
-/// Client and backend may be silent for this long: longer than what WebSockets and slow answers need, since Sōzu has one
-/// value per listener and the filter keeps its own clocks.
-const IDLE_SECONDS: u32 = 180;
-/// Relayed connections may be silent for this long, either way: longer than any clock of the filter, which ends them.
-const RELAY_IDLE_SECONDS: u32 = 2 * 60 * 60;
+/// How long client and backend may be silent on relayed ports, and on those with a rule that may take longer than is usual: there
+/// the filter's clocks are to end what takes too long.
+pub(super) const LONG_SECONDS: u32 = 2 * 60 * 60;
 /// The head of a request arrives within this, and so does a handshake.
 pub(super) const REQUEST_SECONDS: u32 = 10;
 
@@ -42,11 +42,32 @@ pub struct Wire {
     pub hop: PathBuf,
     /// Unix socket of the filter proxy for connections.
     pub relay: PathBuf,
+    /// How long both sides of a connection may be silent.
+    pub silence: Silence,
+}
+
+/// How long both sides of a connection may be silent, in seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Silence {
+    /// On ports whose rules ask for nothing else.
+    pub usual: u32,
+    /// On all others.
+    pub long: u32,
+}
+
+impl Default for Silence {
+    fn default() -> Self {
+        Self { usual: USUAL_SILENCE, long: LONG_SECONDS }
+    }
 }
 
 impl Wire {
     pub(super) fn address(&self, port: PortId) -> SocketAddr {
         SocketAddr::new(self.address, port.number)
+    }
+
+    fn silence(&self, port: PortId, limits: PortLimits) -> u32 {
+        if limits.patient || port.kind == PortKind::Relay { self.silence.long } else { self.silence.usual }
     }
 
     /// Adds a listener, not yet bound.
@@ -57,9 +78,9 @@ impl Wire {
             PortKind::Https => ListenerBuilder::new_https(address),
             PortKind::Relay => ListenerBuilder::new_tcp(address),
         };
-        let idle = if port.kind == PortKind::Relay { RELAY_IDLE_SECONDS } else { IDLE_SECONDS };
-        builder.front_timeout = Some(idle);
-        builder.back_timeout = Some(idle);
+        let silence = self.silence(port, limits);
+        builder.front_timeout = Some(silence);
+        builder.back_timeout = Some(silence);
         builder.connect_timeout = Some(limits.connect_seconds);
         builder.h2_max_concurrent_streams = Some(limits.max_streams);
         let refused = |error: sozu_command_lib::config::ConfigError| Error::Listener(error.to_string());
@@ -82,19 +103,28 @@ impl Wire {
         })
     }
 
-    /// Gives a listener that reads requests other limits.
+    /// Gives a listener that reads requests other limits. For how long connections that are open may be silent stays as it is.
     pub(super) fn limit_listener(&self, port: PortId, limits: PortLimits) -> RequestType {
-        let (address, connect_timeout) = (self.address(port).into(), Some(limits.connect_seconds));
+        let address = self.address(port).into();
+        let (silence, connect_timeout) = (Some(self.silence(port, limits)), Some(limits.connect_seconds));
         let h2_max_concurrent_streams = Some(limits.max_streams);
         match port.kind {
-            PortKind::Http | PortKind::Relay => {
-                let patch = UpdateHttpListenerConfig { address, connect_timeout, h2_max_concurrent_streams, ..Default::default() };
-                RequestType::UpdateHttpListener(patch)
-            }
-            PortKind::Https => {
-                let patch = UpdateHttpsListenerConfig { address, connect_timeout, h2_max_concurrent_streams, ..Default::default() };
-                RequestType::UpdateHttpsListener(patch)
-            }
+            PortKind::Http | PortKind::Relay => RequestType::UpdateHttpListener(UpdateHttpListenerConfig {
+                address,
+                front_timeout: silence,
+                back_timeout: silence,
+                connect_timeout,
+                h2_max_concurrent_streams,
+                ..Default::default()
+            }),
+            PortKind::Https => RequestType::UpdateHttpsListener(UpdateHttpsListenerConfig {
+                address,
+                front_timeout: silence,
+                back_timeout: silence,
+                connect_timeout,
+                h2_max_concurrent_streams,
+                ..Default::default()
+            }),
         }
     }
 

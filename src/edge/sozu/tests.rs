@@ -13,7 +13,12 @@ use crate::edge::testing::router::Router;
 use crate::snapshot::Snapshot;
 
 fn wire() -> Wire {
-    Wire { address: IpAddr::from([127, 0, 0, 1]), hop: "/run/hop.sock".into(), relay: "/run/relay.sock".into() }
+    Wire {
+        address: IpAddr::from([127, 0, 0, 1]),
+        hop: "/run/hop.sock".into(),
+        relay: "/run/relay.sock".into(),
+        silence: super::Silence::default(),
+    }
 }
 
 fn plan(snapshot: &Snapshot) -> Target {

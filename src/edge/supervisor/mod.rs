@@ -15,7 +15,7 @@ use std::time::Duration;
 use tokio::net::UnixListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout};
 
 pub use filter::FilterCommand;
 pub use settings::{EdgeError, EdgeSettings, SozuOrigin};
@@ -24,7 +24,7 @@ pub use source::Origin;
 use super::metrics::Metrics;
 use super::plan::{Options, Planner, PortKind};
 use super::sockets::{self, Holder, Sockets};
-use super::sozu::{self, AccessLog, Item, Maker, Sozu, SpawnSettings, Wire};
+use super::sozu::{self, AccessLog, Item, Maker, Silence, Sozu, SpawnSettings, Wire};
 use super::{health, traffic};
 use crate::listen::listen;
 use crate::snapshot::publish::Publisher;
@@ -37,6 +37,9 @@ use source::{Source, State};
 pub const PAGES: &str = "pages.sock";
 /// The filter has this long to take an update before Sōzu is told.
 const FILTER_FIRST: Duration = Duration::from_secs(1);
+/// A control plane has this long to say what is newest before a running Sōzu is compared with the copy on disk. Requests that
+/// the filter decides wait meanwhile.
+const HEARD_FIRST: Duration = Duration::from_secs(2);
 /// How often the process is looked at, so that a worker that restarted gets its order back.
 const LOOK: Duration = Duration::from_secs(1);
 /// Under unceasing changes Sōzu is asked this often what it holds.
@@ -75,7 +78,7 @@ pub async fn run(settings: EdgeSettings) -> Result<(), EdgeError> {
     let stop = told_to_end().map_err(EdgeError::Signals)?;
     tokio::pin!(stop);
     let [hop, relay] = sockets::paths(settings.sozu.dir(dir));
-    let wire = Wire { address: settings.address, hop, relay };
+    let wire = Wire { address: settings.address, hop, relay, silence: Silence::default() };
     let sozu = tokio::select! {
         sozu = start(&settings.sozu, dir, wire) => sozu?,
         reason = &mut stop => {
@@ -84,15 +87,15 @@ pub async fn run(settings: EdgeSettings) -> Result<(), EdgeError> {
         }
     };
     tracing::info!(edge = settings.name, pid = sozu.pid(), "Sōzu is up");
-    let (source, states) = Source::follow(settings.snapshot.clone(), metrics.connected.clone());
-    let log = AccessLog::of(settings.sozu.dir(dir));
-    let counting = tokio::spawn(traffic::follow(log, metrics.native.clone(), port.subscribe()));
+    let (source, states) = Source::follow(settings.snapshot.clone(), &metrics);
+    let counting = tokio::spawn(traffic::follow(AccessLog::of(settings.sozu.dir(dir)), metrics.native.clone(), port.subscribe()));
     let mut edge = Edge {
         planner: Planner::new(Options { force_hop: settings.force_hop, force_relay: settings.force_relay }),
         publisher,
         sozu,
         acks: source.acks(),
-        ready: metrics.ready.clone(),
+        serving: metrics.serving.clone(),
+        ending: false,
         metrics,
         port,
         applied: None,
@@ -102,10 +105,12 @@ pub async fn run(settings: EdgeSettings) -> Result<(), EdgeError> {
         changed: Instant::now(),
         audited: Instant::now(),
     };
-    tokio::select! {
-        reason = &mut stop => tracing::info!(edge = settings.name, reason, "ending"),
-        () = edge.follow(states.clone()) => {}
-    }
+    let told = async {
+        let reason = stop.await;
+        tracing::info!(edge = settings.name, reason, "ending");
+    };
+    edge.hear_first().await;
+    edge.follow(states.clone(), told).await;
     edge.end(states, &settings, &source).await;
     filter.stop().await;
     for task in [serving, counting].into_iter().chain(health) {
@@ -152,8 +157,10 @@ struct Edge {
     publisher: Publisher,
     sozu: Sozu,
     acks: watch::Sender<Option<Ack>>,
-    /// Whether requests may be sent here: something was applied, and the end was not asked for.
-    ready: watch::Sender<bool>,
+    /// Whether something was applied, and the end was not asked for.
+    serving: watch::Sender<bool>,
+    /// Whether the end was asked for.
+    ending: bool,
     /// What is told of it.
     metrics: Metrics,
     /// A port on which Sōzu speaks HTTP.
@@ -173,8 +180,20 @@ struct Edge {
 }
 
 impl Edge {
-    /// Follows the newest state for ever.
-    async fn follow(&mut self, mut states: watch::Receiver<Option<State>>) {
+    /// Before a Sōzu that serves already is compared with the copy on disk, which may be older than what it holds, the control
+    /// plane is heard.
+    async fn hear_first(&self) {
+        if self.sozu.is_stranger() {
+            let mut connected = self.metrics.connected.subscribe();
+            let heard = timeout(HEARD_FIRST, connected.wait_for(|connected| *connected)).await;
+            tracing::debug!(heard = heard.is_ok(), "taking over a running Sōzu");
+        }
+    }
+
+    /// Follows the newest state until `end`. What is being applied then is applied to its end: a command whose answer nobody
+    /// waits for spoils the connection, and a Sōzu that cannot be spoken to is started over.
+    async fn follow(&mut self, mut states: watch::Receiver<Option<State>>, end: impl Future<Output = ()>) {
+        tokio::pin!(end);
         let mut filter_acks = self.publisher.acks();
         let mut look = interval(LOOK);
         let mut retry = interval(RETRY);
@@ -184,6 +203,13 @@ impl Edge {
         loop {
             let again = failed.map_or_else(|| Instant::now() + LOOK, |(at, _)| at);
             let apply = tokio::select! {
+                biased;
+                () = &mut end => return,
+                () = self.sozu.ended(), if self.ending || (failed.is_none() && self.applied.is_some()) => {
+                    self.fell_out_of_step();
+                    // At the end its launcher ends too, and makes no other.
+                    if self.ending { return } else { true }
+                }
                 changed = states.changed() => match changed {
                     Ok(()) => true,
                     Err(_) => return,
@@ -192,7 +218,6 @@ impl Edge {
                     self.acknowledge();
                     false
                 }
-                () = self.sozu.ended() => true,
                 () = sleep_until(again), if failed.is_some() => true,
                 _ = look.tick(), if failed.is_none() => {
                     self.audit().await;
@@ -210,6 +235,7 @@ impl Edge {
             failed = match self.apply(state).await {
                 Ok(()) => None,
                 Err(error) => {
+                    self.fell_out_of_step();
                     let wait = failed.map_or(BACKOFF.0, |(_, wait)| (wait * 2).min(BACKOFF.1));
                     tracing::error!(%error, ?wait, "Sōzu is not in step; trying again");
                     Some((Instant::now() + wait, wait))
@@ -218,13 +244,18 @@ impl Edge {
         }
     }
 
+    fn fell_out_of_step(&self) {
+        self.metrics.standing.send_modify(|standing| {
+            standing.out_of_step.get_or_insert_with(Instant::now);
+        });
+    }
+
     /// Serves on for a while, no longer ready, then lets requests in flight end.
     async fn end(mut self, states: watch::Receiver<Option<State>>, settings: &EdgeSettings, source: &Source) {
-        let ready = std::mem::replace(&mut self.ready, watch::Sender::new(false));
-        ready.send_replace(false);
-        if timeout(settings.linger, self.follow(states)).await.is_ok() {
-            tracing::debug!("the stream ended before the edge");
-        }
+        let serving = std::mem::replace(&mut self.serving, watch::Sender::new(false));
+        serving.send_replace(false);
+        self.ending = true;
+        self.follow(states, sleep(settings.linger)).await;
         // What is drained changes no more: nobody is to wait for its acks.
         source.stop();
         match settings.sozu {
@@ -261,6 +292,7 @@ impl Edge {
         if !due.is_empty() {
             self.publisher.publish(&due);
         }
+        self.metrics.standing.send_modify(|standing| standing.out_of_step = None);
         let before = self.applied.replace((filter_stamp, refused));
         self.stamp = stamp;
         self.closed = closed;
@@ -324,7 +356,7 @@ impl Edge {
             }
         }
         refused.sort_by(|a, b| a.key.cmp(&b.key));
-        self.ready.send_replace(true);
+        self.serving.send_replace(true);
         self.metrics.standing.send_modify(|standing| {
             standing.refused = refused.len();
             if standing.held.replace(self.stamp) != Some(self.stamp)

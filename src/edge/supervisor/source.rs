@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
+use crate::edge::metrics::Metrics;
 use crate::snapshot::disk::Disk;
 use crate::snapshot::fetch::{self, Acks, Remote, Updates};
 use crate::snapshot::wire::{Ack, Have, Refusal, Stamp, Update};
@@ -48,19 +49,21 @@ const STALLED: Duration = Duration::from_secs(10);
 /// Shortest wait between copies to disk, and how often the time for a copy fits into the time between two: one twentieth of
 /// a core at most, whatever the size of the snapshot.
 const COPY: (Duration, u32) = (Duration::from_millis(500), 20);
+/// Wait before a copy that failed is tried again, when nothing newer comes.
+const COPY_AGAIN: Duration = Duration::from_secs(5);
 
 impl Source {
-    /// Follows the stream; the newest state is in the channel, at first the copy on disk, if there is one. `feeds` says whether
-    /// a control plane is connected that has sent something good.
-    pub(super) fn follow(origin: Origin, feeds: watch::Sender<bool>) -> (Self, watch::Receiver<Option<State>>) {
+    /// Follows the stream; the newest state is in the channel, at first the copy on disk, if there is one.
+    pub(super) fn follow(origin: Origin, metrics: &Metrics) -> (Self, watch::Receiver<Option<State>>) {
         let (states, mut newest) = watch::channel(None);
         let acks = watch::Sender::new(None);
+        let feeds = metrics.connected.clone();
         let mut stream = Stream { origin: origin.clone(), held: None, whole: true, states, copies: watch::Sender::new(None), feeds };
         let mut tasks = Vec::new();
         if let Origin::Remote(_, disk) = origin {
             stream.load(&disk);
             newest.mark_changed();
-            tasks.push(tokio::spawn(copy(disk, stream.copies.subscribe())));
+            tasks.push(tokio::spawn(copy(disk, stream.copies.subscribe(), metrics.unsaved.clone())));
         }
         tasks.push(tokio::spawn(stream.follow(acks.subscribe())));
         (Self { acks, tasks }, newest)
@@ -217,19 +220,25 @@ impl Stream {
     }
 }
 
-/// Copies the newest state to disk, whenever there is one. What cannot be copied is served all the same.
-async fn copy(disk: Disk, mut states: watch::Receiver<Option<(Stamp, Held)>>) {
-    let mut failed = 0_u64;
-    while states.changed().await.is_ok() {
+/// Copies the newest state to disk, whenever there is one. What cannot be copied is served all the same, and tried again.
+async fn copy(disk: Disk, mut states: watch::Receiver<Option<(Stamp, Held)>>, unsaved: watch::Sender<bool>) {
+    loop {
+        let again = *unsaved.borrow();
+        let newer = match again {
+            true => timeout(COPY_AGAIN, states.changed()).await.unwrap_or(Ok(())),
+            false => states.changed().await,
+        };
+        if newer.is_err() {
+            return;
+        }
         let Some((stamp, held)) = states.borrow_and_update().clone() else { continue };
         let (disk, since) = (disk.clone(), Instant::now());
-        match tokio::task::spawn_blocking(move || disk.save(stamp, &held)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => {
-                failed += 1;
-                tracing::error!(%error, failed, "the last good snapshot cannot be saved; the one before stays");
-            }
-            Err(error) => tracing::error!(%error, "saving the snapshot ended badly"),
+        let saved = tokio::task::spawn_blocking(move || disk.save(stamp, &held)).await;
+        match saved.unwrap_or_else(|ended| Err(io::Error::other(ended))) {
+            Ok(()) => drop(unsaved.send_replace(false)),
+            // The same news is not worth the same line again.
+            Err(error) if unsaved.send_replace(true) => tracing::debug!(%error, "the last good snapshot still cannot be saved"),
+            Err(error) => tracing::error!(%error, "the last good snapshot cannot be saved; the one before stays"),
         }
         sleep((since.elapsed() * COPY.1).max(COPY.0)).await;
     }

@@ -5,23 +5,14 @@ printf 'apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: {na
 pod=$(kubectl -n $space get pod -l kakehi.dev/edge=kakehi-web -o json | jq -r '[.items[] | select(.metadata.deletionTimestamp == null)][0].metadata.name')
 at=http://$(kubectl -n $space get pod "$pod" -o 'jsonpath={.status.podIP}')
 eventually 20 "the pod serves what its filter decides" get filtered.example "$at/"
-# process WORD: the process id of `kakehi WORD` in the pod.
-process() {
-	for id in $(grep -slzx "HOSTNAME=$pod" /proc/[0-9]*/environ || true); do
-		id=${id%/environ}
-		[ "$(tr '\0' ' ' <"$id/cmdline" | cut -d' ' -f2)" != "$1" ] || echo "${id#/proc/}"
-	done | grep . || fail "the process of kakehi $1 is not found"
-}
-restarts() { kubectl -n $space get pod "$pod" -o json | jq -r --arg name "$1" '.status.containerStatuses[] | select(.name == $name).restartCount'; }
-restarted() { [ "$(restarts "$1")" = 1 ]; }
 load "$at/" app.example
 "$here/load.sh" fresh "$at/" filtered.example "$work/filtered" &
 filtered=$!
 "$here/load.sh" kept "$at/" filtered.example "$work/filtered-kept" &
 kept=$!
 sleep 1
-kill -KILL "$(process edge)"
-eventually 30 "the container is started again" restarted edge
+kill -KILL "$(process "$pod" edge)"
+eventually 30 "the container is started again" restarted "$pod" edge
 eventually 30 "the pod is ready" kubectl -n $space wait --for=condition=Ready --timeout=1s "pod/$pod"
 eventually 20 "the pod serves what its filter decides again" get filtered.example "$at/"
 sleep 3
@@ -32,12 +23,12 @@ for way in filtered filtered-kept; do
 	[ "$(cut -d' ' -f3 "$work/$way")" -le 1 ] || fail "more failed than was in flight: $(cat "$work/$way.errors")"
 done
 unload "container edge killed"
-[ "$(restarts sozu)" = 0 ] || fail "container sozu restarted"
+[ "$(restarts "$pod" sozu)" = 0 ] || fail "container sozu restarted"
 # Its launcher holds what the filter listens on: the supervisor takes the next one's.
-kill -KILL "$(process launch)"
-eventually 30 "container sozu is started again" restarted sozu
+kill -KILL "$(process "$pod" launch)"
+eventually 30 "container sozu is started again" restarted "$pod" sozu
 eventually 30 "the pod serves again" get app.example "$at/"
 eventually 20 "and what its filter decides" get filtered.example "$at/"
-[ "$(restarts edge)" = 1 ] || fail "container edge restarted too"
+[ "$(restarts "$pod" edge)" = 1 ] || fail "container edge restarted too"
 kubectl -n $space delete httproute filtered --timeout=30s >/dev/null
 kubectl -n $space delete pod "$pod" --timeout=60s >/dev/null
