@@ -12,6 +12,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::copies::{self, Copy, Feed};
 use super::counters::{Gauge, Observed, count};
+use super::hygiene;
 use super::replay::Replay;
 use super::upstream::Lease;
 
@@ -120,7 +121,12 @@ impl Received {
     }
 
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let frame = ready!(Pin::new(&mut self.incoming).poll_frame(cx));
+        let mut frame = ready!(Pin::new(&mut self.incoming).poll_frame(cx));
+        if let Some(Ok(frame)) = &mut frame
+            && let Some(trailers) = frame.trailers_mut()
+        {
+            hygiene::clean_trailers(trailers);
+        }
         self.upload.touch();
         match &frame {
             Some(Ok(frame)) => self.feeds.iter().for_each(|feed| feed.push(frame)),

@@ -11,6 +11,7 @@ use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use kakehi::model::BackendProtocol;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use crate::harness::{Answer, PORT, Proxy, backend, backend_speaking, echo, get, listener, request, route, rule, serve_with, to};
@@ -100,6 +101,31 @@ async fn trailers_survive_in_every_pairing() {
             assert_eq!(answer.trailers.unwrap()["grpc-status"], "0", "{protocol:?}");
         }
     }
+}
+
+/// A client cannot say in trailers what it may not say in the head.
+#[tokio::test]
+async fn trailers_of_requests_claim_nothing() {
+    let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = socket.local_addr().unwrap();
+    let seen = tokio::spawn(async move {
+        let (mut stream, _) = socket.accept().await.unwrap();
+        let mut seen = Vec::new();
+        while !seen.windows(5).any(|end| end == b"0\r\nx-" || end == b"0\r\n\r\n") || !seen.ends_with(b"\r\n\r\n") {
+            assert!(stream.read_buf(&mut seen).await.unwrap() > 0, "{}", seen.escape_ascii());
+        }
+        stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
+        String::from_utf8(seen).unwrap()
+    });
+    let proxy = proxy_to(BackendProtocol::Http, address).await;
+    let mut client = proxy.connect().await;
+    let head = format!("POST / HTTP/1.1\r\nhost: h\r\nx-kakehi-hop: {PORT}\r\ntransfer-encoding: chunked\r\n");
+    let trailers = "x-forwarded-for: 6.6.6.6\r\nX-Real-IP: 6.6.6.6\r\nhost: other\r\nx-sum: 1\r\n\r\n";
+    let names = "trailer: x-forwarded-for, x-real-ip, host, x-sum\r\n";
+    client.write_all(format!("{head}{names}\r\n1\r\na\r\n0\r\n{trailers}").as_bytes()).await.unwrap();
+    let seen = tokio::time::timeout(Duration::from_secs(5), seen).await.unwrap().unwrap();
+    let (_, end) = seen.split_once("\r\n0\r\n").unwrap();
+    assert_eq!(end, "x-sum: 1\r\n\r\n", "{seen}");
 }
 
 #[tokio::test]

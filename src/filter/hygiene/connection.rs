@@ -70,6 +70,15 @@ pub(super) fn strip(headers: &mut HeaderMap) {
     }
 }
 
+/// Takes out of a request's trailers what only a head may say, and what the edge says there about the client: some backends
+/// merge the two.
+pub fn clean_trailers(trailers: &mut HeaderMap) {
+    for name in PROTECTED {
+        trailers.remove(name);
+    }
+    strip(trailers);
+}
+
 /// Leaves one line of `Content-Length`, the first: the parser has seen to it that all are equal.
 pub(super) fn single_length(headers: &mut HeaderMap) {
     let mut lines = headers.get_all(header::CONTENT_LENGTH).iter();
