@@ -8,6 +8,7 @@ use clap::{Args, ValueEnum};
 use crate::edge::plan;
 use crate::model::{BackendId, EdgeId};
 use crate::observe::log::Format;
+use crate::store::names::{Limits, Names};
 use crate::translate;
 
 /// Logging, for every subcommand.
@@ -61,6 +62,25 @@ impl IngressSettings {
     }
 }
 
+/// Services of type ExternalName.
+#[derive(Args, Clone, Debug)]
+pub struct NameSettings {
+    /// Serve Services of type ExternalName. Whoever may create Services can then send requests to whatever edges reach, except
+    /// the cluster's own Services and special addresses
+    #[arg(long, env = "KAKEHI_ALLOW_EXTERNAL_NAMES")]
+    pub allow_external_names: bool,
+    /// DNS server that is asked for them; may be given several times; default: those of /etc/resolv.conf
+    #[arg(long, env = "KAKEHI_NAMESERVER", value_name = "IP:PORT", value_delimiter = ',')]
+    pub nameserver: Vec<SocketAddr>,
+}
+
+impl NameSettings {
+    /// The source of their addresses; none when they are not served.
+    pub fn source(&self) -> Option<Names> {
+        self.allow_external_names.then(|| Names::new(&self.nameserver, Limits::default()))
+    }
+}
+
 /// Where objects come from when there is no cluster.
 #[derive(Args, Clone, Debug)]
 pub struct DirectorySettings {
@@ -73,6 +93,9 @@ pub struct DirectorySettings {
     /// Ingress
     #[command(flatten)]
     pub ingress: IngressSettings,
+    /// Services of type ExternalName
+    #[command(flatten)]
+    pub names: NameSettings,
     /// Address of edges of IngressClasses, and of Gateways that ask for none
     #[arg(long, env = "KAKEHI_ADDRESS", default_value = "127.0.0.1", value_name = "IP")]
     pub address: IpAddr,
@@ -123,6 +146,9 @@ pub struct ControllerSettings {
     /// Ingress
     #[command(flatten)]
     pub ingress: IngressSettings,
+    /// Services of type ExternalName
+    #[command(flatten)]
+    pub names: NameSettings,
     /// Take Ingresses that name no class, because they are older than the default class, for the default class's
     #[arg(long, env = "KAKEHI_WATCH_INGRESS_WITHOUT_CLASS")]
     pub watch_ingress_without_class: bool,

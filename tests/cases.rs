@@ -7,11 +7,12 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use kakehi::api::{Change, Object};
 use kakehi::edge::plan;
-use kakehi::model::EdgeId;
+use kakehi::model::{EdgeId, Resolution};
 use kakehi::report::{Acknowledgement, Observed, status};
 use kakehi::snapshot::{Resource, Snapshot};
 use kakehi::store::directory::{Directory, Settings as Source};
@@ -46,23 +47,43 @@ struct Edge {
     resources: Vec<Resource>,
 }
 
+/// What DNS says of a name: addresses, and why it fails.
+type Said = (Vec<IpAddr>, Option<String>);
+
 /// What a case's `settings.yaml` says besides the usual.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Given {
     #[serde(default)]
     default_backend: Option<String>,
+    /// Names with what DNS says of them.
+    #[serde(default)]
+    external_names: Option<BTreeMap<String, Said>>,
+    /// As in a cluster.
+    #[serde(default)]
+    no_loopback: bool,
 }
 
 fn settings(given: &Given) -> Settings {
     let default_backend = given.default_backend.as_ref().map(|text| text.parse().unwrap());
     let ingress = IngressSettings { without_class: true, default_backend, ..IngressSettings::default() };
-    Settings { loopback_endpoints: true, default_address: Some([127, 0, 0, 1].into()), shared_host: true, ingress, ..Settings::default() }
+    Settings {
+        loopback_endpoints: !given.no_loopback,
+        external_names: given.external_names.is_some(),
+        default_address: Some([127, 0, 0, 1].into()),
+        shared_host: true,
+        ingress,
+        ..Settings::default()
+    }
 }
 
 fn translate(given: &Given, objects: Vec<Object>) -> Translator {
     let mut translator = Translator::new(settings(given));
-    translator.apply(objects.into_iter().map(|object| Change { id: object.id(), old: None, new: Some(object) }), Now::from_unix(TODAY));
+    let changes = objects.into_iter().map(|object| Change { id: object.id(), old: None, new: Some(object) });
+    translator.apply(changes, Now::from_unix(TODAY));
+    let resolution = |(addresses, failure): &Said| Resolution { addresses: addresses.iter().copied().collect(), failure: failure.clone() };
+    let names = given.external_names.iter().flatten().map(|(name, found)| (name.clone(), resolution(found)));
+    translator.apply_with([], names, Now::from_unix(TODAY));
     translator
 }
 

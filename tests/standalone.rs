@@ -5,15 +5,21 @@
 
 #[path = "standalone/client.rs"]
 mod client;
+#[path = "dns/mod.rs"]
+mod dns;
 #[path = "prometheus/mod.rs"]
 mod prometheus;
 #[path = "standalone/rig.rs"]
 mod rig;
 
+#[path = "standalone/affinity.rs"]
+mod affinity;
 #[path = "standalone/bad_input.rs"]
 mod bad_input;
 #[path = "standalone/client_address.rs"]
 mod client_address;
+#[path = "standalone/external_names.rs"]
+mod external_names;
 #[path = "standalone/ingress.rs"]
 mod ingress;
 #[path = "standalone/lifecycle.rs"]

@@ -2,6 +2,9 @@
 //! files, and how long a change takes to be heard of.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+#[path = "dns/mod.rs"]
+mod dns;
+
 #[path = "store/crds.rs"]
 mod crds;
 #[path = "store/hostile.rs"]
@@ -10,5 +13,7 @@ mod hostile;
 mod latency;
 #[path = "store/mutate.rs"]
 mod mutate;
+#[path = "store/names.rs"]
+mod names;
 #[path = "store/verdicts.rs"]
 mod verdicts;

@@ -54,8 +54,9 @@ pub(super) async fn run(settings: ControllerSettings) -> anyhow::Result<ExitCode
             port_settings(&settings),
         ));
     }
-    let settings =
-        Settings { hold_routes: settings.hold_routes, translation: translation(settings), election: (candidate, leadership), provisioning };
+    let names = settings.names.source();
+    let (hold_routes, election) = (settings.hold_routes, (candidate, leadership));
+    let settings = Settings { hold_routes, translation: translation(settings), names, election, provisioning };
     let operator = Operator::new(client, settings, metrics.clone());
     let ports = opens.map(|(port, settings)| tokio::spawn(port.run(operator.epoch(), settings)));
     let serving = tokio::spawn(admin::serve(listener, Arc::new(operator.view(streams)), metrics));
@@ -83,6 +84,7 @@ fn translation(settings: ControllerSettings) -> translate::Settings {
     translate::Settings {
         controller_name: settings.controller_name,
         default_address: settings.address,
+        external_names: settings.names.allow_external_names,
         ingress: settings.ingress.translation(settings.watch_ingress_without_class),
         ..translate::Settings::default()
     }

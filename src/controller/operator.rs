@@ -27,6 +27,7 @@ use crate::model::{Kind, ObjectId};
 use crate::observe::metrics::Metrics;
 use crate::snapshot::serve::Counters;
 use crate::store::cluster::{Cluster, States};
+use crate::store::names::Names;
 use crate::translate::{self as translation, Translator};
 
 /// Events of the API server that may wait for the translator.
@@ -40,6 +41,8 @@ const GRACE: Duration = Duration::from_secs(5);
 pub struct Settings {
     /// Translation.
     pub translation: translation::Settings,
+    /// Who asks DNS; none where no external name is served.
+    pub names: Option<Names>,
     /// Election.
     pub election: (Candidate, Leadership),
     /// Whether a deleted route or Ingress stays until edges have withdrawn it.
@@ -125,7 +128,8 @@ impl Operator {
             host,
             epoch.subscribe(),
             Outputs { world: world.clone(), wakes, metrics: metrics.clone() },
-        );
+        )
+        .asking(settings.names);
         let (events, received) = mpsc::channel(EVENTS);
         let (written, all_written) = (watch::Sender::new(false), stopping.subscribe());
         let released = wait(written.subscribe());

@@ -12,17 +12,20 @@ use super::acks::Wake;
 use super::follower::{Follower, Published};
 use super::world::{World, owner};
 use crate::api::{Change, Object};
-use crate::model::{EdgeId, ObjectId};
+use crate::model::{EdgeId, ObjectId, Resolution};
 use crate::observe::metrics::Metrics;
 use crate::snapshot::publish::Publisher;
 use crate::snapshot::wire::Stamp;
 use crate::snapshot::{Delta, Key};
 use crate::store::Event;
 use crate::store::kinds::{Finalizer, row};
-use crate::translate::{EdgeChange, Now, Translator};
+use crate::store::names::Names;
+use crate::translate::{Changes, EdgeChange, Now, Translator};
 
 /// Most events taken in at once: later ones gather while a translation runs, none waits for a timer.
 const BATCH: usize = 4096;
+/// How long the first answers of DNS are waited for.
+const FIRST_NAMES: std::time::Duration = std::time::Duration::from_secs(5);
 /// How often certificate expiry is looked at.
 const EXPIRY: std::time::Duration = std::time::Duration::from_secs(3600);
 
@@ -48,8 +51,12 @@ pub struct Pipeline<H> {
     next: World,
     wakes: mpsc::UnboundedSender<Wake>,
     metrics: Metrics,
+    /// Who asks DNS; none where no name is served.
+    names: Option<Names>,
     /// Changes that were not translated yet.
     gathered: Vec<Change>,
+    /// What DNS says that was not translated yet.
+    resolved: BTreeMap<String, Resolution>,
     /// Edges that are told to serve nothing any more, and end when they have said so or take too long.
     leaving: BTreeSet<EdgeId>,
     left: JoinSet<EdgeId>,
@@ -71,12 +78,20 @@ impl<H: EdgeHost> Pipeline<H> {
             next: World::default(),
             wakes,
             metrics,
+            names: None,
             gathered: Vec::new(),
+            resolved: BTreeMap::new(),
             leaving: BTreeSet::new(),
             left: JoinSet::new(),
             published: BTreeMap::new(),
             open: false,
         }
+    }
+
+    /// The same, with somebody to ask DNS for names.
+    #[must_use]
+    pub fn asking(self, names: Option<Names>) -> Self {
+        Self { names, ..self }
     }
 
     /// Runs until the source or `stop` ends it, then stops all edges.
@@ -95,6 +110,7 @@ impl<H: EdgeHost> Pipeline<H> {
                         self.take(event);
                     }
                 }
+                (name, resolution) = changed(&mut self.names) => drop(self.resolved.insert(name, resolution)),
                 _ = expiry.tick() => {}
                 Ok(()) = self.epoch.changed() => self.lead(),
                 Some(Ok(id)) = self.left.join_next() => {
@@ -162,7 +178,9 @@ impl<H: EdgeHost> Pipeline<H> {
         let started = Instant::now();
         let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map(|since| since.as_secs()).unwrap_or_default();
         let changes = changes.into_iter().map(without_terminating);
-        let decided = self.translator.apply(changes, Now::from_unix(seconds.cast_signed()));
+        let now = Now::from_unix(seconds.cast_signed());
+        let mut decided = self.translator.apply_with(changes, std::mem::take(&mut self.resolved), now);
+        self.ask(&mut decided, now).await;
         self.metrics.translate.observe(started.elapsed().as_secs_f64());
         for (id, edge) in decided.edges {
             self.publish(&id, edge).await;
@@ -177,6 +195,27 @@ impl<H: EdgeHost> Pipeline<H> {
         self.next.published = true;
         self.tell();
         drop(self.wakes.send(Wake::Objects(dirty)));
+    }
+
+    /// Asks for the names that are wanted now. At first, answers are waited for: a restart takes no endpoints away.
+    async fn ask(&mut self, decided: &mut Changes, now: Now) {
+        let Some(names) = &mut self.names else { return };
+        names.want(self.translator.names());
+        if self.next.published {
+            return;
+        }
+        let translator = &mut self.translator;
+        let answered = timeout(FIRST_NAMES, async {
+            while !names.is_settled() {
+                let answer = names.changed().await;
+                let Changes { edges, reports, .. } = translator.apply_with([], [answer], now);
+                decided.edges.extend(edges);
+                decided.reports.extend(reports);
+            }
+        });
+        if answered.await.is_err() {
+            tracing::warn!("not every external name was answered in time; serving the others");
+        }
     }
 
     async fn publish(&mut self, id: &EdgeId, change: EdgeChange) {
@@ -255,6 +294,14 @@ impl<H: EdgeHost> Pipeline<H> {
                 world.withdrawn.insert((route.clone(), id.clone()), (stamp, now));
             }
         }
+    }
+}
+
+/// What DNS says anew.
+async fn changed(names: &mut Option<Names>) -> (String, Resolution) {
+    match names {
+        Some(names) => names.changed().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -1,5 +1,7 @@
 //! Sending a request as its rule says: for how long, and how often.
 
+use std::net::IpAddr;
+
 use http::{Request, Response};
 use hyper::body::Incoming;
 use tokio::time::{Duration, Instant, sleep, timeout, timeout_at};
@@ -24,25 +26,6 @@ pub(super) struct Answered {
     pub(super) end: Option<Instant>,
 }
 
-/// Sends a request that came at `start` to a backend.
-///
-/// # Errors
-/// [`UpstreamError`]; [`UpstreamError::Timeout`] when the rule's time is up.
-pub(super) async fn send(
-    pool: &Pool,
-    backend: &Backend,
-    request: Request<RequestBody>,
-    rule: &Filters,
-    start: Instant,
-) -> Result<Answered, UpstreamError> {
-    let end = rule.timeouts.end(start);
-    let route = Route { pool, backend, rule, end };
-    match &rule.retry {
-        None => route.once(request).await,
-        Some(retry) => bounded(pool, end, route.repeat(request, retry)).await,
-    }
-}
-
 /// Gives up at `end`.
 async fn bounded<T>(pool: &Pool, end: Option<Instant>, work: impl Future<Output = Result<T, UpstreamError>>) -> Result<T, UpstreamError> {
     match end {
@@ -55,19 +38,32 @@ async fn bounded<T>(pool: &Pool, end: Option<Instant>, work: impl Future<Output 
 }
 
 /// Where a request goes, and what its rule says.
-struct Route<'a> {
-    pool: &'a Pool,
-    backend: &'a Backend,
-    rule: &'a Filters,
+pub(super) struct Route<'a> {
+    pub(super) pool: &'a Pool,
+    pub(super) backend: &'a Backend,
+    /// Whose request it is.
+    pub(super) client: Option<IpAddr>,
+    pub(super) rule: &'a Filters,
     /// When its time is up.
-    end: Option<Instant>,
+    pub(super) end: Option<Instant>,
 }
 
 impl Route<'_> {
+    /// Sends a request.
+    ///
+    /// # Errors
+    /// [`UpstreamError`]; [`UpstreamError::Timeout`] when the rule's time is up.
+    pub(super) async fn send(&self, request: Request<RequestBody>) -> Result<Answered, UpstreamError> {
+        match &self.rule.retry {
+            None => self.once(request).await,
+            Some(retry) => bounded(self.pool, self.end, self.repeat(request, retry)).await,
+        }
+    }
+
     async fn once(&self, request: Request<RequestBody>) -> Result<Answered, UpstreamError> {
         let timeouts = &self.rule.timeouts;
         let end = timeouts.end_of_attempt(Instant::now(), self.end);
-        let terms = Terms { patience: timeouts.patience(), replays: self.rule.retry.is_none() };
+        let terms = Terms { patience: timeouts.patience(), replays: self.rule.retry.is_none(), client: self.client };
         let (response, lease) = bounded(self.pool, end, self.pool.send(self.backend, request, terms)).await?;
         Ok(Answered { response, lease, end })
     }

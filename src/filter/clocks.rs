@@ -86,7 +86,7 @@ fn resources(filters: &[Filter], backends: &[(&str, SocketAddr)]) -> Vec<Resourc
     let route = Route { id: ObjectId::new(Kind::HttpRoute, "n", "r"), created: 0, attachments, rules: vec![rule] };
     let backend = |(name, at): &(&str, SocketAddr)| {
         let endpoints = vec![Endpoint { ip: at.ip(), port: at.port() }];
-        Resource::Backend(Backend { id: id(name), protocol: BackendProtocol::Http, endpoints })
+        Resource::Backend(Backend::new(id(name), BackendProtocol::Http, endpoints))
     };
     backends.iter().map(backend).chain([Resource::Listener(listener), Resource::Route(route)]).collect()
 }

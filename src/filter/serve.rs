@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -23,7 +24,7 @@ use super::shared::Shared;
 use super::upstream::Pool;
 use super::{filters, mirror, tunnel};
 
-use crate::model::{Backend, BackendProtocol, BackendTarget, Kind};
+use crate::model::{Affinity, Backend, BackendProtocol, BackendTarget, Kind};
 
 /// What one thread serves with.
 pub(super) struct Worker {
@@ -90,6 +91,8 @@ struct Forward {
     chosen: usize,
     backend: Arc<Backend>,
     prefix: Option<usize>,
+    /// Whose request it is, where that matters to the backend.
+    client: Option<IpAddr>,
     /// When the request came.
     start: Instant,
     /// Who gets a copy: as the rule says, and as the chosen reference says.
@@ -177,7 +180,9 @@ fn plan(shared: &Shared, table: &Table, parts: &Parts, port: u16, observed: &mut
             let BackendTarget::Service(id) = &candidate.target else { return Err(StatusCode::INTERNAL_SERVER_ERROR) };
             let backend = table.backend(id, found.rule.route.kind).ok_or(StatusCode::SERVICE_UNAVAILABLE)?.clone();
             let mirrors = [&found.rule.filters, &candidate.filters].map(|filters| drawn(table, filters, found.rule.route.kind));
-            Ok(Plan::Forward(Forward { rule: found.rule.clone(), chosen, backend, prefix: found.prefix, start: observed.since, mirrors }))
+            let client = if backend.affinity == Affinity::ClientIp { hygiene::real_ip(&parts.headers) } else { None };
+            let (rule, prefix, start) = (found.rule.clone(), found.prefix, observed.since);
+            Ok(Plan::Forward(Forward { rule, chosen, backend, prefix, client, start, mirrors }))
         }
     }
 }
@@ -244,8 +249,10 @@ impl Worker {
         readied.map_err(|refusal| refusal.status())?;
         let client: Option<OnUpgrade> = parts.extensions.remove();
         let request = Request::from_parts(parts, body);
-        let sent = attempts::send(&self.pool, &forward.backend, request, &forward.rule.filters, forward.start).await;
-        let Answered { mut response, lease, end } = sent.map_err(|error| {
+        let rule = &forward.rule.filters;
+        let end = rule.timeouts.end(forward.start);
+        let route = attempts::Route { pool: &self.pool, backend: &forward.backend, client: forward.client, rule, end };
+        let Answered { mut response, lease, end } = route.send(request).await.map_err(|error| {
             tracing::debug!(backend = %forward.backend.id, %error, "no response");
             error.status()
         })?;

@@ -16,6 +16,18 @@ pub enum BackendProtocol {
     H2c,
 }
 
+/// Which endpoint serves whom.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Affinity {
+    /// Any endpoint serves anybody.
+    #[default]
+    None,
+    /// A client's address has one endpoint as long as that is there (`Service.spec.sessionAffinity: ClientIP`). Endpoints are
+    /// ranked anew for each request by a hash of both addresses, so there is nothing to remember, and nothing that
+    /// `timeoutSeconds` could end.
+    ClientIp,
+}
+
 /// One address that serves a backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Endpoint {
@@ -33,11 +45,25 @@ pub struct Backend {
     /// Protocol towards the endpoints, as the Service says.
     #[serde(default)]
     pub protocol: BackendProtocol,
+    /// Which endpoint serves whom.
+    #[serde(default, skip_serializing_if = "Affinity::is_none")]
+    pub affinity: Affinity,
     /// Endpoints, sorted and without duplicates; empty means 503.
     pub endpoints: Vec<Endpoint>,
 }
 
+impl Affinity {
+    fn is_none(&self) -> bool {
+        *self == Self::None
+    }
+}
+
 impl Backend {
+    /// A backend without session affinity.
+    pub fn new(id: BackendId, protocol: BackendProtocol, endpoints: Vec<Endpoint>) -> Self {
+        Self { id, protocol, affinity: Affinity::None, endpoints }
+    }
+
     /// What is spoken with it for a route of this kind: gRPC is HTTP/2 alone, whatever the Service says.
     pub fn protocol_for(&self, kind: Kind) -> BackendProtocol {
         if kind == Kind::GrpcRoute { BackendProtocol::H2c } else { self.protocol }

@@ -9,17 +9,19 @@ mod certificate;
 mod hostname;
 mod id;
 mod listener;
+mod name;
 mod pattern;
 mod rank;
 mod route;
 mod tuning;
 
-pub use backend::{Backend, BackendProtocol, Endpoint};
+pub use backend::{Affinity, Backend, BackendProtocol, Endpoint};
 pub use behaviour::{Allowed, Cors, Mirror, Origin, Retry, Timeouts};
 pub use certificate::{Certificate, PrivateKey};
 pub use hostname::{Hostname, HostnameError};
 pub use id::{BackendId, BackendIdError, CertificateId, EdgeId, EdgeIdError, Kind, ListenerName, ObjectId};
 pub use listener::{HEALTH_PORT, Listener, Protocol, RESERVED_PORTS};
+pub use name::Resolution;
 pub use pattern::{Pattern, PatternError};
 pub use rank::{HostRank, PathRank, Rank};
 pub use route::{

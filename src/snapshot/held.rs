@@ -137,7 +137,7 @@ mod tests {
 
     fn backend() -> Resource {
         let id = BackendId { namespace: "n".into(), service: "s".into(), port: 80 };
-        Resource::Backend(Backend { id, protocol: BackendProtocol::Http, endpoints: Vec::new() })
+        Resource::Backend(Backend::new(id, BackendProtocol::Http, Vec::new()))
     }
 
     /// An update of a later version: resources with what they are called there and what they require.

@@ -73,7 +73,7 @@ mod tests {
     fn resource((port, protocol): (u16, bool)) -> Resource {
         let id = BackendId { namespace: "n".into(), service: "s".into(), port };
         let protocol = if protocol { BackendProtocol::H2c } else { BackendProtocol::Http };
-        Resource::Backend(Backend { id, protocol, endpoints: Vec::new() })
+        Resource::Backend(Backend::new(id, protocol, Vec::new()))
     }
 
     proptest! {

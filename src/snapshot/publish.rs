@@ -228,7 +228,7 @@ mod tests {
 
     fn backend(port: u16) -> Arc<Resource> {
         let id = BackendId { namespace: "n".into(), service: "s".into(), port };
-        Arc::new(Resource::Backend(Backend { id, protocol: BackendProtocol::Http, endpoints: Vec::new() }))
+        Arc::new(Resource::Backend(Backend::new(id, BackendProtocol::Http, Vec::new())))
     }
 
     fn set(ports: impl IntoIterator<Item = u16>) -> Delta {

@@ -96,7 +96,7 @@ pub async fn run(settings: StandaloneSettings, log: LogSettings, stop: impl Futu
     let (_only, epoch) = watch::channel(EPOCH);
     let outputs = Outputs { world, wakes, metrics };
     let translator = Translator::new(translation_settings(&settings.directory));
-    let pipeline = Pipeline::new(translator, edges, epoch, outputs);
+    let pipeline = Pipeline::new(translator, edges, epoch, outputs).asking(settings.directory.names.source());
     let (events, received) = mpsc::channel(EVENTS);
     // Not inside the macro: below its level nothing there is evaluated, and nobody would wait.
     let stopped = async {
@@ -119,6 +119,7 @@ fn translation_settings(settings: &DirectorySettings) -> translation::Settings {
     translation::Settings {
         controller_name: settings.controller_name.clone(),
         loopback_endpoints: true,
+        external_names: settings.names.allow_external_names,
         default_address: Some(settings.address),
         shared_host: true,
         // No API server has written the default class into the manifests.

@@ -1,13 +1,14 @@
 //! What the world says: one kube store per kind, filled by one pump per kind, whatever the source.
 //!
 //! [`kinds`] is the table of kinds, [`pump`] turns watch events into [`api::Change`](crate::api::Change)s, and
-//! [`directory`] and [`cluster`] are the sources: manifests in a directory, and an API server.
+//! [`directory`] and [`cluster`] are the sources: manifests in a directory, and an API server. [`names`] adds what DNS knows.
 
 pub mod checks;
 pub mod cluster;
 pub mod crds;
 pub mod directory;
 pub mod kinds;
+pub mod names;
 pub mod pump;
 
 use serde::Serialize;

@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::external;
 use super::facts::{Family, Readiness, ServiceFacts, ServicePort, SliceFacts};
 use super::reader::Reader;
-use crate::model::{Backend, BackendId, BackendProtocol, Endpoint, InvalidBackend, ObjectId};
+use crate::model::{Backend, BackendId, BackendProtocol, Endpoint, InvalidBackend, Kind, ObjectId};
 use crate::report::{Finding, Issue, Scope};
 use crate::snapshot::Resource;
 
@@ -35,50 +36,110 @@ pub(super) enum BackendState {
 
 /// Resolves a Service port.
 pub(super) fn resolve(reader: &mut Reader<'_>, id: &BackendId) -> BackendOutcome {
-    let service = reader.service(&id.namespace, &id.service);
-    let (service, port, protocol) = match port_of(service, id) {
-        Ok(found) => found,
-        Err((why, issue)) => return BackendOutcome { state: BackendState::Invalid(why, issue), resource: None, findings: Vec::new() },
+    let Some(service) = reader.service(&id.namespace, &id.service) else {
+        let issue = Issue::BackendNotFound { namespace: id.namespace.clone(), name: id.service.clone(), port: None };
+        return BackendOutcome::invalid(InvalidBackend::NotFound, issue);
     };
-    let slices = reader.slices(&id.namespace, &id.service);
-    let endpoints = endpoints(&slices, &port.name, &service.families);
+    let reached = match &service.external_name {
+        Some(name) => external::reach(reader, id, &service, name),
+        None => reach(reader, id, &service),
+    };
+    let Reached { protocol, endpoints, findings } = match reached {
+        Ok(reached) => reached,
+        Err(failed) => return BackendOutcome::invalid(failed.0, failed.1),
+    };
     BackendOutcome {
         state: BackendState::Resolved { empty: endpoints.is_empty() },
-        resource: Some(Arc::new(Resource::Backend(Backend { id: id.clone(), protocol, endpoints }))),
-        findings: findings(&slices),
+        resource: Some(Arc::new(Resource::Backend(Backend { id: id.clone(), protocol, affinity: service.affinity, endpoints }))),
+        findings,
     }
 }
 
-type Found = (Arc<ServiceFacts>, ServicePort, BackendProtocol);
-
-fn port_of(service: Option<Arc<ServiceFacts>>, id: &BackendId) -> Result<Found, (InvalidBackend, Issue)> {
-    let (namespace, name) = (id.namespace.clone(), id.service.clone());
-    let Some(service) = service else {
-        return Err((InvalidBackend::NotFound, Issue::BackendNotFound { namespace, name, port: None }));
-    };
-    if service.external_name {
-        return Err((InvalidBackend::UnknownKind, Issue::ExternalName { namespace, name }));
+impl BackendOutcome {
+    fn invalid(why: InvalidBackend, issue: Issue) -> Self {
+        Self { state: BackendState::Invalid(why, issue), resource: None, findings: Vec::new() }
     }
-    let mut ports: Vec<_> = service.ports.iter().filter(|port| port.port == i32::from(id.port)).cloned().collect();
+}
+
+/// Where a Service port leads.
+pub(super) struct Reached {
+    pub(super) protocol: BackendProtocol,
+    pub(super) endpoints: Vec<Endpoint>,
+    pub(super) findings: Vec<Finding>,
+}
+
+/// Why a Service port cannot be forwarded to.
+pub(super) struct Unreachable(pub(super) InvalidBackend, pub(super) Issue);
+
+/// By the EndpointSlices of the Service.
+fn reach(reader: &mut Reader<'_>, id: &BackendId, service: &ServiceFacts) -> Result<Reached, Box<Unreachable>> {
+    let port = port_of(service, id)?;
+    let protocol = protocol(port, id)?;
+    let slices = reader.slices(&id.namespace, &id.service);
+    let endpoints = endpoints(&slices, &port.name, &service.families);
+    let of_slice = |(slice, facts): &(ObjectId, Arc<SliceFacts>)| {
+        let finding = |issue: &Issue| Finding { object: slice.clone(), scope: Scope::Object, issue: issue.clone() };
+        facts.issues.iter().map(finding).collect::<Vec<_>>()
+    };
+    let findings = remarks(id, port).chain(slices.iter().flat_map(of_slice)).collect();
+    Ok(Reached { protocol, endpoints, findings })
+}
+
+/// The Service's port of this number.
+pub(super) fn port_of<'a>(service: &'a ServiceFacts, id: &BackendId) -> Result<&'a ServicePort, Box<Unreachable>> {
+    let of_number = service.ports.iter().filter(|port| port.port == i32::from(id.port));
     // One number may be there for TCP and for UDP.
-    ports.sort_by_key(|port| port.protocol != "TCP");
-    let Some(port) = ports.into_iter().next() else {
-        return Err((InvalidBackend::NotFound, Issue::BackendNotFound { namespace, name, port: Some(id.port) }));
-    };
-    match protocol(&port) {
-        Ok(protocol) => Ok((service, port, protocol)),
-        Err(protocol) => Err((InvalidBackend::UnsupportedProtocol, Issue::UnsupportedBackendProtocol { backend: id.clone(), protocol })),
-    }
+    of_number.min_by_key(|port| port.protocol != "TCP").ok_or_else(|| {
+        let issue = Issue::BackendNotFound { namespace: id.namespace.clone(), name: id.service.clone(), port: Some(id.port) };
+        Box::new(Unreachable(InvalidBackend::NotFound, issue))
+    })
 }
 
-/// The protocol towards the endpoints. An `appProtocol` that is not known is HTTP/1.1, as without one.
-fn protocol(port: &ServicePort) -> Result<BackendProtocol, String> {
-    match (port.protocol.as_str(), port.app_protocol.as_deref()) {
-        ("TCP", Some("kubernetes.io/h2c")) => Ok(BackendProtocol::H2c),
-        ("TCP", Some(tls @ ("https" | "wss" | "kubernetes.io/wss"))) => Err(tls.to_owned()),
-        ("TCP", _) => Ok(BackendProtocol::Http),
-        (other, _) => Err(other.to_owned()),
-    }
+/// What is remarkable about a Service's port.
+pub(super) fn remarks(id: &BackendId, port: &ServicePort) -> impl Iterator<Item = Finding> {
+    port.app_protocol.iter().filter(|name| meaning(name).is_none()).map(|name| {
+        let issue = Issue::UnknownAppProtocol { port: id.port, protocol: name.clone() };
+        on_service(id, issue)
+    })
+}
+
+/// A finding about the Service itself.
+pub(super) fn on_service(id: &BackendId, issue: Issue) -> Finding {
+    Finding { object: ObjectId::new(Kind::Service, &id.namespace, &id.service), scope: Scope::Object, issue }
+}
+
+/// What values of `appProtocol` mean (Kubernetes, Service, "Application protocol"; Gateway API, GEP-1911). `None`: TLS.
+const PROTOCOLS: [(&str, Option<BackendProtocol>); 10] = [
+    ("http", Some(BackendProtocol::Http)),
+    ("kubernetes.io/ws", Some(BackendProtocol::Http)),
+    ("ws", Some(BackendProtocol::Http)),
+    ("kubernetes.io/h2c", Some(BackendProtocol::H2c)),
+    ("h2c", Some(BackendProtocol::H2c)),
+    ("grpc", Some(BackendProtocol::H2c)),
+    ("https", None),
+    ("kubernetes.io/wss", None),
+    ("wss", None),
+    ("grpcs", None),
+];
+
+/// The protocol towards the endpoints. HTTP/1.1 stands in for what is not known.
+pub(super) fn protocol(port: &ServicePort, id: &BackendId) -> Result<BackendProtocol, Box<Unreachable>> {
+    let strange = match (port.protocol.as_str(), port.app_protocol.as_deref()) {
+        ("TCP", None) => return Ok(BackendProtocol::default()),
+        ("TCP", Some(name)) => match meaning(name) {
+            Some(Some(protocol)) => return Ok(protocol),
+            None => return Ok(BackendProtocol::default()),
+            Some(None) => name,
+        },
+        (other, _) => other,
+    };
+    let issue = Issue::UnsupportedBackendProtocol { backend: id.clone(), protocol: strange.to_owned() };
+    Err(Box::new(Unreachable(InvalidBackend::UnsupportedProtocol, issue)))
+}
+
+/// IANA names are compared without regard to case (RFC 6335 §5.1).
+fn meaning(name: &str) -> Option<Option<BackendProtocol>> {
+    PROTOCOLS.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, protocol)| *protocol)
 }
 
 /// The endpoints of the slices' port of this name: the ready ones of the preferred family that has any, else those that
@@ -100,12 +161,4 @@ fn endpoints(slices: &[(ObjectId, Arc<SliceFacts>)], port: &str, families: &[Fam
         })
     };
     usable(Readiness::Ready).or_else(|| usable(Readiness::LastResort)).unwrap_or_default()
-}
-
-fn findings(slices: &[(ObjectId, Arc<SliceFacts>)]) -> Vec<Finding> {
-    let of_slice = |(id, slice): &(ObjectId, Arc<SliceFacts>)| {
-        let finding = |issue: &Issue| Finding { object: id.clone(), scope: Scope::Object, issue: issue.clone() };
-        slice.issues.iter().map(finding).collect::<Vec<_>>()
-    };
-    slices.iter().flat_map(of_slice).collect()
 }

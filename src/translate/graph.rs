@@ -17,7 +17,7 @@ use super::routes::{self, RouteOutcome};
 use super::world::World;
 use super::{Now, Settings};
 use crate::api::Change;
-use crate::model::{BackendId, CertificateId, EdgeId, Hostname, Kind, ObjectId};
+use crate::model::{BackendId, CertificateId, EdgeId, Hostname, Kind, ObjectId, Resolution};
 
 /// One computation.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -54,6 +54,10 @@ pub(super) struct Graph {
     settings: Arc<Settings>,
     today: i64,
     world: World,
+    /// Names that are read.
+    names: BTreeSet<String>,
+    /// What DNS says of them.
+    resolutions: HashMap<String, Resolution>,
     certificates: Memo<CertificateId, CertificateOutcome>,
     backends: Memo<BackendId, BackendOutcome>,
     classes: Memo<String, Option<Arc<JudgedClass>>>,
@@ -83,6 +87,8 @@ impl Graph {
             settings: Arc::new(settings),
             today: 0,
             world: World::default(),
+            names: BTreeSet::new(),
+            resolutions: HashMap::new(),
             certificates: HashMap::new(),
             backends: HashMap::new(),
             classes: HashMap::new(),
@@ -118,8 +124,23 @@ impl Graph {
         &self.world
     }
 
+    /// Names that are read.
+    pub(super) fn names(&self) -> &BTreeSet<String> {
+        &self.names
+    }
+
+    /// What DNS says of a name.
+    pub(super) fn resolution(&self, name: &str) -> Option<&Resolution> {
+        self.resolutions.get(name)
+    }
+
     /// Takes changes in and recomputes what they touch. Returns the nodes whose outcome differs, in tier order.
-    pub(super) fn update(&mut self, changes: impl IntoIterator<Item = Change>, now: Now) -> BTreeSet<Node> {
+    pub(super) fn update(
+        &mut self,
+        changes: impl IntoIterator<Item = Change>,
+        names: impl IntoIterator<Item = (String, Resolution)>,
+        now: Now,
+    ) -> BTreeSet<Node> {
         self.computed = 0;
         if self.today != now.start_of_day() {
             self.today = now.start_of_day();
@@ -146,6 +167,12 @@ impl Graph {
                     };
                 }
                 self.touch(&read);
+            }
+        }
+        for (name, resolution) in names {
+            if self.names.contains(&name) && self.resolutions.get(&name) != Some(&resolution) {
+                self.touch(&Read::Name(name.clone()));
+                self.resolutions.insert(name, resolution);
             }
         }
         while let Some(node) = self.dirty.pop_first() {
@@ -346,11 +373,18 @@ impl Graph {
                 match read {
                     Read::Certificate(id) => self.orphans.insert(Node::Certificate(id.clone())),
                     Read::Backend(id) => self.orphans.insert(Node::Backend(id.clone())),
+                    Read::Name(name) => {
+                        self.resolutions.remove(name);
+                        self.names.remove(name)
+                    }
                     _ => false,
                 };
             }
         }
         for read in after.iter().filter(|read| before.is_none_or(|before| !before.contains(read))) {
+            if let Read::Name(name) = read {
+                self.names.insert(name.clone());
+            }
             self.dependents.entry(read.clone()).or_default().insert(node.clone());
         }
     }
@@ -388,6 +422,8 @@ impl Graph {
     /// Whether nothing is known and nothing remembered.
     pub(super) fn is_empty(&self) -> bool {
         self.world.is_empty()
+            && self.names.is_empty()
+            && self.resolutions.is_empty()
             && self.certificates.is_empty()
             && self.backends.is_empty()
             && self.classes.is_empty()

@@ -7,6 +7,7 @@
 
 mod backend;
 mod certificate;
+mod external;
 mod facts;
 mod features;
 mod grant;
@@ -29,7 +30,7 @@ use std::sync::Arc;
 use self::graph::Graph;
 use self::rendering::Rendering;
 use crate::api::{Change, EdgeProfileSpec};
-use crate::model::{BackendId, EdgeId, ObjectId};
+use crate::model::{BackendId, EdgeId, ObjectId, Resolution};
 use crate::report::ObjectReport;
 use crate::snapshot::{Delta, Snapshot};
 
@@ -42,6 +43,8 @@ pub struct Settings {
     pub controller_name: String,
     /// Whether endpoints on loopback addresses are accepted: in standalone mode only.
     pub loopback_endpoints: bool,
+    /// Whether Services of type ExternalName are served.
+    pub external_names: bool,
     /// Address of Gateways that request none.
     pub default_address: Option<IpAddr>,
     /// Whether all edges are on one host, so that two cannot have one address and port: in standalone mode only.
@@ -75,6 +78,7 @@ impl Default for Settings {
         Self {
             controller_name: "kakehi.dev/gateway-controller".to_owned(),
             loopback_endpoints: false,
+            external_names: false,
             default_address: None,
             shared_host: false,
             ingress: IngressSettings::default(),
@@ -165,8 +169,23 @@ impl Translator {
     ///
     /// Call it without changes once a day for certificates that expire.
     pub fn apply(&mut self, changes: impl IntoIterator<Item = Change>, now: Now) -> Changes {
-        let changed = self.graph.update(changes, now);
+        self.apply_with(changes, [], now)
+    }
+
+    /// The same, and takes in what DNS says of names. What it says of others than [`Translator::names`] has no effect.
+    pub fn apply_with(
+        &mut self,
+        changes: impl IntoIterator<Item = Change>,
+        names: impl IntoIterator<Item = (String, Resolution)>,
+        now: Now,
+    ) -> Changes {
+        let changed = self.graph.update(changes, names, now);
         self.rendering.update(&self.graph, changed)
+    }
+
+    /// Names that somebody is to ask DNS for, absolute, without a dot at their end.
+    pub fn names(&self) -> &BTreeSet<String> {
+        self.graph.names()
     }
 
     /// Every edge.

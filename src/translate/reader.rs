@@ -13,7 +13,7 @@ use super::groups::{AttachPoint, Claim, Draft, JudgedClass};
 use super::ingress::{Applicant, Wish};
 use super::world::Class;
 use crate::api::EdgeProfileSpec;
-use crate::model::{BackendId, CertificateId, EdgeId, Hostname, Kind, ObjectId};
+use crate::model::{BackendId, CertificateId, EdgeId, Hostname, Kind, ObjectId, Resolution};
 
 /// Something that was looked up, whether it was there or not.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -24,6 +24,10 @@ pub(super) enum Read {
     Grants(String),
     /// All EndpointSlices of a Service: namespace and name.
     Slices(String, String),
+    /// What DNS says of a name.
+    Name(String),
+    /// Whether an address is one of a Service of the cluster.
+    ClusterAddress(IpAddr),
     /// All ListenerSets of a Gateway.
     Sets(EdgeId),
     /// A GatewayClass with its parameters.
@@ -149,6 +153,18 @@ impl<'a> Reader<'a> {
     pub(super) fn slices(&mut self, namespace: &str, service: &str) -> Vec<(ObjectId, Arc<SliceFacts>)> {
         self.reads.insert(Read::Slices(namespace.to_owned(), service.to_owned()));
         self.graph.world().slices(namespace, service)
+    }
+
+    /// What DNS says of a name; none before it was asked.
+    pub(super) fn resolution(&mut self, name: &str) -> Option<Resolution> {
+        self.reads.insert(Read::Name(name.to_owned()));
+        self.graph.resolution(name).cloned()
+    }
+
+    /// Whether an address is one of a Service of the cluster.
+    pub(super) fn is_cluster_address(&mut self, ip: IpAddr) -> bool {
+        self.reads.insert(Read::ClusterAddress(ip));
+        self.graph.world().is_cluster_address(ip)
     }
 
     /// The ListenerSets of a Gateway in order of precedence: the oldest first, then by `namespace/name`.

@@ -351,7 +351,7 @@ impl Rendered {
 }
 
 /// Counts one down; whether that was the last.
-fn release<K: Ord>(counts: &mut BTreeMap<K, usize>, key: &K) -> bool {
+pub(super) fn release<K: Ord>(counts: &mut BTreeMap<K, usize>, key: &K) -> bool {
     let Some(count) = counts.get_mut(key) else { return false };
     *count -= 1;
     let last = *count == 0;

@@ -1,11 +1,13 @@
 //! Every object that is known, as facts.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::Settings;
 use super::facts::{self, Body, Fact, GrantFacts, IngressClassFacts, SliceFacts};
 use super::reader::Read;
+use super::rendering::release;
 use crate::api::{Change, Object};
 use crate::model::{Kind, ObjectId};
 
@@ -15,6 +17,8 @@ pub(super) struct World {
     facts: BTreeMap<ObjectId, Known>,
     /// Members of the ranges that are read: [`Read::Slices`], [`Read::Sets`].
     ranges: BTreeMap<Read, BTreeSet<ObjectId>>,
+    /// Addresses of Services, with their number.
+    addresses: BTreeMap<IpAddr, usize>,
 }
 
 /// An IngressClass among others.
@@ -84,6 +88,27 @@ impl World {
         self.ranges.get(range).into_iter().flatten().filter_map(|id| Some((id, self.get(id)?)))
     }
 
+    /// Whether an address is one of a Service of the cluster.
+    pub(super) fn is_cluster_address(&self, ip: IpAddr) -> bool {
+        self.addresses.contains_key(&ip)
+    }
+
+    /// Counts the addresses of a Service. Returns those that it has or had.
+    fn count_addresses(&mut self, old: Option<&Fact>, new: Option<&Fact>) -> BTreeSet<IpAddr> {
+        let of = |fact: Option<&Fact>| match fact.map(|fact| &fact.body) {
+            Some(Body::Service(service)) => service.cluster_ips.iter().copied().collect::<BTreeSet<_>>(),
+            _ => BTreeSet::new(),
+        };
+        let (old, new) = (of(old), of(new));
+        for ip in &new {
+            *self.addresses.entry(*ip).or_default() += 1;
+        }
+        for ip in &old {
+            release(&mut self.addresses, ip);
+        }
+        old.symmetric_difference(&new).copied().collect()
+    }
+
     /// Takes one change in. Returns what reads differently now; nothing when the object says what it said before.
     pub(super) fn apply(&mut self, change: Change, settings: &Settings) -> Vec<Read> {
         let id = change.id;
@@ -114,6 +139,7 @@ impl World {
             self.ranges.entry(of.clone()).or_default().insert(id.clone());
         }
         let mut reads: BTreeSet<_> = [before, after].into_iter().flatten().collect();
+        reads.extend(self.count_addresses(old.as_ref(), new.as_ref()).into_iter().map(Read::ClusterAddress));
         if id.kind == Kind::ReferenceGrant {
             reads.insert(Read::Grants(id.namespace.clone()));
         }

@@ -115,7 +115,7 @@ impl Running {
         let metrics = Metrics::new().unwrap();
         let leader = leader::Settings::new(namespace, "kakehi", format!("test-{:08x}", rand::random::<u32>()));
         let election = Candidate::new(client.clone(), leader);
-        let settings = Settings { translation, election, hold_routes, provisioning: None };
+        let settings = Settings { translation, names: None, election, hold_routes, provisioning: None };
         let operator = Operator::new(client.clone(), settings, metrics.clone());
         let (world, epoch, view) = (operator.world(), operator.epoch(), Arc::new(operator.view(Arc::default())));
         let (stop, stopped) = oneshot::channel();

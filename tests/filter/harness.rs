@@ -227,7 +227,7 @@ pub fn backend(name: &str, addresses: &[SocketAddr]) -> Resource {
 pub fn backend_speaking(protocol: BackendProtocol, name: &str, addresses: &[SocketAddr]) -> Resource {
     let mut endpoints: Vec<Endpoint> = addresses.iter().map(|address| Endpoint { ip: address.ip(), port: address.port() }).collect();
     endpoints.sort_unstable();
-    Resource::Backend(Backend { id: backend_id(name), protocol, endpoints })
+    Resource::Backend(Backend::new(backend_id(name), protocol, endpoints))
 }
 
 pub fn prefix(path: &str) -> Match {

@@ -131,7 +131,7 @@ proptest! {
         let default_backend = shared_host.then(|| "a/s1:80".parse().unwrap());
         let ingress = IngressSettings { without_class: shared_host, default_backend, ..IngressSettings::default() };
         let default_address = shared_host.then_some([127, 0, 0, 9].into());
-        let settings = Settings { shared_host, default_address, ingress, ..Settings::default() };
+        let settings = Settings { shared_host, external_names: shared_host, default_address, ingress, ..Settings::default() };
         let mut translator = Translator::new(settings.clone());
         let mut world = BTreeMap::new();
         let mut follower = Follower::default();

@@ -242,7 +242,10 @@ fn service() -> impl Strategy<Value = (ObjectId, Value)> {
     let kind = prop_oneof![9 => Just(json!("ClusterIP")), 1 => Just(json!("ExternalName"))];
     (namespace(), select(vec!["s1", "s2"]), (port(80), port(81)), 0..3_usize, kind).prop_map(|(namespace, name, (a, b), count, kind)| {
         let ports: Vec<_> = [a, b].into_iter().take(count).collect();
-        (ObjectId::new(Kind::Service, namespace, name), json!({"spec": {"type": kind, "ports": ports}}))
+        (
+            ObjectId::new(Kind::Service, namespace, name),
+            json!({"spec": {"type": kind, "externalName": "db.example.com", "clusterIP": "10.96.0.1", "ports": ports}}),
+        )
     })
 }
 

@@ -23,7 +23,7 @@ pub fn backend_id(name: &str) -> BackendId {
 
 pub fn backend(name: &str, ports: &[u16]) -> Resource {
     let endpoints = ports.iter().map(|port| Endpoint { ip: [127, 0, 0, 1].into(), port: *port }).collect();
-    Resource::Backend(Backend { id: backend_id(name), protocol: BackendProtocol::Http, endpoints })
+    Resource::Backend(Backend::new(backend_id(name), BackendProtocol::Http, endpoints))
 }
 
 pub fn route_id(name: &str) -> ObjectId {

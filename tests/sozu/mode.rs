@@ -119,7 +119,7 @@ async fn open_connections_are_served_on_through_changes_of_mode() {
     ];
     // A backend that speaks HTTP/2, and hostnames of listeners that cover one another.
     let more = [
-        Resource::Backend(Backend { id: backend_id("h2c"), protocol: BackendProtocol::H2c, endpoints: Vec::new() }),
+        Resource::Backend(Backend::new(backend_id("h2c"), BackendProtocol::H2c, Vec::new())),
         route("s", "web", &["grpc.example"], vec![rule(prefix("/"), "h2c")]),
         https("wide", 8443, "*.example", &["wide"]),
         wide,

@@ -139,7 +139,7 @@ async fn publish(dir: &Path) -> Publisher {
     let server = publisher.clone();
     tokio::spawn(async move { server.serve(socket).await });
     let rules = || vec![rule(prefix("/"), "app"), redirect(prefix("/moved"))];
-    let h2c = Backend { id: backend_id("h2c"), protocol: BackendProtocol::H2c, endpoints: Vec::new() };
+    let h2c = Backend::new(backend_id("h2c"), BackendProtocol::H2c, Vec::new());
     let resources = [
         listener("web", WEB, "*"),
         listener("relayed", RELAYED, "*"),

@@ -22,7 +22,7 @@ async fn each_kind_of_rule_is_at_its_stage() {
     by_header.headers.push(header);
     let mut by_query = exact("/query");
     by_query.query.push(query);
-    let h2c = Backend { id: backend_id("h2c"), protocol: BackendProtocol::H2c, endpoints: Vec::new() };
+    let h2c = Backend::new(backend_id("h2c"), BackendProtocol::H2c, Vec::new());
     let rules = vec![
         forward("/weights", vec![to("app"), to("other")]),
         forward("/idle", vec![to("app"), idle("other")]),

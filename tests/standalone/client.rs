@@ -1,7 +1,7 @@
 //! A plain HTTP/1.1 client that sends what it is told and never retries.
 
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,6 +38,19 @@ impl Answer {
 
 pub fn get(address: SocketAddr, host: &str, target: &str, headers: &[(&str, &str)]) -> io::Result<Answer> {
     exchange(connect(address)?, host, target, headers)
+}
+
+/// GET from another loopback address.
+pub fn get_from(client: Ipv4Addr, address: SocketAddr, host: &str, target: &str, headers: &[(&str, &str)]) -> io::Result<Answer> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    let stream = runtime.block_on(async {
+        let socket = tokio::net::TcpSocket::new_v4()?;
+        socket.bind((client, 0).into())?;
+        socket.connect(address).await?.into_std()
+    })?;
+    stream.set_nonblocking(false)?;
+    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+    exchange(stream, host, target, headers)
 }
 
 /// GET over TLS with SNI `name`, trusting only the certificates in `roots` (PEM).

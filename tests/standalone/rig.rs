@@ -32,7 +32,18 @@ pub struct Rig {
     _echo: Echo,
 }
 
-struct Echo(Child);
+/// Echo backends.
+pub struct Echo(Child);
+
+impl Echo {
+    /// Starts them: address and name of each.
+    pub fn start(backends: &[(SocketAddr, &str)]) -> Self {
+        let echo = binaries().join("examples/echo");
+        assert!(echo.exists(), "the echo example is not built: run `cargo test --all-targets` or `cargo build --examples`");
+        let listen = backends.iter().flat_map(|(address, name)| ["--listen".to_owned(), format!("{address}={name}")]);
+        Self(Command::new(echo).args(listen).stdout(Stdio::null()).spawn().unwrap())
+    }
+}
 
 impl Drop for Echo {
     fn drop(&mut self) {
@@ -82,13 +93,8 @@ impl Rig {
             fs::write(config.join(path.file_name().unwrap()), text).unwrap();
         }
         edit(&config, ports);
-        let echo = binaries().join("examples/echo");
-        assert!(echo.exists(), "the echo example is not built: run `cargo test --all-targets` or `cargo build --examples`");
-        let echo = Command::new(echo)
-            .args(["--listen", &format!("127.0.0.1:{}=blue", ports.blue), "--listen", &format!("127.0.0.1:{}=green", ports.green)])
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap();
+        let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let echo = Echo::start(&[(local(ports.blue), "blue"), (local(ports.green), "green")]);
         let mut kakehi = Command::new(env!("CARGO_BIN_EXE_kakehi"))
             .arg("standalone")
             .arg("--config-dir")
@@ -108,7 +114,7 @@ impl Rig {
         let log = Arc::new(Mutex::new(String::new()));
         collect(kakehi.stdout.take().unwrap(), &log);
         collect(kakehi.stderr.take().unwrap(), &log);
-        let rig = Self { dir, ports, log, kakehi, _echo: Echo(echo) };
+        let rig = Self { dir, ports, log, kakehi, _echo: echo };
         rig.eventually("ready", || rig.admin("/readyz").status == 200);
         rig
     }

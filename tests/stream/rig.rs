@@ -27,7 +27,7 @@ pub fn edge(name: &str) -> EdgeId {
 pub fn backend(port: u16, version: u16) -> Arc<Resource> {
     let id = BackendId { namespace: "shop".into(), service: "s".into(), port };
     let endpoints = vec![Endpoint { ip: [10, 0, 0, 1].into(), port: version }];
-    Arc::new(Resource::Backend(Backend { id, protocol: BackendProtocol::Http, endpoints }))
+    Arc::new(Resource::Backend(Backend::new(id, BackendProtocol::Http, endpoints)))
 }
 
 pub fn key(port: u16) -> Key {

@@ -71,7 +71,7 @@ impl Explanation {
         }
         let addresses = |upstream: &Upstream| match upstream {
             Upstream::Hop | Upstream::Relay => vec!["the filter's unix socket".to_owned()],
-            Upstream::Endpoints(endpoints) => endpoints.iter().map(ToString::to_string).collect(),
+            Upstream::Endpoints(endpoints, _) => endpoints.iter().map(ToString::to_string).collect(),
         };
         let listeners = |keys: &std::collections::BTreeSet<Key>| keys.iter().map(ToString::to_string).collect();
         Self {

@@ -403,9 +403,11 @@ impl Planner {
             self.target.clusters.remove(&cluster);
             return;
         }
-        let endpoints = self.index.backend(id).into_iter().flat_map(|backend| &backend.endpoints);
+        let backend = self.index.backend(id);
+        let endpoints = backend.into_iter().flat_map(|backend| &backend.endpoints);
         let addresses: BTreeSet<SocketAddr> = endpoints.map(|endpoint| SocketAddr::new(endpoint.ip, endpoint.port)).collect();
-        let upstream = Upstream::Endpoints(addresses.into_iter().collect());
+        let affinity = backend.map(|backend| backend.affinity).unwrap_or_default();
+        let upstream = Upstream::Endpoints(addresses.into_iter().collect(), affinity);
         if self.target.clusters.get(&cluster) != Some(&upstream) {
             self.target.clusters.insert(cluster, upstream);
         }

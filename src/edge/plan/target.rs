@@ -9,7 +9,7 @@ use imbl::{OrdMap, OrdSet};
 use serde::{Serialize, Serializer};
 
 use super::{Reason, RelayReason};
-use crate::model::{BackendId, Certificate, CertificateId, Hostname, Protocol, Tuning};
+use crate::model::{Affinity, BackendId, Certificate, CertificateId, Hostname, Protocol, Tuning};
 use crate::snapshot::Key;
 
 /// A port with what Sōzu makes of it. A port that changes its protocol or mode is another port here.
@@ -153,8 +153,8 @@ pub enum Upstream {
     Hop,
     /// The unix socket of the filter proxy for connections.
     Relay,
-    /// TCP addresses, sorted, each once; none answers 503.
-    Endpoints(Arc<[SocketAddr]>),
+    /// TCP addresses, sorted, each once, none answers 503; and which of them serves whom.
+    Endpoints(Arc<[SocketAddr]>, Affinity),
 }
 
 /// A virtual host: one host pattern on one port. For [`Hostname::Any`] it is the ordered list that Sōzu consults last.

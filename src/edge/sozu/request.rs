@@ -16,6 +16,7 @@ use sozu_command_lib::proto::command::{
 use super::access::ROUTE_TAG;
 use super::{Error, answers};
 use crate::edge::plan::{ClusterId, Frontend, HostRule, PathKind, PortCertificate, PortId, PortKind, PortLimits, Side, Stage};
+use crate::model::Affinity;
 use crate::snapshot::Key;
 
 /// Header that tells the filter through which port a request came.
@@ -130,12 +131,18 @@ impl Wire {
         RequestType::RemoveCertificate(RemoveCertificate { address: self.address(port).into(), fingerprint: fingerprint.to_owned() })
     }
 
-    pub(super) fn add_cluster(id: &ClusterId) -> RequestType {
+    /// Adds a cluster, or gives one that is there this affinity.
+    pub(super) fn add_cluster(id: &ClusterId, affinity: Affinity) -> RequestType {
+        let balancing = match affinity {
+            Affinity::None => LoadBalancingAlgorithms::RoundRobin,
+            // By the client's address; the filter ranks alike (`filter/upstream/affinity.rs`).
+            Affinity::ClientIp => LoadBalancingAlgorithms::Hrw,
+        };
         RequestType::AddCluster(Cluster {
             cluster_id: id.to_string(),
             sticky_session: false,
             https_redirect: false,
-            load_balancing: LoadBalancingAlgorithms::RoundRobin.into(),
+            load_balancing: balancing.into(),
             proxy_protocol: (*id == ClusterId::Relay).then(|| ProxyProtocolConfig::SendHeader.into()),
             ..Default::default()
         })

@@ -204,7 +204,7 @@ fn asks(target: &Target, item: &Item) -> bool {
         Item::Certificate(port, print) => target.certificates.contains_key(&(*port, print.clone())),
         Item::Cluster(id) => target.clusters.contains_key(id),
         Item::Backend(id, address) => match (target.clusters.get(id), address) {
-            (Some(Upstream::Endpoints(addresses)), Some(address)) => addresses.contains(address),
+            (Some(Upstream::Endpoints(addresses, _)), Some(address)) => addresses.contains(address),
             (upstream, _) => upstream.is_some(),
         },
         Item::Frontend(port, host, path, method) => {

@@ -13,6 +13,7 @@ use sozu_command_lib::proto::command::request::RequestType;
 
 use super::{Error, Shadow};
 use crate::edge::plan::{Chain, ChainId, ClusterId, Frontend, HostRule, PathRule, PortCertificate, PortId, PortKind, Target, Upstream};
+use crate::model::Affinity;
 use crate::snapshot::Key;
 
 /// What a step is about: the unit that Sōzu can refuse.
@@ -198,17 +199,18 @@ impl Steps<'_> {
                 ClusterId::Hop | ClusterId::Relay => BTreeSet::new(),
                 ClusterId::Backend(id) => BTreeSet::from([Key::Backend(id.clone())]),
             });
-            if old.is_none() {
-                self.add(Item::Cluster(id.clone()), super::Wire::add_cluster(id), &keys);
+            let affinity = affinity_of(new);
+            if old.is_none_or(|old| affinity_of(old) != affinity) {
+                self.add(Item::Cluster(id.clone()), super::Wire::add_cluster(id, affinity), &keys);
             }
             let before: &[SocketAddr] = match old {
-                Some(Upstream::Endpoints(addresses)) => addresses,
+                Some(Upstream::Endpoints(addresses, _)) => addresses,
                 _ => &[],
             };
             match new {
                 Upstream::Hop => self.add(Item::Backend(id.clone(), None), wire.add_hop_backend(), &keys),
                 Upstream::Relay => self.add(Item::Backend(id.clone(), None), wire.add_relay_backend(), &keys),
-                Upstream::Endpoints(after) => {
+                Upstream::Endpoints(after, _) => {
                     for address in after.iter().filter(|address| before.binary_search(address).is_err()) {
                         let item = Item::Backend(id.clone(), Some(*address));
                         self.add(item, super::Wire::add_backend(id, *address), &keys);
@@ -277,6 +279,13 @@ impl Steps<'_> {
             let request = wire.add_frontend(port, frontend);
             self.first.push(Step { item: item(port, frontend), request, adds: true, glued: old.is_some(), keys });
         }
+    }
+}
+
+fn affinity_of(upstream: &Upstream) -> Affinity {
+    match upstream {
+        Upstream::Endpoints(_, affinity) => *affinity,
+        Upstream::Hop | Upstream::Relay => Affinity::None,
     }
 }
 

@@ -128,7 +128,7 @@ proptest! {
 fn files_are_short_and_never_part_a_replacement() {
     let step = |glued| Step {
         item: Item::Cluster(crate::edge::plan::ClusterId::Hop),
-        request: Wire::add_cluster(&crate::edge::plan::ClusterId::Hop),
+        request: Wire::add_cluster(&crate::edge::plan::ClusterId::Hop, crate::model::Affinity::None),
         adds: true,
         glued,
         keys: Default::default(),

@@ -131,7 +131,7 @@ fn backends() -> impl Strategy<Value = Vec<Backend>> {
         (endpoints, prop::bool::weighted(0.1), prop::bool::weighted(0.8)).prop_map(move |(ports, h2c, there)| {
             let endpoints = ports.into_iter().map(|port| Endpoint { ip: [10, 0, 0, 1].into(), port }).collect();
             let protocol = if h2c { BackendProtocol::H2c } else { BackendProtocol::Http };
-            there.then(|| Backend { id: backend_id(number), protocol, endpoints })
+            there.then(|| Backend::new(backend_id(number), protocol, endpoints))
         })
     };
     (0..7).map(one).collect::<Vec<_>>().prop_map(|all| all.into_iter().flatten().collect())

@@ -66,6 +66,11 @@ pub fn forwarded(headers: &mut HeaderMap, connection: Connection, trust: Option<
     }
 }
 
+/// The client of a request that has come in: as Sōzu says on a hop, or [`forwarded`] of a relayed connection.
+pub fn real_ip(headers: &HeaderMap) -> Option<IpAddr> {
+    headers.get(REAL_IP)?.to_str().ok()?.parse().ok()
+}
+
 fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
         headers.insert(name, value);

@@ -193,7 +193,7 @@ fn removed_endpoints_are_named() {
     let endpoint = |last: u8| Endpoint { ip: [127, 0, 0, last].into(), port: 80 };
     let backend = |lasts: &[u8]| {
         let endpoints = lasts.iter().copied().map(endpoint).collect();
-        Snapshot::from_resources([Resource::Backend(Backend { id: backend_id("s"), protocol: BackendProtocol::Http, endpoints })])
+        Snapshot::from_resources([Resource::Backend(Backend::new(backend_id("s"), BackendProtocol::Http, endpoints))])
     };
     let mut table = Table::default();
     let states = [backend(&[1, 2]), backend(&[2, 3]), Snapshot::default()];

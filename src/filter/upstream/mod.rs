@@ -1,11 +1,12 @@
 //! Connections to backends: one pool per worker, owned by its thread.
 
+mod affinity;
 mod h1;
 mod h2c;
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -21,7 +22,7 @@ use super::counters::{Counters, count};
 use super::filters::Patience;
 use super::settings::Limits;
 use super::shared::Given;
-use crate::model::{Backend, BackendProtocol, Endpoint};
+use crate::model::{Affinity, Backend, BackendProtocol, Endpoint};
 
 /// How long an endpoint that refused a connection is asked last.
 const COOL_DOWN: Duration = Duration::from_secs(5);
@@ -119,11 +120,13 @@ pub(super) struct Terms {
     /// Whether a fresh connection that ends without an answer is a reason to send the request again; a rule with retries
     /// counts those itself.
     pub(super) replays: bool,
+    /// The client, for backends with session affinity.
+    pub(super) client: Option<IpAddr>,
 }
 
 impl Terms {
     /// As the proxy's own limits say.
-    pub(super) const USUAL: Self = Self { patience: Patience::Usual, replays: true };
+    pub(super) const USUAL: Self = Self { patience: Patience::Usual, replays: true, client: None };
 }
 
 /// A failed exchange.
@@ -141,8 +144,8 @@ impl Pool {
         Self { limits, given, counters, slots: RefCell::default() }
     }
 
-    /// Sends a request to one endpoint of `backend`, chosen evenly at random, and returns the response with the lease
-    /// of its connection.
+    /// Sends a request to one endpoint of `backend`, chosen evenly at random or by the client's address, and returns the
+    /// response with the lease of its connection.
     ///
     /// An endpoint that does not accept is replaced by another one. A request that a dying connection swallowed is sent
     /// again when nothing of it was written, or when it is idempotent and has no body: on a fresh connection if the dead
@@ -162,7 +165,7 @@ impl Pool {
         }
         let upload = request.body().upload();
         let (mut broken, mut replays) = (None, 0);
-        for slot in Rotation::new(self, backend).take(self.limits.connect_attempts) {
+        for slot in Rotation::new(self, backend, terms.client).take(self.limits.connect_attempts) {
             let mut reused = true;
             while reused {
                 let Ok(connection) = self.acquire(&slot, broken.is_some()).await else { break };
@@ -291,21 +294,27 @@ impl Pool {
     }
 }
 
-/// The endpoints of a backend from a random one on; those that refused a moment ago come last.
+/// The endpoints of a backend from a random one on, or as its client ranks them; those that refused a moment ago come last.
 struct Rotation<'a> {
     pool: &'a Pool,
     protocol: BackendProtocol,
+    /// The next one last.
+    ranked: Vec<Endpoint>,
     ahead: &'a [Endpoint],
     behind: &'a [Endpoint],
     late: Vec<Rc<Slot>>,
 }
 
 impl<'a> Rotation<'a> {
-    fn new(pool: &'a Pool, backend: &'a Backend) -> Self {
+    fn new(pool: &'a Pool, backend: &'a Backend, client: Option<IpAddr>) -> Self {
         let all = backend.endpoints.as_slice();
+        if let Some(client) = client.filter(|_| backend.affinity == Affinity::ClientIp) {
+            let ranked = affinity::ranked(client, all);
+            return Self { pool, protocol: backend.protocol, ranked, ahead: &[], behind: &[], late: Vec::new() };
+        }
         let start = if all.len() > 1 { rand::random_range(0..all.len()) } else { 0 };
         let (behind, ahead) = all.split_at_checked(start).unwrap_or((&[], all));
-        Self { pool, protocol: backend.protocol, ahead, behind, late: Vec::new() }
+        Self { pool, protocol: backend.protocol, ranked: Vec::new(), ahead, behind, late: Vec::new() }
     }
 }
 
@@ -314,16 +323,19 @@ impl Iterator for Rotation<'_> {
 
     fn next(&mut self) -> Option<Rc<Slot>> {
         loop {
-            let (endpoint, rest) = match self.ahead.split_first() {
-                Some(split) => split,
-                None if self.behind.is_empty() => return self.late.pop(),
-                None => {
+            let endpoint = match (self.ranked.pop(), self.ahead.split_first()) {
+                (Some(endpoint), _) => endpoint,
+                (None, Some((endpoint, rest))) => {
+                    self.ahead = rest;
+                    *endpoint
+                }
+                (None, None) if self.behind.is_empty() => return self.late.pop(),
+                (None, None) => {
                     self.ahead = std::mem::take(&mut self.behind);
                     continue;
                 }
             };
-            self.ahead = rest;
-            let slot = self.pool.slot(*endpoint, self.protocol);
+            let slot = self.pool.slot(endpoint, self.protocol);
             if slot.down.get().is_some_and(|until| until > Instant::now()) {
                 self.late.push(slot);
                 continue;

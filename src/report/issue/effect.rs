@@ -56,7 +56,13 @@ impl Issue {
             Self::InvalidBackendKind { .. } => (ResolvedRefs, false, "InvalidKind"),
             Self::UnsupportedBackendProtocol { .. } => (ResolvedRefs, false, "UnsupportedProtocol"),
             Self::ExternalName { .. } => (ResolvedRefs, false, "UnsupportedValue"),
-            Self::NoEndpoints { .. } | Self::EndpointRefused { .. } | Self::InvalidEndpoint { .. } => (ResolvedRefs, true, "ResolvedRefs"),
+            Self::ClusterName { .. } => (ResolvedRefs, false, "RefNotPermitted"),
+            Self::NameNotResolved { .. }
+            | Self::UnknownAppProtocol { .. }
+            | Self::EndpointPortMissing { .. }
+            | Self::NoEndpoints { .. }
+            | Self::EndpointRefused { .. }
+            | Self::InvalidEndpoint { .. } => (ResolvedRefs, true, "ResolvedRefs"),
         };
         Effect { condition, status, reason }
     }

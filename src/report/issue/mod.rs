@@ -378,13 +378,41 @@ pub enum Issue {
         /// Its protocol or appProtocol.
         protocol: String,
     },
-    /// A Service of type ExternalName.
-    #[error("Service {namespace}/{name} is of type ExternalName, which is not supported")]
+    /// An `appProtocol` that is not known.
+    #[error("port {port}: appProtocol {protocol} is not known, so HTTP/1.1 is spoken")]
+    UnknownAppProtocol {
+        /// Port of the Service.
+        port: u16,
+        /// The value.
+        protocol: String,
+    },
+    /// A Service of type ExternalName, where the settings do not allow it.
+    #[error("Service {namespace}/{name} is of type ExternalName, which is not allowed here")]
     ExternalName {
         /// Namespace.
         namespace: String,
         /// Name.
         name: String,
+    },
+    /// An ExternalName that leads to a Service or pod of the cluster, past every ReferenceGrant.
+    #[error("Service {namespace}/{name}: externalName {external:?} is a name within the cluster, which a backend reference is for")]
+    ClusterName {
+        /// Namespace.
+        namespace: String,
+        /// Name.
+        name: String,
+        /// `spec.externalName`.
+        external: String,
+    },
+    /// The name of an ExternalName Service does not resolve.
+    #[error("externalName {external} does not resolve: {problem}{}", if *kept { "; its last addresses are used" } else { "" })]
+    NameNotResolved {
+        /// `spec.externalName`.
+        external: String,
+        /// Why.
+        problem: String,
+        /// Whether addresses of before are used.
+        kept: bool,
     },
     /// A Service port without an endpoint that may receive requests: 503.
     #[error("{backend} has no ready endpoint")]
@@ -399,6 +427,12 @@ pub enum Issue {
         address: IpAddr,
         /// Name of the range.
         range: &'static str,
+    },
+    /// A port of an EndpointSlice without a number.
+    #[error("port {name:?} has no number, so it is not used")]
+    EndpointPortMissing {
+        /// Name of the port.
+        name: String,
     },
     /// An EndpointSlice of address type FQDN.
     #[error("EndpointSlices of address type {address_type} are not supported")]

@@ -1,11 +1,13 @@
 //! Services and EndpointSlices.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use k8s_openapi::api::discovery::v1::Endpoint;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::api::ObjectMeta;
 
 use crate::api::{EndpointSlice, Service};
+use crate::model::Affinity;
 use crate::report::Issue;
 
 /// The label by which a slice names its Service.
@@ -19,11 +21,15 @@ pub(crate) enum Family {
 }
 
 /// A Service.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ServiceFacts {
-    pub(crate) external_name: bool,
+    /// `spec.externalName` of a Service of that type, in lower case, without a dot at its end.
+    pub(crate) external_name: Option<String>,
+    /// `spec.clusterIPs`.
+    pub(crate) cluster_ips: Vec<IpAddr>,
     /// `spec.ipFamilies`.
     pub(crate) families: Vec<Family>,
+    pub(crate) affinity: Affinity,
     pub(crate) ports: Vec<ServicePort>,
 }
 
@@ -33,22 +39,33 @@ pub(crate) struct ServicePort {
     /// Name, empty when it has none.
     pub(crate) name: String,
     pub(crate) port: i32,
+    /// `targetPort`, when it is a number.
+    pub(crate) target: Option<u16>,
     pub(crate) protocol: String,
     pub(crate) app_protocol: Option<String>,
 }
 
 impl ServiceFacts {
     pub(super) fn read(service: &Service) -> Self {
-        let Some(spec) = &service.spec else { return Self { external_name: false, families: Vec::new(), ports: Vec::new() } };
+        let Some(spec) = &service.spec else { return Self::default() };
         let families = spec.ip_families.iter().flatten().filter_map(|family| Family::parse(family));
         let ports = spec.ports.iter().flatten().map(|port| ServicePort {
             name: port.name.clone().unwrap_or_default(),
             port: port.port,
+            target: match &port.target_port {
+                None => u16::try_from(port.port).ok(),
+                Some(IntOrString::Int(number)) => u16::try_from(*number).ok().filter(|number| *number > 0),
+                Some(IntOrString::String(_)) => None,
+            },
             protocol: port.protocol.clone().unwrap_or_else(|| "TCP".to_owned()),
             app_protocol: port.app_protocol.clone(),
         });
-        let external_name = spec.type_.as_deref() == Some("ExternalName");
-        Self { external_name, families: families.collect(), ports: ports.collect() }
+        let is_external = spec.type_.as_deref() == Some("ExternalName");
+        let name = spec.external_name.as_deref().unwrap_or_default();
+        let external_name = is_external.then(|| name.trim_end_matches('.').to_ascii_lowercase());
+        let cluster_ips = spec.cluster_ips.iter().flatten().chain(&spec.cluster_ip).filter_map(|text| text.parse().ok()).collect();
+        let affinity = if spec.session_affinity.as_deref() == Some("ClientIP") { Affinity::ClientIp } else { Affinity::None };
+        Self { external_name, cluster_ips, families: families.collect(), affinity, ports: ports.collect() }
     }
 }
 
@@ -91,11 +108,14 @@ pub(crate) enum Readiness {
 impl SliceFacts {
     pub(super) fn read(metadata: &ObjectMeta, slice: &EndpointSlice, loopback: bool) -> Self {
         let service = metadata.labels.as_ref().and_then(|labels| labels.get(SERVICE_LABEL)).cloned();
-        let ports = slice.ports.iter().flatten().filter_map(|port| {
-            let number = port.port.and_then(|number| u16::try_from(number).ok()).filter(|number| *number > 0)?;
-            Some((port.name.clone().unwrap_or_default(), number, port.protocol.clone().unwrap_or_else(|| "TCP".to_owned())))
-        });
-        let mut facts = Self { service, ports: ports.collect(), endpoints: Vec::new(), issues: Vec::new() };
+        let mut facts = Self { service, ports: Vec::new(), endpoints: Vec::new(), issues: Vec::new() };
+        for port in slice.ports.iter().flatten() {
+            let name = port.name.clone().unwrap_or_default();
+            match port.port.and_then(|number| u16::try_from(number).ok()).filter(|number| *number > 0) {
+                Some(number) => facts.ports.push((name, number, port.protocol.clone().unwrap_or_else(|| "TCP".to_owned()))),
+                None => facts.issues.push(Issue::EndpointPortMissing { name }),
+            }
+        }
         if Family::parse(&slice.address_type).is_none() {
             facts.issues.push(Issue::UnsupportedAddressType { address_type: slice.address_type.clone() });
             return facts;
@@ -128,18 +148,90 @@ fn readiness(endpoint: &Endpoint) -> Readiness {
 
 /// The name of the range that keeps an address from being a backend: requests of one tenant must not reach the proxy's
 /// own machine or link by a hand-written slice.
-fn refused_range(ip: IpAddr, loopback: bool) -> Option<&'static str> {
-    let ip = ip.to_canonical();
-    let link_local = match ip {
-        IpAddr::V4(ip) => ip.is_link_local(),
-        IpAddr::V6(ip) => ip.is_unicast_link_local(),
-    };
-    match ip {
-        _ if ip.is_loopback() && !loopback => Some("loopback"),
-        _ if ip.is_unspecified() => Some("unspecified"),
-        _ if ip.is_multicast() => Some("multicast"),
-        _ if link_local => Some("link-local"),
-        IpAddr::V4(ip) if ip.is_broadcast() => Some("broadcast"),
+pub(crate) fn refused_range(ip: IpAddr, loopback: bool) -> Option<&'static str> {
+    match reached(ip) {
+        ip if ip.is_loopback() => (!loopback).then_some("loopback"),
+        IpAddr::V4(ip) => refused_v4(ip),
+        IpAddr::V6(ip) => refused_v6(ip),
+    }
+}
+
+/// The address that packets end at: IPv4 ones are written in IPv6 in several ways.
+fn reached(ip: IpAddr) -> IpAddr {
+    let IpAddr::V6(v6) = ip.to_canonical() else { return ip.to_canonical() };
+    match v6.segments() {
+        // IPv4-compatible (RFC 4291 §2.5.5.1), and NAT64 (RFC 6052 §2.1).
+        [0, 0, 0, 0, 0, 0, high, low] if high != 0 => IpAddr::V4(joined(high, low)),
+        [0x64, 0xff9b, 0, 0, 0, 0, high, low] => IpAddr::V4(joined(high, low)),
+        _ => IpAddr::V6(v6),
+    }
+}
+
+fn joined(high: u16, low: u16) -> Ipv4Addr {
+    Ipv4Addr::from(u32::from(high) << 16 | u32::from(low))
+}
+
+fn refused_v4(ip: Ipv4Addr) -> Option<&'static str> {
+    match ip.octets() {
+        // "This network" (RFC 1122 §3.2.1.3) is this machine to many systems.
+        [0, ..] => Some("unspecified"),
+        [169, 254, ..] => Some("link-local"),
+        [224..=239, ..] => Some("multicast"),
+        [240..=255, ..] => Some("broadcast"),
+        // Clouds answer there with credentials, beside the link-local one.
+        [100, 100, 100, 200] | [192, 0, 0, 192] => Some("cloud metadata"),
         _ => None,
+    }
+}
+
+fn refused_v6(ip: Ipv6Addr) -> Option<&'static str> {
+    match ip.segments() {
+        _ if ip.is_unspecified() => Some("unspecified"),
+        _ if ip.is_unicast_link_local() => Some("link-local"),
+        _ if ip.is_multicast() => Some("multicast"),
+        [0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254] => Some("cloud metadata"),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::refused_range;
+
+    #[test]
+    fn special_addresses_are_refused_however_they_are_written() {
+        for (address, range) in [
+            ("127.0.0.1", Some("loopback")),
+            ("127.9.9.9", Some("loopback")),
+            ("::1", Some("loopback")),
+            ("::ffff:127.0.0.1", Some("loopback")),
+            ("::127.0.0.1", Some("loopback")),
+            ("64:ff9b::7f00:1", Some("loopback")),
+            ("0.0.0.0", Some("unspecified")),
+            ("0.1.2.3", Some("unspecified")),
+            ("::", Some("unspecified")),
+            ("169.254.169.254", Some("link-local")),
+            ("::ffff:169.254.169.254", Some("link-local")),
+            ("64:ff9b::a9fe:a9fe", Some("link-local")),
+            ("fe80::1", Some("link-local")),
+            ("febf::1", Some("link-local")),
+            ("224.0.0.1", Some("multicast")),
+            ("239.1.1.1", Some("multicast")),
+            ("ff02::1", Some("multicast")),
+            ("255.255.255.255", Some("broadcast")),
+            ("240.0.0.1", Some("broadcast")),
+            ("100.100.100.200", Some("cloud metadata")),
+            ("fd00:ec2::254", Some("cloud metadata")),
+            ("10.0.0.1", None),
+            ("192.168.1.1", None),
+            ("100.100.100.201", None),
+            ("2001:db8::1", None),
+            ("fd00::1", None),
+            ("64:ff9b::a00:1", None),
+        ] {
+            assert_eq!(refused_range(address.parse().unwrap(), false), range, "{address}");
+            let in_standalone = range.filter(|range| *range != "loopback");
+            assert_eq!(refused_range(address.parse().unwrap(), true), in_standalone, "{address} in standalone");
+        }
     }
 }
