@@ -6,6 +6,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
+use hyper::server::conn::http2;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UnixStream};
 use tokio::sync::watch;
@@ -13,6 +16,7 @@ use tokio::task::{LocalSet, spawn_local};
 use tokio::time::{Duration, Instant, sleep};
 
 use super::accept::{self, Sockets};
+use super::executor::Local;
 use super::serve::Worker;
 use super::upstream::Pool;
 use super::{Limits, Listen, Settings, Shared};
@@ -32,13 +36,18 @@ struct Proxy {
 
 impl Proxy {
     fn start(filters: &[Filter], backends: &[(&str, SocketAddr)]) -> Self {
+        Self::serving(Kind::HttpRoute, filters, backends)
+    }
+
+    /// The same with a route of this kind.
+    fn serving(kind: Kind, filters: &[Filter], backends: &[(&str, SocketAddr)]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let socket = dir.path().join("hop");
         let (listen, drain) = (Listen::Unix(socket.clone()), Duration::ZERO);
         let settings = Settings { snapshot: dir.path().join("snapshot"), listen, relay: None, report: None, workers: 1, drain };
         let sockets = Sockets::open(&settings).unwrap();
         let shared = Shared::new(Limits::default());
-        shared.apply(&Snapshot::from_resources(resources(filters, backends)).as_delta());
+        shared.apply(&Snapshot::from_resources(resources(kind, filters, backends)).as_delta());
         shared.open();
         let pool = Pool::new(shared.limits, shared.given.clone(), shared.counters.clone());
         let worker = Rc::new(Worker { shared: shared.clone(), pool, ready: Cell::new(true) });
@@ -68,7 +77,7 @@ fn id(name: &str) -> BackendId {
     BackendId { namespace: "n".into(), service: name.into(), port: 80 }
 }
 
-fn resources(filters: &[Filter], backends: &[(&str, SocketAddr)]) -> Vec<Resource> {
+fn resources(kind: Kind, filters: &[Filter], backends: &[(&str, SocketAddr)]) -> Vec<Resource> {
     let name = ListenerName("http".into());
     let listener = Listener {
         name: name.clone(),
@@ -83,7 +92,7 @@ fn resources(filters: &[Filter], backends: &[(&str, SocketAddr)]) -> Vec<Resourc
     let (matches, action) = (vec![matched], Action::Forward(vec![reference]));
     let rule = Rule { name: None, host: None, fallback: false, matches, filters: filters.to_vec(), action };
     let attachments = vec![Attachment { listener: name, hostnames: vec![(Hostname::Any, Hostname::Any)] }];
-    let route = Route { id: ObjectId::new(Kind::HttpRoute, "n", "r"), created: 0, attachments, rules: vec![rule] };
+    let route = Route { id: ObjectId::new(kind, "n", "r"), created: 0, attachments, rules: vec![rule] };
     let backend = |(name, at): &(&str, SocketAddr)| {
         let endpoints = vec![Endpoint { ip: at.ip(), port: at.port() }];
         Resource::Backend(Backend::new(id(name), BackendProtocol::Http, endpoints))
@@ -137,6 +146,15 @@ async fn prompt(mut stream: TcpStream) {
     head(&mut stream).await;
     stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await.unwrap();
     silent(stream).await;
+}
+
+/// Answers by HTTP/2 after an hour.
+async fn hourly(stream: TcpStream) {
+    let answer = service_fn(|_: http::Request<hyper::body::Incoming>| async {
+        sleep(Duration::from_secs(3600)).await;
+        Ok::<_, std::convert::Infallible>(http::Response::new(String::from("at last")))
+    });
+    http2::Builder::new(Local).serve_connection(TokioIo::new(stream), answer).await.unwrap_or_default();
 }
 
 /// Changes its protocol and sends every byte back.
@@ -197,6 +215,17 @@ async fn an_answer_that_does_not_end_is_cut_off_in_time() {
         let (answer, took) = proxy.get().await;
         assert!(answer.ends_with("begun") && took == 40, "{took} s, {answer}");
         assert_eq!(proxy.shared.counters.timeouts.load(Relaxed), 1);
+    };
+    LocalSet::new().run_until(checked).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_may_be_silent_for_as_long_as_its_client_likes() {
+    let checked = async {
+        let (address, times) = backend(hourly).await;
+        let (answer, took) = Proxy::serving(Kind::GrpcRoute, &[], &[("s", address)]).get().await;
+        assert!(answer.ends_with("at last") && took == 3600, "{took} s, {answer}");
+        assert_eq!(times.borrow().len(), 1);
     };
     LocalSet::new().run_until(checked).await;
 }

@@ -28,4 +28,4 @@ pub use route::{
     Action, Attachment, BackendRef, BackendTarget, Filter, HeaderEdit, HeaderMatch, InvalidBackend, Match, PathMatch, PathModifier,
     QueryMatch, Redirect, Rewrite, Route, Rule, Scheme, ValueMatch,
 };
-pub use tuning::{ClientAddress, FILTER_WORKERS, Trusted, Tuning};
+pub use tuning::{ALLOCATOR, ClientAddress, FILTER_WORKERS, Trusted, Tuning};

@@ -5,6 +5,10 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+/// A variable for edge processes, and its value: their allocator gives back at once what the first snapshot needed for a
+/// moment. By itself it waits, and looks again only when more is freed.
+pub const ALLOCATOR: (&str, &str) = ("MIMALLOC_PURGE_DELAY", "0");
+
 /// Variable of an edge for the number of threads that its filter proxy, a child of it, serves with (`filterWorkers`).
 pub const FILTER_WORKERS: &str = "KAKEHI_FILTER_WORKERS";
 

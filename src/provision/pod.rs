@@ -14,7 +14,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::api::ObjectMeta;
 
 use super::{EdgeSpec, Installation, TOKEN_AUDIENCE, names};
-use crate::model::{FILTER_WORKERS, HEALTH_PORT};
+use crate::model::{ALLOCATOR, FILTER_WORKERS, HEALTH_PORT};
 
 /// Key of the CA bundle in its ConfigMap.
 pub(super) const CA_KEY: &str = "ca.crt";
@@ -113,14 +113,12 @@ fn edge_container(edge: &EdgeSpec, installation: &Installation) -> Container {
     .into();
     let resources = edge.profile.resources.clone().and_then(|resources| resources.edge);
     let base = container(edge, installation, resources);
-    let workers = edge.profile.filter_workers.map(|workers| EnvVar {
-        name: FILTER_WORKERS.to_owned(),
-        value: Some(workers.to_string()),
-        ..Default::default()
-    });
+    let variable = |name: &str, value: String| EnvVar { name: name.to_owned(), value: Some(value), ..Default::default() };
+    let workers = edge.profile.filter_workers.map(|workers| variable(FILTER_WORKERS, workers.to_string()));
+    let allocator = variable(ALLOCATOR.0, ALLOCATOR.1.to_owned());
     Container {
         name: "edge".to_owned(),
-        env: Some(base.env.iter().flatten().cloned().chain(workers).collect()),
+        env: Some(base.env.iter().flatten().cloned().chain([allocator]).chain(workers).collect()),
         image: Some(images.edge.unwrap_or_else(|| installation.edge_image.clone())),
         args: Some(args),
         ports: Some(vec![ContainerPort {

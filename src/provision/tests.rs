@@ -126,6 +126,7 @@ fn what_listeners_carry_rolls_no_pods() {
     assert_eq!(made(&edge(tuned)), made(&edge(json!({}))));
     let workers = &made(&edge(json!({"filterWorkers": 3})))[&Part::Deployment]["spec"]["template"]["spec"]["containers"];
     assert!(workers[0]["env"].as_array().unwrap().contains(&json!({"name": "KAKEHI_FILTER_WORKERS", "value": "3"})), "{workers}");
+    assert!(workers[0]["env"].as_array().unwrap().contains(&json!({"name": "MIMALLOC_PURGE_DELAY", "value": "0"})), "{workers}");
 }
 
 #[test]

@@ -15,7 +15,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::controller::EdgeHost;
 use crate::edge::{PAGES, plan, private_directory};
-use crate::model::{EdgeId, FILTER_WORKERS};
+use crate::model::{ALLOCATOR, EdgeId, FILTER_WORKERS};
 use crate::observe::metrics::Metrics;
 use crate::settings::LogSettings;
 use crate::snapshot::publish::Publisher;
@@ -199,6 +199,7 @@ impl Supervised {
         if self.command.options.force_relay {
             command.arg("--force-relay");
         }
+        command.env(ALLOCATOR.0, ALLOCATOR.1);
         if let Some(workers) = self.workers {
             command.env(FILTER_WORKERS, workers.to_string());
         }

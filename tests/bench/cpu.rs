@@ -133,9 +133,12 @@ impl Subject<'_> {
             Load::Http2(load) => load.run(length).await.map_err(|error| error.to_string())?,
         };
         let used = (self.cpu)() - before;
-        let Counted { answered, failed, example, elapsed } = counted;
+        let Counted { answered, failed, example, closed, elapsed } = counted;
         if failed > 0 || answered == 0 {
             return Err(format!("{failed} requests failed, {answered} were answered: {}", example.unwrap_or_default()));
+        }
+        if closed > 0 {
+            println!("{}: it closed {closed} kept connections, after {answered} answers", self.name);
         }
         let answered = answered as f64;
         self.rounds.push((used.as_secs_f64() * 1e6 / answered, answered / elapsed.as_secs_f64()));

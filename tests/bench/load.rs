@@ -28,6 +28,8 @@ pub struct Counted {
     pub failed: u64,
     /// How one of them failed.
     pub example: Option<String>,
+    /// Kept connections that the server closed between two requests, without a word before.
+    pub closed: u64,
     /// Length of the run.
     pub elapsed: Duration,
 }
@@ -73,6 +75,7 @@ impl Http1 {
             total.answered += counted.answered;
             total.failed += counted.failed;
             total.example = total.example.or(counted.example);
+            total.closed += counted.closed;
             total
         });
         total.elapsed = start.elapsed();
@@ -90,6 +93,7 @@ impl Http1 {
                     continue;
                 }
             };
+            let before = counted.answered;
             while Instant::now() < end {
                 match http::exchange(&mut stream, &self.request, &mut received).await {
                     Ok(answer) if answer.status == 200 => counted.answered += 1,
@@ -97,8 +101,12 @@ impl Http1 {
                         counted.fail(format!("status {}", answer.status));
                         break;
                     }
+                    Err(_) if counted.answered > before && received.is_empty() => {
+                        counted.closed += 1;
+                        break;
+                    }
                     Err(error) => {
-                        counted.fail(format!("after {} answers: {error}", counted.answered));
+                        counted.fail(error.to_string());
                         break;
                     }
                 }
@@ -156,7 +164,8 @@ impl Http2 {
         let output = command.arg(format!("{scheme}://{}{}", self.host, self.path)).stdin(Stdio::null()).output().await?;
         let text = String::from_utf8_lossy(&output.stdout);
         let example = || Some(text.lines().find(|line| line.starts_with("status codes")).unwrap_or_default().to_owned());
-        let counted = counted(&text).map(|(answered, failed)| Counted { answered, failed, example: example(), elapsed: start.elapsed() });
+        let counted =
+            counted(&text).map(|(answered, failed)| Counted { answered, failed, example: example(), closed: 0, elapsed: start.elapsed() });
         counted.ok_or_else(|| io::Error::other(format!("h2load says: {text}{}", String::from_utf8_lossy(&output.stderr))))
     }
 }

@@ -204,6 +204,34 @@ async fn every_kind_of_call_passes_with_and_without_tls() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_port_turns_with_the_first_grpcroute_and_back_with_the_last() {
+    let rig = Stage::Native.start(&[service("shop", shop().await, None)]);
+    let relays = || rig.admin("/debug/plan").body.matches("\": \"GRPCRoute\"").count();
+    let page = async || {
+        let (mut sender, connection) =
+            http2::handshake(TokioExecutor::new(), TokioIo::new(connect(&rig, true, &["h2"]).await)).await.unwrap();
+        tokio::spawn(connection);
+        let asked = http::Request::get("https://one.localhost/").body(Body::empty()).unwrap();
+        sender.send_request(asked).await.unwrap().status().as_u16()
+    };
+    let settled = || {
+        let metrics = rig.admin("/metrics").body;
+        let of = |name| metrics.lines().find(|line| line.starts_with(name)).and_then(|line| line.rsplit(' ').next());
+        of("kakehi_snapshot_seq{") == of("kakehi_acked_seq{")
+    };
+    assert_eq!((relays(), page().await), (0, 200));
+    rig.write("calls.yaml", ROUTES);
+    rig.eventually("both ports are relayed", || relays() == 2 && settled());
+    assert_eq!(page().await, 200);
+    for secure in [false, true] {
+        talks(&client(&rig, secure).await).await;
+    }
+    rig.remove("calls.yaml");
+    rig.eventually("no port is relayed", || relays() == 0 && settled());
+    assert_eq!(page().await, 200);
+}
+
 /// A backend of HTTP/2 is called by HTTPRoute too, whatever else the port has to do.
 #[tokio::test(flavor = "multi_thread")]
 async fn calls_by_httproute() {

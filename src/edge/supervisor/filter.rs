@@ -15,6 +15,8 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::model::ALLOCATOR;
+
 use crate::edge::sockets::{Holder, Lease};
 
 /// How to start the filter proxy. Four arguments follow: `--snapshot` and the path of the unix socket that serves its
@@ -109,6 +111,8 @@ fn start(command: &FilterCommand, lease: &Lease, paths: &Paths) -> std::io::Resu
     let mut child = Command::new(&command.program);
     child.args(&command.args).arg("--snapshot").arg(&paths.snapshot).arg("--report").arg(&paths.report);
     child.env("LISTEN_FDS", "2").env_remove("LISTEN_PID");
+    // Requests take and free all the time.
+    child.env_remove(ALLOCATOR.0);
     child.fd_mappings(mappings).map_err(std::io::Error::other)?;
     child.stdin(Stdio::piped()).kill_on_drop(true).spawn()
 }

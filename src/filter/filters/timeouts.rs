@@ -22,6 +22,10 @@ pub enum Patience {
 }
 
 impl Timeouts {
+    /// None at all. Calls of gRPC bring a deadline of their own if they want one, and may be silent until then; that the backend
+    /// is there its connection tells.
+    pub const OF_CALLS: Self = Self { request: None, backend: None, declared: true };
+
     pub(super) fn compile(timeouts: &model::Timeouts) -> Self {
         let bound = |declared: Option<u64>| declared.filter(|millis| *millis > 0).map(Duration::from_millis);
         let declared = timeouts.request.is_some() || timeouts.backend.is_some();

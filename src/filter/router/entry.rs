@@ -3,8 +3,8 @@
 use std::sync::{Arc, OnceLock};
 
 use super::conditions::Conditions;
-use crate::filter::filters::{Filters, Redirect};
-use crate::model::{self, BackendId, BackendTarget, Hostname, InvalidBackend, ListenerName, ObjectId, Rank, Route};
+use crate::filter::filters::{Filters, Redirect, Timeouts};
+use crate::model::{self, BackendId, BackendTarget, Hostname, InvalidBackend, Kind, ListenerName, ObjectId, Rank, Route};
 use crate::traffic::{Pair, Tally, Traffic};
 
 /// One match of one rule on one declared hostname.
@@ -141,7 +141,10 @@ impl Compiled {
 
 fn compile_rule(route: &Route, index: usize, rule: &model::Rule, problems: &mut Vec<String>) -> Rule {
     let before = problems.len();
-    let filters = Filters::of_rule(&rule.filters, problems);
+    let mut filters = Filters::of_rule(&rule.filters, problems);
+    if route.id.kind == Kind::GrpcRoute {
+        filters.timeouts = Timeouts::OF_CALLS;
+    }
     let action = match &rule.action {
         model::Action::Answer(status) => Action::Answer(*status),
         model::Action::Redirect(redirect) => Action::Redirect(Redirect::compile(redirect, problems)),
