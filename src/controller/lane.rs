@@ -56,6 +56,8 @@ pub struct Lane {
     edges: BTreeMap<EdgeId, Edge>,
     /// Edges for which something was seen at the API server.
     seen: BTreeMap<EdgeId, Vec<Address>>,
+    /// Whether an edge that was not seen there has no address.
+    listed: bool,
     settled: bool,
 }
 
@@ -87,6 +89,8 @@ struct Edge {
     wanted: watch::Sender<Wanted>,
     keeper: JoinHandle<()>,
     provisioned: Provisioned,
+    /// Whether that was told.
+    told: bool,
 }
 
 impl Lane {
@@ -97,7 +101,7 @@ impl Lane {
         let (writing, retrying) = (Semaphore::new(AT_ONCE), Semaphore::new(RETRIES));
         let shared = Arc::new(Shared { client, leadership, installation, writing, retrying, errors: metrics.reconcile_errors });
         let stages = Stages::new(rollouts, metrics.edge_rollouts);
-        Self { shared, ca, told, words, heard, stages, edges: BTreeMap::new(), seen: BTreeMap::new(), settled: false }
+        Self { shared, ca, told, words, heard, stages, edges: BTreeMap::new(), seen: BTreeMap::new(), listed: false, settled: false }
     }
 
     /// Carries orders out until nobody can give any more. What was made stays.
@@ -145,7 +149,7 @@ impl Lane {
     fn start(&self, id: &EdgeId) -> Edge {
         let (wanted, spec) = watch::channel(Wanted::default());
         let keeper = Keeper::new(self.shared.clone(), id.clone(), self.ca.clone(), self.words.clone());
-        Edge { wanted, keeper: tokio::spawn(keeper.run(spec)), provisioned: Provisioned::default() }
+        Edge { wanted, keeper: tokio::spawn(keeper.run(spec)), provisioned: Provisioned::default(), told: false }
     }
 
     /// Has everything of an edge deleted; its keeper ends by itself then.
@@ -184,6 +188,11 @@ impl Lane {
                 }
                 self.stages.see(id, standing);
             }
+            Seen::Services => {
+                self.listed = true;
+                let edges: Vec<_> = self.edges.keys().cloned().collect();
+                edges.iter().for_each(|id| self.tell(id, |_| ()));
+            }
             Seen::Listing => self.stages.unlist(),
             Seen::Listed => self.stages.list(),
         }
@@ -195,11 +204,17 @@ impl Lane {
         }
     }
 
+    /// Tells what an edge has, as soon as that is known: a new leader must not take addresses from a status that are there.
     fn tell(&mut self, id: &EdgeId, change: impl FnOnce(&mut Provisioned)) {
         let Some(edge) = self.edges.get_mut(id) else { return };
         let before = edge.provisioned.clone();
         change(&mut edge.provisioned);
-        if before != edge.provisioned && self.told.send((id.clone(), edge.provisioned.clone())).is_err() {
+        let news = before != edge.provisioned || !edge.told;
+        if !news || !(self.listed || self.seen.contains_key(id)) {
+            return;
+        }
+        edge.told = true;
+        if self.told.send((id.clone(), edge.provisioned.clone())).is_err() {
             tracing::debug!(edge = %id, "nobody asks what edges have any more");
         }
     }

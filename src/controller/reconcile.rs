@@ -183,7 +183,12 @@ impl Context {
             Some(Verdict::Ingress { edge, .. } | Verdict::ListenerSet { edge, .. }) => edge.clone(),
             _ => EdgeId::of_gateway(&id.namespace, &id.name),
         };
-        let provisioned = world.provisioned.as_ref().map(|all| all.get(&edge).unwrap_or(&nothing));
+        let provisioned = match &world.provisioned {
+            // What the edge has is not known yet, and told then.
+            Some(all) if world.edges.contains_key(&edge) && !all.contains_key(&edge) => return Ok(Written::No),
+            Some(all) => Some(all.get(&edge).unwrap_or(&nothing)),
+            None => None,
+        };
         let (edges, bundle) = (acks.said(&id, world), world.bundle.as_ref());
         let observed = Observed { controller_name: &self.controller_name, edges: &edges, provisioned, bundle, now };
         let previous = object.status();

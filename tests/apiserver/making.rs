@@ -1,9 +1,13 @@
 //! What is made for an edge at an API server with its controllers: every part, owned by the Gateway, and gone with it.
 
+use futures::StreamExt;
 use kube::Client;
-use serde_json::json;
+use kube::api::{Api, DynamicObject, Patch, PatchParams};
+use kube::runtime::{WatchStreamExt, watcher};
+use serde_json::{Value, json};
+use tokio::time::timeout;
 
-use crate::rig::{Running, apply, delete, gone, once};
+use crate::rig::{PATIENCE, Running, api, apply, basics, delete, gone, once, route};
 use crate::server::{discard, namespace, shared};
 
 /// All parts of an edge with an autoscaler.
@@ -49,5 +53,37 @@ async fn every_part_of_an_edge_is_made_and_goes_with_its_gateway() {
         gone(&client, (kind, &space, "kakehi-web")).await;
     }
     operator.stop().await.unwrap();
+    discard(&client, &space).await;
+}
+
+#[tokio::test]
+async fn a_new_leader_takes_no_address_from_a_status() {
+    let client = Client::try_from(shared().await).unwrap();
+    let space = namespace(&client, "addresses").await;
+    let controller = format!("test.kakehi.dev/{space}");
+    let first = Running::start_making(&client, &controller, &space);
+    basics(&client, &controller, &space).await;
+    once(&client, ("Service", &space, "kakehi-web"), |_| true).await;
+    let balanced = Patch::Merge(json!({"status": {"loadBalancer": {"ingress": [{"ip": "192.0.2.50"}]}}}));
+    api(&client, "Service", &space).patch_status("kakehi-web", &PatchParams::default(), &balanced).await.unwrap();
+    let has_address = |gateway: &Value| gateway["status"]["addresses"][0]["value"] == "192.0.2.50";
+    once(&client, ("Gateway", &space, "web"), has_address).await;
+    let gateways: Api<DynamicObject> = api(&client, "Gateway", &space);
+    let mut versions = std::pin::pin!(watcher(gateways, watcher::Config::default()).default_backoff().applied_objects());
+    first.stop().await.unwrap();
+    for round in 0..3 {
+        let next = Running::start_making(&client, &controller, &space);
+        apply(&client, "HTTPRoute", &space, &format!("route-{round}"), route("here", "a.example.com")).await;
+        // Every state of the Gateway up to the one that counts the route.
+        loop {
+            let version = timeout(PATIENCE, versions.next()).await.expect("a version").unwrap().unwrap();
+            let version = serde_json::to_value(version).unwrap();
+            assert!(has_address(&version), "round {round}: {:#}", version["status"]);
+            if version["status"]["listeners"][0]["attachedRoutes"] == round + 1 {
+                break;
+            }
+        }
+        next.stop().await.unwrap();
+    }
     discard(&client, &space).await;
 }

@@ -24,6 +24,8 @@ pub(super) enum Seen {
     ServiceGone(EdgeId),
     /// How far the Deployment of an edge is; `None` when it was deleted.
     Deployment(EdgeId, Option<Standing>),
+    /// All Services were told, or cannot be.
+    Services,
     /// All Deployments follow.
     Listing,
     /// They were told.
@@ -40,8 +42,13 @@ pub(super) fn watch(client: &Client, controller: &str) -> BoxStream<'static, See
             names::edge_of(service.annotations(), &of).map(|id| Seen::Service(id, addresses(&service)))
         }
         Event::Delete(service) => names::edge_of(service.annotations(), &of).map(Seen::ServiceGone),
-        Event::Init | Event::InitDone => None,
+        Event::InitDone => Some(Seen::Services),
+        Event::Init => None,
     });
+    let services = services.map(|seen| seen.or_else(|error| {
+        tracing::warn!(%error, "Services of edges cannot be watched");
+        Ok(Some(Seen::Services))
+    }));
     let deployments = watch_objects(Api::<Deployment>::all(client.clone()), config()).default_backoff();
     let of = controller.to_owned();
     let deployments = deployments.map_ok(move |event| match event {
