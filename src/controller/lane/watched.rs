@@ -45,10 +45,12 @@ pub(super) fn watch(client: &Client, controller: &str) -> BoxStream<'static, See
         Event::InitDone => Some(Seen::Services),
         Event::Init => None,
     });
-    let services = services.map(|seen| seen.or_else(|error| {
-        tracing::warn!(%error, "Services of edges cannot be watched");
-        Ok(Some(Seen::Services))
-    }));
+    let services = services.map(|seen| {
+        seen.or_else(|error| {
+            tracing::warn!(%error, "Services of edges cannot be watched");
+            Ok(Some(Seen::Services))
+        })
+    });
     let deployments = watch_objects(Api::<Deployment>::all(client.clone()), config()).default_backoff();
     let of = controller.to_owned();
     let deployments = deployments.map_ok(move |event| match event {
