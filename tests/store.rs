@@ -15,5 +15,7 @@ mod latency;
 mod mutate;
 #[path = "store/names.rs"]
 mod names;
+#[path = "store/starting.rs"]
+mod starting;
 #[path = "store/verdicts.rs"]
 mod verdicts;
