@@ -113,7 +113,10 @@ impl fmt::Display for Share {
             (None, BackendProtocol::Http) => f.write_str(" over HTTP/1.1 at ")?,
             (None, BackendProtocol::H2c) => f.write_str(" over HTTP/2 at ")?,
         }
-        let endpoints = self.endpoints.iter().map(|endpoint| std::net::SocketAddr::new(endpoint.ip, endpoint.port).to_string());
+        let endpoints = self.endpoints.iter().map(|endpoint| {
+            let address = std::net::SocketAddr::new(endpoint.ip, endpoint.port);
+            self.places.get(&endpoint.ip).map_or_else(|| address.to_string(), |place| format!("{address} ({place})"))
+        });
         write!(f, "{}", endpoints.collect::<Vec<_>>().join(", "))?;
         match self.affinity {
             Affinity::ClientIp if self.fails.is_none() => writeln!(f, "; each client address has one of them (sessionAffinity: ClientIP)")?,
