@@ -13,7 +13,8 @@ use tokio_rustls::TlsAcceptor;
 
 pub(super) use tls::Tls;
 
-use self::silent::Awaited;
+use self::silent::First;
+use super::clocked::Clocked;
 use super::hygiene::Connection;
 use super::serve::Worker;
 use crate::model::Protocol;
@@ -58,7 +59,7 @@ pub(super) async fn open(worker: &Worker, mut stream: Stream) -> io::Result<(Str
             let connection = Connection::new(named.unwrap_or(ends.client.ip()), ends.server, tls.is_some());
             Rc::new(Link { connection, port, tls })
         };
-        let awaited = |stream| Box::new(Awaited::new(stream, worker.shared.limits.client_head_timeout)) as Stream;
+        let awaited = |stream| Box::new(Clocked::new(stream, First::within(worker.shared.limits.client_head_timeout))) as Stream;
         if protocol == Protocol::Http {
             return Ok((awaited(stream), link(None)));
         }
