@@ -76,12 +76,16 @@ fn reach(reader: &mut Reader<'_>, id: &BackendId, service: &ServiceFacts) -> Res
     let port = port_of(service, id)?;
     let protocol = protocol(port, id)?;
     let slices = reader.slices(&id.namespace, &id.service);
-    let endpoints = endpoints(&slices, &port.name, &service.families);
-    let of_slice = |(slice, facts): &(ObjectId, Arc<SliceFacts>)| {
-        let finding = |issue: &Issue| Finding { object: slice.clone(), scope: Scope::Object, issue: issue.clone() };
-        facts.issues.iter().map(finding).collect::<Vec<_>>()
-    };
-    let findings = remarks(id, port).chain(slices.iter().flat_map(of_slice)).collect();
+    let mut findings: Vec<Finding> = remarks(id, port).collect();
+    let mut of_services = BTreeSet::new();
+    for (slice, facts) in &slices {
+        let own: BTreeSet<IpAddr> = facts.endpoints.iter().map(|(ip, _)| *ip).filter(|ip| reader.is_cluster_address(*ip)).collect();
+        let refused = own.iter().map(|address| Issue::EndpointRefused { address: *address, range: "cluster" });
+        let finding = |issue| Finding { object: slice.clone(), scope: Scope::Object, issue };
+        findings.extend(facts.issues.iter().cloned().chain(refused).map(finding));
+        of_services.extend(own);
+    }
+    let endpoints = endpoints(&slices, port, &service.families, &of_services);
     Ok(Reached { protocol, endpoints, findings })
 }
 
@@ -143,13 +147,20 @@ fn meaning(name: &str) -> Option<Option<BackendProtocol>> {
 }
 
 /// The endpoints of the slices' port of this name: the ready ones of the preferred family that has any, else those that
-/// terminate but still serve.
-fn endpoints(slices: &[(ObjectId, Arc<SliceFacts>)], port: &str, families: &[Family]) -> Vec<Endpoint> {
+/// terminate but still serve; none at an address of a Service, through which a hand-written slice would reach what no reference
+/// may.
+fn endpoints(
+    slices: &[(ObjectId, Arc<SliceFacts>)],
+    port: &ServicePort,
+    families: &[Family],
+    of_services: &BTreeSet<IpAddr>,
+) -> Vec<Endpoint> {
     let all: BTreeSet<(Readiness, Family, IpAddr, u16)> = slices
         .iter()
         .flat_map(|(_, slice)| {
-            let ports = slice.ports.iter().filter(|(name, _, protocol)| name == port && protocol == "TCP");
-            ports.flat_map(|(_, number, _)| slice.endpoints.iter().map(|(ip, readiness)| (*readiness, Family::of(*ip), *ip, *number)))
+            let ports = slice.ports.iter().filter(|(name, _, protocol)| *name == port.name && protocol == "TCP");
+            let endpoints = || slice.endpoints.iter().filter(|(ip, _)| !of_services.contains(ip));
+            ports.flat_map(move |(_, number, _)| endpoints().map(|(ip, readiness)| (*readiness, Family::of(*ip), *ip, *number)))
         })
         .collect();
     let order = families.iter().copied().chain([Family::V4, Family::V6]);

@@ -58,7 +58,7 @@ pub(super) fn reach(reader: &mut Reader<'_>, id: &BackendId, service: &ServiceFa
 /// The name of the range that keeps an address from being a backend.
 fn refusal(reader: &mut Reader<'_>, address: IpAddr) -> Option<&'static str> {
     let special = refused_range(address, reader.settings().loopback_endpoints);
-    special.or_else(|| reader.is_cluster_address(address.to_canonical()).then_some("cluster"))
+    special.or_else(|| reader.is_cluster_address(address).then_some("cluster"))
 }
 
 /// Whether this is the shape of a Service's or pod's name, whatever the cluster's domain (Kubernetes, "DNS for Services and

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::Settings;
 use super::backend::BackendState;
 use super::certificate::CertificateOutcome;
-use super::facts::{Body, Fact, GrantFacts, NamespaceFacts, Namespaces, SecretFacts, ServiceFacts, SliceFacts};
+use super::facts::{Body, Fact, GrantFacts, NamespaceFacts, Namespaces, SecretFacts, ServiceFacts, SliceFacts, reached};
 use super::graph::Graph;
 use super::groups::{AttachPoint, Claim, Draft, JudgedClass};
 use super::ingress::{Applicant, Wish};
@@ -163,6 +163,7 @@ impl<'a> Reader<'a> {
 
     /// Whether an address is one of a Service of the cluster.
     pub(super) fn is_cluster_address(&mut self, ip: IpAddr) -> bool {
+        let ip = reached(ip);
         self.reads.insert(Read::ClusterAddress(ip));
         self.graph.world().is_cluster_address(ip)
     }

@@ -4,8 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
-use super::client::origin;
-use crate::model::ClientAddress;
+use super::client::{Origin, origin};
+use crate::model::{ClientAddress, Trusted};
 
 const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -45,19 +45,23 @@ fn address(ip: IpAddr) -> HeaderValue {
 /// one of a trusted proxy, its scheme, port and host stand.
 pub fn forwarded(headers: &mut HeaderMap, connection: &Connection, trust: Option<&ClientAddress>, id: u128) {
     let peer = connection.peer;
-    let client = match trust {
-        Some(trust) => {
-            let origin = origin(peer, headers.get_all(FOR).iter(), &trust.trusted);
-            let list: Vec<String> = std::iter::once(&origin.client).chain(&origin.proxies).map(ToString::to_string).collect();
+    let (client, said_by_proxy) = match trust {
+        Some(ClientAddress { trusted, .. }) => {
+            let Origin { client, proxies } = origin(peer, headers.get_all(FOR).iter(), trusted);
+            let list: Vec<String> = std::iter::once(&client).chain(&proxies).map(ToString::to_string).collect();
             set(headers, FOR, list.join(", "));
-            if origin.client == peer { connection.address.clone() } else { address(origin.client) }
+            let by_proxy = match trusted {
+                Trusted::Networks(_) => trusted.includes(peer),
+                // With fewer members than proxies it did not come through them.
+                Trusted::Hops(_) => !proxies.is_empty(),
+            };
+            (if client == peer { connection.address.clone() } else { address(client) }, by_proxy)
         }
         None => {
             append(headers, &FOR, &connection.address);
-            connection.address.clone()
+            (connection.address.clone(), false)
         }
     };
-    let said_by_proxy = trust.is_some_and(|trust| trust.trusted.includes(peer));
     let keeps = |headers: &HeaderMap, name: &HeaderName, fits: fn(&str) -> bool| {
         said_by_proxy && only(headers, name).and_then(|value| value.to_str().ok()).is_some_and(fits)
     };
@@ -180,6 +184,7 @@ mod tests {
         assert_eq!(told("198.51.100.1", Some(Trusted::default())), by_nobody);
         let one_hop = told("192.0.2.1", Some(Trusted::Hops(1)));
         assert_eq!(one_hop.first().unwrap(), "x-forwarded-for: 10.0.0.8, 192.0.2.1");
+        assert_eq!(told("198.51.100.1", Some(Trusted::Hops(3))), by_nobody, "who came by fewer proxies came by none");
     }
 
     #[test]

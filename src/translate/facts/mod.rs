@@ -12,7 +12,7 @@ pub(super) use cluster::{NamespaceFacts, SecretFacts};
 pub(super) use gateway::{ClassFacts, GatewayFacts, ListenerFacts, Namespaces, SetFacts, TlsFacts};
 pub(super) use grant::GrantFacts;
 pub(super) use ingress::{BackendPort, HostFacts, IngressClassFacts, IngressFacts, TlsEntry};
-pub(super) use service::{Family, Readiness, ServiceFacts, ServicePort, SliceFacts, refused_range};
+pub(super) use service::{Family, Readiness, ServiceFacts, ServicePort, SliceFacts, reached, refused_range};
 
 use super::Settings;
 use super::reader::Read;

@@ -157,7 +157,7 @@ pub(crate) fn refused_range(ip: IpAddr, loopback: bool) -> Option<&'static str> 
 }
 
 /// The address that packets end at: IPv4 ones are written in IPv6 in several ways.
-fn reached(ip: IpAddr) -> IpAddr {
+pub(crate) fn reached(ip: IpAddr) -> IpAddr {
     let IpAddr::V6(v6) = ip.to_canonical() else { return ip.to_canonical() };
     match v6.segments() {
         // IPv4-compatible (RFC 4291 §2.5.5.1), and NAT64 (RFC 6052 §2.1).
