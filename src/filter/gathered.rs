@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// Up to this many bytes are copied together: a head with a short body. Copying them costs some ten nanoseconds, and writing
-/// one piece saves 150 to 250 of what writing several costs (`send` and `writev` on Linux 6.18, unix sockets and TCP).
+/// one piece saves 100 to 250 of what writing several costs (`send` and `writev` on Linux 6.18, unix sockets and TCP).
 const SMALL: usize = 2048;
 
 /// A stream that does so.
