@@ -281,3 +281,28 @@ fn the_sample_serves_hosts_with_tls_and_says_where() {
     world.rig.remove("second.yaml");
     world.rig.eventually("its certificate is gone too", || client::get_tls(world.https, "two.localhost", &roots).is_err());
 }
+
+#[test]
+fn the_ports_of_a_profile_serve_with_and_without_tls() {
+    let mut world = World::start(&[]);
+    let spec =
+        json!({"tls": [{"hosts": ["one.localhost"], "secretName": "one"}], "rules": [rule("one.localhost", &[("Prefix", "/", "blue")])]});
+    world.hold("shop", vec![ingress("demo", "shop", spec)]);
+    let roots = fs::read(world.rig.config().join("demo-ca.crt")).unwrap();
+    let secure = |world: &World| client::get_tls(world.https, "one.localhost", &roots).map(|answer| answer.backend());
+    assert_eq!(secure(&world).unwrap(), "blue");
+
+    let (http, https) = (free_port(), free_port());
+    let profile = format!(
+        "apiVersion: kakehi.dev/v1alpha1\nkind: EdgeProfile\nmetadata: {{name: ports, namespace: demo}}\n\
+         spec: {{httpPort: {http}, httpsPort: {https}}}\n"
+    );
+    let parameters = "  parameters: {apiGroup: kakehi.dev, kind: EdgeProfile, name: ports, namespace: demo, scope: Namespace}\n";
+    let class = CLASS.replace("spec: {controller: kakehi.dev/ingress-controller}", "spec:\n  controller: kakehi.dev/ingress-controller");
+    let before = (world.http, world.https);
+    world.rig.write("class.yaml", &format!("{class}{parameters}---\n{profile}"));
+    (world.http, world.https) = (([127, 0, 0, 1], http).into(), ([127, 0, 0, 1], https).into());
+    world.rig.eventually("the edge has the ports of the profile", || world.ask("one.localhost", "/") == "blue");
+    world.rig.eventually("and its certificate there", || secure(&world).is_ok_and(|backend| backend == "blue"));
+    world.rig.eventually("the ports of the settings are closed", || client::get(before.0, "one.localhost", "/", &[]).is_err());
+}

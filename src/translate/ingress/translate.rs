@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, LazyLock};
 
+use super::edge::HTTPS;
 use super::{Applicant, Wish, class, tls};
 use crate::model::{Action, Attachment, BackendRef, BackendTarget, EdgeId, Hostname, InvalidBackend, ObjectId, Route, Rule};
 use crate::report::{Finding, Issue, ObjectReport, RouteKind, Scope, Verdict};
@@ -61,8 +62,7 @@ pub(crate) fn translate(reader: &mut Reader<'_>, id: &ObjectId) -> Option<RouteO
 
     let backends: BTreeSet<_> = rules.iter().flat_map(backends_of).cloned().collect();
     let route = Route { id: id.clone(), created: meta.created, attachments: attachments(&points, &owned), rules };
-    let https = i32::from(reader.settings().ingress.ports.1);
-    let secure = points.iter().any(|point| point.serving && point.port == https);
+    let secure = points.iter().any(|point| point.serving && point.name.0 == HTTPS);
     let served = !route.attachments.is_empty() && !route.rules.is_empty();
     let share = Share {
         attached: BTreeSet::new(),
