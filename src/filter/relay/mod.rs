@@ -14,7 +14,8 @@ use tokio_rustls::TlsAcceptor;
 
 pub(super) use tls::Tls;
 
-use self::silent::Awaited;
+use self::silent::First;
+use super::clocked::Clocked;
 use super::serve::Worker;
 use crate::model::Protocol;
 
@@ -54,7 +55,7 @@ pub(super) async fn open(worker: &Worker, mut stream: Stream) -> io::Result<(Str
         };
         let named = if proxied { proxy::read_client(&mut stream).await? } else { None };
         let link = |tls| Rc::new(Link { client: named.unwrap_or(ends.client.ip()), server: ends.server, tls });
-        let awaited = |stream| Box::new(Awaited::new(stream, worker.shared.limits.client_head_timeout)) as Stream;
+        let awaited = |stream| Box::new(Clocked::new(stream, First::within(worker.shared.limits.client_head_timeout))) as Stream;
         if protocol == Protocol::Http {
             return Ok((awaited(stream), link(None)));
         }
