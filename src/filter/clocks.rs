@@ -85,6 +85,7 @@ fn resources(kind: Kind, filters: &[Filter], backends: &[(&str, SocketAddr)]) ->
         protocol: Protocol::Http,
         hostname: Hostname::Any,
         certificates: Vec::new(),
+        certificates_by_name: false,
         tuning: Tuning::default(),
     };
     let matched = Match { path: PathMatch::Prefix("/".into()), method: None, headers: Vec::new(), query: Vec::new() };

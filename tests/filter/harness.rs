@@ -212,6 +212,7 @@ pub fn listener_on(name: &str, port: u16, protocol: Protocol, hostname: &str) ->
         protocol,
         hostname,
         certificates: Vec::new(),
+        certificates_by_name: false,
         tuning: Default::default(),
     })
 }

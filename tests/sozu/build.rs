@@ -13,6 +13,7 @@ pub fn listener(name: &str, port: u16, hostname: &str) -> Resource {
         protocol: Protocol::Http,
         hostname: Hostname::parse(hostname).unwrap(),
         certificates: Vec::new(),
+        certificates_by_name: false,
         tuning: Default::default(),
     })
 }

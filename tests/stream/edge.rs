@@ -29,6 +29,7 @@ fn snapshot(status: u16) -> Snapshot {
         protocol: Protocol::Http,
         hostname: Hostname::Any,
         certificates: Vec::new(),
+        certificates_by_name: false,
         tuning: Default::default(),
     };
     let rule = |path: &str, action| Rule {

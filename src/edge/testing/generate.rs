@@ -91,6 +91,7 @@ fn listeners() -> impl Strategy<Value = Vec<Listener>> {
                 protocol: Protocol::Http,
                 hostname: hostname(host),
                 certificates: Vec::new(),
+                certificates_by_name: false,
                 tuning: Default::default(),
             };
             hosts.into_iter().map(listener).collect::<Vec<_>>()

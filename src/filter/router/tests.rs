@@ -19,6 +19,7 @@ fn listener(name: &str, port: u16, hostname: &str) -> Listener {
         protocol: Protocol::Http,
         hostname,
         certificates: Vec::new(),
+        certificates_by_name: false,
         tuning: Default::default(),
     }
 }
