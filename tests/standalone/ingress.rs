@@ -216,7 +216,10 @@ fn a_host_belongs_to_the_namespace_that_used_it_first() {
     world.hold("first", vec![of("demo", "first", 2, "blue"), of("demo", "second", 3, "green")]);
     world.check(&[("mine.test", "/", "blue")]);
     let found = world.findings("Ingress/a/late");
-    assert_eq!(found, ["spec.rules[0].host host mine.test belongs to namespace demo, which used it first, so this is not served"]);
+    assert_eq!(
+        found,
+        ["spec.rules[0].host host mine.test belongs to namespace demo, which has the oldest Ingress that names it, so this is not served"]
+    );
     // The owner goes, the next one gets it.
     world.rig.remove("first.yaml");
     world.rig.eventually("the host is the other namespace's again", || world.ask("mine.test", "/") == "503");
