@@ -8,8 +8,8 @@ use crate::edge::plan::Options;
 use crate::edge::testing::{generate, naive};
 use crate::filter::router::{Decision, Head, Table};
 use crate::model::{
-    Action, Affinity, Attachment, Backend, BackendId, BackendProtocol, BackendRef, BackendTarget, Certificate, CertificateId, Endpoint, Hostname,
-    Kind, Listener, ListenerName, Match, ObjectId, PathMatch, PrivateKey, Protocol, Route, Rule,
+    Action, Affinity, Attachment, Backend, BackendId, BackendProtocol, BackendRef, BackendTarget, Certificate, CertificateId, Endpoint,
+    Hostname, Kind, Listener, ListenerName, Match, ObjectId, PathMatch, PrivateKey, Protocol, Route, Rule,
 };
 use crate::snapshot::wire::{Ack, Refusal, Stamp};
 use crate::snapshot::{Key, Resource, Snapshot};
@@ -198,7 +198,13 @@ fn forwarded(affinity: Affinity) -> Snapshot {
     let matches = vec![Match { path: PathMatch::Prefix("/".to_owned()), method: None, headers: Vec::new(), query: Vec::new() }];
     let rule = Rule { name: None, host: None, fallback: false, matches, filters: Vec::new(), action };
     let attachment = Attachment { listener: ListenerName("a".to_owned()), hostnames: vec![(Hostname::Any, Hostname::Any)] };
-    let route = Route { id: ObjectId::new(Kind::HttpRoute, "n", "r"), created: 0, attachments: vec![attachment], rules: vec![rule] };
+    let route = Route {
+        id: ObjectId::new(Kind::HttpRoute, "n", "r"),
+        created: 0,
+        attachments: vec![attachment],
+        rules: vec![rule],
+        written: Vec::new(),
+    };
     let endpoints = vec![Endpoint { ip: [10, 0, 0, 1].into(), port: 1 }, Endpoint { ip: [10, 0, 0, 2].into(), port: 1 }];
     let backend = Backend { affinity, ..Backend::new(id, BackendProtocol::Http, endpoints) };
     Snapshot::from_resources([listener("a", ""), Resource::Route(route), Resource::Backend(backend)])

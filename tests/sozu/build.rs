@@ -39,6 +39,7 @@ pub fn route(name: &str, listener: &str, hosts: &[&str], rules: Vec<Rule>) -> Re
         created: 0,
         attachments: vec![Attachment { listener: ListenerName(listener.to_owned()), hostnames: pairs }],
         rules,
+        written: Vec::new(),
     })
 }
 

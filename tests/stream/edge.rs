@@ -46,6 +46,7 @@ fn snapshot(status: u16) -> Snapshot {
         created: 1,
         attachments: vec![Attachment { listener: name, hostnames: vec![(Hostname::Any, Hostname::Any)] }],
         rules: vec![rule("/native", Action::Redirect(redirect)), rule("/", Action::Answer(status))],
+        written: Vec::new(),
     };
     Snapshot::from_resources([Resource::Listener(listener), Resource::Route(route)])
 }

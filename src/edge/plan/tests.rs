@@ -10,8 +10,8 @@ use crate::edge::testing::generate;
 use crate::edge::testing::naive::{self, Request};
 use crate::edge::testing::router::Router;
 use crate::model::{
-    Action, Attachment, Backend, BackendId, BackendProtocol, BackendRef, BackendTarget, Certificate, CertificateId, ClientAddress, Hostname,
-    Kind, Listener, ListenerName, ObjectId, PathMatch, PrivateKey, Protocol, Route, Rule, Trusted, Tuning,
+    Action, Attachment, Backend, BackendId, BackendProtocol, BackendRef, BackendTarget, Certificate, CertificateId, ClientAddress,
+    Hostname, Kind, Listener, ListenerName, ObjectId, PathMatch, PrivateKey, Protocol, Route, Rule, Trusted, Tuning,
 };
 use crate::snapshot::{Key, Resource, Snapshot};
 
@@ -121,13 +121,19 @@ fn routed(mut resources: Vec<Resource>, kind: Kind, host: &str, protocol: Backen
     let mut rule = Rule::for_path(hostname.clone(), PathMatch::Prefix("/".to_owned()), Action::Forward(vec![reference]));
     rule.host = None;
     let attachments = vec![Attachment { listener: listener.name.clone(), hostnames: vec![(hostname.clone(), hostname)] }];
-    resources.push(Resource::Route(Route { id: ObjectId::new(kind, "n", "r"), created: 0, attachments, rules: vec![rule] }));
+    resources.push(Resource::Route(Route {
+        id: ObjectId::new(kind, "n", "r"),
+        created: 0,
+        attachments,
+        rules: vec![rule],
+        written: Vec::new(),
+    }));
     resources.push(Resource::Backend(Backend::new(id, protocol, Vec::new())));
     resources
 }
 
 fn trusting(trusted: Trusted, proxy_protocol: bool) -> Vec<Resource> {
-    one_host(|listener| listener.tuning.client_address = ClientAddress { trusted, proxy_protocol })
+    one_host(|listener| listener.tuning.client_address = Some(ClientAddress { trusted, proxy_protocol }))
 }
 
 /// What is on the port, and why it is relayed; none: Sōzu reads it.
@@ -149,6 +155,7 @@ fn relays() -> Vec<(&'static str, Vec<Resource>, Option<RelayReason>)> {
         ("forced", one_host(|listener| listener.tuning.force_relay = true), Some(RelayReason::Forced)),
         ("PROXY protocol", trusting(Trusted::default(), true), Some(RelayReason::ProxyProtocol)),
         ("PROXY protocol and trusted proxies", trusting(Trusted::Hops(1), true), Some(RelayReason::ProxyProtocol)),
+        ("nobody is trusted", trusting(Trusted::default(), false), Some(RelayReason::ClientAddress)),
         ("trusted proxies", trusting(Trusted::Hops(1), false), Some(RelayReason::ClientAddress)),
         ("h2c", routed(one_host(|_| ()), Kind::HttpRoute, "one.example", BackendProtocol::H2c), Some(RelayReason::Http2)),
         ("h2c without TLS", plain(Kind::HttpRoute, BackendProtocol::H2c), Some(RelayReason::Http2)),
