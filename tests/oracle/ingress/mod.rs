@@ -201,15 +201,15 @@ async fn documentation_plan_filter_and_relay_decide_the_same() {
     for seed in plan.seeds() {
         let set = generate::set(seed);
         let snapshot = pipeline.hold_objects(&objects(&set, edges.place()), &EdgeId::of_class("kakehi"));
-        let (plan, filter, relay) =
+        let (on_plan, on_filter, on_relay) =
             tokio::join!(edges.plan.apply(&snapshot, &world), edges.filter.apply(&snapshot, &world), edges.relay.apply(&snapshot, &world));
-        plan.and(filter).and(relay).unwrap();
+        on_plan.and(on_filter).and(on_relay).unwrap();
         for request in generate::requests(&set, seed, plan.requests) {
             let permitted = naive::decide(&set, &request);
-            let (plan, filter, relay) = tokio::join!(edges.plan.ask(&request), edges.filter.ask(&request), edges.relay.ask(&request));
+            let (on_plan, on_filter, on_relay) = tokio::join!(edges.plan.ask(&request), edges.filter.ask(&request), edges.relay.ask(&request));
             let verdict = |answer: Result<Answer, String>| answer.and_then(|answer| check(&permitted, &request, &answer));
-            let on_relay = relay.and_then(|answer| check_relayed(&permitted, &request, &answer));
-            let found = [("plan", verdict(plan)), ("filter", verdict(filter)), ("relay", on_relay)];
+            let on_relay = on_relay.and_then(|answer| check_relayed(&permitted, &request, &answer));
+            let found = [("plan", verdict(on_plan)), ("filter", verdict(on_filter)), ("relay", on_relay)];
             if found.iter().any(|(_, verdict)| verdict.is_err()) {
                 reports.push(report(seed, &set, &request, &format!("{found:#?}")));
                 break;
