@@ -206,7 +206,8 @@ async fn documentation_plan_filter_and_relay_decide_the_same() {
         on_plan.and(on_filter).and(on_relay).unwrap();
         for request in generate::requests(&set, seed, plan.requests) {
             let permitted = naive::decide(&set, &request);
-            let (on_plan, on_filter, on_relay) = tokio::join!(edges.plan.ask(&request), edges.filter.ask(&request), edges.relay.ask(&request));
+            let (on_plan, on_filter, on_relay) =
+                tokio::join!(edges.plan.ask(&request), edges.filter.ask(&request), edges.relay.ask(&request));
             let verdict = |answer: Result<Answer, String>| answer.and_then(|answer| check(&permitted, &request, &answer));
             let on_relay = on_relay.and_then(|answer| check_relayed(&permitted, &request, &answer));
             let found = [("plan", verdict(on_plan)), ("filter", verdict(on_filter)), ("relay", on_relay)];
