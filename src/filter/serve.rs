@@ -45,7 +45,7 @@ pub(super) enum Origin {
 
 impl Origin {
     /// The port of its listener, when the request is fit to be decided.
-    fn enter(&self, table: &Table, parts: &mut Parts) -> Result<u16, Refusal> {
+    fn enter(&self, shared: &Shared, table: &Table, parts: &mut Parts) -> Result<u16, Refusal> {
         let link = match self {
             Self::Hop => return hygiene::hop_port(&mut parts.headers),
             Self::Relay(link) => link,
@@ -55,20 +55,21 @@ impl Origin {
         let trust = table.any_listener(port).and_then(|listener| listener.tuning.client_address.as_ref());
         hygiene::forwarded(&mut parts.headers, &link.connection, trust, rand::random());
         match &link.tls {
-            Some(name) if is_misdirected(table, port, name, authority(parts)) => Err(Refusal::Misdirected),
+            Some(name) if is_misdirected(shared, table, (port, name), authority(parts)) => Err(Refusal::Misdirected),
             _ => Ok(port),
         }
     }
 }
 
 /// Whether a request belongs to another listener than the one that its connection was made for (RFC 9110 §15.5.20, Gateway
-/// API, HTTPS listeners on one port). A host of no listener is 404. Without a name the connection is for the listener
-/// without hostname, if there is one.
-fn is_misdirected(table: &Table, port: u16, name: &str, authority: &str) -> bool {
-    let Some(wanted) = table.listener(port, &host_of(authority)) else { return false };
+/// API, HTTPS listeners on one port), or to another certificate. A host of no listener is 404. Without a name the connection
+/// is for the listener without hostname, if there is one.
+fn is_misdirected(shared: &Shared, table: &Table, (port, name): (u16, &str), authority: &str) -> bool {
+    let host = host_of(authority);
+    let Some(wanted) = table.listener(port, &host) else { return false };
     let made_for = if name.is_empty() { table.listener_for_any(port) } else { table.listener(port, name) };
     match made_for {
-        Some(made_for) => made_for.name != wanted.name,
+        Some(made_for) => made_for.name != wanted.name || (wanted.certificates_by_name && !shared.carries(port, name, &host)),
         None => !name.is_empty(),
     }
 }
@@ -144,7 +145,7 @@ async fn respond(
     worker.wait_until_ready().await?;
     let plan = {
         let table = worker.shared.table();
-        let port = origin.enter(&table, &mut parts).map_err(refused)?;
+        let port = origin.enter(&worker.shared, &table, &mut parts).map_err(refused)?;
         plan(&worker.shared, &table, &parts, port, observed)?
     };
     match plan {

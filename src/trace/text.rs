@@ -128,7 +128,7 @@ impl fmt::Display for Share {
 
 impl fmt::Display for Candidate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} rules[{}].matches[{}]", self.route, self.rule, self.index)?;
+        write!(f, "{} {}", self.route, self.field)?;
         if let Some(name) = &self.name {
             write!(f, " \"{name}\"")?;
         }
