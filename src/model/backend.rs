@@ -42,7 +42,7 @@ pub struct Endpoint {
 
 /// Where an endpoint runs, as its EndpointSlice says.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Place {
+pub struct Topology {
     /// Name of the node.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub node: Option<Arc<str>>,
@@ -51,7 +51,7 @@ pub struct Place {
     pub zone: Option<Arc<str>>,
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Topology {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let known: Vec<&str> = [&self.node, &self.zone].into_iter().flatten().map(|name| &**name).collect();
         f.write_str(&known.join(", "))
@@ -73,7 +73,7 @@ pub struct Backend {
     pub endpoints: Vec<Endpoint>,
     /// Where they run, as far as that is known. It decides nothing.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub places: BTreeMap<IpAddr, Place>,
+    pub topology: BTreeMap<IpAddr, Topology>,
 }
 
 impl Affinity {
@@ -86,7 +86,7 @@ impl Affinity {
 impl Backend {
     /// A backend without session affinity, of whose endpoints no more is known.
     pub fn new(id: BackendId, protocol: BackendProtocol, endpoints: Vec<Endpoint>) -> Self {
-        Self { id, protocol, affinity: Affinity::None, endpoints, places: BTreeMap::new() }
+        Self { id, protocol, affinity: Affinity::None, endpoints, topology: BTreeMap::new() }
     }
 
     /// What is spoken with it for a route of this kind: gRPC is HTTP/2 alone, whatever the Service says.

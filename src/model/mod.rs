@@ -15,7 +15,7 @@ mod rank;
 mod route;
 mod tuning;
 
-pub use backend::{Affinity, Backend, BackendProtocol, Endpoint, Place};
+pub use backend::{Affinity, Backend, BackendProtocol, Endpoint, Topology};
 pub use behaviour::{Allowed, Cors, Mirror, Origin, Retry, Timeouts};
 pub use certificate::{Certificate, PrivateKey};
 pub use hostname::{Hostname, HostnameError};

@@ -8,7 +8,9 @@ use serde_json::{Map, Value};
 
 use super::{Request, without};
 use crate::filter::router::{Decision, Head, Table};
-use crate::model::{Action, Affinity, BackendId, BackendProtocol, BackendRef, BackendTarget, Endpoint, InvalidBackend, Kind, Place, Rule};
+use crate::model::{
+    Action, Affinity, BackendId, BackendProtocol, BackendRef, BackendTarget, Endpoint, InvalidBackend, Kind, Rule, Topology,
+};
 use crate::snapshot::{Key, Resource, Snapshot};
 
 /// What a client gets.
@@ -60,8 +62,8 @@ pub struct Share {
     pub endpoints: Vec<Endpoint>,
     /// Nodes and zones of these, as far as they are known.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub places: BTreeMap<IpAddr, Place>,
-    /// The answer in place of a backend's, and why.
+    pub topology: BTreeMap<IpAddr, Topology>,
+    /// The answer in topology of a backend's, and why.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fails: Option<(u16, Why)>,
     /// Filters and further settings of the reference.
@@ -140,7 +142,7 @@ fn share(snapshot: &Snapshot, reference: &BackendRef, kind: Kind, of: u64) -> Sh
         protocol: BackendProtocol::default(),
         affinity: Affinity::None,
         endpoints: Vec::new(),
-        places: BTreeMap::new(),
+        topology: BTreeMap::new(),
         fails: None,
         policy: without(serde_json::to_value(reference), &["weight", "target"]),
     };
@@ -152,7 +154,7 @@ fn share(snapshot: &Snapshot, reference: &BackendRef, kind: Kind, of: u64) -> Sh
                 share.protocol = backend.protocol_for(kind);
                 share.affinity = backend.affinity;
                 share.endpoints.clone_from(&backend.endpoints);
-                share.places.clone_from(&backend.places);
+                share.topology.clone_from(&backend.topology);
             }
             if share.endpoints.is_empty() {
                 share.fails = Some((503, Why::NoEndpoint));

@@ -115,7 +115,7 @@ impl fmt::Display for Share {
         }
         let endpoints = self.endpoints.iter().map(|endpoint| {
             let address = std::net::SocketAddr::new(endpoint.ip, endpoint.port);
-            self.places.get(&endpoint.ip).map_or_else(|| address.to_string(), |place| format!("{address} ({place})"))
+            self.topology.get(&endpoint.ip).map_or_else(|| address.to_string(), |topology| format!("{address} ({topology})"))
         });
         write!(f, "{}", endpoints.collect::<Vec<_>>().join(", "))?;
         match self.affinity {

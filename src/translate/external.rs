@@ -54,7 +54,7 @@ pub(super) fn reach(reader: &mut Reader<'_>, id: &BackendId, service: &ServiceFa
     let first = usable.iter().map(|ip| Family::of(*ip)).min();
     let of_first = usable.into_iter().filter(|ip| Some(Family::of(*ip)) == first);
     let endpoints = of_first.map(|ip| Endpoint { ip, port }).collect();
-    Ok(Reached { protocol, endpoints, places: BTreeMap::new(), findings })
+    Ok(Reached { protocol, endpoints, topology: BTreeMap::new(), findings })
 }
 
 /// The name of the range that keeps an address from being a backend.

@@ -9,7 +9,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::api::ObjectMeta;
 
 use crate::api::{EndpointSlice, Service};
-use crate::model::{Affinity, Place};
+use crate::model::{Affinity, Topology};
 use crate::report::Issue;
 
 /// The label by which a slice names its Service.
@@ -95,7 +95,7 @@ pub(crate) struct SliceFacts {
     pub(crate) ports: Vec<(String, u16, String)>,
     pub(crate) endpoints: Vec<(IpAddr, Readiness)>,
     /// Where they run, as far as it says so.
-    pub(crate) places: BTreeMap<IpAddr, Place>,
+    pub(crate) topology: BTreeMap<IpAddr, Topology>,
     /// Endpoints that are not used, and why.
     pub(crate) issues: Vec<Issue>,
 }
@@ -112,7 +112,7 @@ pub(crate) enum Readiness {
 impl SliceFacts {
     pub(super) fn read(metadata: &ObjectMeta, slice: &EndpointSlice, loopback: bool) -> Self {
         let service = metadata.labels.as_ref().and_then(|labels| labels.get(SERVICE_LABEL)).cloned();
-        let mut facts = Self { service, ports: Vec::new(), endpoints: Vec::new(), places: BTreeMap::new(), issues: Vec::new() };
+        let mut facts = Self { service, ports: Vec::new(), endpoints: Vec::new(), topology: BTreeMap::new(), issues: Vec::new() };
         for port in slice.ports.iter().flatten() {
             let name = port.name.clone().unwrap_or_default();
             match port.port.and_then(|number| u16::try_from(number).ok()).filter(|number| *number > 0) {
@@ -131,9 +131,9 @@ impl SliceFacts {
                 Ok((ip, None)) => {
                     facts.endpoints.push((ip, readiness(endpoint)));
                     let name = |text: &Option<String>| text.as_deref().map(Arc::from);
-                    let place = Place { node: name(&endpoint.node_name), zone: name(&endpoint.zone) };
-                    if place != Place::default() {
-                        facts.places.insert(ip, place);
+                    let topology = Topology { node: name(&endpoint.node_name), zone: name(&endpoint.zone) };
+                    if topology != Topology::default() {
+                        facts.topology.insert(ip, topology);
                     }
                 }
                 Ok((address, Some(range))) => facts.issues.push(Issue::EndpointRefused { address, range }),
