@@ -10,7 +10,10 @@ use http_body_util::{Empty, Full};
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use kakehi::filter::Limits;
-use kakehi::model::{BackendProtocol, Certificate, CertificateId, Hostname, Listener, ListenerName, PrivateKey, Protocol, Route, Rule};
+use kakehi::model::{
+    BackendProtocol, Certificate, CertificateId, Hostname, Kind, Listener, ListenerName, Match, PathMatch, PrivateKey, Protocol, Route,
+    Rule,
+};
 use kakehi::snapshot::Resource;
 use rustls::pki_types::{CertificateDer, ServerName};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -86,6 +89,35 @@ async fn calls_are_answered_in_grpcs_own_words() {
         );
         assert_eq!(h2.send_request(plain).await.unwrap().status().as_u16(), code, "{path}");
     }
+}
+
+/// On a host that a GRPCRoute and an HTTPRoute share, the content type parts calls from pages.
+#[tokio::test]
+async fn what_is_no_call_does_not_reach_a_grpc_backend() {
+    let mut calls = route_on("calls", "http", vec![Rule { matches: vec![every_call()], ..rule("/", Vec::new(), to("calls")) }]);
+    if let Resource::Route(route) = &mut calls {
+        route.id.kind = Kind::GrpcRoute;
+    }
+    let pages = route_on("pages", "http", vec![rule("/", Vec::new(), to("pages"))]);
+    let backends = [backend("calls", &[echo("calls").await]), backend("pages", &[echo("pages").await])];
+    let proxy = Proxy::start([listener(), calls, pages].into_iter().chain(backends).collect::<Vec<_>>()).await;
+    let (mut h2, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(connect(&proxy, PORT).await)).await.unwrap();
+    tokio::spawn(connection);
+    for (kind, backend) in [
+        ("application/grpc", "calls"),
+        ("application/grpc+proto", "calls"),
+        ("application/x-www-form-urlencoded", "pages"),
+        ("application/grpc-web", "pages"),
+    ] {
+        let mut post = request("http://h/shop.Cart/Add");
+        *post.method_mut() = http::Method::POST;
+        post.headers_mut().insert("content-type", kind.parse().unwrap());
+        assert_eq!(h2.send_request(post).await.unwrap().headers()["x-backend"], backend, "{kind}");
+    }
+}
+
+fn every_call() -> Match {
+    Match { path: PathMatch::Call { service: None, method: None }, method: Some("POST".into()), headers: Vec::new(), query: Vec::new() }
 }
 
 #[tokio::test]
