@@ -51,10 +51,9 @@ impl Origin {
             Self::Relay(link) => link,
         };
         parts.headers.remove(hygiene::HOP);
-        let port = link.server.port();
+        let port = link.port;
         let trust = table.any_listener(port).and_then(|listener| listener.tuning.client_address.as_ref());
-        let connection = hygiene::Connection { peer: link.client, server: link.server, secure: link.tls.is_some() };
-        hygiene::forwarded(&mut parts.headers, connection, trust, rand::random());
+        hygiene::forwarded(&mut parts.headers, &link.connection, trust, rand::random());
         match &link.tls {
             Some(name) if is_misdirected(table, port, name, authority(parts)) => Err(Refusal::Misdirected),
             _ => Ok(port),
@@ -97,6 +96,15 @@ struct Forward {
     start: Instant,
     /// Who gets a copy: as the rule says, and as the chosen reference says.
     mirrors: [Vec<Arc<Backend>>; 2],
+}
+
+/// What the answer to a request depends on.
+struct Asked {
+    /// Who may read it, as its CORS filter says.
+    origin: Option<HeaderValue>,
+    upgrade: Option<Upgrade>,
+    /// The client's side of a tunnel.
+    client: Option<OnUpgrade>,
 }
 
 /// Answers one request. It cannot fail: what goes wrong becomes a status.
@@ -226,6 +234,24 @@ impl Worker {
         upgrade: Option<Upgrade>,
         active: Gauge,
     ) -> Result<Response<ResponseBody>, StatusCode> {
+        let (request, asked) = self.prepare(&mut forward, request, upgrade)?;
+        let rule = &forward.rule.filters;
+        let end = rule.timeouts.end(forward.start);
+        let route = attempts::Route { pool: &self.pool, backend: &forward.backend, client: forward.client, rule, end };
+        let answered = route.send(request).await.map_err(|error| {
+            tracing::debug!(backend = %forward.backend.id, %error, "no response");
+            error.status()
+        })?;
+        self.pass_on(&forward, asked, answered, active)
+    }
+
+    /// The request as its backend gets it, and what is remembered of it. Copies for mirrors are on their way then.
+    fn prepare(
+        self: &Rc<Self>,
+        forward: &mut Forward,
+        request: Request<RequestBody>,
+        upgrade: Option<Upgrade>,
+    ) -> Result<(Request<RequestBody>, Asked), StatusCode> {
         let (mut parts, mut body) = request.into_parts();
         let origin = forward.rule.filters.cors.as_ref().and_then(|cors| cors.allows(&parts.headers));
         let mirrors = std::mem::take(&mut forward.mirrors);
@@ -247,16 +273,14 @@ impl Worker {
             BackendProtocol::H2c => hygiene::towards_h2(&mut parts, upgrade.as_ref()),
         };
         readied.map_err(|refusal| refusal.status())?;
-        let client: Option<OnUpgrade> = parts.extensions.remove();
-        let request = Request::from_parts(parts, body);
-        let rule = &forward.rule.filters;
-        let end = rule.timeouts.end(forward.start);
-        let route = attempts::Route { pool: &self.pool, backend: &forward.backend, client: forward.client, rule, end };
-        let Answered { mut response, lease, end } = route.send(request).await.map_err(|error| {
-            tracing::debug!(backend = %forward.backend.id, %error, "no response");
-            error.status()
-        })?;
-        match (Upgrade::judge(upgrade.as_ref(), &response), upgrade, client) {
+        let asked = Asked { origin, upgrade, client: parts.extensions.remove() };
+        Ok((Request::from_parts(parts, body), asked))
+    }
+
+    /// The answer as the client gets it.
+    fn pass_on(&self, forward: &Forward, asked: Asked, answered: Answered, active: Gauge) -> Result<Response<ResponseBody>, StatusCode> {
+        let Answered { mut response, lease, end } = answered;
+        match (Upgrade::judge(asked.upgrade.as_ref(), &response), asked.upgrade, asked.client) {
             (Switch::Stays, ..) => {}
             (Switch::Changes, Some(upgrade), Some(client)) => {
                 let backend = hyper::upgrade::on(&mut response);
@@ -272,7 +296,7 @@ impl Worker {
         hygiene::clean(&mut parts);
         forward.filters().for_each(|filters| filters.apply_to_response(&mut parts.headers));
         if let Some(cors) = &forward.rule.filters.cors {
-            cors.apply(origin.as_ref(), &mut parts.headers);
+            cors.apply(asked.origin.as_ref(), &mut parts.headers);
         }
         Ok(Response::from_parts(parts, ResponseBody::Stream(Streamed::new(body, lease, active, end))))
     }
