@@ -69,7 +69,7 @@ pub struct Limits {
     pub max_age: Duration,
     /// Open streams on an HTTP/2 connection from which on another one is made.
     pub streams_per_connection: usize,
-    /// HTTP/2 connections to one endpoint.
+    /// HTTP/2 connections to one endpoint; more, for as many streams, where it allows fewer on each.
     pub max_h2_connections: usize,
     /// Copies for mirrors that may be on their way at a time; more are left out.
     pub max_mirrors: i64,

@@ -1,10 +1,11 @@
-//! Precedence between matches, as one total order (`HTTPRouteRule.matches`, `HTTPRoute.spec.hostnames`).
+//! Precedence between matches, as one total order (`HTTPRouteRule.matches`, `GRPCRouteRule.matches`, `spec.hostnames` of
+//! both).
 
 use std::cmp::Reverse;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Hostname, ObjectId, PathMatch};
+use super::{Hostname, ObjectId, PathMatch, ValueMatch};
 
 /// Precedence of a match: the greatest rank among the satisfied matches wins. Fields compare in order.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -40,23 +41,29 @@ pub struct HostRank {
     pub length: usize,
 }
 
-/// Specificity of a path condition: exact, then regular expression, then prefix; then length. A method of any service comes
-/// after every service (`GRPCRouteRule.matches`).
+/// Specificity of a path condition: gRPC call, then exact, then regular expression, then prefix; then length.
 ///
 /// Where regular expressions stand is left to implementations by Gateway API; between exact and prefix is what users of
-/// other controllers meet.
+/// other controllers meet. So is how the matches of a GRPCRoute and of an HTTPRoute on one host stand to each other, which
+/// are never merged: calls go to the routes that are for calls alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum PathRank {
     /// The prefix `/`, which every path has.
     Root,
-    /// A method of any service, whose length says nothing: two that hold for one path are equal.
-    Method,
     /// Length of the prefix, without its trailing slash; not 0.
     Prefix(usize),
     /// Length of the expression.
     Regex(usize),
     /// Length of the path.
     Exact(usize),
+    /// A gRPC call, by the characters of the condition on the service, then of the one on the method, whether names or
+    /// expressions; 0 without.
+    Call {
+        /// Of the service.
+        service: usize,
+        /// Of the method.
+        method: usize,
+    },
 }
 
 impl HostRank {
@@ -78,10 +85,17 @@ impl PathRank {
                 0 => Self::Root,
                 length => Self::Prefix(length),
             },
-            PathMatch::Method(_) => Self::Method,
+            PathMatch::Call { service, method } => Self::Call { service: length(service.as_ref()), method: length(method.as_ref()) },
             PathMatch::Regex(expression) => Self::Regex(expression.len()),
             PathMatch::Exact(path) => Self::Exact(path.len()),
         }
+    }
+}
+
+fn length(name: Option<&ValueMatch>) -> usize {
+    match name {
+        None => 0,
+        Some(ValueMatch::Exact(text) | ValueMatch::Regex(text)) => text.len(),
     }
 }
 

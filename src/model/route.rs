@@ -112,8 +112,15 @@ pub enum PathMatch {
     Prefix(String),
     /// A regular expression that must match the whole path (RE2 syntax).
     Regex(String),
-    /// Two elements, of which the second is this: a method of any service (`GRPCMethodMatch`). Holds no slash.
-    Method(String),
+    /// A gRPC call, which its content type tells: `application/grpc`, alone or followed by `+` or `;` ("gRPC over HTTP/2").
+    Call {
+        /// The service, all of the path between its first and its last slash; absent: any, and paths that name none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        service: Option<ValueMatch>,
+        /// The method, all after the last slash; absent: any, and paths that name none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        method: Option<ValueMatch>,
+    },
 }
 
 impl fmt::Display for PathMatch {
@@ -122,7 +129,21 @@ impl fmt::Display for PathMatch {
             Self::Exact(path) => write!(f, "path {path}"),
             Self::Prefix(prefix) => write!(f, "path prefix {prefix}"),
             Self::Regex(expression) => write!(f, "path ~ {expression}"),
-            Self::Method(method) => write!(f, "method {method} of any service"),
+            Self::Call { service, method } => {
+                let service = service.as_ref().map(|service| format!("service {service}"));
+                let method = method.as_ref().map(|method| format!("method {method}"));
+                let names: Vec<String> = service.into_iter().chain(method).collect();
+                if names.is_empty() { f.write_str("gRPC call") } else { write!(f, "gRPC call of {}", names.join(", ")) }
+            }
+        }
+    }
+}
+
+impl fmt::Display for ValueMatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exact(text) => f.write_str(text),
+            Self::Regex(expression) => write!(f, "~ {expression}"),
         }
     }
 }
@@ -146,7 +167,7 @@ pub struct QueryMatch {
 }
 
 /// A condition on a value.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum ValueMatch {
     /// Equality.
     Exact(String),
@@ -299,6 +320,15 @@ impl Rule {
     /// Whether the rule is for requests by this declared hostname of its route.
     pub fn is_for(&self, declared: &Hostname) -> bool {
         self.host.as_ref().is_none_or(|host| host == declared)
+    }
+}
+
+impl PathMatch {
+    /// Service and method that a path calls, neither of them empty. A service may hold slashes, as it may for gRPC's own
+    /// servers.
+    pub fn called(path: &str) -> Option<(&str, &str)> {
+        let (service, method) = path.strip_prefix('/')?.rsplit_once('/')?;
+        if service.is_empty() || method.is_empty() { None } else { Some((service, method)) }
     }
 }
 

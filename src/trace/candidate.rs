@@ -5,6 +5,7 @@ use std::cmp::Ordering;
 use serde::Serialize;
 
 use super::Request;
+use crate::filter::filters::is_call;
 use crate::filter::router::first_parameter;
 use crate::model::{Hostname, ListenerName, Match, ObjectId, PathMatch, Pattern, Rank, Route, Rule, ValueMatch};
 use crate::snapshot::{Key, Resource, Snapshot};
@@ -42,6 +43,8 @@ pub struct Candidate {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "because", rename_all = "camelCase")]
 pub enum Loss {
+    /// It is for gRPC calls alone.
+    NotCall,
     /// Its path condition does not hold.
     Path,
     /// It is for another method.
@@ -159,6 +162,9 @@ fn of_route(route: &Route, listener: Option<&ListenerName>, request: &Request, f
 /// The conditions that do not hold.
 fn losses(matched: &Match, request: &Request) -> Vec<Loss> {
     let mut losses = Vec::new();
+    if matches!(matched.path, PathMatch::Call { .. }) && !is_call(&request.headers) {
+        losses.push(Loss::NotCall);
+    }
     if !takes(&matched.path, request.path()) {
         losses.push(Loss::Path);
     }
@@ -189,9 +195,12 @@ fn takes(condition: &PathMatch, path: &str) -> bool {
         PathMatch::Prefix(text) => {
             path.strip_prefix(text.trim_end_matches('/')).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         }
-        PathMatch::Method(method) => {
-            let parts = path.strip_prefix('/').and_then(|path| path.split_once('/'));
-            parts.is_some_and(|(service, called)| !service.is_empty() && called == method)
+        PathMatch::Call { service, method } => {
+            let called = PathMatch::called(path);
+            let names = |wanted: &Option<ValueMatch>, name: Option<&str>| {
+                wanted.as_ref().is_none_or(|wanted| name.is_some_and(|name| fits(wanted, name.as_bytes())))
+            };
+            names(service, called.map(|called| called.0)) && names(method, called.map(|called| called.1))
         }
         PathMatch::Regex(expression) => expressed(expression, path.as_bytes()),
     }

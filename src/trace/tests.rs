@@ -19,6 +19,9 @@ fn request(of: &naive::Request) -> Request {
     if of.conditions {
         headers.insert("x", HeaderValue::from_static("1"));
     }
+    if of.call {
+        headers.insert("content-type", HeaderValue::from_static("application/grpc"));
+    }
     Request {
         protocol: Protocol::Http,
         port: of.port,

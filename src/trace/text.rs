@@ -149,6 +149,7 @@ impl Candidate {
     fn why(&self, loss: &Loss) -> String {
         let value = |found: &Option<String>| found.as_ref().map_or_else(|| "absent".to_owned(), |found| format!("{found:?}"));
         match loss {
+            Loss::NotCall => "not a gRPC request".to_owned(),
             Loss::Path => "path does not match".to_owned(),
             Loss::Method => "method does not match".to_owned(),
             Loss::Header { name, found } => format!("header {name} is {}", value(found)),

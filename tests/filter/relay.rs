@@ -1,6 +1,8 @@
 //! Relayed ports: connections as clients make them, behind the PROXY header that Sōzu writes.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,14 +12,17 @@ use http_body_util::{Empty, Full};
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use kakehi::filter::Limits;
-use kakehi::model::{BackendProtocol, Certificate, CertificateId, Hostname, Listener, ListenerName, PrivateKey, Protocol, Route, Rule};
+use kakehi::model::{
+    Action, BackendProtocol, BackendRef, BackendTarget, Certificate, CertificateId, Filter, HeaderEdit, Hostname, Kind, Listener,
+    ListenerName, Match, Mirror, PathMatch, PrivateKey, Protocol, Route, Rule,
+};
 use kakehi::snapshot::Resource;
 use rustls::pki_types::{CertificateDer, ServerName};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, UnixStream};
 use tokio_rustls::client::TlsStream;
 
-use crate::harness::{Answer, PORT, Proxy, backend, backend_speaking, echo, listener, route, route_on, rule, to};
+use crate::harness::{Answer, PORT, Proxy, backend, backend_id, backend_speaking, echo, listener, route, route_on, rule, serve_with, to};
 use crate::tls_client;
 
 const TLS_PORT: u16 = 8443;
@@ -86,6 +91,78 @@ async fn calls_are_answered_in_grpcs_own_words() {
         );
         assert_eq!(h2.send_request(plain).await.unwrap().status().as_u16(), code, "{path}");
     }
+}
+
+/// On a host that a GRPCRoute and an HTTPRoute share, the content type parts calls from pages.
+#[tokio::test]
+async fn what_is_no_call_does_not_reach_a_grpc_backend() {
+    let calls = calls(Vec::new(), to("calls"));
+    let pages = route_on("pages", "http", vec![rule("/", Vec::new(), to("pages"))]);
+    let backends = [backend("calls", &[echo("calls").await]), backend("pages", &[echo("pages").await])];
+    let proxy = Proxy::start([listener(), calls, pages].into_iter().chain(backends).collect::<Vec<_>>()).await;
+    let (mut h2, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(connect(&proxy, PORT).await)).await.unwrap();
+    tokio::spawn(connection);
+    for (kind, backend) in [
+        ("application/grpc", "calls"),
+        ("application/grpc+proto", "calls"),
+        ("application/x-www-form-urlencoded", "pages"),
+        ("application/grpc-web", "pages"),
+    ] {
+        let mut post = request("http://h/shop.Cart/Add");
+        *post.method_mut() = http::Method::POST;
+        post.headers_mut().insert("content-type", kind.parse().unwrap());
+        assert_eq!(h2.send_request(post).await.unwrap().headers()["x-backend"], backend, "{kind}");
+    }
+}
+
+/// The filters that a GRPCRoute may have, of the rule and of its reference.
+#[tokio::test]
+async fn filters_of_calls_and_of_their_backends() {
+    let set = |name: &str| HeaderEdit { set: vec![(name.into(), "yes".into())], ..HeaderEdit::default() };
+    let mirror = |name: &str| Filter::Mirror(Mirror { backend: backend_id(name), numerator: 1, denominator: 1 });
+    let filters = |of: &str| {
+        vec![Filter::RequestHeaders(set(&format!("x-{of}-asked"))), Filter::ResponseHeaders(set(&format!("x-{of}-said"))), mirror(of)]
+    };
+    let target = BackendTarget::Service(backend_id("calls"));
+    let action = Action::Forward(vec![BackendRef { weight: 1, target, filters: filters("ref") }]);
+    let copies = Arc::new(AtomicU64::new(0));
+    let counted = copies.clone();
+    let mirrors = serve_with(move |request: Request<Bytes>| {
+        counted.fetch_add(u64::from(request.uri().path() == "/shop.Cart/Add"), Relaxed);
+        http::Response::new(Full::<Bytes>::default())
+    });
+    let mirrors = mirrors.await;
+    let backends = [backend("calls", &[echo("calls").await]), backend("rule", &[mirrors]), backend("ref", &[mirrors])];
+    let proxy = Proxy::start([listener(), calls(filters("rule"), action)].into_iter().chain(backends).collect::<Vec<_>>()).await;
+    let (mut h2, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(connect(&proxy, PORT).await)).await.unwrap();
+    tokio::spawn(connection);
+    let mut call = request("http://h/shop.Cart/Add");
+    *call.method_mut() = http::Method::POST;
+    call.headers_mut().insert("content-type", "application/grpc".parse().unwrap());
+    let answer = Answer::collect(h2.send_request(call).await.unwrap()).await;
+    for of in ["rule", "ref"] {
+        assert_eq!(answer.header(&format!("x-{of}-said")), "yes", "{of}");
+        assert!(answer.text().contains(&format!("x-{of}-asked: yes")), "{}", answer.text());
+    }
+    for _ in 0..200 {
+        if copies.load(Relaxed) == 2 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("{} of 2 copies", copies.load(Relaxed));
+}
+
+fn calls(filters: Vec<Filter>, action: Action) -> Resource {
+    let mut calls = route_on("calls", "http", vec![Rule { matches: vec![every_call()], ..rule("/", filters, action) }]);
+    if let Resource::Route(route) = &mut calls {
+        route.id.kind = Kind::GrpcRoute;
+    }
+    calls
+}
+
+fn every_call() -> Match {
+    Match { path: PathMatch::Call { service: None, method: None }, method: Some("POST".into()), headers: Vec::new(), query: Vec::new() }
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ use http_body::Frame;
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use kakehi::filter::Limits;
 use kakehi::model::BackendProtocol;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -148,6 +149,69 @@ async fn many_streams_share_few_connections() {
     }
     let made = proxy.shared.counters.connected.load(std::sync::atomic::Ordering::Relaxed);
     assert!((1..=6).contains(&made), "{made} connections");
+}
+
+/// A backend that allows so many streams on each connection, says so after a while, and ends no answer.
+async fn narrow(streams: u32, silent: Duration) -> SocketAddr {
+    let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = socket.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = socket.accept().await {
+            let service = hyper::service::service_fn(|_| async {
+                Ok::<_, std::convert::Infallible>(Response::new(StreamBody::new(futures::stream::pending::<
+                    Result<Frame<Bytes>, hyper::Error>,
+                >())))
+            });
+            tokio::spawn(async move {
+                tokio::time::sleep(silent).await;
+                let mut builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+                let _ = builder.max_concurrent_streams(streams).serve_connection(TokioIo::new(stream), service).await;
+            });
+        }
+    });
+    address
+}
+
+/// `n` answers that do not end, asked for at once.
+async fn endless(proxy: &Proxy, n: usize) -> Vec<Response<hyper::body::Incoming>> {
+    let client = h2_client(proxy).await;
+    let all = (0..n).map(|_| {
+        let mut client = client.clone();
+        async move { client.send_request(h2_request("/", "x")).await.unwrap() }
+    });
+    tokio::time::timeout(Duration::from_secs(5), futures::future::join_all(all)).await.expect("a call waits for another one's end")
+}
+
+#[tokio::test]
+async fn a_backend_of_few_streams_gets_more_connections() {
+    for (streams, connections) in [(1, 40), (2, 20), (30, 2)] {
+        for silent in [Duration::ZERO, Duration::from_millis(60 / connections)] {
+            let proxy = proxy_to(BackendProtocol::H2c, narrow(streams, silent).await).await;
+            let one = endless(&proxy, 1).await;
+            let others = endless(&proxy, 39).await;
+            for answer in one.iter().chain(&others) {
+                assert_eq!(answer.status(), 200, "{streams} after {silent:?}");
+            }
+            let made = proxy.shared.counters.connected.load(std::sync::atomic::Ordering::Relaxed);
+            assert_eq!(made, connections, "{streams} after {silent:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_backend_that_says_no_settings_is_passed_over() {
+    let limits = Limits { connect_timeout: Duration::from_millis(200), ..Limits::default() };
+    let backends = [narrow(100, Duration::from_secs(3600)).await, narrow(100, Duration::ZERO).await];
+    let resources = [listener(), backend_speaking(BackendProtocol::H2c, "s", &backends), route(vec![rule("/", Vec::new(), to("s"))])];
+    let proxy = Proxy::start_with(limits, resources).await;
+    let client = h2_client(&proxy).await;
+    let all = (0..40).map(|_| {
+        let mut client = client.clone();
+        async move { tokio::time::timeout(Duration::from_secs(2), client.send_request(h2_request("/", "x"))).await.is_ok() }
+    });
+    let answered = futures::future::join_all(all).await.into_iter().filter(|answered| *answered).count();
+    // The one that had the connection made waits for the answer.
+    assert!(answered >= 38, "{answered}");
 }
 
 #[tokio::test]

@@ -17,7 +17,7 @@ pub const METHODS: [&str; 7] = ["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD",
 
 const LISTENER_HOSTS: [&str; 7] =
     ["*.com", "*.example.com", "*.a.example.com", "*.b.a.example.com", "example.com", "a.example.com", "b.a.example.com"];
-const ROUTE_HOSTS: [&str; 14] = [
+pub const ROUTE_HOSTS: [&str; 14] = [
     "*.com",
     "*.example.com",
     "*.a.example.com",
@@ -109,7 +109,8 @@ fn route(random: &mut Random, taste: Taste, listeners: &[Listener], number: usiz
     }
 }
 
-fn parents(random: &mut Random, listeners: &[Listener]) -> Vec<Parent> {
+/// The listeners that a route names.
+pub fn parents(random: &mut Random, listeners: &[Listener]) -> Vec<Parent> {
     if random.chance(60) {
         return vec![Parent::default()];
     }

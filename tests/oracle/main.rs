@@ -1,7 +1,7 @@
 //! The oracle: a naive matcher written from the words of Gateway API judges the translator, the plan on a real Sōzu,
 //! and the filter proxy on random routes and requests (law 7: one meaning, two stages).
 //!
-//! [`ingress`] does the same for the words of the Ingress documentation on the edge of an IngressClass, [`tls`] for
+//! [`calls`] does the same for GRPCRoutes and HTTPRoutes on one host, with the filter's table alone, [`ingress`] for the words of the Ingress documentation on the edge of an IngressClass, [`tls`] for
 //! certificates and connections of HTTPS listeners.
 //!
 //! `KAKEHI_ORACLE_SEED` (default 1) is the seed of the first set, `KAKEHI_ORACLE_SETS` (default 50) the number of sets,
@@ -10,6 +10,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod backend;
+mod calls;
 mod client;
 mod differential;
 mod edges;

@@ -142,7 +142,7 @@ fn covers(pattern: &str, host: &str) -> bool {
 }
 
 /// Listener isolation: only the most specific listener of the port counts.
-fn chosen_listener<'a>(world: &'a World, port: usize, host: &str) -> Option<&'a Listener> {
+pub fn chosen_listener<'a>(world: &'a World, port: usize, host: &str) -> Option<&'a Listener> {
     let on_port: Vec<_> = world.listeners.iter().filter(|listener| listener.port == port).collect();
     let exact =
         on_port.iter().find(|listener| listener.hostname.as_deref().is_some_and(|name| !name.starts_with('*') && covers(name, host)));
@@ -154,13 +154,13 @@ fn chosen_listener<'a>(world: &'a World, port: usize, host: &str) -> Option<&'a 
     exact.or(wildcard).or(any).copied()
 }
 
-fn selects(parent: &Parent, listener: &Listener) -> bool {
+pub fn selects(parent: &Parent, listener: &Listener) -> bool {
     parent.section.as_ref().is_none_or(|section| *section == listener.name) && parent.port.is_none_or(|port| port == listener.port)
 }
 
 /// The greatest (characters of a matching non-wildcard hostname, characters of a matching hostname) of a route; `None`
 /// when it is not for this host. A route and a listener share exactly the hosts that both cover.
-fn host_specificity(route: &Route, host: &str) -> Option<(usize, usize)> {
+pub fn host_specificity(route: &Route, host: &str) -> Option<(usize, usize)> {
     if route.hostnames.is_empty() {
         return Some((0, 0));
     }
@@ -197,7 +197,7 @@ fn holds(matched: &Match, request: &Request) -> bool {
         && matched.query.iter().all(|condition| parameter(&query, &condition.name).is_some_and(|value| fits(condition, &value)))
 }
 
-fn fits(condition: &Condition, value: &str) -> bool {
+pub fn fits(condition: &Condition, value: &str) -> bool {
     if condition.regex { whole(&condition.value, value) } else { condition.value == value }
 }
 
@@ -210,7 +210,7 @@ fn whole(expression: &str, text: &str) -> bool {
 }
 
 /// All lines of a name as one value.
-fn header(request: &Request, name: &str) -> Option<String> {
+pub fn header(request: &Request, name: &str) -> Option<String> {
     if name.eq_ignore_ascii_case("host") {
         return request.host.clone();
     }

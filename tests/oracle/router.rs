@@ -74,7 +74,7 @@ fn mismatch(table: &Table, world: &World, request: &Request) -> Option<String> {
     if right { None } else { Some(format!("table:   rule {found:?}, {decision:?}")) }
 }
 
-fn headers(request: &Request) -> HeaderMap {
+pub fn headers(request: &Request) -> HeaderMap {
     let mut headers = HeaderMap::new();
     if let Some(host) = &request.host {
         headers.append("host", HeaderValue::from_str(host).unwrap());

@@ -217,7 +217,14 @@ fn check_match(matched: &Match) {
             check_path(path);
             assert!(path == "/" || !path.ends_with('/'));
         }
-        PathMatch::Method(method) => check_path(&format!("/{method}")),
+        PathMatch::Call { service, method } => {
+            for name in [service, method].into_iter().flatten() {
+                match name {
+                    ValueMatch::Exact(name) => check_path(&format!("/{name}")),
+                    ValueMatch::Regex(expression) => assert!(Pattern::compile(expression).is_ok()),
+                }
+            }
+        }
         PathMatch::Regex(expression) => assert!(Pattern::compile(expression).is_ok()),
     }
     let values = matched.headers.iter().map(|header| &header.value).chain(matched.query.iter().map(|parameter| &parameter.value));

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use kakehi::api::{Change, Object};
-use kakehi::model::{Action, BackendTarget, EdgeId, Kind, ObjectId};
+use kakehi::model::{Action, BackendTarget, EdgeId, Filter, Kind, ObjectId};
 use kakehi::report::{ObjectReport, Verdict};
 use kakehi::snapshot::{Key, Resource, Snapshot};
 use kakehi::translate::{Changes, EdgeChange, IngressSettings, Now, Settings, Translator};
@@ -73,6 +73,14 @@ fn apply(world: &mut BTreeMap<ObjectId, Object>, Write { id, body, created }: Wr
     Change { id, old, new }
 }
 
+/// The backends that get copies.
+fn mirrors(filters: &[Filter]) -> impl Iterator<Item = Key> + '_ {
+    filters.iter().filter_map(|filter| match filter {
+        Filter::Mirror(mirror) => Some(Key::Backend(mirror.backend.clone())),
+        _ => None,
+    })
+}
+
 /// What proxies rely on: every reference within a snapshot leads somewhere, and nothing is there that nothing refers to.
 fn well_formed(snapshot: &Snapshot) {
     let (mut backends, mut certificates, mut ports) = (BTreeSet::new(), BTreeSet::new(), BTreeMap::new());
@@ -91,7 +99,9 @@ fn well_formed(snapshot: &Snapshot) {
                 }
                 for rule in &route.rules {
                     assert!(!rule.matches.is_empty());
+                    backends.extend(mirrors(&rule.filters));
                     let Action::Forward(references) = &rule.action else { continue };
+                    backends.extend(references.iter().flat_map(|reference| mirrors(&reference.filters)));
                     backends.extend(references.iter().filter_map(|reference| match &reference.target {
                         BackendTarget::Service(id) => Some(Key::Backend(id.clone())),
                         BackendTarget::Invalid(_) => None,

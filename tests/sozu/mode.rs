@@ -1,15 +1,19 @@
 //! Ports that change their mode while connections are open, and are opened.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use http_body_util::{BodyExt, Empty};
+use bytes::Bytes;
+use futures::channel::mpsc;
+use http_body::Frame;
+use http_body_util::{BodyExt, Empty, StreamBody};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use kakehi::model::{Backend, BackendProtocol};
+use kakehi::model::{Backend, BackendProtocol, Kind, Match, PathMatch};
 use kakehi::snapshot::publish::Publisher;
 use kakehi::snapshot::{Resource, Snapshot};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpStream, UnixListener};
+use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
@@ -156,4 +160,81 @@ async fn open_connections_are_served_on_through_changes_of_mode() {
     assert_eq!(kept.0, 0, "of {}: {:#?}", kept.1, kept.2);
     // Those that wait in the queue of a socket which Sōzu closes are reset.
     assert!(fresh.0 * 50 < fresh.1, "{} of {}: {:#?}", fresh.0, fresh.1, fresh.2);
+}
+
+/// Repeats over HTTP/2 what it is told, as it comes.
+async fn repeating() -> Resource {
+    let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let own = backend("calls", &[socket.local_addr().unwrap().port()]);
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = socket.accept().await {
+            let service = hyper::service::service_fn(|request: http::Request<hyper::body::Incoming>| async {
+                Ok::<_, Infallible>(http::Response::new(request.into_body()))
+            });
+            let server = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+            tokio::spawn(async move { server.serve_connection(TokioIo::new(stream), service).await });
+        }
+    });
+    own
+}
+
+/// A bidirectional gRPC stream comes by a relayed port, whose only GRPCRoute then goes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_outlives_the_relay_that_it_came_by() {
+    let dir = tempfile::tempdir().unwrap();
+    let (publisher, at) = (Publisher::new(1), address());
+    let socket = UnixListener::bind(dir.path().join("snapshot.sock")).unwrap();
+    let server = publisher.clone();
+    tokio::spawn(async move { server.serve(socket).await });
+    let health = SocketAddr::new(at, 8081);
+    let (_launcher, _edge) = (launch(dir.path()), edge(dir.path(), health));
+
+    let pages = route("r", "web", &["*"], vec![rule(prefix("/"), "app")]);
+    let native = [listener("web", 8080, "*"), backend("app", &[serve("app").await]), pages];
+    let mut calls = route("calls", "web", &["*"], vec![rule(every_call(), "calls")]);
+    if let Resource::Route(route) = &mut calls {
+        route.id.kind = Kind::GrpcRoute;
+    }
+    let more = [repeating().await, calls];
+    let (native, relayed) = (Snapshot::from_resources(native.clone()), Snapshot::from_resources(native.into_iter().chain(more)));
+    publisher.publish(&relayed.as_delta());
+    ready(health, 200).await;
+
+    let at = SocketAddr::new(at, 8080);
+    let stream = TokioIo::new(TcpStream::connect(at).await.unwrap());
+    let (mut sender, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), stream).await.unwrap();
+    tokio::spawn(connection);
+    let (said, heard) = mpsc::unbounded::<Result<Frame<Bytes>, Infallible>>();
+    let request = http::Request::post(format!("http://{HOST}/a.B/C")).header("content-type", "application/grpc");
+    let answer = timeout(Duration::from_secs(5), sender.send_request(request.body(StreamBody::new(heard)).unwrap())).await;
+    let mut answer = answer.unwrap().unwrap().into_body();
+    let mut exchange = async |word: String| {
+        said.unbounded_send(Ok(Frame::data(Bytes::from(word.clone())))).unwrap();
+        let frame = timeout(Duration::from_secs(5), answer.frame()).await.expect("an echo in time");
+        assert_eq!(frame.expect("the stream goes on").unwrap().into_data().unwrap(), word.as_bytes());
+    };
+    exchange("relayed".to_owned()).await;
+
+    let stamp = publisher.publish(&relayed.diff(&native));
+    let mut acks = publisher.acks();
+    let wait = acks.wait_for(|ack| ack.as_ref().is_some_and(|ack| ack.stamp >= stamp && ack.refused.is_empty()));
+    timeout(Duration::from_secs(10), wait).await.expect("an ack in time").unwrap();
+    for number in 0..50 {
+        exchange(format!("native {number}")).await;
+        sleep(Duration::from_millis(100)).await;
+    }
+    drop(said);
+    let rest = timeout(Duration::from_secs(5), answer.collect()).await.expect("an end in time").expect("an orderly end");
+    assert!(rest.to_bytes().is_empty());
+    // The port is native again: Sōzu takes no HTTP/2 without TLS.
+    let stream = TokioIo::new(TcpStream::connect(at).await.unwrap());
+    let opened = hyper::client::conn::http2::handshake::<_, _, Empty<Bytes>>(TokioExecutor::new(), stream).await;
+    let (mut sender, connection) = opened.unwrap();
+    tokio::spawn(connection);
+    let request = http::Request::get(format!("http://{HOST}/")).body(Empty::<Bytes>::new()).unwrap();
+    assert!(!matches!(timeout(Duration::from_secs(5), sender.send_request(request)).await, Ok(Ok(_))), "the port is relayed still");
+}
+
+fn every_call() -> Match {
+    Match { path: PathMatch::Call { service: None, method: None }, method: Some("POST".into()), headers: Vec::new(), query: Vec::new() }
 }

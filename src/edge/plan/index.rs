@@ -361,7 +361,7 @@ impl Entries {
 
     fn counter(&mut self, path: &PathMatch) -> &mut usize {
         match path {
-            PathMatch::Regex(_) | PathMatch::Method(_) => &mut self.regex,
+            PathMatch::Regex(_) | PathMatch::Call { .. } => &mut self.regex,
             PathMatch::Exact(text) | PathMatch::Prefix(text) if !is_plain_path(text) => &mut self.odd,
             PathMatch::Exact(_) | PathMatch::Prefix(_) => &mut self.plain,
         }

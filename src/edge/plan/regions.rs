@@ -71,7 +71,7 @@ pub(super) fn classes(path: &PathMatch) -> Vec<PathRule> {
             rule(format!("{prefix}?"), PathKind::Prefix),
         ],
         PathMatch::Exact(path) => vec![rule(path.clone(), PathKind::Equals), rule(format!("{path}?"), PathKind::Prefix)],
-        PathMatch::Regex(_) | PathMatch::Method(_) => Vec::new(),
+        PathMatch::Regex(_) | PathMatch::Call { .. } => Vec::new(),
     }
 }
 

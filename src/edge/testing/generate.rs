@@ -48,6 +48,20 @@ fn path() -> impl Strategy<Value = PathMatch> {
     ]
 }
 
+/// A condition of a GRPCRoute.
+fn call() -> impl Strategy<Value = Match> {
+    let name = |names: [&'static str; 3]| {
+        prop::option::of(select(names.to_vec()).prop_map(|name| {
+            let text = name.to_owned();
+            if name.contains('.') { ValueMatch::Regex(text) } else { ValueMatch::Exact(text) }
+        }))
+    };
+    (name(["a", "b", "a|b.*"]), name(["b", "c", ".."])).prop_map(|(service, method)| {
+        let path = PathMatch::Call { service, method };
+        Match { path, method: Some("POST".to_owned()), headers: Vec::new(), query: Vec::new() }
+    })
+}
+
 fn matched() -> impl Strategy<Value = Match> {
     let method = prop_oneof![3 => Just(None), 2 => select(&["GET", "POST"][..]).prop_map(|method| Some(method.to_owned()))];
     (path(), method, prop::bool::weighted(0.15)).prop_map(|(path, method, header)| {
@@ -105,8 +119,9 @@ fn route(listeners: Vec<Listener>, name: usize) -> impl Strategy<Value = Option<
     let own_hosts = prop::collection::vec(prop::option::weighted(0.3, 0..3_usize), 4);
     let most = listeners.len().min(2);
     let some = subsequence(listeners, 0..=most);
-    let parts = (declared, some, prop::collection::vec(rule(), 1..4), 0..3_i64, own_hosts, prop::bool::weighted(0.2));
-    parts.prop_map(move |(declared, listeners, mut rules, created, own_hosts, fallback)| {
+    let calls = prop::option::weighted(0.05, prop::collection::vec(call(), 4));
+    let parts = (declared, some, prop::collection::vec(rule(), 1..4), 0..3_i64, own_hosts, prop::bool::weighted(0.2), calls);
+    parts.prop_map(move |(declared, listeners, mut rules, created, own_hosts, fallback, calls)| {
         let declared: Vec<Hostname> =
             if declared.is_empty() { vec![Hostname::Any] } else { declared.iter().map(|host| hostname(host)).collect() };
         for (rule, own) in rules.iter_mut().zip(own_hosts) {
@@ -116,12 +131,16 @@ fn route(listeners: Vec<Listener>, name: usize) -> impl Strategy<Value = Option<
             let matches = vec![Match { path: PathMatch::Prefix("/".to_owned()), method: None, headers: Vec::new(), query: Vec::new() }];
             *rule = Rule { fallback, matches, filters: Vec::new(), ..rule.clone() };
         }
+        let kind = if calls.is_some() { Kind::GrpcRoute } else { Kind::HttpRoute };
+        for (rule, call) in rules.iter_mut().zip(calls.into_iter().flatten()) {
+            *rule = Rule { fallback: false, matches: vec![call], filters: Vec::new(), ..rule.clone() };
+        }
         let attach = |listener: &Listener| {
             let pairs = declared.iter().filter_map(|host| Some((host.clone(), host.intersect(&listener.hostname)?))).collect::<Vec<_>>();
             (!pairs.is_empty()).then(|| Attachment { listener: listener.name.clone(), hostnames: pairs })
         };
         let attachments: Vec<Attachment> = listeners.iter().filter_map(attach).collect();
-        let id = ObjectId::new(Kind::HttpRoute, "n", format!("r{name}"));
+let id = ObjectId::new(kind, "n", format!("r{name}"));
         (!attachments.is_empty()).then_some(Route { id, created, attachments, rules, written: Vec::new() })
     })
 }
@@ -155,13 +174,14 @@ pub(crate) fn snapshot() -> impl Strategy<Value = Snapshot> {
 pub(crate) fn request() -> impl Strategy<Value = Request> {
     let hosts =
         ["x.com", "a.x.com", "b.x.com", "b.a.x.com", "c.b.a.x.com", "d.c.b.a.x.com", "y.com", "com", "localhost", "q.y.com", "x.com."];
-    (select(&PORTS[..]), select(hosts.to_vec()), select(&TARGETS[..]), select(&["GET", "POST", "get"][..]), any::<bool>()).prop_map(
-        |(port, host, target, method, conditions)| Request {
-            port,
-            host: host.to_owned(),
-            target: target.to_owned(),
-            method: method.to_owned(),
-            conditions,
-        },
-    )
+    let methods = select(&["GET", "POST", "get"][..]);
+    let parts = (select(&PORTS[..]), select(hosts.to_vec()), select(&TARGETS[..]), methods, any::<bool>(), prop::bool::weighted(0.3));
+    parts.prop_map(|(port, host, target, method, conditions, call)| Request {
+        port,
+        host: host.to_owned(),
+        target: target.to_owned(),
+        method: method.to_owned(),
+        conditions,
+        call,
+    })
 }

@@ -1,6 +1,6 @@
 //! The meaning of a snapshot, one request at a time, with no thought of speed.
 
-use crate::model::{Hostname, Listener, PathMatch, Rank, Rule};
+use crate::model::{Hostname, Listener, PathMatch, Rank, Rule, ValueMatch};
 use crate::snapshot::{Key, Resource, Snapshot};
 
 /// A request as far as routing sees it.
@@ -13,6 +13,8 @@ pub(crate) struct Request {
     pub method: String,
     /// Whether every header and query condition of the snapshot holds.
     pub conditions: bool,
+    /// Whether it is a gRPC call.
+    pub call: bool,
 }
 
 /// The rule that wins; none: 404.
@@ -28,7 +30,7 @@ pub(crate) fn decide(snapshot: &Snapshot, request: &Request) -> Option<(Key, Rul
                     for (index, matched) in rule.matches.iter().enumerate() {
                         let conditions = request.conditions || (matched.headers.is_empty() && matched.query.is_empty());
                         let method = matched.method.as_ref().is_none_or(|method| *method == request.method);
-                        if !(conditions && method && takes(&matched.path, path)) {
+                        if !(conditions && method && takes(&matched.path, path, request.call)) {
                             continue;
                         }
                         let rank = route.rank(declared, number, index, matched);
@@ -63,15 +65,27 @@ fn specificity(hostname: &Hostname) -> (u8, usize) {
     }
 }
 
-fn takes(condition: &PathMatch, path: &str) -> bool {
+fn takes(condition: &PathMatch, path: &str, call: bool) -> bool {
     match condition {
         PathMatch::Exact(text) => path == text,
         PathMatch::Prefix(text) if text == "/" => path.starts_with('/'),
         PathMatch::Prefix(text) => path.strip_prefix(text.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')),
-        PathMatch::Method(method) => path
-            .strip_prefix('/')
-            .and_then(|path| path.split_once('/'))
-            .is_some_and(|(service, rest)| !service.is_empty() && rest == method),
-        PathMatch::Regex(text) => regex::Regex::new(&format!("^(?:{text})$")).is_ok_and(|regex| regex.is_match(path)),
+        PathMatch::Call { service, method } => {
+            let mut parts: Vec<&str> = path.split('/').skip(1).collect();
+            let last = parts.pop().unwrap_or_default();
+            let first = parts.join("/");
+            let named = !first.is_empty() && !last.is_empty();
+            let is = |wanted: &Option<ValueMatch>, name: &str| match wanted {
+                None => true,
+                Some(ValueMatch::Exact(text)) => named && text == name,
+                Some(ValueMatch::Regex(text)) => named && whole(text, name),
+            };
+            call && is(service, &first) && is(method, last)
+        }
+        PathMatch::Regex(text) => whole(text, path),
     }
+}
+
+fn whole(expression: &str, text: &str) -> bool {
+    regex::Regex::new(&format!("^(?:{expression})$")).is_ok_and(|regex| regex.is_match(text))
 }

@@ -24,10 +24,17 @@ pub(super) enum PathCondition {
     Exact(Box<str>),
     /// By element, without trailing slashes: `/` is the empty text.
     Prefix(Box<str>),
-    /// A method of any service.
-    Method(Box<str>),
+    /// A gRPC call.
+    Call(Box<CallCondition>),
     /// The whole path matches; nothing when it could not be compiled.
     Regex(Option<Pattern>),
+}
+
+/// A condition on what is called; none: any.
+#[derive(Debug)]
+pub(super) struct CallCondition {
+    service: Option<ValueCondition>,
+    method: Option<ValueCondition>,
 }
 
 #[derive(Debug)]
@@ -43,7 +50,10 @@ impl Conditions {
         let path = match &matched.path {
             PathMatch::Exact(path) => PathCondition::Exact(path.as_str().into()),
             PathMatch::Prefix(prefix) => PathCondition::Prefix(prefix.trim_end_matches('/').into()),
-            PathMatch::Method(method) => PathCondition::Method(method.as_str().into()),
+            PathMatch::Call { service, method } => {
+                let mut name = |name: &Option<ValueMatch>| name.as_ref().map(|name| ValueCondition::compile(name, problems));
+                PathCondition::Call(Box::new(CallCondition { service: name(service), method: name(method) }))
+            }
             PathMatch::Regex(expression) => PathCondition::Regex(pattern(expression, problems)),
         };
         let mut headers = Vec::with_capacity(matched.headers.len());
@@ -73,19 +83,36 @@ impl Conditions {
     }
 }
 
-/// The method that a path of two elements calls.
-pub(super) fn called(path: &str) -> Option<&str> {
-    let (service, method) = path.strip_prefix('/')?.split_once('/')?;
-    if service.is_empty() || method.contains('/') { None } else { Some(method) }
+impl CallCondition {
+    fn holds(&self, path: &str) -> bool {
+        let holds = |condition: &Option<ValueCondition>, name: Option<&str>| match (condition, name) {
+            (None, _) => true,
+            (Some(condition), Some(name)) => condition.holds(name.as_bytes()),
+            (Some(_), None) => false,
+        };
+        let called = PathMatch::called(path);
+        holds(&self.service, called.map(|called| called.0)) && holds(&self.method, called.map(|called| called.1))
+    }
+
+    /// Service and method with a slash between, empty where any will do; none with an expression among them.
+    pub(super) fn names(&self) -> Option<String> {
+        let name = |condition: &Option<ValueCondition>| match condition {
+            None => Some(String::new()),
+            Some(ValueCondition::Exact(name)) => String::from_utf8(name.to_vec()).ok(),
+            Some(ValueCondition::Regex(_)) => None,
+        };
+        Some(format!("{}/{}", name(&self.service)?, name(&self.method)?))
+    }
 }
 
 impl PathCondition {
-    /// Whether the condition holds for a path. The router asks its indexes instead; this is their definition.
-    pub(super) fn holds(&self, path: &str) -> bool {
+    /// Whether the condition holds for a path, of a gRPC call or not. The router asks its indexes instead; this is their
+    /// definition.
+    pub(super) fn holds(&self, path: &str, is_call: bool) -> bool {
         match self {
             Self::Exact(exact) => **exact == *path,
             Self::Prefix(prefix) => path.strip_prefix(&**prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')),
-            Self::Method(method) => called(path).is_some_and(|called| called == &**method),
+            Self::Call(condition) => is_call && path.starts_with('/') && condition.holds(path),
             Self::Regex(pattern) => pattern.as_ref().is_none_or(|pattern| pattern.matches(path.as_bytes())),
         }
     }
@@ -94,7 +121,7 @@ impl PathCondition {
     pub(super) fn prefix(&self) -> Option<usize> {
         match self {
             Self::Prefix(prefix) => Some(prefix.len()),
-            Self::Exact(_) | Self::Method(_) | Self::Regex(_) => None,
+            Self::Exact(_) | Self::Call(_) | Self::Regex(_) => None,
         }
     }
 }

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use super::Head;
-use super::conditions::{self, PathCondition};
+use super::conditions::PathCondition;
 use super::entry::Entry;
 use super::texts::Texts;
-use crate::model::HostRank;
+use crate::filter::filters::is_call;
+use crate::model::{HostRank, PathMatch};
 
 /// Entries in descending order of rank.
 type Entries = Arc<Vec<Arc<Entry>>>;
@@ -20,9 +21,10 @@ pub(super) struct HostRules(Vec<(HostRank, PathIndex)>);
 #[derive(Clone, Default)]
 struct PathIndex {
     exact: Texts<Entries>,
+    /// Those of calls with an expression too, which come first.
     regex: Entries,
-    /// By the method, whatever the service.
-    method: Texts<Entries>,
+    /// Calls by service and method with a slash between, empty where any will do.
+    calls: Texts<Entries>,
     /// Prefixes by length, longest first: the number of lengths bounds the look-ups per request.
     prefix: Vec<(usize, Texts<Entries>)>,
 }
@@ -72,15 +74,17 @@ impl HostRules {
 }
 
 impl PathIndex {
-    /// Exact beats expression beats prefix, longer beats shorter, a method beats the prefix `/` ([`crate::model::PathRank`]);
-    /// within one path condition
-    /// the lists are sorted by rank, so the first that holds is the greatest.
+    /// A call beats exact beats expression beats prefix, longer beats shorter ([`crate::model::PathRank`]); within one path
+    /// condition the lists are sorted by rank, so the first that holds is the greatest.
     fn find<'t>(&'t self, head: &Head<'_>) -> Option<&'t Arc<Entry>> {
         let path = head.path();
+        if let Some(found) = self.call(head, path) {
+            return Some(found);
+        }
         if let Some(found) = self.exact.get(path).and_then(|entries| entries.iter().find(|entry| entry.conditions.hold(head))) {
             return Some(found);
         }
-        if let Some(found) = self.regex.iter().find(|entry| entry.conditions.path.holds(path) && entry.conditions.hold(head)) {
+        if let Some(found) = self.regex.iter().find(|entry| entry.conditions.path.holds(path, false) && entry.conditions.hold(head)) {
             return Some(found);
         }
         let under = |(length, texts): &'t (usize, Texts<Entries>)| {
@@ -94,15 +98,32 @@ impl PathIndex {
             Some((root, longer)) if root.0 == 0 => (Some(root), longer),
             _ => (None, self.prefix.as_slice()),
         };
-        let method =
-            || conditions::called(path).and_then(|method| self.method.get(method)?.iter().find(|entry| entry.conditions.hold(head)));
-        longer.iter().find_map(under).or_else(method).or_else(|| under(root?))
+        longer.iter().find_map(under).or_else(|| under(root?))
+    }
+
+    /// Of those for gRPC calls, the greatest.
+    fn call<'t>(&'t self, head: &Head<'_>, path: &str) -> Option<&'t Arc<Entry>> {
+        let expressions = || self.regex.iter().take_while(|entry| matches!(entry.conditions.path, PathCondition::Call(_)));
+        if (self.calls.is_empty() && expressions().next().is_none()) || !is_call(head.headers) {
+            return None;
+        }
+        let named = PathMatch::called(path).and_then(|(service, method)| {
+            let both = path.strip_prefix('/')?;
+            Some([both, both.get(..=service.len())?, both.get(both.len() - method.len() - 1..)?])
+        });
+        let names = named.into_iter().flatten().chain(["/"]).filter_map(|names| self.calls.get(names));
+        let exact = names.filter_map(|entries| entries.iter().find(|entry| entry.conditions.hold(head)));
+        let matching = expressions().find(|entry| entry.conditions.path.holds(path, true) && entry.conditions.hold(head));
+        exact.chain(matching).max_by(|a, b| a.rank.cmp(&b.rank))
     }
 
     fn update(&mut self, path: &PathCondition, change: impl FnOnce(&mut Vec<Arc<Entry>>)) {
         match path {
             PathCondition::Exact(path) => update(&mut self.exact, path, change),
-            PathCondition::Method(method) => update(&mut self.method, method, change),
+            PathCondition::Call(call) => match call.names() {
+                Some(names) => update(&mut self.calls, &names, change),
+                None => change(Arc::make_mut(&mut self.regex)),
+            },
             PathCondition::Regex(_) => change(Arc::make_mut(&mut self.regex)),
             PathCondition::Prefix(prefix) => {
                 let at = self.prefix.partition_point(|(length, _)| *length > prefix.len());
@@ -119,7 +140,7 @@ impl PathIndex {
     }
 
     fn is_empty(&self) -> bool {
-        self.exact.is_empty() && self.method.is_empty() && self.regex.is_empty() && self.prefix.is_empty()
+        self.exact.is_empty() && self.calls.is_empty() && self.regex.is_empty() && self.prefix.is_empty()
     }
 }
 

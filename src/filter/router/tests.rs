@@ -5,6 +5,7 @@ use proptest::prelude::*;
 
 use super::conditions::Conditions;
 use super::{Decision, Head, Table, host_of};
+use crate::filter::filters::is_call;
 use crate::model::{
     Action, Attachment, Backend, BackendId, BackendProtocol, BackendRef, BackendTarget, Endpoint, HeaderMatch, Hostname, Kind, Listener,
     ListenerName, Match, ObjectId, PathMatch, Protocol, QueryMatch, Rank, Route, Rule, ValueMatch,
@@ -253,7 +254,10 @@ fn linear(listeners: &[Listener], flat: &Flat<'_>, head: &Head<'_>) -> Option<St
     let covering = listeners.iter().filter(|listener| listener.port == head.port && listener.hostname.matches(head.host));
     let listener = covering.max_by_key(specificity)?;
     let satisfied = flat.iter().filter(|(name, effective, _, conditions, _)| {
-        **name == listener.name && effective.matches(head.host) && conditions.path.holds(head.path()) && conditions.hold(head)
+        **name == listener.name
+            && effective.matches(head.host)
+            && conditions.path.holds(head.path(), is_call(head.headers))
+            && conditions.hold(head)
     });
     satisfied.max_by(|a, b| a.2.cmp(&b.2)).map(|(_, _, _, _, name)| name.clone())
 }
@@ -269,6 +273,15 @@ fn any_match() -> impl Strategy<Value = Match> {
         1 => PathMatch::Prefix(path.into()),
         _ => PathMatch::Regex(format!("{path}.?")),
     });
+    let name = || {
+        let text = prop::sample::select(vec!["a", "b", "a?", "[ab].*", ".+"]);
+        prop::option::of(text.prop_map(
+            |text| {
+                if text.len() == 1 { ValueMatch::Exact(text.into()) } else { ValueMatch::Regex(text.into()) }
+            },
+        ))
+    };
+    let path = prop_oneof![2 => path, 1 => (name(), name()).prop_map(|(service, method)| PathMatch::Call { service, method })];
     let method = prop::option::weighted(0.3, prop::sample::select(vec!["GET", "PUT"]));
     (path, method, prop::bool::weighted(0.3), prop::bool::weighted(0.3)).prop_map(|(path, method, header, query)| Match {
         path,
@@ -305,11 +318,47 @@ fn scenario() -> impl Strategy<Value = (Vec<Listener>, Vec<Route>, Vec<Route>)> 
     listeners.prop_flat_map(|listeners: Vec<Listener>| (Just(listeners.clone()), any_routes(listeners.clone()), any_routes(listeners)))
 }
 
+#[test]
+fn calls_are_told_by_their_content_type() {
+    let call = |service: Option<&str>, method: Option<&str>| {
+        let name = |name: Option<&str>| name.map(|name| ValueMatch::Exact(name.into()));
+        path(PathMatch::Call { service: name(service), method: name(method) })
+    };
+    let listeners = [listener("l", 80, "*")];
+    let own: Vec<_> = listeners.iter().collect();
+    let services = [(Some("S"), Some("M")), (Some("S"), None), (None, Some("M")), (None, None)];
+    let rules = services.map(|(service, method)| rule(vec![call(service, method)]));
+    let id = ObjectId::new(Kind::GrpcRoute, "n", "calls");
+    let calls = Route { id, ..route("calls", &own, &["*"], rules.to_vec()) };
+    let pages = route("pages", &own, &["*"], vec![rule(vec![path(PathMatch::Exact("/S/M".into()))]), rule(vec![prefix("/S")])]);
+    let table = table(&listeners, &[calls, pages]);
+    for (target, of_calls, of_pages) in [
+        ("/S/M", "calls.0", Some("pages.0")),
+        ("/S/N?M", "calls.1", Some("pages.1")),
+        ("/S/", "calls.3", Some("pages.1")),
+        ("/T/M", "calls.2", None),
+        ("/T/U/M", "calls.2", None),
+        ("//M", "calls.3", None),
+        ("/M", "calls.3", None),
+    ] {
+        let mut headers = HeaderMap::new();
+        let found = |headers: &HeaderMap| decide_with(&table, 80, "h", ("POST", target, headers));
+        for other in [None, Some("application/grpc-web"), Some("application/x-www-form-urlencoded")] {
+            if let Some(other) = other {
+                headers.insert("content-type", HeaderValue::from_static(other));
+            }
+            assert_eq!(found(&headers).as_deref(), of_pages, "{target} {other:?}");
+        }
+        headers.insert("content-type", HeaderValue::from_static("application/grpc+proto"));
+        assert_eq!(found(&headers).as_deref(), Some(of_calls), "{target}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(96))]
 
     #[test]
-    fn the_table_is_a_linear_scan((listeners, before, after) in scenario(), header in any::<bool>()) {
+    fn the_table_is_a_linear_scan((listeners, before, after) in scenario(), header in any::<bool>(), call in any::<bool>()) {
         let resources = |routes: &[Route]| {
             let listeners = listeners.iter().cloned().map(Resource::Listener);
             Snapshot::from_resources(listeners.chain(routes.iter().cloned().map(Resource::Route)))
@@ -321,6 +370,9 @@ proptest! {
         let mut headers = HeaderMap::new();
         if header {
             headers.insert("x", HeaderValue::from_static("1"));
+        }
+        if call {
+            headers.insert("content-type", HeaderValue::from_static("application/grpc"));
         }
         for port in [80, 81] {
             for host in ["a.b.com", "x.b.com", "x.a.b.com", "b.com", "c", "d", "", ".com"] {

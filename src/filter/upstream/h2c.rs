@@ -12,7 +12,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::http2::{Builder, Connection, SendRequest};
 use hyper_util::rt::TokioTimer;
 use tokio::sync::Notify;
-use tokio::time::{Duration, Instant, sleep};
+use tokio::time::{Duration, Instant, sleep, timeout};
 
 use super::{Counters, DialError, Failure, Limits, RequestBody, Wire, dial};
 use crate::filter::executor::Local;
@@ -21,10 +21,13 @@ use crate::filter::executor::Local;
 const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 4 << 20;
 
-/// The other side's settings, which are the first that it sends, are here after this time.
+/// How long a request for a tunnel waits for the other side's settings.
 const SETTINGS: Duration = Duration::from_secs(1);
-/// How often they are looked for until then: nothing tells when they have come.
-const LOOK_EVERY: Duration = Duration::from_millis(5);
+/// How often they are looked for, which come first (RFC 9113 §3.4): nothing tells when they have.
+const LOOK_EVERY: Duration = Duration::from_millis(1);
+/// The number of streams that a connection allows until the other side's settings have come: none that they can say, having
+/// 32 bits, and not the greatest, which means that they say none.
+const UNTOLD: usize = usize::MAX - 1;
 
 /// How often an open connection with streams is asked for a sign of life, and how long it may take.
 const PING_EVERY: Duration = Duration::from_secs(20);
@@ -34,7 +37,7 @@ const PING_TIMEOUT: Duration = Duration::from_secs(10);
 pub(super) struct Shared {
     limits: Limits,
     connections: RefCell<Vec<Member>>,
-    /// A connection is being made.
+    /// A connection is being made, or its settings have yet to come.
     dialing: Cell<bool>,
     dialed: Notify,
     /// The last attempt to make one failed, rather than being given up by who asked for it.
@@ -50,6 +53,16 @@ struct Member {
     since: Cell<Instant>,
 }
 
+/// Room on a connection.
+enum Room {
+    /// For more.
+    Ample,
+    /// For more, but another connection would do better.
+    Little,
+    /// The other side allows no more.
+    None,
+}
+
 /// What drives a connection, until it has ended.
 type Driven = Rc<RefCell<Option<Connection<Wire, RequestBody, Local>>>>;
 
@@ -57,28 +70,47 @@ type Driven = Rc<RefCell<Option<Connection<Wire, RequestBody, Local>>>>;
 pub(in crate::filter) struct Lease {
     sender: SendRequest<RequestBody>,
     open: Rc<Cell<usize>>,
-    born: Instant,
     driven: Driven,
+}
+
+impl Member {
+    /// Open streams that the other side certainly allows: before it has spoken, the one that asked for the connection.
+    fn most(&self) -> usize {
+        let allowed = self.driven.borrow().as_ref().map(Connection::current_max_send_streams);
+        allowed.filter(|allowed| *allowed != UNTOLD).unwrap_or_default().max(1)
+    }
+
+    fn room(&self, limits: &Limits) -> Room {
+        match self.open.get() {
+            open if open >= self.most() => Room::None,
+            open if open >= limits.streams_per_connection => Room::Little,
+            _ => Room::Ample,
+        }
+    }
+}
+
+/// Waits for the other side's settings; whether they come before the connection's end.
+async fn told(driven: &Driven) -> bool {
+    loop {
+        let allowed = driven.borrow().as_ref().map(Connection::current_max_send_streams);
+        if allowed != Some(UNTOLD) {
+            return allowed.is_some();
+        }
+        sleep(LOOK_EVERY).await;
+    }
 }
 
 impl Lease {
     fn new(member: &Member) -> Self {
         member.open.set(member.open.get() + 1);
         member.since.set(Instant::now());
-        let (sender, open, driven) = (member.sender.clone(), member.open.clone(), member.driven.clone());
-        Self { sender, open, born: member.born, driven }
+        Self { sender: member.sender.clone(), open: member.open.clone(), driven: member.driven.clone() }
     }
 
     /// Whether streams may become tunnels (RFC 8441 §3). A dead connection has yet to be found out.
     pub(super) async fn takes_tunnels(&self) -> bool {
-        let takes = || self.driven.borrow().as_ref().is_none_or(Connection::is_extended_connect_protocol_enabled);
-        while !takes() {
-            if self.born.elapsed() > SETTINGS {
-                return false;
-            }
-            sleep(LOOK_EVERY).await;
-        }
-        true
+        let _ = timeout(SETTINGS, told(&self.driven)).await;
+        self.driven.borrow().as_ref().is_none_or(Connection::is_extended_connect_protocol_enabled)
     }
 
     /// Sends a request and waits for the head of the response.
@@ -106,15 +138,22 @@ impl Shared {
         Rc::new(Self { limits, connections, dialing: Cell::new(false), dialed, refused: Cell::new(false), retired: Cell::new(false) })
     }
 
-    /// The least used connection, with its number of open streams.
-    fn least_used(&self) -> Option<(Lease, usize)> {
+    /// The least used connection that has room, else the least used, with its room.
+    fn least_used(&self) -> Option<(Lease, Room)> {
         let now = Instant::now();
         let mut connections = self.connections.borrow_mut();
         connections.retain(|member| !member.sender.is_closed());
         let young = connections.iter().filter(|member| now.duration_since(member.born) < self.limits.max_age);
-        let member = young.min_by_key(|member| member.open.get())?;
-        let open = member.open.get();
-        Some((Lease::new(member), open))
+        let member = young.min_by_key(|member| (member.open.get() >= member.most(), member.open.get()))?;
+        let room = member.room(&self.limits);
+        Some((Lease::new(member), room))
+    }
+
+    /// Whether one more connection may be made: where each takes fewer streams, there may be more of them.
+    fn may_grow(&self) -> bool {
+        let streams = |member: &Member| member.most().min(self.limits.streams_per_connection);
+        let all: usize = self.connections.borrow().iter().map(streams).sum();
+        all < self.limits.streams_per_connection.saturating_mul(self.limits.max_h2_connections)
     }
 
     /// Closes everything once its streams have ended.
@@ -136,25 +175,28 @@ impl Shared {
 }
 
 /// Ends the dialing, whatever becomes of it, and wakes those who wait for it.
-struct Dialing<'a>(&'a Shared);
+struct Dialing(Rc<Shared>);
 
-impl Drop for Dialing<'_> {
+impl Drop for Dialing {
     fn drop(&mut self) {
         self.0.dialing.set(false);
         self.0.dialed.notify_waiters();
     }
 }
 
-/// A stream on an open connection, unless there is none, or all are well used and another one may be made.
+/// A stream on an open connection, unless there is none with room and another one may be made.
 pub(super) fn ready(shared: &Shared) -> Option<Lease> {
-    let (lease, open) = shared.least_used()?;
-    let full = open >= shared.limits.streams_per_connection;
-    let more = !shared.dialing.get() && shared.connections.borrow().len() < shared.limits.max_h2_connections;
-    (!full || !more).then_some(lease)
+    let (lease, room) = shared.least_used()?;
+    let ready = match room {
+        Room::Ample => true,
+        Room::Little => shared.dialing.get() || !shared.may_grow(),
+        Room::None => !shared.dialing.get() && !shared.may_grow(),
+    };
+    ready.then_some(lease)
 }
 
-/// The same, or a stream on a new connection; and whether the connection has served before. Requests that come while the first
-/// connection is being made wait for it.
+/// The same, or a stream on a new connection; and whether the connection has served before. Requests that find no room while
+/// a connection is being made wait until it is, and the other side has said how many streams it allows.
 ///
 /// # Errors
 /// [`DialError`].
@@ -170,16 +212,16 @@ pub(super) async fn acquire(
         }
         if !shared.dialing.get() {
             shared.dialing.set(true);
-            let dialing = Dialing(shared);
+            let dialing = Dialing(shared.clone());
             shared.refused.set(false);
             let connected = connect(address, &limits, counters).await;
             shared.refused.set(connected.is_err());
             let member = connected?;
             let lease = Lease::new(&member);
+            settle(dialing, member.driven.clone(), limits.connect_timeout);
             if !shared.retired.get() {
                 shared.connections.borrow_mut().push(member);
             }
-            drop(dialing);
             return Ok((lease, false));
         }
         shared.dialed.notified().await;
@@ -189,11 +231,20 @@ pub(super) async fn acquire(
     }
 }
 
+/// Ends the dialing when the settings have come. To those who wait, an endpoint that does not send them refuses connections.
+fn settle(dialing: Dialing, driven: Driven, patience: Duration) {
+    tokio::task::spawn_local(async move {
+        let told = timeout(patience, told(&driven)).await;
+        dialing.0.refused.set(!told.unwrap_or(false));
+    });
+}
+
 async fn connect(address: SocketAddr, limits: &Limits, counters: &Counters) -> Result<Member, DialError> {
     let io = dial(address, limits, counters).await?;
     let mut builder = Builder::new(Local);
     builder
         .timer(TokioTimer::new())
+        .initial_max_send_streams(UNTOLD)
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_header_list_size(u32::try_from(limits.max_head).unwrap_or(u32::MAX))

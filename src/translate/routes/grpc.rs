@@ -1,7 +1,7 @@
 //! GRPCRoute: parsed into the common vocabulary. The only place that knows its types.
 //!
-//! A call is a POST of `/service/method`, so a method match is a path condition; the order of precedence of
-//! `GRPCRouteRule.matches` (longer service, longer method, more headers) is then the order of paths.
+//! A call is a POST of `/service/method` with a content type of its own, so a method match is a path condition that holds
+//! for calls alone.
 
 use super::filters::{Filters, edit, mirror};
 use super::{BackendFacts, RouteFacts, RuleAction, RuleFacts, parse, paths, shorten};
@@ -12,11 +12,8 @@ use crate::api::grpcroutes::{
     GrpcRouteRulesFiltersType as RuleFilterType, GrpcRouteRulesMatches, GrpcRouteRulesMatchesHeadersType as HeaderType,
     GrpcRouteRulesMatchesMethod as MethodMatch, GrpcRouteRulesMatchesMethodType as MethodType,
 };
-use crate::model::{Filter, Match, ObjectId, PathMatch};
+use crate::model::{Filter, Match, ObjectId, PathMatch, ValueMatch};
 use crate::report::{Issue, Scope};
-
-/// Any service or method name, as an expression.
-const ANY: &str = "[^/]+";
 
 /// Parses a route.
 pub(crate) fn read(id: &ObjectId, route: &GrpcRoute) -> RouteFacts {
@@ -47,33 +44,27 @@ fn one(declared: &GrpcRouteRulesMatches) -> Result<(Match, Vec<Issue>), Issue> {
     let headers = declared.headers.iter().flatten();
     let (headers, remarks) =
         parse::header_matches(headers.map(|header| (header.name.as_str(), header.value.as_str(), of_type(header.r#type.as_ref()))))?;
-    let path = declared.method.as_ref().map_or_else(|| Ok(PathMatch::Prefix("/".to_owned())), path)?;
+    let path = declared.method.as_ref().map_or(Ok(PathMatch::Call { service: None, method: None }), path)?;
     Ok((Match { path, method: Some("POST".to_owned()), headers, query: Vec::new() }, remarks))
 }
 
-/// The path condition of a method match. An exact match of the service alone is a prefix of one element.
+/// The path condition of a method match.
 fn path(declared: &MethodMatch) -> Result<PathMatch, Issue> {
-    let given = |name: &Option<String>| name.as_deref().filter(|name| !name.is_empty()).map(str::to_owned);
-    let (service, method) = (given(&declared.service), given(&declared.method));
-    if matches!(declared.r#type, Some(MethodType::RegularExpression)) {
-        // Each alone first: the parts must be expressions by themselves, not only together.
-        let part = |name: Option<String>| name.map_or_else(|| Ok(ANY.to_owned()), |name| parse::pattern(&name));
-        return parse::pattern(&format!("/(?:{})/(?:{})", part(service)?, part(method)?)).map(PathMatch::Regex);
-    }
-    match (service, method) {
-        (None, None) => Ok(PathMatch::Prefix("/".to_owned())),
-        (Some(service), None) => paths::prefix(&format!("/{}", element(&service)?)),
-        (Some(service), Some(method)) => paths::exact(&format!("/{}/{}", element(&service)?, element(&method)?)),
-        (None, Some(method)) => {
-            paths::exact(&format!("/{}", element(&method)?))?;
-            Ok(PathMatch::Method(method))
-        }
-    }
+    let expressions = matches!(declared.r#type, Some(MethodType::RegularExpression));
+    let part = |name: &Option<String>| match name.as_deref().filter(|name| !name.is_empty()) {
+        None => Ok(None),
+        Some(text) if expressions => parse::pattern(text).map(|text| Some(ValueMatch::Regex(text))),
+        Some(text) => element(text).map(|text| Some(ValueMatch::Exact(text.to_owned()))),
+    };
+    Ok(PathMatch::Call { service: part(&declared.service)?, method: part(&declared.method)? })
 }
 
 /// The text, when it is one element of a path.
 fn element(name: &str) -> Result<&str, Issue> {
-    if name.contains('/') { Err(Issue::InvalidPath { path: shorten(name) }) } else { Ok(name) }
+    if name.contains('/') {
+        return Err(Issue::InvalidPath { path: shorten(name) });
+    }
+    paths::exact(&format!("/{name}")).map(|_| name)
 }
 
 fn of_rule(declared: &[RuleFilter]) -> Filters {
@@ -122,7 +113,7 @@ fn backend(declared: &GrpcRouteRulesBackendRefs) -> Result<(BackendFacts, Vec<Is
 mod tests {
     use super::path;
     use crate::api::grpcroutes::{GrpcRouteRulesMatchesMethod, GrpcRouteRulesMatchesMethodType};
-    use crate::model::{PathMatch, PathRank};
+    use crate::model::{PathMatch, PathRank, ValueMatch};
 
     fn matched(service: Option<&str>, method: Option<&str>, regular: bool) -> PathMatch {
         let kind = if regular { GrpcRouteRulesMatchesMethodType::RegularExpression } else { GrpcRouteRulesMatchesMethodType::Exact };
@@ -132,25 +123,38 @@ mod tests {
     }
 
     #[test]
-    fn methods_are_paths() {
-        assert_eq!(matched(Some("a.B"), Some("C"), false), PathMatch::Exact("/a.B/C".into()));
-        assert_eq!(matched(Some("a.B"), None, false), PathMatch::Prefix("/a.B".into()));
-        assert_eq!(matched(None, Some("C"), false), PathMatch::Method("C".into()));
-        assert_eq!(matched(None, None, false), PathMatch::Prefix("/".into()));
-        assert_eq!(matched(Some("a.+"), None, true), PathMatch::Regex("/(?:a.+)/(?:[^/]+)".into()));
+    fn methods_are_calls() {
+        let call = |service: Option<ValueMatch>, method| PathMatch::Call { service, method };
+        let (exact, regex) = (|text: &str| Some(ValueMatch::Exact(text.into())), |text: &str| Some(ValueMatch::Regex(text.into())));
+        assert_eq!(matched(Some("a.B"), Some("C"), false), call(exact("a.B"), exact("C")));
+        assert_eq!(matched(Some("a.B"), Some(""), false), call(exact("a.B"), None));
+        assert_eq!(matched(None, Some("C"), false), call(None, exact("C")));
+        assert_eq!(matched(None, None, false), call(None, None));
+        assert_eq!(matched(Some("a.+"), None, true), call(regex("a.+"), None));
     }
 
     #[test]
     fn what_is_no_name_is_refused() {
         let declared = |service: &str, kind| GrpcRouteRulesMatchesMethod { service: Some(service.into()), method: None, r#type: kind };
-        assert!(path(&declared("a/b", None)).is_err());
+        assert!(path(&declared("a/b", None)).is_err() && path(&declared("..", None)).is_err());
         assert!(path(&declared("a)|(b", Some(GrpcRouteRulesMatchesMethodType::RegularExpression))).is_err());
     }
 
+    /// `GRPCRouteRule.matches`: characters of the service, then of the method, whatever the type.
     #[test]
-    fn services_go_before_methods() {
-        let rank = |service, method| PathRank::of(&matched(service, method, false));
-        let order = [rank(Some("a"), Some("b")), rank(Some("a"), None), rank(None, Some("method")), rank(None, None)];
+    fn characters_of_services_count_before_those_of_methods() {
+        let rank = |service, method, regular| PathRank::of(&matched(service, method, regular));
+        let order = [
+            rank(Some("a.Long.+"), None, true),
+            rank(Some("shop"), Some("Get"), false),
+            rank(Some("shop"), None, false),
+            rank(Some(".*"), Some("Get[A-Z][a-z]*"), true),
+            rank(Some(".*"), Some("Get"), true),
+            rank(None, Some("Method"), false),
+            rank(None, Some("Get"), false),
+            rank(None, None, false),
+            PathRank::of(&PathMatch::Exact("/shop/Get".into())),
+        ];
         assert!(order.is_sorted_by(|earlier, later| earlier > later));
     }
 }
