@@ -140,7 +140,7 @@ fn route(listeners: Vec<Listener>, name: usize) -> impl Strategy<Value = Option<
             (!pairs.is_empty()).then(|| Attachment { listener: listener.name.clone(), hostnames: pairs })
         };
         let attachments: Vec<Attachment> = listeners.iter().filter_map(attach).collect();
-let id = ObjectId::new(kind, "n", format!("r{name}"));
+        let id = ObjectId::new(kind, "n", format!("r{name}"));
         (!attachments.is_empty()).then_some(Route { id, created, attachments, rules, written: Vec::new() })
     })
 }

@@ -14,14 +14,15 @@ pub fn is_call(headers: &HeaderMap) -> bool {
 }
 
 /// The answer to a call in place of an HTTP status: 200 with the `grpc-status` that gRPC assigns to it
-/// ("HTTP to gRPC Status Code Mapping").
+/// ("HTTP to gRPC Status Code Mapping"); UNAVAILABLE for our own 500, which a rule without a valid backend has (Gateway API,
+/// `GRPCRouteRule.backendRefs`).
 pub fn answer_call(status: StatusCode) -> Response<Bytes> {
     let code = match status.as_u16() {
         400 => 13,
         401 => 16,
         403 => 7,
         404 => 12,
-        429 | 502 | 503 | 504 => 14,
+        429 | 500 | 502 | 503 | 504 => 14,
         _ => 2,
     };
     let mut response = Response::new(Bytes::new());
@@ -47,7 +48,7 @@ mod tests {
 
     #[test]
     fn statuses_are_those_of_grpc() {
-        for (status, code) in [(404, "12"), (503, "14"), (504, "14"), (500, "2"), (400, "13")] {
+        for (status, code) in [(404, "12"), (503, "14"), (504, "14"), (500, "14"), (421, "2"), (400, "13")] {
             let answer = answer_call(StatusCode::from_u16(status).unwrap());
             assert_eq!((answer.status(), &answer.headers()["grpc-status"]), (StatusCode::OK, &HeaderValue::from_static(code)));
         }
