@@ -190,9 +190,11 @@ async fn every_kind_of_call_passes_with_and_without_tls() {
         let client = client(&rig, secure).await;
         calls(&client).await;
         // What Kakehi answers itself it says in gRPC's words.
-        for (method, code) in
-            [("/shop.Other/Unary", Code::Unimplemented), ("/shop.Empty/Unary", Code::Unavailable), ("/shop.Missing/Unary", Code::Unavailable)]
-        {
+        for (method, code) in [
+            ("/shop.Other/Unary", Code::Unimplemented),
+            ("/shop.Empty/Unary", Code::Unavailable),
+            ("/shop.Missing/Unary", Code::Unavailable),
+        ] {
             let path = http::uri::PathAndQuery::from_static(method);
             let mut own = client.clone();
             own.ready().await.unwrap();
