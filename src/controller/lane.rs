@@ -18,7 +18,9 @@ use tokio::task::JoinHandle;
 
 use self::keeper::{Keeper, Wanted};
 use self::stages::Stages;
+pub use self::watched::KINDS as WATCHED;
 use self::watched::Seen;
+use super::complaints::Complaints;
 use super::provisioning::Settings;
 use crate::leader::Leadership;
 use crate::model::EdgeId;
@@ -53,6 +55,8 @@ pub struct Lane {
     words: mpsc::UnboundedSender<(EdgeId, Word)>,
     heard: mpsc::UnboundedReceiver<(EdgeId, Word)>,
     stages: Stages,
+    /// What is said about watches of what edges have.
+    complaints: Arc<Complaints>,
     edges: BTreeMap<EdgeId, Edge>,
     /// Edges for which something was seen at the API server.
     seen: BTreeMap<EdgeId, Vec<Address>>,
@@ -100,13 +104,24 @@ impl Lane {
         let (words, heard) = mpsc::unbounded_channel();
         let (writing, retrying) = (Semaphore::new(AT_ONCE), Semaphore::new(RETRIES));
         let shared = Arc::new(Shared { client, leadership, installation, writing, retrying, errors: metrics.reconcile_errors });
-        let stages = Stages::new(rollouts, metrics.edge_rollouts);
-        Self { shared, ca, told, words, heard, stages, edges: BTreeMap::new(), seen: BTreeMap::new(), listed: false, settled: false }
+        Self {
+            shared,
+            ca,
+            told,
+            words,
+            heard,
+            stages: Stages::new(rollouts, metrics.edge_rollouts),
+            complaints: Arc::new(Complaints::new(metrics.watch_errors)),
+            edges: BTreeMap::new(),
+            seen: BTreeMap::new(),
+            listed: false,
+            settled: false,
+        }
     }
 
     /// Carries orders out until nobody can give any more. What was made stays.
     pub async fn run(mut self, mut orders: mpsc::UnboundedReceiver<Order>) {
-        let mut seen = watched::watch(&self.shared.client, &self.shared.installation.controller);
+        let mut seen = watched::watch(&self.shared.client, &self.shared.installation.controller, &self.complaints);
         let mut ca = self.ca.clone();
         loop {
             tokio::select! {

@@ -222,7 +222,7 @@ impl Context {
     async fn tell(&self, object: &Object, findings: impl Iterator<Item = &Finding>) {
         for finding in findings {
             if let Err(error) = self.writer.event(object, finding).await {
-                if self.complaints.count(EVENT, &error).await {
+                if self.complaints.count(EVENT, error.variant()).await {
                     tracing::warn!(object = %object.id(), %error, "cannot write an Event; others that fail so are counted");
                 }
                 return;
@@ -232,7 +232,7 @@ impl Context {
 
     /// When an object is due again after an error.
     async fn after_error(&self, id: &ObjectId, error: &WriteError, memory: &mut Memory) -> Option<Duration> {
-        let due = self.complaints.count(id.kind.name(), error).await;
+        let due = self.complaints.count(id.kind.name(), error.variant()).await;
         match error.variant() {
             "gone" | "not-leading" => None,
             "conflict" => Some(CONFLICT),

@@ -8,6 +8,7 @@ use imbl::OrdSet;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
+use super::lane::WATCHED;
 use super::reconcile::EVENT;
 use super::world::World;
 use super::writer::WriteError;
@@ -160,6 +161,9 @@ impl View for OperatorView {
                 let counter = metrics.watch_errors.with_label_values(&[kind.name(), variant]);
                 counter.inc_by(count.saturating_sub(counter.get()));
             }
+        }
+        for (kind, variant) in WATCHED.into_iter().flat_map(|kind| VARIANTS.map(|variant| (kind, variant))) {
+            metrics.watch_errors.with_label_values(&[kind, variant]);
         }
         metrics.gateway_api.reset();
         if let Some(bundle) = &self.world.world.borrow().bundle {

@@ -7,6 +7,7 @@
 mod accept;
 mod attempts;
 mod body;
+mod clocked;
 #[cfg(test)]
 mod clocks;
 mod copies;

@@ -24,7 +24,7 @@ use super::shared::Shared;
 use super::upstream::Pool;
 use super::{filters, mirror, tunnel};
 
-use crate::model::{Affinity, Backend, BackendProtocol, BackendTarget, Kind, Trusted};
+use crate::model::{Affinity, Backend, BackendProtocol, BackendTarget, Kind};
 
 /// What one thread serves with.
 pub(super) struct Worker {
@@ -47,18 +47,14 @@ impl Origin {
     /// The port of its listener, when the request is fit to be decided.
     fn enter(&self, table: &Table, parts: &mut Parts) -> Result<u16, Refusal> {
         let link = match self {
-            Self::Hop => {
-                hygiene::forwarded_by_hop(&mut parts.headers);
-                return hygiene::hop_port(&mut parts.headers);
-            }
+            Self::Hop => return hygiene::hop_port(&mut parts.headers),
             Self::Relay(link) => link,
         };
         parts.headers.remove(hygiene::HOP);
         let port = link.server.port();
-        let nobody = Trusted::default();
-        let trusted = table.any_listener(port).map_or(&nobody, |listener| &listener.tuning.client_address.trusted);
+        let trust = table.any_listener(port).and_then(|listener| listener.tuning.client_address.as_ref());
         let connection = hygiene::Connection { peer: link.client, server: link.server, secure: link.tls.is_some() };
-        hygiene::forwarded(&mut parts.headers, connection, trusted, rand::random());
+        hygiene::forwarded(&mut parts.headers, connection, trust, rand::random());
         match &link.tls {
             Some(name) if is_misdirected(table, port, name, authority(parts)) => Err(Refusal::Misdirected),
             _ => Ok(port),

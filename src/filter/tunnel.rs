@@ -2,15 +2,15 @@
 
 use std::cell::Cell;
 use std::io;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, copy_bidirectional};
+use tokio::io::copy_bidirectional;
 use tokio::time::{Duration, Instant, sleep_until};
 
+use super::clocked::{Clock, Clocked};
 use super::counters::Gauge;
 use super::upstream::Lease;
 
@@ -20,7 +20,7 @@ pub(super) async fn join(client: OnUpgrade, backend: OnUpgrade, idle: Duration, 
     let joined = async {
         let (client, backend) = futures::future::try_join(client, backend).await.map_err(io::Error::other)?;
         let moved = Rc::new(Cell::new(Instant::now()));
-        let side = |upgraded: Upgraded| Side { stream: TokioIo::new(upgraded), moved: moved.clone() };
+        let side = |upgraded: Upgraded| Clocked::new(TokioIo::new(upgraded), Noted(moved.clone()));
         let (mut client, mut backend) = (side(client), side(backend));
         tokio::select! {
             copied = copy_bidirectional(&mut client, &mut backend) => copied.map(drop),
@@ -41,32 +41,15 @@ async fn silence(moved: &Cell<Instant>, idle: Duration) {
     }
 }
 
-/// One side, which notes when bytes come from it.
-struct Side {
-    stream: TokioIo<Upgraded>,
-    moved: Rc<Cell<Instant>>,
-}
+/// Notes when bytes came. It is of both sides, and gives up neither alone.
+struct Noted(Rc<Cell<Instant>>);
 
-impl AsyncRead for Side {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
-        if read.is_ready() {
-            self.moved.set(Instant::now());
-        }
-        read
-    }
-}
-
-impl AsyncWrite for Side {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+impl Clock for Noted {
+    fn read(&mut self) {
+        self.0.set(Instant::now());
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+    fn poll_silence(&mut self, _: &mut Context<'_>) -> Poll<()> {
+        Poll::Pending
     }
 }

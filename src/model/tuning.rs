@@ -22,9 +22,9 @@ pub struct Tuning {
     /// Connections are relayed to the filter proxy (`forceRelay`).
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub force_relay: bool,
-    /// How the client's address is found (`clientAddress`).
-    #[serde(skip_serializing_if = "ClientAddress::is_default")]
-    pub client_address: ClientAddress,
+    /// How the client's address is found; none: it is the connection's (`clientAddress`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_address: Option<ClientAddress>,
     /// Seconds until a connection to an endpoint is given up (`connectTimeoutSeconds`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub connect_seconds: Option<u32>,
@@ -45,8 +45,7 @@ impl Tuning {
     }
 }
 
-/// How the address of a client is found; the default: it is the connection's. What clients say of themselves without being
-/// trusted is taken out.
+/// How the address of a client is found. What clients say of themselves without being trusted is taken out.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ClientAddress {
@@ -55,13 +54,6 @@ pub struct ClientAddress {
     /// Connections begin with a header of the PROXY protocol, which says whose they are.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub proxy_protocol: bool,
-}
-
-impl ClientAddress {
-    /// Whether it is the connection's.
-    pub fn is_default(&self) -> bool {
-        *self == Self::default()
-    }
 }
 
 /// The proxies in front of an edge.

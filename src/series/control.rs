@@ -69,7 +69,11 @@ pub const QUEUE: Series = gauge("kakehi_queue_depth", &["kind"], "Objects that w
 /// Watches.
 pub const WATCH_STATE: Series = gauge("kakehi_watch_state", &["kind", "state"], "1 for the state in which the watch of a kind is");
 /// Errors of watches.
-pub const WATCH_ERRORS: Series = counter("kakehi_watch_errors_total", &["kind", "variant"], "Failures of watches");
+pub const WATCH_ERRORS: Series = counter(
+    "kakehi_watch_errors_total",
+    &["kind", "variant"],
+    "Failures of watches; EdgeService and EdgeDeployment are what the leader has made for edges",
+);
 /// Gateway API.
 pub const GATEWAY_API: Series =
     gauge("kakehi_gateway_api_info", &["version", "channel"], "Always 1, labelled with the Gateway API that is installed, if any");

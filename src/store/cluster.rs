@@ -23,8 +23,8 @@ use tokio::task::JoinSet;
 
 use self::discovery::Discovery;
 pub use self::discovery::served;
-pub use self::kind::VARIANTS;
 use self::kind::Watch;
+pub use self::kind::{VARIANTS, variant};
 use super::Event;
 use super::kinds::{Origin, table};
 use super::pump::{Pumped, Pumps};

@@ -196,8 +196,7 @@ fn stage(target: &Target, relay: Option<&RelayReason>, request: &Request, barred
     if let Some(reason) = relay {
         return Stage::Relay { reason: reason.to_string() };
     }
-    let forwarded = request.headers.contains_key("x-forwarded-for");
-    let lookup = Lookup { port: request.port, host: &request.host, target: &request.target, method: &request.method, forwarded };
+    let lookup = Lookup { port: request.port, host: &request.host, target: &request.target, method: &request.method };
     match target.frontend(&lookup).filter(|_| !barred) {
         None => Stage::Native { entry: None },
         Some(frontend) => match &frontend.stage {

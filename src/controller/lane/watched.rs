@@ -1,19 +1,25 @@
 //! What there is of edges at the API server, as far as decisions need it: Services with their addresses, Deployments with
 //! their rollouts, and deletions.
 
+use std::sync::Arc;
+
 use futures::stream::{self, BoxStream};
-use futures::{StreamExt, TryStreamExt};
+use futures::{Stream, StreamExt, TryStreamExt};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Service;
-use kube::runtime::watcher::Event;
-use kube::runtime::{WatchStreamExt, watcher as watch_objects};
+use kube::runtime::WatchStreamExt;
+use kube::runtime::watcher::{self, Event, watcher as watch_objects};
 use kube::{Api, Client, ResourceExt};
 
+use super::super::complaints::Complaints;
 use super::stages::Standing;
 use crate::model::EdgeId;
 use crate::provision::names;
 use crate::report::Address;
-use crate::store::cluster::watching;
+use crate::store::cluster::{variant, watching};
+
+/// The kinds that are watched, as metrics name them: the Services and Deployments of edges only.
+pub const KINDS: [&str; 2] = ["EdgeService", "EdgeDeployment"];
 
 /// Something that happened to an object of ours.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,7 +30,7 @@ pub(super) enum Seen {
     ServiceGone(EdgeId),
     /// How far the Deployment of an edge is; `None` when it was deleted.
     Deployment(EdgeId, Option<Standing>),
-    /// All Services were told, or cannot be.
+    /// All Services were told, or may not be read.
     Services,
     /// All Deployments follow.
     Listing,
@@ -33,7 +39,7 @@ pub(super) enum Seen {
 }
 
 /// All Services and Deployments that a controller made for edges, for ever.
-pub(super) fn watch(client: &Client, controller: &str) -> BoxStream<'static, Seen> {
+pub(super) fn watch(client: &Client, controller: &str, complaints: &Arc<Complaints>) -> BoxStream<'static, Seen> {
     let config = || watching().labels(names::EDGE);
     let services = watch_objects(Api::<Service>::all(client.clone()), config()).default_backoff();
     let of = controller.to_owned();
@@ -45,12 +51,6 @@ pub(super) fn watch(client: &Client, controller: &str) -> BoxStream<'static, See
         Event::InitDone => Some(Seen::Services),
         Event::Init => None,
     });
-    let services = services.map(|seen| {
-        seen.or_else(|error| {
-            tracing::warn!(%error, "Services of edges cannot be watched");
-            Ok(Some(Seen::Services))
-        })
-    });
     let deployments = watch_objects(Api::<Deployment>::all(client.clone()), config()).default_backoff();
     let of = controller.to_owned();
     let deployments = deployments.map_ok(move |event| match event {
@@ -61,9 +61,34 @@ pub(super) fn watch(client: &Client, controller: &str) -> BoxStream<'static, See
         Event::Init => Some(Seen::Listing),
         Event::InitDone => Some(Seen::Listed),
     });
-    let all = stream::select(services, deployments);
-    let all = all.inspect_err(|error| tracing::warn!(%error, "objects of edges cannot be watched"));
-    all.filter_map(async |seen| seen.ok().flatten()).boxed()
+    let [of_services, of_deployments] = KINDS;
+    let services = told(services, of_services, complaints.clone(), Some(Seen::Services));
+    let deployments = told(deployments, of_deployments, complaints.clone(), None);
+    stream::select(services, deployments).boxed()
+}
+
+/// What a watch sees. What else fails than by a refusal passes, and is waited for.
+fn told(
+    events: impl Stream<Item = watcher::Result<Option<Seen>>> + Send + 'static,
+    kind: &'static str,
+    complaints: Arc<Complaints>,
+    refused: Option<Seen>,
+) -> impl Stream<Item = Seen> + Send + 'static {
+    events.filter_map(move |event| {
+        let (complaints, refused) = (complaints.clone(), refused.clone());
+        async move {
+            let error = match event {
+                Ok(seen) => return seen,
+                Err(error) => error,
+            };
+            let (variant, code) = variant(&error);
+            // With 410 the server has forgotten where the watch left off, which is no failure.
+            if complaints.count(kind, variant).await && code != Some(410) {
+                tracing::warn!(kind, %error, "what edges have cannot be watched; tried again, and other failures of that sort are counted");
+            }
+            refused.filter(|_| code == Some(403))
+        }
+    })
 }
 
 /// Addresses that clients can use: those of the load balancer, else those inside the cluster.
@@ -85,10 +110,115 @@ fn addresses(service: &Service) -> Vec<Address> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use std::io::Write;
+    use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+    use std::sync::{Arc, mpsc};
+    use std::time::Duration;
 
-    use super::addresses;
+    use futures::StreamExt;
+    use http::{Request, Response, StatusCode};
+    use kube::Client;
+    use kube::client::Body;
+    use prometheus::{IntCounterVec, Opts};
+    use serde_json::{Value, json};
+    use tokio::time::timeout;
+
+    use super::{KINDS, Seen, addresses, watch};
+    use crate::controller::complaints::Complaints;
+    use crate::model::EdgeId;
+    use crate::provision::names;
     use crate::report::Address;
+
+    const CONTROLLER: &str = "example.com/test";
+
+    fn edge() -> EdgeId {
+        EdgeId::of_gateway("shop", "web")
+    }
+
+    fn answer(code: StatusCode, body: &Value) -> Response<Body> {
+        Response::builder().status(code).body(Body::from(body.to_string().into_bytes())).unwrap()
+    }
+
+    /// An API server with the Service of one edge, which answers so many lists with this code first.
+    fn server(failures: usize, code: StatusCode) -> Client {
+        let failures = Arc::new(AtomicUsize::new(failures));
+        let serve = move |request: Request<Body>| {
+            let failures = failures.clone();
+            async move {
+                if request.uri().query().unwrap_or_default().contains("watch=true") {
+                    std::future::pending::<()>().await;
+                }
+                let services = request.uri().path().ends_with("/services");
+                if services && failures.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_ok() {
+                    let status = json!({"kind": "Status", "status": "Failure", "message": "not now", "reason": "", "code": code.as_u16()});
+                    return Ok(answer(code, &status));
+                }
+                let annotations = names::annotations(&edge(), CONTROLLER, &Default::default());
+                let service = json!({
+                    "metadata": {"name": "kakehi-web", "namespace": "shop", "annotations": annotations},
+                    "spec": {"clusterIPs": ["10.0.0.1"]},
+                });
+                let items = if services { vec![service] } else { Vec::new() };
+                Ok::<_, kube::Error>(answer(StatusCode::OK, &json!({"metadata": {"resourceVersion": "1"}, "items": items})))
+            }
+        };
+        Client::new(tower::service_fn(serve), "default")
+    }
+
+    fn complaints() -> (Arc<Complaints>, IntCounterVec) {
+        let counter = IntCounterVec::new(Opts::new("errors", "of watches"), &["kind", "variant"]).unwrap();
+        (Arc::new(Complaints::new(counter.clone())), counter)
+    }
+
+    /// What is said of Services until they were told with their addresses.
+    async fn services_of(client: &Client) -> (Vec<Seen>, u64) {
+        let (complaints, counter) = complaints();
+        let mut all = watch(client, CONTROLLER, &complaints);
+        let mut seen = Vec::new();
+        while !seen.ends_with(&[Seen::Service(edge(), vec![Address::Ip([10, 0, 0, 1].into())]), Seen::Services]) {
+            let next = all.next().await.unwrap();
+            seen.extend(Some(next).filter(|seen| matches!(seen, Seen::Service(..) | Seen::Services)));
+        }
+        (seen, counter.with_label_values(&[KINDS[0], "list"]).get())
+    }
+
+    /// A leader that took a passing failure for "there are none" would take addresses from statuses.
+    #[tokio::test(start_paused = true)]
+    async fn only_a_refusal_means_that_services_cannot_be_told() {
+        let whole = [Seen::Service(edge(), vec![Address::Ip([10, 0, 0, 1].into())]), Seen::Services];
+        for code in [StatusCode::INTERNAL_SERVER_ERROR, StatusCode::TOO_MANY_REQUESTS, StatusCode::UNAUTHORIZED] {
+            assert_eq!(services_of(&server(3, code)).await, (whole.to_vec(), 3), "{code}");
+        }
+        let (seen, failures) = services_of(&server(3, StatusCode::FORBIDDEN)).await;
+        assert_eq!((&seen[..3], &seen[3..], failures), (&vec![Seen::Services; 3][..], &whole[..], 3));
+    }
+
+    #[derive(Clone)]
+    struct Pen(mpsc::Sender<String>);
+
+    impl Write for Pen {
+        fn write(&mut self, text: &[u8]) -> std::io::Result<usize> {
+            self.0.send(String::from_utf8_lossy(text).into_owned()).unwrap();
+            Ok(text.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn every_failure_is_counted_and_said_once_a_minute() {
+        let ((pen, lines), (complaints, counter)) = (mpsc::channel(), complaints());
+        let pen = Pen(pen);
+        let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || pen.clone()).finish();
+        let _guard = tracing::subscriber::set_default(subscriber);
+        let all = watch(&server(usize::MAX, StatusCode::FORBIDDEN), CONTROLLER, &complaints);
+        assert!(timeout(Duration::from_secs(150), all.for_each(async |_| ())).await.is_err());
+        let lines: Vec<_> = lines.try_iter().filter(|line| line.contains("cannot be watched")).collect();
+        let failures = counter.with_label_values(&[KINDS[0], "list"]).get();
+        assert!((2..=3).contains(&lines.len()) && failures > 5, "{failures} failures: {lines:#?}");
+    }
 
     #[test]
     fn addresses_are_those_of_the_load_balancer_or_of_the_cluster() {

@@ -13,8 +13,6 @@ pub struct Lookup<'a> {
     pub target: &'a str,
     /// Method.
     pub method: &'a str,
-    /// It holds an `X-Forwarded-For`.
-    pub forwarded: bool,
 }
 
 impl Target {
@@ -30,17 +28,16 @@ impl Lookup<'_> {
     /// The one of a port's entries, in the order of their insertion, that takes the request.
     pub(crate) fn choose<'f>(&self, frontends: &[&'f Frontend]) -> Option<&'f Frontend> {
         let all = || frontends.iter().copied();
-        let forwarded = all().find(|front| self.forwarded && front.host == HostRule::Forwarded && self.path(front));
         let suffix = self.host.split_once('.').map(|(_, suffix)| suffix);
         let exact = all().filter(|front| matches!(&front.host, HostRule::Exact(name) if name == self.host));
         let label = all().filter(|front| matches!(&front.host, HostRule::Label(of) if Some(of.as_str()) == suffix));
-        forwarded.or_else(|| self.tree(exact)).or_else(|| self.tree(label)).or_else(|| {
+        self.tree(exact).or_else(|| self.tree(label)).or_else(|| {
             let mut list = all().filter(|front| match &front.host {
                 HostRule::Labels(suffix) => {
                     self.host.strip_suffix(suffix.as_str()).is_some_and(|left| left.len() > 1 && left.ends_with('.'))
                 }
                 HostRule::Any => true,
-                HostRule::Forwarded | HostRule::Exact(_) | HostRule::Label(_) => false,
+                HostRule::Exact(_) | HostRule::Label(_) => false,
             });
             list.find(|front| self.path(front) && self.method(front) != Some(false))
         })

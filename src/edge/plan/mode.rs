@@ -18,7 +18,7 @@ pub(super) fn relay(index: &Index, port: PortId, options: &Options) -> Option<Re
     if options.force_relay || tuning.is_some_and(|tuning| tuning.force_relay) {
         return Some(RelayReason::Forced);
     }
-    if let Some(client) = tuning.map(|tuning| &tuning.client_address).filter(|client| !client.is_default()) {
+    if let Some(client) = tuning.and_then(|tuning| tuning.client_address.as_ref()) {
         return Some(if client.proxy_protocol { RelayReason::ProxyProtocol } else { RelayReason::ClientAddress });
     }
     let of_any = |reason: fn(&Index, &Listener) -> Option<RelayReason>| listeners.iter().find_map(|listener| reason(index, listener));

@@ -333,8 +333,7 @@ impl Planner {
         Some(Entry { owner, matched, rule: native::judge(rule, |backend| self.index.protocol(backend)) })
     }
 
-    /// The lists: what Sōzu consults first, requests that come with `X-Forwarded-For`; and last, wildcards of several labels, then
-    /// the routes for every host.
+    /// The list that Sōzu consults last: wildcards of several labels, then the routes for every host.
     fn plan_list(&mut self, port: PortId, backends: &mut BTreeSet<BackendId>) {
         let relayed = self.relayed.contains_key(&port);
         let owner = self.index.listeners().owner(port, &Hostname::Any).filter(|_| !relayed);
@@ -357,9 +356,6 @@ impl Planner {
                 }
             },
         };
-        let forwarded = self.target.ports.contains_key(&port) && !relayed;
-        let before_all = forwarded.then(|| regions::everything(&HostRule::Forwarded, Reason::ForwardedFor));
-        let frontends = before_all.into_iter().chain(frontends).collect();
         let routes = entries.map(Entries::routes).unwrap_or_default();
         let owners = self.listener_keys(port).union(routes);
         self.replace(ChainId { vhost: VhostId { port, host: Hostname::Any }, text: None }, Chain { frontends, owners }, backends);

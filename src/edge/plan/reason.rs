@@ -47,8 +47,6 @@ pub enum Reason {
     Mirror,
     /// Filters of one backend reference, other than header edits.
     BackendFilter,
-    /// The request holds an `X-Forwarded-For`, to which Sōzu can only append: the client could name whom it likes.
-    ForwardedFor,
     /// The port is relayed: only connections from before come to its requests here.
     Relayed,
     /// A host of this listener is covered by a broader listener of the port, whose routes it must not reach.
@@ -82,7 +80,6 @@ impl fmt::Display for Reason {
             Self::Cors => f.write_str("CORS"),
             Self::Mirror => f.write_str("mirror"),
             Self::BackendFilter => f.write_str("filters of one backend"),
-            Self::ForwardedFor => f.write_str("comes with X-Forwarded-For"),
             Self::Relayed => f.write_str("the port is relayed"),
             Self::Isolation => f.write_str("listener isolation"),
             Self::WildcardDepth => f.write_str("wildcard of several labels"),

@@ -179,7 +179,7 @@ impl fmt::Display for VhostId {
 pub struct ChainId {
     /// The virtual host.
     pub vhost: VhostId,
-    /// The text of their path conditions; none for what is in no place of a host.
+    /// The text of their path conditions; none for the list.
     pub text: Option<String>,
 }
 
@@ -210,8 +210,6 @@ pub struct Frontend {
 /// Host patterns that Sōzu knows, in the order in which it consults them.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum HostRule {
-    /// Every host, for requests that hold an `X-Forwarded-For` already; consulted before all others.
-    Forwarded,
     /// One host.
     Exact(String),
     /// Hosts with exactly one label before this suffix.
@@ -229,7 +227,6 @@ impl fmt::Display for HostRule {
             Self::Label(suffix) => write!(f, "*.{suffix}"),
             Self::Labels(suffix) => write!(f, "**.{suffix}"),
             Self::Any => f.write_str("*"),
-            Self::Forwarded => f.write_str("* (with x-forwarded-for)"),
         }
     }
 }

@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use sozu_command_lib::config::{ForwardedHeadersMode, ListenerBuilder};
 use sozu_command_lib::proto::command::request::RequestType;
 use sozu_command_lib::proto::command::{
-    ActivateListener, AddBackend, AddCertificate, CertificateAndKey, Cluster, DeactivateListener, Header, HeaderMatchKind, HeaderPosition,
-    HeaderPredicate, HttpListenerConfig, HttpsListenerConfig, ListenerType, LoadBalancingAlgorithms, PathRule as SozuPathRule,
-    PathRuleKind, ProxyProtocolConfig, RemoveBackend, RemoveCertificate, RemoveListener, ReplaceCertificate, RequestHttpFrontend,
-    RequestTcpFrontend, RulePosition, UpdateHttpListenerConfig, UpdateHttpsListenerConfig,
+    ActivateListener, AddBackend, AddCertificate, CertificateAndKey, Cluster, DeactivateListener, Header, HeaderPosition,
+    HttpListenerConfig, HttpsListenerConfig, ListenerType, LoadBalancingAlgorithms, PathRule as SozuPathRule, PathRuleKind,
+    ProxyProtocolConfig, RemoveBackend, RemoveCertificate, RemoveListener, ReplaceCertificate, RequestHttpFrontend, RequestTcpFrontend,
+    RulePosition, UpdateHttpListenerConfig, UpdateHttpsListenerConfig,
 };
 
 use super::access::ROUTE_TAG;
@@ -218,16 +218,16 @@ impl Wire {
     pub(super) fn add_frontend(&self, port: PortId, frontend: &Frontend) -> RequestType {
         let request = self.frontend(port, frontend);
         match port.kind {
-            PortKind::Http | PortKind::Relay => RequestType::add_http_frontend(request),
-            PortKind::Https => RequestType::add_https_frontend(request),
+            PortKind::Http | PortKind::Relay => RequestType::AddHttpFrontend(request),
+            PortKind::Https => RequestType::AddHttpsFrontend(request),
         }
     }
 
     pub(super) fn remove_frontend(&self, port: PortId, frontend: &Frontend) -> RequestType {
         let request = self.frontend(port, frontend);
         match port.kind {
-            PortKind::Http | PortKind::Relay => RequestType::remove_http_frontend(request),
-            PortKind::Https => RequestType::remove_https_frontend(request),
+            PortKind::Http | PortKind::Relay => RequestType::RemoveHttpFrontend(request),
+            PortKind::Https => RequestType::RemoveHttpsFrontend(request),
         }
     }
 
@@ -237,9 +237,7 @@ impl Wire {
             HostRule::Label(suffix) => (format!("*.{suffix}"), RulePosition::Tree),
             HostRule::Labels(suffix) => (format!("/.+/.{suffix}"), RulePosition::Post),
             HostRule::Any => ("*".to_owned(), RulePosition::Post),
-            HostRule::Forwarded => ("*".to_owned(), RulePosition::Pre),
         };
-        let forwarded = || HeaderPredicate { name: "x-forwarded-for".to_owned(), kind: HeaderMatchKind::Present.into(), value: None };
         let kind = match frontend.path.kind {
             PathKind::Prefix => PathRuleKind::Prefix,
             PathKind::Equals => PathRuleKind::Equals,
@@ -258,7 +256,6 @@ impl Wire {
             rewrite_path,
             headers: headers(port, &frontend.stage),
             tags: tags(frontend),
-            header_predicates: (frontend.host == HostRule::Forwarded).then(forwarded).into_iter().collect(),
             ..Default::default()
         }
     }

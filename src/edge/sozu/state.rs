@@ -211,7 +211,7 @@ fn asks(target: &Target, item: &Item) -> bool {
             let (host_pattern, text) = match host {
                 HostRule::Exact(name) => (Hostname::Exact(name.clone()), Some(path.text.clone())),
                 HostRule::Label(suffix) => (Hostname::Wildcard(suffix.clone()), Some(path.text.clone())),
-                HostRule::Forwarded | HostRule::Labels(_) | HostRule::Any => (Hostname::Any, None),
+                HostRule::Labels(_) | HostRule::Any => (Hostname::Any, None),
             };
             let chain = target.chains.get(&ChainId { vhost: VhostId { port: *port, host: host_pattern }, text });
             let asked = |front: &Frontend| front.host == *host && front.path == *path && front.method == *method;

@@ -68,6 +68,6 @@ impl Router {
         }
         let on_port: Vec<_> = self.fronts.iter().filter(|(port, _)| port.number == request.port).map(|(_, front)| front).collect();
         let Request { port, host, target, method, .. } = request;
-        Lookup { port: *port, host, target, method, forwarded: false }.choose(&on_port).map(|front| &front.stage)
+        Lookup { port: *port, host, target, method }.choose(&on_port).map(|front| &front.stage)
     }
 }

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use super::client::{Origin, origin};
-use crate::model::Trusted;
+use crate::model::{ClientAddress, Trusted};
 
 const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -25,21 +25,30 @@ pub struct Connection {
     pub secure: bool,
 }
 
-/// Replaces what a client says about itself by the truth: its address in `X-Real-IP` and `X-Forwarded-For`, the listener's
-/// scheme and port. `id` names the request, unless the client has.
+/// Replaces what a client says about itself by the truth: its address in `X-Real-IP` and as the last member of
+/// `X-Forwarded-For`, the listener's scheme and port. `id` names the request, unless the client has.
 ///
-/// `X-Forwarded-For` begins with the client, trusted proxies follow; what came before is nobody's word. Where the connection is
+/// With `trust`, `X-Forwarded-For` begins with the client: what came before that is nobody's word. Where the connection is
 /// one of a trusted proxy, its scheme, port and host stand.
-pub fn forwarded(headers: &mut HeaderMap, connection: Connection, trusted: &Trusted, id: u128) {
+pub fn forwarded(headers: &mut HeaderMap, connection: Connection, trust: Option<&ClientAddress>, id: u128) {
     // A socket for both families calls IPv4 addresses by IPv6 names.
     let peer = connection.peer.to_canonical();
-    let Origin { client, proxies } = origin(peer, headers.get_all(FOR).iter(), trusted);
-    let list: Vec<String> = std::iter::once(&client).chain(&proxies).map(ToString::to_string).collect();
-    set(headers, FOR, &list.join(", "));
-    let said_by_proxy = match trusted {
-        Trusted::Networks(_) => trusted.includes(peer),
-        // Fewer members than proxies: it did not come through them.
-        Trusted::Hops(_) => !proxies.is_empty(),
+    let (client, said_by_proxy) = match trust {
+        Some(ClientAddress { trusted, .. }) => {
+            let Origin { client, proxies } = origin(peer, headers.get_all(FOR).iter(), trusted);
+            let list: Vec<String> = std::iter::once(&client).chain(&proxies).map(ToString::to_string).collect();
+            set(headers, FOR, &list.join(", "));
+            let by_proxy = match trusted {
+                Trusted::Networks(_) => trusted.includes(peer),
+                // With fewer members than proxies it did not come through them.
+                Trusted::Hops(_) => !proxies.is_empty(),
+            };
+            (client, by_proxy)
+        }
+        None => {
+            append(headers, &FOR, &peer.to_string());
+            (peer, false)
+        }
     };
     let scheme = if connection.secure { "https" } else { "http" };
     let keeps = |headers: &HeaderMap, name: &HeaderName, fits: fn(&str) -> bool| {
@@ -61,14 +70,6 @@ pub fn forwarded(headers: &mut HeaderMap, connection: Connection, trusted: &Trus
     }
 }
 
-/// Makes the client's address, as Sōzu says it over the hop, the only member of `X-Forwarded-For`: Sōzu appends it to whatever
-/// the client sent there.
-pub fn forwarded_by_hop(headers: &mut HeaderMap) {
-    if let Some(client) = headers.get(REAL_IP).cloned() {
-        headers.insert(FOR, client);
-    }
-}
-
 /// The client of a request that has come in: as Sōzu says on a hop, or [`forwarded`] of a relayed connection.
 pub fn real_ip(headers: &HeaderMap) -> Option<IpAddr> {
     headers.get(REAL_IP)?.to_str().ok()?.parse().ok()
@@ -86,12 +87,24 @@ fn only<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h HeaderValue
     lines.next().filter(|_| lines.next().is_none())
 }
 
+/// Adds a member to a list field, in one line.
+fn append(headers: &mut HeaderMap, name: &HeaderName, member: &str) {
+    let mut list: Vec<u8> = headers.get_all(name).iter().map(HeaderValue::as_bytes).collect::<Vec<_>>().join(&b", "[..]);
+    if !list.is_empty() {
+        list.extend_from_slice(b", ");
+    }
+    list.extend_from_slice(member.as_bytes());
+    if let Ok(value) = HeaderValue::from_bytes(&list) {
+        headers.insert(name, value);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use http::HeaderMap;
 
-    use super::{Connection, forwarded, forwarded_by_hop};
-    use crate::model::Trusted;
+    use super::{Connection, forwarded};
+    use crate::model::{ClientAddress, Trusted};
 
     const CLAIMS: [(&str, &str); 8] = [
         ("x-forwarded-for", "10.0.0.9"),
@@ -105,26 +118,39 @@ mod tests {
     ];
 
     /// What becomes of the claims of a client that connects from `peer`, sorted.
-    fn told(peer: &str, trusted: &Trusted) -> Vec<String> {
+    fn told(peer: &str, trust: Option<Trusted>) -> Vec<String> {
         let mut headers = HeaderMap::new();
         for (name, value) in CLAIMS {
             headers.append(name, value.parse().unwrap());
         }
         let connection = Connection { peer: peer.parse().unwrap(), server: "[2001:db8::1]:8080".parse().unwrap(), secure: false };
-        forwarded(&mut headers, connection, trusted, 1);
+        let trust = trust.map(|trusted| ClientAddress { trusted, proxy_protocol: false });
+        forwarded(&mut headers, connection, trust.as_ref(), 1);
         let mut lines: Vec<String> = headers.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect();
         lines.sort();
         lines
     }
 
     #[test]
+    fn the_client_is_added_to_its_list_and_believed_in_nothing_else() {
+        let expected = [
+            "x-forwarded-for: 10.0.0.9, 10.0.0.8, 192.0.2.1",
+            "x-forwarded-port: 8080",
+            "x-forwarded-proto: http",
+            "x-real-ip: 192.0.2.1",
+            "x-request-id: mine",
+        ];
+        assert_eq!(told("192.0.2.1", None), expected);
+    }
+
+    #[test]
     fn an_ipv4_client_of_a_port_for_both_families_has_its_ipv4_address() {
-        assert_eq!(told("::ffff:192.0.2.1", &Trusted::default()), told("192.0.2.1", &Trusted::default()));
+        assert_eq!(told("::ffff:192.0.2.1", None), told("192.0.2.1", None));
     }
 
     #[test]
     fn trusted_proxies_are_believed_and_nobody_else() {
-        let trusted = Trusted::Networks(vec!["10.0.0.8/32".parse().unwrap(), "192.0.2.0/24".parse().unwrap()]);
+        let trusted = || Some(Trusted::Networks(vec!["10.0.0.8/32".parse().unwrap(), "192.0.2.0/24".parse().unwrap()]));
         let by_proxy = [
             "x-forwarded-for: 10.0.0.9, 10.0.0.8, 192.0.2.1",
             "x-forwarded-host: bank.example",
@@ -133,7 +159,7 @@ mod tests {
             "x-real-ip: 10.0.0.9",
             "x-request-id: mine",
         ];
-        assert_eq!(told("192.0.2.1", &trusted), by_proxy);
+        assert_eq!(told("192.0.2.1", trusted()), by_proxy);
         let by_nobody = [
             "x-forwarded-for: 198.51.100.1",
             "x-forwarded-port: 8080",
@@ -141,29 +167,18 @@ mod tests {
             "x-real-ip: 198.51.100.1",
             "x-request-id: mine",
         ];
-        assert_eq!(told("198.51.100.1", &trusted), by_nobody);
-        assert_eq!(told("198.51.100.1", &Trusted::default()), by_nobody);
-        let one_hop = told("192.0.2.1", &Trusted::Hops(1));
+        assert_eq!(told("198.51.100.1", trusted()), by_nobody);
+        assert_eq!(told("198.51.100.1", Some(Trusted::default())), by_nobody);
+        let one_hop = told("192.0.2.1", Some(Trusted::Hops(1)));
         assert_eq!(one_hop.first().unwrap(), "x-forwarded-for: 10.0.0.8, 192.0.2.1");
-        assert_eq!(told("198.51.100.1", &Trusted::Hops(3)), by_nobody, "who came by fewer proxies came by none");
-    }
-
-    #[test]
-    fn over_the_hop_the_client_is_whom_sozu_names() {
-        let mut headers = HeaderMap::new();
-        for (name, value) in [("x-forwarded-for", "6.6.6.6"), ("x-forwarded-for", "6.6.6.7, 192.0.2.1"), ("x-real-ip", "192.0.2.1")] {
-            headers.append(name, value.parse().unwrap());
-        }
-        forwarded_by_hop(&mut headers);
-        let lines: Vec<_> = headers.get_all("x-forwarded-for").iter().collect();
-        assert_eq!(lines, ["192.0.2.1"]);
+        assert_eq!(told("198.51.100.1", Some(Trusted::Hops(3))), by_nobody, "who came by fewer proxies came by none");
     }
 
     #[test]
     fn a_request_has_a_name() {
         let mut headers = HeaderMap::new();
         let connection = Connection { peer: "192.0.2.1".parse().unwrap(), server: "192.0.2.2:443".parse().unwrap(), secure: true };
-        forwarded(&mut headers, connection, &Trusted::default(), 0xab);
+        forwarded(&mut headers, connection, None, 0xab);
         assert_eq!(headers["x-request-id"].len(), 32);
         assert_eq!((&headers["x-forwarded-proto"], &headers["x-forwarded-port"]), (&"https".parse().unwrap(), &"443".parse().unwrap()));
     }

@@ -14,7 +14,7 @@ mod upgrade;
 use http::{HeaderName, StatusCode};
 
 pub use connection::clean_trailers;
-pub use forwarded::{Connection, forwarded, forwarded_by_hop, real_ip};
+pub use forwarded::{Connection, forwarded, real_ip};
 pub use request::{admit, hop_port, towards_h1, towards_h2};
 pub use response::{clean, clean_upgraded};
 pub use upgrade::{Switch, Upgrade};

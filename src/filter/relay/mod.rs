@@ -14,7 +14,8 @@ use tokio_rustls::TlsAcceptor;
 
 pub(super) use tls::Tls;
 
-use self::silent::Awaited;
+use self::silent::First;
+use super::clocked::Clocked;
 use super::serve::Worker;
 use crate::model::Protocol;
 
@@ -50,11 +51,12 @@ pub(super) async fn open(worker: &Worker, mut stream: Stream) -> io::Result<(Str
         let (protocol, proxied) = {
             let table = worker.shared.table();
             let listener = table.any_listener(port).ok_or_else(|| io::Error::other("a port without listener"))?;
-            (listener.protocol, listener.tuning.client_address.proxy_protocol)
+            let trust = listener.tuning.client_address.as_ref();
+            (listener.protocol, trust.is_some_and(|trust| trust.proxy_protocol))
         };
         let named = if proxied { proxy::read_client(&mut stream).await? } else { None };
         let link = |tls| Rc::new(Link { client: named.unwrap_or(ends.client.ip()), server: ends.server, tls });
-        let awaited = |stream| Box::new(Awaited::new(stream, worker.shared.limits.client_head_timeout)) as Stream;
+        let awaited = |stream| Box::new(Clocked::new(stream, First::within(worker.shared.limits.client_head_timeout))) as Stream;
         if protocol == Protocol::Http {
             return Ok((awaited(stream), link(None)));
         }

@@ -218,8 +218,8 @@ async fn other_version(served: &mut Option<watch::Receiver<Served>>, kind: Kind,
 /// Every name of an error of a watch.
 pub const VARIANTS: [&str; 5] = ["list", "watch-start", "watch-event", "watch", "no-resource-version"];
 
-/// What failed, for metrics, and the API server's code.
-fn variant(error: &watcher::Error) -> (&'static str, Option<u16>) {
+/// What failed, for metrics, of those of [`VARIANTS`], and the API server's code.
+pub fn variant(error: &watcher::Error) -> (&'static str, Option<u16>) {
     let code = |error: &kube::Error| match error {
         kube::Error::Api(status) => Some(status.code),
         _ => None,

@@ -77,8 +77,7 @@ pub(crate) fn without_effect(reader: &Reader<'_>, profile: &EdgeProfileSpec, of:
 
 /// How the ports of an edge with this profile treat their clients.
 pub(super) fn tuning(profile: &EdgeProfileSpec) -> Tuning {
-    let client = profile.client_address.as_ref();
-    let client_address = client.map(|client| ClientAddress {
+    let client_address = profile.client_address.as_ref().map(|client| ClientAddress {
         trusted: match client.trusted_hops.and_then(|hops| u8::try_from(hops).ok()) {
             Some(hops) if hops > 0 => Trusted::Hops(hops),
             _ => Trusted::Networks(client.trusted_cidrs.clone().unwrap_or_default()),
@@ -89,7 +88,7 @@ pub(super) fn tuning(profile: &EdgeProfileSpec) -> Tuning {
     Tuning {
         force_hop: profile.force_hop.unwrap_or_default(),
         force_relay: profile.force_relay.unwrap_or_default(),
-        client_address: client_address.unwrap_or_default(),
+        client_address,
         connect_seconds: number(profile.connect_timeout_seconds),
         max_streams: number(profile.max_concurrent_streams),
     }
