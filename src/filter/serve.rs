@@ -82,7 +82,15 @@ fn authority(parts: &Parts) -> &str {
 enum Plan {
     Answer(StatusCode),
     Respond(Box<Response<ResponseBody>>),
+    Redirect(Box<Redirected>),
     Forward(Forward),
+}
+
+struct Redirected {
+    response: Response<ResponseBody>,
+    rule: Arc<Rule>,
+    /// Who gets a copy of the request.
+    mirrors: Vec<Arc<Backend>>,
 }
 
 struct Forward {
@@ -142,6 +150,7 @@ async fn respond(
     match plan {
         Plan::Answer(status) => Err(status),
         Plan::Respond(response) => Ok(*response),
+        Plan::Redirect(redirected) => worker.redirect(*redirected, Request::from_parts(parts, body), upgrade.is_some()),
         Plan::Forward(forward) => worker.forward(forward, Request::from_parts(parts, body), upgrade, active).await,
     }
 }
@@ -171,7 +180,8 @@ fn plan(shared: &Shared, table: &Table, parts: &Parts, port: u16, observed: &mut
             if let Some(cors) = &found.rule.filters.cors {
                 cors.apply(cors.allows(&parts.headers).as_ref(), response.headers_mut());
             }
-            Ok(Plan::Respond(Box::new(response)))
+            let mirrors = drawn(table, &found.rule.filters, found.rule.route.kind);
+            Ok(Plan::Redirect(Box::new(Redirected { response, rule: found.rule.clone(), mirrors })))
         }
         Decision::Forward(found, candidates) => {
             let point = if candidates.list().len() == 1 { 0 } else { rand::random_range(0..candidates.total()) };
@@ -217,6 +227,23 @@ impl Worker {
             }
             Ok(Err(_)) | Err(_) => Err(StatusCode::SERVICE_UNAVAILABLE),
         }
+    }
+
+    /// Mirrors get what the rule makes of the request, although nobody else does.
+    fn redirect(
+        self: &Rc<Self>,
+        redirected: Redirected,
+        request: Request<RequestBody>,
+        upgrades: bool,
+    ) -> Result<Response<ResponseBody>, StatusCode> {
+        let Redirected { response, rule, mirrors } = redirected;
+        if !mirrors.is_empty() && !upgrades {
+            let (mut parts, body) = request.into_parts();
+            let filters = &rule.filters;
+            filters.apply_to_request(&mut parts.headers, &mut parts.uri, None).map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
+            mirror::send_alone(self, mirrors, &parts, body);
+        }
+        Ok(response)
     }
 
     async fn forward(

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use kakehi::model::{BackendProtocol, Filter, HeaderEdit, Mirror, PathModifier, Rewrite};
+use kakehi::model::{Action, BackendProtocol, Filter, HeaderEdit, Mirror, PathModifier, Redirect, Rewrite};
 
 use crate::harness::{Proxy, backend, backend_id, backend_speaking, echo, listener, request, route, rule, to};
 use crate::script::{OK, Script, Step};
@@ -34,6 +34,34 @@ async fn every_mirror_gets_the_request_with_its_edits_and_without_its_rewrite() 
         assert!(!copy.contains("x-kakehi-hop"));
     }
     assert_eq!(proxy.shared.counters.mirrored.load(Relaxed), 2);
+}
+
+#[tokio::test]
+async fn a_redirected_request_reaches_its_mirrors_whole() {
+    let (one, two) = (Script::start(&[OK]).await, Script::start(&[OK]).await);
+    let edit = HeaderEdit { set: vec![("x-edited".into(), "1".into())], ..HeaderEdit::default() };
+    let redirect = Redirect { scheme: None, hostname: Some("else.example".into()), port: None, path: None, status: 302 };
+    let filters = vec![mirror("one"), mirror("two"), Filter::RequestHeaders(edit)];
+    let backends = [("one", &one), ("two", &two)].map(|(name, script)| backend(name, &[script.address]));
+    let rules = vec![rule("/", filters, Action::Redirect(redirect))];
+    let proxy = Proxy::start(backends.into_iter().chain([listener(), route(rules)])).await;
+    let mut client = proxy.client().await;
+    for body in ["", "a body"] {
+        client.ready().await.unwrap();
+        let answer = crate::harness::Answer::collect(client.send_request(request("POST", "/old?q", body)).await.unwrap()).await;
+        assert_eq!((answer.status.as_u16(), answer.header("location")), (302, "http://else.example:8080/old?q"));
+    }
+    for copies in [one, two] {
+        let copies = copies.wait_for(2).await;
+        let copies: Vec<String> = copies.iter().map(|(_, copy)| copy.to_lowercase()).collect();
+        for copy in &copies {
+            assert!(
+                copy.starts_with("post /old?q http/1.1\r\n") && copy.contains("host: h\r\n") && copy.contains("x-edited: 1\r\n"),
+                "{copy}"
+            );
+        }
+        assert_eq!(copies.iter().filter(|copy| copy.ends_with("\r\n\r\na body")).count(), 1, "{copies:?}");
+    }
 }
 
 #[tokio::test]

@@ -33,9 +33,6 @@ fn rule(index: usize, declared: &HttpRouteRules) -> (RuleFacts, Vec<(Scope, Issu
     let (matches, mut found) = parse::matches(declared.matches.as_deref().unwrap_or_default(), matches::one);
     let Filters { mut filters, mirrors, redirect, issues } = Filters::of_rule(declared.filters.as_deref().unwrap_or_default());
     found.extend(issues);
-    if redirect.is_some() && !mirrors.is_empty() {
-        found.push(Issue::IncompatibleFilters { first: "RequestRedirect".into(), second: "RequestMirror".into() });
-    }
     let exclusions = Exclusions::new(&matches, &filters);
     let has_backends = declared.backend_refs.as_ref().is_some_and(|backends| !backends.is_empty());
     found.extend(exclusions.of_rule(&filters, redirect.as_ref(), has_backends));
