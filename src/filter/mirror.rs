@@ -60,7 +60,7 @@ pub(super) fn send(worker: &Rc<Worker>, backend: Arc<Backend>, mut parts: Parts,
     let (worker, mirroring) = (worker.clone(), Gauge::new(counters, |counters| &counters.mirroring));
     tokio::task::spawn_local(async move {
         let _mirroring = mirroring;
-        match worker.pool.send(&backend, Request::from_parts(parts, body), Terms::USUAL).await {
+        match worker.pool.send(&backend, Request::from_parts(parts, body), Terms::OF_COPIES).await {
             Ok((response, lease)) => {
                 // Read to its end, so that the connection can serve again; for so long, and no longer.
                 let reading = discard(response.into_body(), lease);
