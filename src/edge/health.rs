@@ -65,3 +65,33 @@ async fn answer(path: &str, metrics: &Metrics) -> Response<Full<Bytes>> {
     *response.status_mut() = status;
     response
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use http::StatusCode;
+    use tokio::time::{Instant, advance};
+
+    use super::super::metrics::Metrics;
+    use super::answer;
+    use crate::snapshot::publish::Publisher;
+
+    #[tokio::test(start_paused = true)]
+    async fn readiness_falls_when_sozu_is_out_of_step_for_ten_seconds() {
+        let metrics = Metrics::new("n/e", &Publisher::new(0), Default::default());
+        let status = async |page| answer(page, &metrics).await.status();
+        let ready = async || status("/readyz").await == StatusCode::OK;
+        assert!(!ready().await, "nothing was applied");
+        metrics.serving.send_replace(true);
+        assert!(ready().await);
+        metrics.standing.send_modify(|standing| standing.out_of_step = Some(Instant::now()));
+        advance(Duration::from_millis(9_999)).await;
+        assert!(ready().await);
+        advance(Duration::from_millis(1)).await;
+        assert!(!ready().await);
+        assert_eq!(status("/healthz").await, StatusCode::OK, "a restart of the supervisor would not help");
+        metrics.standing.send_modify(|standing| standing.out_of_step = None);
+        assert!(ready().await);
+    }
+}

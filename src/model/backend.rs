@@ -53,7 +53,8 @@ pub struct Backend {
 }
 
 impl Affinity {
-    fn is_none(&self) -> bool {
+    /// Whether any endpoint serves anybody.
+    pub fn is_none(&self) -> bool {
         *self == Self::None
     }
 }

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::{Request, without};
 use crate::filter::router::{Decision, Head, Table};
-use crate::model::{Action, BackendId, BackendProtocol, BackendRef, BackendTarget, Endpoint, InvalidBackend, Kind, Rule};
+use crate::model::{Action, Affinity, BackendId, BackendProtocol, BackendRef, BackendTarget, Endpoint, InvalidBackend, Kind, Rule};
 use crate::snapshot::{Key, Resource, Snapshot};
 
 /// What a client gets.
@@ -61,6 +61,9 @@ pub struct Share {
     pub backend: Option<BackendId>,
     /// What it speaks.
     pub protocol: BackendProtocol,
+    /// Which of its endpoints serves whom.
+    #[serde(skip_serializing_if = "Affinity::is_none")]
+    pub affinity: Affinity,
     /// Where it is.
     pub endpoints: Vec<Endpoint>,
     /// The answer in place of a backend's, and why.
@@ -146,6 +149,7 @@ fn share(snapshot: &Snapshot, reference: &BackendRef, kind: Kind, of: u64) -> Sh
         of,
         backend: None,
         protocol: BackendProtocol::default(),
+        affinity: Affinity::None,
         endpoints: Vec::new(),
         fails: None,
         policy: without(serde_json::to_value(reference), &["weight", "target"]),
@@ -156,6 +160,7 @@ fn share(snapshot: &Snapshot, reference: &BackendRef, kind: Kind, of: u64) -> Sh
             share.backend = Some(id.clone());
             if let Some(Resource::Backend(backend)) = snapshot.get(&Key::Backend(id.clone())).map(|resource| &**resource) {
                 share.protocol = backend.protocol_for(kind);
+                share.affinity = backend.affinity;
                 share.endpoints.clone_from(&backend.endpoints);
             }
             if share.endpoints.is_empty() {

@@ -7,7 +7,10 @@ use super::{Answer, Progress, Request, RequestError, Stage, Standing, Why, trace
 use crate::edge::plan::Options;
 use crate::edge::testing::{generate, naive};
 use crate::filter::router::{Decision, Head, Table};
-use crate::model::{CertificateId, Hostname, Listener, ListenerName, ObjectId, Protocol};
+use crate::model::{
+    Action, Affinity, Attachment, Backend, BackendId, BackendProtocol, BackendRef, BackendTarget, CertificateId, Endpoint, Hostname, Kind,
+    Listener, ListenerName, Match, ObjectId, PathMatch, Protocol, Route, Rule,
+};
 use crate::snapshot::wire::{Ack, Refusal, Stamp};
 use crate::snapshot::{Key, Resource, Snapshot};
 
@@ -133,4 +136,33 @@ fn what_the_edge_said_stands_beside_what_a_trace_rests_on() {
     assert_eq!(said("b.example", &progress), Standing::Acknowledged);
     let changed = Progress { pending: vec![resources[0].key()], ..progress };
     assert_eq!(said("a.example", &changed), Standing::Pending, "it refused the form before");
+}
+
+/// A listener `a`, whose one rule leads to a backend of such an affinity.
+fn forwarded(affinity: Affinity) -> Snapshot {
+    let id = BackendId { namespace: "n".to_owned(), service: "s".to_owned(), port: 80 };
+    let target = BackendTarget::Service(id.clone());
+    let action = Action::Forward(vec![BackendRef { weight: 1, target, filters: Vec::new() }]);
+    let matches = vec![Match { path: PathMatch::Prefix("/".to_owned()), method: None, headers: Vec::new(), query: Vec::new() }];
+    let rule = Rule { name: None, host: None, fallback: false, matches, filters: Vec::new(), action };
+    let attachment = Attachment { listener: ListenerName("a".to_owned()), hostnames: vec![(Hostname::Any, Hostname::Any)] };
+    let route = Route { id: ObjectId::new(Kind::HttpRoute, "n", "r"), created: 0, attachments: vec![attachment], rules: vec![rule] };
+    let endpoints = vec![Endpoint { ip: [10, 0, 0, 1].into(), port: 1 }, Endpoint { ip: [10, 0, 0, 2].into(), port: 1 }];
+    let backend = Backend { affinity, ..Backend::new(id, BackendProtocol::Http, endpoints) };
+    Snapshot::from_resources([listener("a", ""), Resource::Route(route), Resource::Backend(backend)])
+}
+
+#[test]
+fn session_affinity_is_told_in_text_and_in_json() {
+    let request = Request::parse("https://a.example/", "GET", &[]).unwrap();
+    let told = |affinity| {
+        let trace = trace(&forwarded(affinity), Options::default(), &request);
+        let json = serde_json::to_value(&trace).unwrap()["answer"]["forward"]["shares"][0]["affinity"].clone();
+        let line = trace.to_string().lines().find(|line| line.contains("Service n/s:80")).unwrap().trim().to_owned();
+        (json, line)
+    };
+    let line = "weight 1 of 1: Service n/s:80 over HTTP/1.1 at 10.0.0.1:1, 10.0.0.2:1";
+    assert_eq!(told(Affinity::None), (serde_json::Value::Null, line.to_owned()));
+    let line = format!("{line}; each client address has one of them (sessionAffinity: ClientIP)");
+    assert_eq!(told(Affinity::ClientIp), ("ClientIp".into(), line));
 }

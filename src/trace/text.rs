@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{Answer, Candidate, Choice, Criterion, Loss, Request, Said, Share, Stage, Standing, Trace};
-use crate::model::{BackendProtocol, Hostname, Match, Protocol, ValueMatch};
+use crate::model::{Affinity, BackendProtocol, Hostname, Match, Protocol, ValueMatch};
 
 /// The scheme of a protocol.
 pub(super) fn scheme(protocol: Protocol) -> &'static str {
@@ -118,7 +118,11 @@ impl fmt::Display for Share {
             (None, BackendProtocol::H2c) => f.write_str(" over HTTP/2 at ")?,
         }
         let endpoints = self.endpoints.iter().map(|endpoint| std::net::SocketAddr::new(endpoint.ip, endpoint.port).to_string());
-        writeln!(f, "{}", endpoints.collect::<Vec<_>>().join(", "))?;
+        write!(f, "{}", endpoints.collect::<Vec<_>>().join(", "))?;
+        match self.affinity {
+            Affinity::ClientIp if self.fails.is_none() => writeln!(f, "; each client address has one of them (sessionAffinity: ClientIP)")?,
+            Affinity::ClientIp | Affinity::None => writeln!(f)?,
+        }
         self.policy.iter().try_for_each(|(name, value)| writeln!(f, "      {name} {value}"))
     }
 }

@@ -2,17 +2,19 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::process::ExitStatusExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use kakehi::edge::{EdgeSettings, FilterCommand, Origin, SozuOrigin};
+use kakehi::edge::{EdgeSettings, FilterCommand, Origin, PAGES, SozuOrigin};
 use kakehi::snapshot::publish::Publisher;
 use kakehi::snapshot::wire::{Ack, Refusal, Stamp};
 use kakehi::snapshot::{Key, Resource, Snapshot, fetch};
-use tokio::net::UnixListener;
+use tokio::io::AsyncWriteExt;
+use tokio::net::{UnixListener, UnixStream};
+use tokio::time::{Instant, sleep};
 
 use crate::build::{backend, listener, prefix, redirect, route, route_id, rule};
-use crate::rig::{address, get, program, serve, serve_hop, until};
+use crate::rig::{address, get, program, receive, serve, serve_hop, until};
 
 /// Plays the filter proxy in a process of its own; started by the edge, not by the test runner.
 #[tokio::test]
@@ -39,6 +41,11 @@ struct Edge {
 
 impl Edge {
     async fn start() -> Self {
+        Self::with(program()).await
+    }
+
+    /// With this Sōzu.
+    async fn with(sozu: PathBuf) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let publisher = Publisher::new(9);
         let socket = UnixListener::bind(dir.path().join("snapshot.sock")).unwrap();
@@ -52,7 +59,7 @@ impl Edge {
             address,
             runtime_dir: dir.path().join("edge"),
             snapshot: Origin::Local(dir.path().join("snapshot.sock")),
-            sozu: SozuOrigin::Spawn { program: program(), log_level: "error".to_owned() },
+            sozu: SozuOrigin::Spawn { program: sozu, log_level: "error".to_owned() },
             filter: FilterCommand { program: "sh".into(), args: vec!["-c".to_owned(), script, own] },
             force_hop: false,
             force_relay: false,
@@ -65,6 +72,13 @@ impl Edge {
 
     fn at(&self, port: u16) -> SocketAddr {
         SocketAddr::new(self.address, port)
+    }
+
+    /// Whether it may be sent requests, as it says itself.
+    async fn is_ready(&self) -> bool {
+        let mut stream = UnixStream::connect(self.dir.path().join("edge").join(PAGES)).await.unwrap();
+        stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: edge\r\n\r\n").await.unwrap();
+        receive(&mut stream).await.status == 200
     }
 
     /// Publishes these as the whole snapshot and waits for the ack.
@@ -131,6 +145,37 @@ async fn updates_reach_both_stages_and_survive_the_death_of_either() {
     let unloved = route("unloved", "web", &["other.example"], vec![redirect(prefix("/"))]);
     let ack = edge.hold(routes().into_iter().chain([unloved])).await;
     assert_eq!(ack.refused, [Refusal { key: Key::Route(route_id("unloved")), reason: "not loved".to_owned() }]);
+    edge.task.abort();
+}
+
+/// For as long as it may be back at once, clients are not sent to other edges.
+#[tokio::test]
+async fn an_edge_whose_sozu_stays_away_is_not_ready_after_ten_seconds() {
+    let folder = tempfile::tempdir().unwrap();
+    let sozu = folder.path().join("sozu");
+    let install = || std::os::unix::fs::symlink(program(), &sozu).unwrap();
+    install();
+    let edge = Edge::with(sozu.clone()).await;
+    edge.hold([listener("web", 8080, "*"), backend("app", &[serve("app").await])]).await;
+    assert!(edge.is_ready().await);
+
+    std::fs::remove_file(&sozu).unwrap();
+    let away = Instant::now();
+    for pid in edge.pids("sozu.toml") {
+        kill(pid);
+    }
+    while edge.is_ready().await {
+        assert!(away.elapsed() < Duration::from_secs(12), "ready without Sōzu");
+        sleep(Duration::from_millis(100)).await;
+    }
+    assert!(away.elapsed() >= Duration::from_millis(9_900), "not ready after {:?}", away.elapsed());
+
+    install();
+    let back = Instant::now();
+    while !edge.is_ready().await {
+        assert!(back.elapsed() < Duration::from_secs(10), "not ready with Sōzu");
+        sleep(Duration::from_millis(100)).await;
+    }
     edge.task.abort();
 }
 

@@ -1,0 +1,241 @@
+//! What is computed from what: remembers every outcome with the reads it came from, and recomputes what a change touches.
+//!
+//! Nodes are ordered by tier, and a node only reads nodes of earlier tiers, so taking the first dirty node again and again
+//! computes each at most once per change. [`memo`] is the table of outcomes, [`dirty`] says what a change leads to.
+
+mod dirty;
+mod memo;
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use self::memo::Memo;
+use super::backend::{self, BackendOutcome};
+use super::certificate::{self, CertificateOutcome};
+use super::groups::{Claim, Draft, Group, JudgedClass};
+use super::ingress::{Applicant, Application, Wish};
+use super::queue::Queues;
+use super::reader::Read;
+use super::routes::RouteOutcome;
+use super::world::World;
+use super::{Now, Settings};
+use crate::api::Change;
+use crate::model::{BackendId, CertificateId, EdgeId, Hostname, ObjectId, Resolution};
+
+/// One computation.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Node {
+    /// An object's own text, as far as it needs no other.
+    Text(ObjectId),
+    /// A Secret as a certificate.
+    Certificate(CertificateId),
+    /// A Service port.
+    Backend(BackendId),
+    /// A GatewayClass with its parameters.
+    Class(String),
+    /// A Gateway or IngressClass as it is for itself.
+    Draft(EdgeId),
+    /// What an Ingress asks for.
+    Application(ObjectId),
+    /// A Gateway's or IngressClass's listeners.
+    Group(EdgeId),
+    /// A route or Ingress, or an IngressClass as far as it is a route: for what no Ingress takes.
+    Route(ObjectId),
+}
+
+/// All computations with their outcomes.
+#[derive(Debug)]
+pub(super) struct Graph {
+    settings: Arc<Settings>,
+    today: i64,
+    world: World,
+    /// Names that are read.
+    names: BTreeSet<String>,
+    /// What DNS says of them.
+    resolutions: HashMap<String, Resolution>,
+    certificates: Memo<CertificateId, CertificateOutcome>,
+    backends: Memo<BackendId, BackendOutcome>,
+    classes: Memo<String, Option<Arc<JudgedClass>>>,
+    drafts: Memo<EdgeId, Option<Arc<Draft>>>,
+    /// Who wants an address and port.
+    claims: Queues<Claim, EdgeId>,
+    applications: Memo<ObjectId, Option<Application>>,
+    /// Which Ingresses use a host on an edge.
+    hosts: Queues<(EdgeId, Hostname), ObjectId>,
+    /// Which Ingresses want something else of an edge.
+    wishes: Queues<(EdgeId, Wish), Applicant>,
+    groups: Memo<EdgeId, Option<Group>>,
+    routes: Memo<ObjectId, Option<RouteOutcome>>,
+    dependents: HashMap<Read, BTreeSet<Node>>,
+    dirty: BTreeSet<Node>,
+    /// Nodes whose outcome differs since [`Graph::update`] began.
+    changed: BTreeSet<Node>,
+    /// Nodes that nobody may read any more.
+    orphans: BTreeSet<Node>,
+    /// Number of computations since [`Graph::update`] began.
+    computed: usize,
+}
+
+impl Graph {
+    pub(super) fn new(settings: Settings) -> Self {
+        Self {
+            settings: Arc::new(settings),
+            today: 0,
+            world: World::default(),
+            names: BTreeSet::new(),
+            resolutions: HashMap::new(),
+            certificates: HashMap::new(),
+            backends: HashMap::new(),
+            classes: HashMap::new(),
+            drafts: HashMap::new(),
+            claims: Queues::default(),
+            applications: HashMap::new(),
+            hosts: Queues::default(),
+            wishes: Queues::default(),
+            groups: HashMap::new(),
+            routes: HashMap::new(),
+            dependents: HashMap::new(),
+            dirty: BTreeSet::new(),
+            changed: BTreeSet::new(),
+            orphans: BTreeSet::new(),
+            computed: 0,
+        }
+    }
+
+    /// Number of computations that the last update took.
+    pub(super) fn computed(&self) -> usize {
+        self.computed
+    }
+
+    pub(super) fn settings(&self) -> Arc<Settings> {
+        self.settings.clone()
+    }
+
+    pub(super) fn today(&self) -> i64 {
+        self.today
+    }
+
+    pub(super) fn world(&self) -> &World {
+        &self.world
+    }
+
+    /// Names that are read.
+    pub(super) fn names(&self) -> &BTreeSet<String> {
+        &self.names
+    }
+
+    /// What DNS says of a name.
+    pub(super) fn resolution(&self, name: &str) -> Option<&Resolution> {
+        self.resolutions.get(name)
+    }
+
+    /// Takes changes in and recomputes what they touch. Returns the nodes whose outcome differs, in tier order.
+    pub(super) fn update(
+        &mut self,
+        changes: impl IntoIterator<Item = Change>,
+        names: impl IntoIterator<Item = (String, Resolution)>,
+        now: Now,
+    ) -> BTreeSet<Node> {
+        self.computed = 0;
+        if self.today != now.start_of_day() {
+            self.today = now.start_of_day();
+            self.touch(&Read::Today);
+        }
+        let settings = self.settings.clone();
+        for change in changes {
+            for read in self.world.apply(change, &settings) {
+                if let Read::Object(id) = &read {
+                    self.touch_object(id);
+                }
+                self.touch(&read);
+            }
+        }
+        for (name, resolution) in names {
+            if self.names.contains(&name) && self.resolutions.get(&name) != Some(&resolution) {
+                self.touch(&Read::Name(name.clone()));
+                self.resolutions.insert(name, resolution);
+            }
+        }
+        while let Some(node) = self.dirty.pop_first() {
+            self.refresh(node);
+        }
+        self.drop_orphans();
+        std::mem::take(&mut self.changed)
+    }
+
+    /// The certificate of a Secret; computed when nobody asked before.
+    pub(super) fn certificate(&mut self, id: &CertificateId) -> Arc<CertificateOutcome> {
+        if let Some(known) = self.certificates.get(id) {
+            return known.outcome.clone();
+        }
+        let (outcome, reads) = self.compute(|reader| certificate::resolve(reader, id));
+        self.remember(Node::Certificate(id.clone()), |graph| &mut graph.certificates, id, (outcome, reads)).1
+    }
+
+    /// A Service port; computed when nobody asked before.
+    pub(super) fn backend(&mut self, id: &BackendId) -> Arc<BackendOutcome> {
+        if let Some(known) = self.backends.get(id) {
+            return known.outcome.clone();
+        }
+        let (outcome, reads) = self.compute(|reader| backend::resolve(reader, id));
+        self.remember(Node::Backend(id.clone()), |graph| &mut graph.backends, id, (outcome, reads)).1
+    }
+
+    /// A Service port that a route refers to.
+    pub(super) fn known_backend(&self, id: &BackendId) -> Option<&Arc<BackendOutcome>> {
+        self.backends.get(id).map(|known| &known.outcome)
+    }
+
+    /// A GatewayClass, when it is ours.
+    pub(super) fn class(&self, name: &str) -> Option<Arc<JudgedClass>> {
+        self.classes.get(name)?.outcome.as_ref().clone()
+    }
+
+    /// The namespace of the oldest Ingress that uses a host.
+    pub(super) fn host_owner(&self, edge: &EdgeId, host: &Hostname) -> Option<&String> {
+        self.hosts.first(&(edge.clone(), host.clone())).map(|id| &id.namespace)
+    }
+
+    /// The oldest Ingress that wants something of an edge.
+    pub(super) fn granted(&self, wish: &(EdgeId, Wish)) -> Option<&Applicant> {
+        self.wishes.first(wish)
+    }
+
+    /// A Gateway or IngressClass as it is for itself, when it is ours.
+    pub(super) fn draft(&self, edge: &EdgeId) -> Option<Arc<Draft>> {
+        self.drafts.get(edge)?.outcome.as_ref().clone()
+    }
+
+    /// The oldest that wants to listen there.
+    pub(super) fn holder(&self, claim: &Claim) -> Option<&EdgeId> {
+        self.claims.first(claim)
+    }
+
+    /// The listeners of a Gateway or IngressClass, when it is ours.
+    pub(super) fn group(&self, edge: &EdgeId) -> Option<&Group> {
+        self.groups.get(edge)?.outcome.as_ref().as_ref()
+    }
+
+    /// A route, Ingress or IngressClass, when a parent or the class of it is ours.
+    pub(super) fn route(&self, id: &ObjectId) -> Option<&RouteOutcome> {
+        self.routes.get(id)?.outcome.as_ref().as_ref()
+    }
+
+    /// Whether nothing is known and nothing remembered.
+    pub(super) fn is_empty(&self) -> bool {
+        self.world.is_empty()
+            && self.names.is_empty()
+            && self.resolutions.is_empty()
+            && self.certificates.is_empty()
+            && self.backends.is_empty()
+            && self.classes.is_empty()
+            && self.drafts.is_empty()
+            && self.claims.is_empty()
+            && self.applications.is_empty()
+            && self.hosts.is_empty()
+            && self.wishes.is_empty()
+            && self.groups.is_empty()
+            && self.routes.is_empty()
+            && self.dependents.is_empty()
+    }
+}
