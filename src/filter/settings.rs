@@ -55,7 +55,8 @@ pub struct Limits {
     pub max_pending_resets: usize,
     /// Time for a TCP connection to a backend.
     pub connect_timeout: Duration,
-    /// Time for a response head, counted from the last byte of the request. Sōzu gives up after its own.
+    /// Time for a response head, counted from the last byte of the request. A little less than Sōzu's own silence, which is what
+    /// requests have that it serves alone: a rule has about the same patience in every stage.
     pub response_timeout: Duration,
     /// Endpoints of a backend that are tried until one accepts a connection.
     pub connect_attempts: usize,
@@ -88,7 +89,7 @@ impl Default for Limits {
             max_streams: 256,
             max_pending_resets: 32,
             connect_timeout: Duration::from_secs(3),
-            response_timeout: Duration::from_secs(60),
+            response_timeout: Duration::from_secs(170),
             connect_attempts: 3,
             max_idle: 256,
             idle_timeout: Duration::from_secs(4),

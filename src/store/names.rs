@@ -23,7 +23,7 @@ pub struct Limits {
     pub life: (Duration, Duration),
     /// Time until a name that failed is asked for again: at first, and at most; it doubles.
     pub retry: (Duration, Duration),
-    /// For how long the last addresses are kept while the name fails.
+    /// For how long the last addresses are kept while there is no answer.
     pub keep: Duration,
 }
 
@@ -120,7 +120,8 @@ impl Names {
                 let since = *known.failing.get_or_insert_with(Instant::now);
                 let again = limits.retry.0.saturating_mul(1 << known.failures.min(16)).min(limits.retry.1);
                 known.failures += 1;
-                let kept = since.elapsed() < limits.keep;
+                // Only for want of an answer does an old one count on (RFC 8767 §4).
+                let kept = !failure.is_final() && since.elapsed() < limits.keep;
                 let addresses = if kept { known.resolution.addresses.clone() } else { BTreeSet::new() };
                 (Resolution { addresses, failure: Some(failure.to_string()) }, again)
             }

@@ -12,9 +12,8 @@ use crate::stage::{Duplex, Stage, connect, host};
 const IDLE: Duration = Duration::from_secs(90);
 /// An answer that does not begin.
 const SILENT: Duration = Duration::from_secs(40);
-/// An upload of so many bytes, with a pause before each.
-const DRIPS: usize = 13;
-const PAUSE: Duration = Duration::from_secs(5);
+/// An upload of one byte after each of these pauses; one is longer than what Sōzu waits for by itself (60 s).
+const PAUSES: [Duration; 2] = [Duration::from_secs(20), Duration::from_secs(65)];
 
 /// Reads until the peer closes.
 async fn answer(stream: &mut Box<dyn Duplex>) -> String {
@@ -40,15 +39,16 @@ async fn silent_answer(mut stream: Box<dyn Duplex>, host: &str) {
 }
 
 async fn slow_upload(mut stream: Box<dyn Duplex>, host: &str) {
-    let head = format!("POST /slow HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nContent-Length: {DRIPS}\r\n\r\n");
+    let length = PAUSES.len();
+    let head = format!("POST /slow HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n");
     stream.write_all(head.as_bytes()).await.unwrap();
-    for _ in 0..DRIPS {
-        sleep(PAUSE).await;
+    for pause in PAUSES {
+        sleep(pause).await;
         stream.write_all(b"x").await.unwrap();
         stream.flush().await.unwrap();
     }
     let answer = answer(&mut stream).await;
-    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains(&format!("\"body\":{DRIPS},")), "{answer}");
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains(&format!("\"body\":{length},")), "{answer}");
 }
 
 /// Nothing here may end before its time.

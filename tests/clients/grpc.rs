@@ -182,7 +182,7 @@ spec:
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_kind_of_call_passes_with_and_without_tls() {
-    let rig = Stage::Native.start(&[service("shop", shop().await, None), ROUTES.to_owned()]);
+    let rig = Stage::Native.begin(&[service("shop", shop().await, None), ROUTES.to_owned()]);
     // The quickstart's own routes take every path.
     rig.remove("routes.yaml");
     rig.eventually("they are gone", || rig.get("/", &[]).status == 404);
@@ -206,7 +206,7 @@ async fn every_kind_of_call_passes_with_and_without_tls() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_port_turns_with_the_first_grpcroute_and_back_with_the_last() {
-    let rig = Stage::Native.start(&[service("shop", shop().await, None)]);
+    let rig = Stage::Native.begin(&[service("shop", shop().await, None)]);
     let relays = || rig.admin("/debug/plan").body.matches("\": \"GRPCRoute\"").count();
     let page = async || {
         let (mut sender, connection) =
@@ -237,7 +237,7 @@ async fn a_port_turns_with_the_first_grpcroute_and_back_with_the_last() {
 async fn calls_by_httproute() {
     let manifests = [service("shop", shop().await, Some("kubernetes.io/h2c")), route("/shop.Cart", "shop")];
     for stage in Stage::ALL {
-        let rig = stage.start(&manifests);
+        let rig = stage.begin(&manifests);
         for secure in [false, true] {
             calls(&client(&rig, secure).await).await;
         }

@@ -34,14 +34,36 @@ pub const SECURE: &str = "one.localhost";
 impl Stage {
     pub const ALL: [Self; 3] = [Self::Native, Self::Hop, Self::Relay];
 
-    /// Starts the quickstart with these manifests beside it.
+    /// Starts the quickstart with these manifests beside it, which leave the decision to this stage.
     pub fn start(self, manifests: &[String]) -> Rig {
+        let rig = self.begin(manifests);
+        self.decides(&rig);
+        rig
+    }
+
+    /// The same, where the manifests may have ports relayed.
+    pub fn begin(self, manifests: &[String]) -> Rig {
         let flags: &[&str] = match self {
             Self::Native => &[],
             Self::Hop => &["--force-hop"],
             Self::Relay => &["--force-relay"],
         };
         Rig::start(flags, |config, _| std::fs::write(config.join("more.yaml"), manifests.join("---\n")).unwrap())
+    }
+
+    /// Asserts by the plan that this stage decides what tests send to the quickstart's `/`.
+    fn decides(self, rig: &Rig) {
+        let plan = rig.admin("/debug/plan").json()["demo/web"].clone();
+        for (host, port) in [(PLAIN, format!("http:{}", rig.ports.http)), (SECURE, format!("https:{}", rig.ports.https))] {
+            let relayed = plan["relays"].as_object().is_some_and(|ports| ports.values().all(|reason| reason == "every port is relayed"));
+            let regions = plan["vhosts"][format!("{port} {host}")].as_array().cloned().unwrap_or_default();
+            let root = regions.iter().find(|region| region["path"] == "/*").map(|region| region["reason"].as_str().unwrap_or("none"));
+            match self {
+                Self::Native => assert_eq!(root, Some("none"), "{plan}"),
+                Self::Hop => assert_eq!(root, Some("everything is sent to the filter"), "{plan}"),
+                Self::Relay => assert!(relayed, "{plan}"),
+            }
+        }
     }
 }
 

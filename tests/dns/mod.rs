@@ -43,6 +43,16 @@ impl Server {
         self.zone.lock().unwrap().insert(name.to_owned(), Some((addresses, life)));
     }
 
+    /// Answers NXDOMAIN for a name.
+    pub fn forgets(&self, name: &str) {
+        self.zone.lock().unwrap().remove(name);
+    }
+
+    /// Answers that a name has no addresses.
+    pub fn empties(&self, name: &str) {
+        self.says(name, &[], 0);
+    }
+
     /// Answers SERVFAIL for a name.
     pub fn fails(&self, name: &str) {
         self.zone.lock().unwrap().insert(name.to_owned(), None);

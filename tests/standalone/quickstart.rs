@@ -12,8 +12,8 @@ use super::rig::Rig;
 
 fn quickstart(rig: &Rig) {
     assert_eq!(rig.get("/", &[]).backend(), "blue");
-    assert_eq!(rig.get("/", &[("x-color", "green")]).backend(), "green");
-    assert_eq!(rig.get("/", &[("x-color", "red")]).backend(), "blue");
+    assert_eq!(rig.get("/color", &[("x-color", "green")]).backend(), "green");
+    assert_eq!(rig.get("/color", &[("x-color", "red")]).backend(), "blue");
 
     let split = |name: &str| (0..200).filter(|_| rig.get("/split", &[]).backend() == name).count();
     let blue = split("blue");
@@ -70,7 +70,7 @@ fn a_trace_says_what_happens() {
     let stage = |path: &str| trace(&url(path), &["--admin", &admin])["edges"]["demo/web"]["stage"]["by"].clone();
     assert_eq!((stage("/api/v1/users"), stage("/split")), ("native".into(), "hop".into()));
     for (path, headers, status) in [
-        ("/", &[("x-color", "green")][..], 200),
+        ("/color", &[("x-color", "green")][..], 200),
         ("/api/v1/users?q=1", &[], 200),
         ("/old/page?q=1", &[], 301),
         ("/missing", &[], 500),
@@ -139,8 +139,8 @@ fn an_edit_is_live_and_a_deleted_route_is_gone() {
     rig.write(
         "routes.yaml",
         &routes.replace(
-            "- name: blue\n          port: 80\n    - matches:\n        - headers",
-            "- name: green\n          port: 80\n    - matches:\n        - headers",
+            "- name: blue\n          port: 80\n    - matches:\n        - path: {type: PathPrefix, value: /color}",
+            "- name: green\n          port: 80\n    - matches:\n        - path: {type: PathPrefix, value: /color}",
         ),
     );
     rig.eventually("the edit is live", || rig.get("/new-path", &[]).backend() == "green");

@@ -72,6 +72,22 @@ async fn the_last_addresses_are_kept_for_a_while_when_a_name_fails() {
     assert_eq!(next(&mut names).await, Resolution { addresses: addresses(&["10.0.0.2"]), failure: None });
 }
 
+/// They are nobody's any more, and may be another's soon.
+#[tokio::test]
+async fn the_last_addresses_go_at_once_when_dns_says_that_there_are_none() {
+    let server = Server::start();
+    let patient = Limits { keep: Duration::from_secs(600), ..QUICK };
+    for gone in [Server::forgets, Server::empties] {
+        server.says("db.test", &["10.0.0.1"], 0);
+        let mut names = Names::new(&[server.address], patient);
+        names.want(&wanted(&["db.test"]));
+        assert_eq!(next(&mut names).await.addresses, addresses(&["10.0.0.1"]));
+        gone(&server, "db.test");
+        let known = next(&mut names).await;
+        assert_eq!((known.addresses.len(), known.failure.is_some()), (0, true), "{known:?}");
+    }
+}
+
 #[tokio::test]
 async fn an_answer_without_addresses_is_a_failure() {
     let server = Server::start();

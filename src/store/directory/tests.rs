@@ -150,7 +150,9 @@ async fn new_directories_are_watched() {
     watched.put("x/y/b.yaml", config_map("two", "3"));
     assert_eq!(watched.changes().await, ["ConfigMap/demo/two 2 3"]);
     fs::rename(watched.path("x"), watched.path("w")).unwrap();
-    watched.put("w/y/b.yaml", config_map("two", "4"));
+    // In one step: a file that is found half written waits for its writer.
+    watched.put("w/y/.new", config_map("two", "4"));
+    fs::rename(watched.path("w/y/.new"), watched.path("w/y/b.yaml")).unwrap();
     assert_eq!(watched.changes().await, ["ConfigMap/demo/two 3 4"]);
     fs::remove_dir_all(watched.path("w")).unwrap();
     assert_eq!(watched.changes().await, ["ConfigMap/demo/two 4 none"]);

@@ -37,6 +37,13 @@ pub(super) enum Failure {
     NoAddresses,
 }
 
+impl Failure {
+    /// Whether DNS says that the name leads nowhere, as opposed to saying nothing.
+    pub(super) fn is_final(&self) -> bool {
+        matches!(self, Self::NoName | Self::NoAddresses)
+    }
+}
+
 /// What DNS answers.
 pub(super) struct Answer {
     pub(super) addresses: BTreeSet<IpAddr>,
