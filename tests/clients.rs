@@ -17,6 +17,8 @@ mod backends;
 mod clocks;
 #[path = "clients/grpc.rs"]
 mod grpc;
+#[path = "clients/leaving.rs"]
+mod leaving;
 #[path = "clients/messages.rs"]
 mod messages;
 #[path = "clients/stage.rs"]

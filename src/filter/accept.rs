@@ -8,18 +8,23 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use listenfd::ListenFd;
+use tokio::io::BufReader;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::watch;
 use tokio::time::{Duration, sleep, timeout};
 
 use super::counters::Gauge;
 use super::executor::Local;
-use super::relay::{self, Stream};
+use super::gathered::Gathered;
+use super::relay::{self, Duplex, Stream};
 use super::serve::{Origin, Worker, serve};
 use super::settings::{Limits, Listen, Settings};
 
 /// Pause after a failed accept: out of file descriptors, most likely.
 const PAUSE: Duration = Duration::from_millis(50);
+
+/// Bytes that are read ahead: most request heads, and less than hyper and TLS ask for themselves.
+const AHEAD: usize = 2048;
 
 /// A listening socket, before it belongs to a runtime.
 #[derive(Debug)]
@@ -149,14 +154,19 @@ pub(super) async fn run(worker: Rc<Worker>, sockets: Sockets, mut stop: watch::R
 impl Acceptor {
     async fn accept(&self) -> io::Result<Stream> {
         Ok(match self {
-            Self::Unix(listener) => Box::new(listener.accept().await?.0),
+            Self::Unix(listener) => stream(listener.accept().await?.0),
             Self::Tcp(listener) => {
-                let (stream, _) = listener.accept().await?;
-                stream.set_nodelay(true)?;
-                Box::new(stream)
+                let (accepted, _) = listener.accept().await?;
+                accepted.set_nodelay(true)?;
+                stream(accepted)
             }
         })
     }
+}
+
+/// A connection that is read ahead of where little is asked for: the PROXY protocol, and the version of HTTP.
+fn stream(accepted: impl Duplex + 'static) -> Stream {
+    Box::new(BufReader::with_capacity(AHEAD, Gathered::new(accepted)))
 }
 
 async fn serve_relayed(worker: Rc<Worker>, stream: Stream, watcher: Watcher) {
@@ -178,6 +188,7 @@ async fn serve_connection(worker: Rc<Worker>, stream: Stream, origin: Origin, bu
         tracing::debug!(%error, "connection ended");
     }
 }
+
 /// HTTP/1.1 and HTTP/2 with prior knowledge, with every limit set.
 fn builder(limits: &Limits, head_timeout: Duration) -> auto::Builder<Local> {
     let mut builder = auto::Builder::new(Local);

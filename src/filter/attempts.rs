@@ -1,6 +1,7 @@
 //! Sending a request as its rule says: for how long, and how often.
 
 use std::net::IpAddr;
+use std::pin::{Pin, pin};
 
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -26,8 +27,12 @@ pub(super) struct Answered {
     pub(super) end: Option<Instant>,
 }
 
-/// Gives up at `end`.
-async fn bounded<T>(pool: &Pool, end: Option<Instant>, work: impl Future<Output = Result<T, UpstreamError>>) -> Result<T, UpstreamError> {
+/// Gives up at `end`. It takes the work where it is pinned: taken by value, its size would count several times.
+async fn bounded<T>(
+    pool: &Pool,
+    end: Option<Instant>,
+    work: Pin<&mut impl Future<Output = Result<T, UpstreamError>>>,
+) -> Result<T, UpstreamError> {
     match end {
         None => work.await,
         Some(end) => timeout_at(end, work).await.unwrap_or_else(|_| {
@@ -56,7 +61,8 @@ impl Route<'_> {
     pub(super) async fn send(&self, request: Request<RequestBody>) -> Result<Answered, UpstreamError> {
         match &self.rule.retry {
             None => self.once(request).await,
-            Some(retry) => bounded(self.pool, self.end, self.repeat(request, retry)).await,
+            // What few rules need shall not make the state of every request larger.
+            Some(retry) => bounded(self.pool, self.end, Box::pin(self.repeat(request, retry)).as_mut()).await,
         }
     }
 
@@ -64,7 +70,8 @@ impl Route<'_> {
         let timeouts = &self.rule.timeouts;
         let end = timeouts.end_of_attempt(Instant::now(), self.end);
         let terms = Terms { patience: timeouts.patience(), replays: self.rule.retry.is_none(), client: self.client };
-        let (response, lease) = bounded(self.pool, end, self.pool.send(self.backend, request, terms)).await?;
+        let sent = pin!(self.pool.send(self.backend, request, terms));
+        let (response, lease) = bounded(self.pool, end, sent).await?;
         Ok(Answered { response, lease, end })
     }
 

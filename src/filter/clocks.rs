@@ -85,6 +85,7 @@ fn resources(kind: Kind, filters: &[Filter], backends: &[(&str, SocketAddr)]) ->
         protocol: Protocol::Http,
         hostname: Hostname::Any,
         certificates: Vec::new(),
+        certificates_by_name: false,
         tuning: Tuning::default(),
     };
     let matched = Match { path: PathMatch::Prefix("/".into()), method: None, headers: Vec::new(), query: Vec::new() };
@@ -92,7 +93,7 @@ fn resources(kind: Kind, filters: &[Filter], backends: &[(&str, SocketAddr)]) ->
     let (matches, action) = (vec![matched], Action::Forward(vec![reference]));
     let rule = Rule { name: None, host: None, fallback: false, matches, filters: filters.to_vec(), action };
     let attachments = vec![Attachment { listener: name, hostnames: vec![(Hostname::Any, Hostname::Any)] }];
-    let route = Route { id: ObjectId::new(kind, "n", "r"), created: 0, attachments, rules: vec![rule] };
+    let route = Route { id: ObjectId::new(kind, "n", "r"), created: 0, attachments, rules: vec![rule], written: Vec::new() };
     let backend = |(name, at): &(&str, SocketAddr)| {
         let endpoints = vec![Endpoint { ip: at.ip(), port: at.port() }];
         Resource::Backend(Backend::new(id(name), BackendProtocol::Http, endpoints))

@@ -14,6 +14,7 @@ mod copies;
 mod counters;
 mod executor;
 pub mod filters;
+mod gathered;
 pub mod hygiene;
 mod mirror;
 mod relay;

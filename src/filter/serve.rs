@@ -45,31 +45,31 @@ pub(super) enum Origin {
 
 impl Origin {
     /// The port of its listener, when the request is fit to be decided.
-    fn enter(&self, table: &Table, parts: &mut Parts) -> Result<u16, Refusal> {
+    fn enter(&self, shared: &Shared, table: &Table, parts: &mut Parts) -> Result<u16, Refusal> {
         let link = match self {
             Self::Hop => return hygiene::hop_port(&mut parts.headers),
             Self::Relay(link) => link,
         };
         parts.headers.remove(hygiene::HOP);
-        let port = link.server.port();
+        let port = link.port;
         let trust = table.any_listener(port).and_then(|listener| listener.tuning.client_address.as_ref());
-        let connection = hygiene::Connection { peer: link.client, server: link.server, secure: link.tls.is_some() };
-        hygiene::forwarded(&mut parts.headers, connection, trust, rand::random());
+        hygiene::forwarded(&mut parts.headers, &link.connection, trust, rand::random());
         match &link.tls {
-            Some(name) if is_misdirected(table, port, name, authority(parts)) => Err(Refusal::Misdirected),
+            Some(name) if is_misdirected(shared, table, (port, name), authority(parts)) => Err(Refusal::Misdirected),
             _ => Ok(port),
         }
     }
 }
 
 /// Whether a request belongs to another listener than the one that its connection was made for (RFC 9110 §15.5.20, Gateway
-/// API, HTTPS listeners on one port). A host of no listener is 404. Without a name the connection is for the listener
-/// without hostname, if there is one.
-fn is_misdirected(table: &Table, port: u16, name: &str, authority: &str) -> bool {
-    let Some(wanted) = table.listener(port, &host_of(authority)) else { return false };
+/// API, HTTPS listeners on one port), or to another certificate. A host of no listener is 404. Without a name the connection
+/// is for the listener without hostname, if there is one.
+fn is_misdirected(shared: &Shared, table: &Table, (port, name): (u16, &str), authority: &str) -> bool {
+    let host = host_of(authority);
+    let Some(wanted) = table.listener(port, &host) else { return false };
     let made_for = if name.is_empty() { table.listener_for_any(port) } else { table.listener(port, name) };
     match made_for {
-        Some(made_for) => made_for.name != wanted.name,
+        Some(made_for) => made_for.name != wanted.name || (wanted.certificates_by_name && !shared.carries(port, name, &host)),
         None => !name.is_empty(),
     }
 }
@@ -132,6 +132,13 @@ impl Known {
     }
 }
 
+/// What the answer to a request depends on.
+struct Asked {
+    upgrade: Option<Upgrade>,
+    /// The client's side of a tunnel.
+    client: Option<OnUpgrade>,
+}
+
 /// Answers one request. It cannot fail: what goes wrong becomes a status.
 pub(super) async fn serve(worker: Rc<Worker>, origin: Origin, request: Request<Incoming>) -> Result<Response<ResponseBody>, Infallible> {
     let (method, is_call) = (request.method().clone(), filters::is_call(request.headers()));
@@ -170,7 +177,7 @@ async fn respond(
     worker.wait_until_ready().await?;
     let plan = {
         let table = worker.shared.table();
-        let port = origin.enter(&table, &mut parts).map_err(refused)?;
+        let port = origin.enter(&worker.shared, &table, &mut parts).map_err(refused)?;
         plan(&worker.shared, &table, &parts, port, known)?
     };
     match plan {
@@ -276,6 +283,24 @@ impl Worker {
         upgrade: Option<Upgrade>,
         active: Gauge,
     ) -> Result<Response<ResponseBody>, StatusCode> {
+        let (request, asked) = self.prepare(&mut forward, request, upgrade)?;
+        let rule = &forward.rule.filters;
+        let end = rule.timeouts.end(forward.start);
+        let route = attempts::Route { pool: &self.pool, backend: &forward.backend, client: forward.client, rule, end };
+        let answered = route.send(request).await.map_err(|error| {
+            tracing::debug!(backend = %forward.backend.id, %error, "no response");
+            error.status()
+        })?;
+        self.pass_on(&forward, asked, answered, active)
+    }
+
+    /// The request as its backend gets it, and what is remembered of it. Copies for mirrors are on their way then.
+    fn prepare(
+        self: &Rc<Self>,
+        forward: &mut Forward,
+        request: Request<RequestBody>,
+        upgrade: Option<Upgrade>,
+    ) -> Result<(Request<RequestBody>, Asked), StatusCode> {
         let (mut parts, mut body) = request.into_parts();
         let mirrors = std::mem::take(&mut forward.mirrors);
         // The bytes of a tunnel are nobody else's.
@@ -296,16 +321,14 @@ impl Worker {
             BackendProtocol::H2c => hygiene::towards_h2(&mut parts, upgrade.as_ref()),
         };
         readied.map_err(|refusal| refusal.status())?;
-        let client: Option<OnUpgrade> = parts.extensions.remove();
-        let request = Request::from_parts(parts, body);
-        let rule = &forward.rule.filters;
-        let end = rule.timeouts.end(forward.start);
-        let route = attempts::Route { pool: &self.pool, backend: &forward.backend, client: forward.client, rule, end };
-        let Answered { mut response, lease, end } = route.send(request).await.map_err(|error| {
-            tracing::debug!(backend = %forward.backend.id, %error, "no response");
-            error.status()
-        })?;
-        match (Upgrade::judge(upgrade.as_ref(), &response), upgrade, client) {
+        let asked = Asked { upgrade, client: parts.extensions.remove() };
+        Ok((Request::from_parts(parts, body), asked))
+    }
+
+    /// The answer as the client gets it.
+    fn pass_on(&self, forward: &Forward, asked: Asked, answered: Answered, active: Gauge) -> Result<Response<ResponseBody>, StatusCode> {
+        let Answered { mut response, lease, end } = answered;
+        match (Upgrade::judge(asked.upgrade.as_ref(), &response), asked.upgrade, asked.client) {
             (Switch::Stays, ..) => {}
             (Switch::Changes, Some(upgrade), Some(client)) => {
                 let backend = hyper::upgrade::on(&mut response);

@@ -112,6 +112,11 @@ impl Shared {
         self.tls.load().port(port)
     }
 
+    /// Whether a connection to a port that was made for `name` may carry requests for `host`, as far as its certificate counts.
+    pub(super) fn carries(&self, port: u16, name: &str, host: &str) -> bool {
+        self.tls.load().carries(port, name, host)
+    }
+
     /// What is held back, with the reason; sorted by key.
     pub fn refused(&self) -> Vec<Refusal> {
         let mut refused = self.table().refused();

@@ -1,6 +1,9 @@
 //! Backends and their endpoints.
 
+use std::collections::BTreeMap;
+use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -37,6 +40,24 @@ pub struct Endpoint {
     pub port: u16,
 }
 
+/// Where an endpoint runs, as its EndpointSlice says.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Topology {
+    /// Name of the node.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub node: Option<Arc<str>>,
+    /// Its zone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub zone: Option<Arc<str>>,
+}
+
+impl fmt::Display for Topology {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let known: Vec<&str> = [&self.node, &self.zone].into_iter().flatten().map(|name| &**name).collect();
+        f.write_str(&known.join(", "))
+    }
+}
+
 /// One port of one Service with the endpoints that may receive new requests.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Backend {
@@ -50,6 +71,9 @@ pub struct Backend {
     pub affinity: Affinity,
     /// Endpoints, sorted and without duplicates; empty means 503.
     pub endpoints: Vec<Endpoint>,
+    /// Where they run, as far as that is known. It decides nothing.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub topology: BTreeMap<IpAddr, Topology>,
 }
 
 impl Affinity {
@@ -60,9 +84,9 @@ impl Affinity {
 }
 
 impl Backend {
-    /// A backend without session affinity.
+    /// A backend without session affinity, of whose endpoints no more is known.
     pub fn new(id: BackendId, protocol: BackendProtocol, endpoints: Vec<Endpoint>) -> Self {
-        Self { id, protocol, affinity: Affinity::None, endpoints }
+        Self { id, protocol, affinity: Affinity::None, endpoints, topology: BTreeMap::new() }
     }
 
     /// What is spoken with it for a route of this kind: gRPC is HTTP/2 alone, whatever the Service says.

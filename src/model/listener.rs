@@ -39,6 +39,10 @@ pub struct Listener {
     /// Certificates, in the order of the Gateway; empty for HTTP.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub certificates: Vec<CertificateId>,
+    /// Certificates come with routes of many owners, each for the names in it: it is shown for these and carries requests for
+    /// these, and clients for whom there is none are shown nothing. Else one that is for no such name is better than none.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub certificates_by_name: bool,
     /// How its port treats clients; the same for all listeners of an edge.
     #[serde(default, skip_serializing_if = "Tuning::is_default")]
     pub tuning: Tuning,

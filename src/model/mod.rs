@@ -15,7 +15,7 @@ mod rank;
 mod route;
 mod tuning;
 
-pub use backend::{Affinity, Backend, BackendProtocol, Endpoint};
+pub use backend::{Affinity, Backend, BackendProtocol, Endpoint, Topology};
 pub use behaviour::{Allowed, Cors, Mirror, Origin, Retry, Timeouts};
 pub use certificate::{Certificate, PrivateKey};
 pub use hostname::{Hostname, HostnameError};
@@ -25,7 +25,7 @@ pub use name::Resolution;
 pub use pattern::{Pattern, PatternError};
 pub use rank::{HostRank, PathRank, Rank};
 pub use route::{
-    Action, Attachment, BackendRef, BackendTarget, Filter, HeaderEdit, HeaderMatch, InvalidBackend, Match, PathMatch, PathModifier,
+    Action, Attachment, BackendRef, BackendTarget, Filter, HeaderEdit, HeaderMatch, InvalidBackend, Match, PathMatch, PathModifier, Place,
     QueryMatch, Redirect, Rewrite, Route, Rule, Scheme, ValueMatch,
 };
 pub use tuning::{ALLOCATOR, ClientAddress, FILTER_WORKERS, Trusted, Tuning};

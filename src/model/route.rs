@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::{BackendId, Cors, HostRank, Hostname, ListenerName, Mirror, ObjectId, PathRank, Rank, Retry, Timeouts};
+use super::{BackendId, Cors, HostRank, Hostname, Kind, ListenerName, Mirror, ObjectId, PathRank, Rank, Retry, Timeouts};
 
 /// A list that takes no more room than it needs: there are thousands, of one entry mostly.
 fn exact<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
@@ -26,6 +26,29 @@ pub struct Route {
     /// Rules in the object's order.
     #[serde(deserialize_with = "exact")]
     pub rules: Vec<Rule>,
+    /// Where the matches of all rules, one after the other, are written in the object; empty: where they are here.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "exact")]
+    pub written: Vec<Place>,
+}
+
+/// Where a match is written: positions in the object, as far as a u16 counts. A rule that cannot be read, or a match of one, is
+/// in the object and not in the model; the rules of an Ingress are its paths.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Place {
+    /// Position of the rule; none for what is in no rule (`Ingress.spec.defaultBackend`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule: Option<u16>,
+    /// Position of the match, or of the path; none for the rule as a whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part: Option<u16>,
+}
+
+impl Place {
+    /// The place of a match, or path, in a rule.
+    pub fn new(rule: usize, part: Option<usize>) -> Self {
+        let number = |position: usize| u16::try_from(position).unwrap_or(u16::MAX);
+        Self { rule: Some(number(rule)), part: part.map(number) }
+    }
 }
 
 /// An accepted (route, listener) pair.
@@ -280,6 +303,21 @@ impl Rule {
 }
 
 impl Route {
+    /// The field of the object in which one match of this route is written; positions are in [`Route::rules`] and
+    /// [`Rule::matches`].
+    pub fn field(&self, rule: usize, index: usize) -> String {
+        let before: usize = self.rules.iter().take(rule).map(|rule| rule.matches.len()).sum();
+        let place = self.written.get(before + index).copied().unwrap_or_else(|| Place::new(rule, Some(index)));
+        match (self.id.kind, place.rule, place.part) {
+            (Kind::IngressClass, ..) => "--default-backend".to_owned(),
+            (_, None, _) => "spec.defaultBackend".to_owned(),
+            (Kind::Ingress, Some(rule), Some(path)) => format!("spec.rules[{rule}].http.paths[{path}]"),
+            (Kind::Ingress, Some(rule), None) => format!("spec.rules[{rule}]"),
+            (_, Some(rule), Some(index)) => format!("rules[{rule}].matches[{index}]"),
+            (_, Some(rule), None) => format!("rules[{rule}]"),
+        }
+    }
+
     /// The precedence of one match of this route on a host that it declares as `declared`. The greatest rank among the
     /// matches that a request satisfies wins; ranks of different matches are never equal.
     ///

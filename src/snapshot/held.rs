@@ -132,7 +132,13 @@ mod tests {
         let matches = vec![Match { path: PathMatch::Prefix("/".into()), method: None, headers: Vec::new(), query: Vec::new() }];
         let action = Action::Forward(Vec::new());
         let rule = Rule { name: None, host: None, fallback: false, matches, filters: Vec::new(), action };
-        Resource::Route(Route { id: ObjectId::new(Kind::HttpRoute, "n", name), created: 1, attachments: Vec::new(), rules: vec![rule] })
+        Resource::Route(Route {
+            id: ObjectId::new(Kind::HttpRoute, "n", name),
+            created: 1,
+            attachments: Vec::new(),
+            rules: vec![rule],
+            written: Vec::new(),
+        })
     }
 
     fn backend() -> Resource {

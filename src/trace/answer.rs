@@ -1,6 +1,7 @@
 //! What a client gets.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use http::{HeaderName, HeaderValue, Method};
 use serde::Serialize;
@@ -8,7 +9,9 @@ use serde_json::{Map, Value};
 
 use super::{Request, without};
 use crate::filter::router::{Decision, Head, Table};
-use crate::model::{Action, Affinity, BackendId, BackendProtocol, BackendRef, BackendTarget, Endpoint, InvalidBackend, Kind, Rule};
+use crate::model::{
+    Action, Affinity, BackendId, BackendProtocol, BackendRef, BackendTarget, Endpoint, InvalidBackend, Kind, Rule, Topology,
+};
 use crate::snapshot::{Key, Resource, Snapshot};
 
 /// What a client gets.
@@ -66,7 +69,10 @@ pub struct Share {
     pub affinity: Affinity,
     /// Where it is.
     pub endpoints: Vec<Endpoint>,
-    /// The answer in place of a backend's, and why.
+    /// Nodes and zones of these, as far as they are known.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub topology: BTreeMap<IpAddr, Topology>,
+    /// The answer in topology of a backend's, and why.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fails: Option<(u16, Why)>,
     /// Filters and further settings of the reference.
@@ -151,6 +157,7 @@ fn share(snapshot: &Snapshot, reference: &BackendRef, kind: Kind, of: u64) -> Sh
         protocol: BackendProtocol::default(),
         affinity: Affinity::None,
         endpoints: Vec::new(),
+        topology: BTreeMap::new(),
         fails: None,
         policy: without(serde_json::to_value(reference), &["weight", "target"]),
     };
@@ -162,6 +169,7 @@ fn share(snapshot: &Snapshot, reference: &BackendRef, kind: Kind, of: u64) -> Sh
                 share.protocol = backend.protocol_for(kind);
                 share.affinity = backend.affinity;
                 share.endpoints.clone_from(&backend.endpoints);
+                share.topology.clone_from(&backend.topology);
             }
             if share.endpoints.is_empty() {
                 share.fails = Some((503, Why::NoEndpoint));

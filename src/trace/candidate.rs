@@ -14,12 +14,16 @@ use crate::snapshot::{Key, Resource, Snapshot};
 pub struct Candidate {
     /// The route.
     pub route: ObjectId,
-    /// Position of the rule in the route.
+    /// The field of the route's object in which the match is written.
+    pub field: String,
+    /// Position of the rule in the snapshot's route.
+    #[serde(skip)]
     pub rule: usize,
     /// Name of the rule, where it has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// Position of the match in the rule.
+    /// Position of the match in that rule.
+    #[serde(skip)]
     pub index: usize,
     /// The hostname as the route declares it, which precedence counts.
     pub declared: Hostname,
@@ -137,6 +141,7 @@ fn of_route(route: &Route, listener: Option<&ListenerName>, request: &Request, f
             }
             let candidates = rule.matches.iter().enumerate().map(|(index, matched)| Candidate {
                 route: route.id.clone(),
+                field: route.field(number, index),
                 rule: number,
                 name: rule.name.clone(),
                 index,

@@ -8,8 +8,8 @@ use crate::edge::plan::Options;
 use crate::edge::testing::{generate, naive};
 use crate::filter::router::{Decision, Head, Table};
 use crate::model::{
-    Action, Affinity, Attachment, Backend, BackendId, BackendProtocol, BackendRef, BackendTarget, CertificateId, Endpoint, Hostname, Kind,
-    Listener, ListenerName, Match, ObjectId, PathMatch, Protocol, Route, Rule,
+    Action, Affinity, Attachment, Backend, BackendId, BackendProtocol, BackendRef, BackendTarget, Certificate, CertificateId, Endpoint,
+    Hostname, Kind, Listener, ListenerName, Match, ObjectId, PathMatch, PrivateKey, Protocol, Route, Rule,
 };
 use crate::snapshot::wire::{Ack, Refusal, Stamp};
 use crate::snapshot::{Key, Resource, Snapshot};
@@ -99,6 +99,7 @@ fn listener(name: &str, hostname: &str) -> Resource {
         protocol: Protocol::Https,
         hostname: if hostname.is_empty() { Hostname::Any } else { Hostname::parse(hostname).unwrap() },
         certificates: vec![CertificateId { namespace: "n".to_owned(), name: name.to_owned() }],
+        certificates_by_name: false,
         tuning: Default::default(),
     })
 }
@@ -120,6 +121,57 @@ fn clients_without_a_server_name_belong_to_the_listener_without_hostname() {
     assert_eq!(nameless(&[&named], "a.example"), ("named".to_owned(), status(404, Why::NoRule)), "the only one there is");
     let other = listener("other", "b.example");
     assert_eq!(nameless(&[&named, &other], "a.example"), (String::new(), Answer::Closed { why: Why::NoServerName }));
+}
+
+/// An Ingress's certificate is for the hosts that it is offered for, whichever stage ends TLS.
+#[test]
+fn certificates_by_name_carry_their_own_hosts() {
+    let certificate = |name: &str, names: &[&str]| {
+        Resource::Certificate(Certificate {
+            id: CertificateId { namespace: "n".to_owned(), name: name.to_owned() },
+            chain: Vec::new(),
+            key: PrivateKey::new(""),
+            names: names.iter().map(ToString::to_string).collect(),
+            fingerprint: name.to_owned(),
+            not_after: i64::MAX,
+        })
+    };
+    let Resource::Listener(listener) = listener("shop", "") else { unreachable!() };
+    let certificates =
+        listener.certificates.iter().cloned().chain([CertificateId { namespace: "n".into(), name: "bank".into() }]).collect();
+    let listener = Listener { certificates, certificates_by_name: true, ..listener };
+    let resources = [
+        Resource::Listener(listener),
+        certificate("shop", &["shop.example", "*.wild.example"]),
+        certificate("bank", &["bank.example", "own.wild.example"]),
+    ];
+    let snapshot = Snapshot::from_resources(resources);
+    let met = |server_name: Option<&str>, host: &str, force_relay: bool| {
+        let mut request = Request::parse(&format!("https://{host}/"), "GET", &[]).unwrap();
+        request.server_name = server_name.map(str::to_owned);
+        let found = trace(&snapshot, Options { force_relay, ..Options::default() }, &request);
+        let shown = found.certificates.unwrap().iter().map(|id| id.name.clone()).collect::<Vec<_>>().join(" ");
+        match found.answer {
+            Answer::Status { status, .. } => format!("{shown} {status}"),
+            Answer::Closed { why } => format!("{shown} closed: {why:?}"),
+            other => format!("{shown} {other:?}"),
+        }
+    };
+    for (server_name, host, expected) in [
+        (Some("shop.example"), "shop.example", "shop 404"),
+        (Some("shop.example"), "a.wild.example", "shop 404"),
+        (Some("own.wild.example"), "bank.example", "bank 404"),
+        (Some("shop.example"), "bank.example", "shop 421"),
+        (Some("bank.example"), "b.wild.example", "bank 421"),
+        (None, "shop.example", " closed: NoServerName"),
+    ] {
+        for force_relay in [false, true] {
+            assert_eq!(met(server_name, host, force_relay), expected, "{host} by way of {server_name:?}, relayed: {force_relay}");
+        }
+    }
+    // Sōzu has a certificate of its own to show.
+    assert_eq!(met(Some("strange.example"), "strange.example", false), " 404");
+    assert_eq!(met(Some("strange.example"), "strange.example", true), " closed: NoCertificate");
 }
 
 #[test]
@@ -146,7 +198,13 @@ fn forwarded(affinity: Affinity) -> Snapshot {
     let matches = vec![Match { path: PathMatch::Prefix("/".to_owned()), method: None, headers: Vec::new(), query: Vec::new() }];
     let rule = Rule { name: None, host: None, fallback: false, matches, filters: Vec::new(), action };
     let attachment = Attachment { listener: ListenerName("a".to_owned()), hostnames: vec![(Hostname::Any, Hostname::Any)] };
-    let route = Route { id: ObjectId::new(Kind::HttpRoute, "n", "r"), created: 0, attachments: vec![attachment], rules: vec![rule] };
+    let route = Route {
+        id: ObjectId::new(Kind::HttpRoute, "n", "r"),
+        created: 0,
+        attachments: vec![attachment],
+        rules: vec![rule],
+        written: Vec::new(),
+    };
     let endpoints = vec![Endpoint { ip: [10, 0, 0, 1].into(), port: 1 }, Endpoint { ip: [10, 0, 0, 2].into(), port: 1 }];
     let backend = Backend { affinity, ..Backend::new(id, BackendProtocol::Http, endpoints) };
     Snapshot::from_resources([listener("a", ""), Resource::Route(route), Resource::Backend(backend)])

@@ -117,7 +117,10 @@ impl fmt::Display for Share {
             (None, BackendProtocol::Http) => f.write_str(" over HTTP/1.1 at ")?,
             (None, BackendProtocol::H2c) => f.write_str(" over HTTP/2 at ")?,
         }
-        let endpoints = self.endpoints.iter().map(|endpoint| std::net::SocketAddr::new(endpoint.ip, endpoint.port).to_string());
+        let endpoints = self.endpoints.iter().map(|endpoint| {
+            let address = std::net::SocketAddr::new(endpoint.ip, endpoint.port);
+            self.topology.get(&endpoint.ip).map_or_else(|| address.to_string(), |topology| format!("{address} ({topology})"))
+        });
         write!(f, "{}", endpoints.collect::<Vec<_>>().join(", "))?;
         match self.affinity {
             Affinity::ClientIp if self.fails.is_none() => writeln!(f, "; each client address has one of them (sessionAffinity: ClientIP)")?,
@@ -129,7 +132,7 @@ impl fmt::Display for Share {
 
 impl fmt::Display for Candidate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} rules[{}].matches[{}]", self.route, self.rule, self.index)?;
+        write!(f, "{} {}", self.route, self.field)?;
         if let Some(name) = &self.name {
             write!(f, " \"{name}\"")?;
         }

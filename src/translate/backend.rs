@@ -1,13 +1,13 @@
 //! Backends: a Service port becomes the endpoints that may receive requests.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::external;
 use super::facts::{Family, Readiness, ServiceFacts, ServicePort, SliceFacts};
 use super::reader::Reader;
-use crate::model::{Backend, BackendId, BackendProtocol, Endpoint, InvalidBackend, Kind, ObjectId};
+use crate::model::{Backend, BackendId, BackendProtocol, Endpoint, InvalidBackend, Kind, ObjectId, Topology};
 use crate::report::{Finding, Issue, Scope};
 use crate::snapshot::Resource;
 
@@ -44,13 +44,13 @@ pub(super) fn resolve(reader: &mut Reader<'_>, id: &BackendId) -> BackendOutcome
         Some(name) => external::reach(reader, id, &service, name),
         None => reach(reader, id, &service),
     };
-    let Reached { protocol, endpoints, findings } = match reached {
+    let Reached { protocol, endpoints, topology, findings } = match reached {
         Ok(reached) => reached,
         Err(failed) => return BackendOutcome::invalid(failed.0, failed.1),
     };
     BackendOutcome {
         state: BackendState::Resolved { empty: endpoints.is_empty() },
-        resource: Some(Arc::new(Resource::Backend(Backend { id: id.clone(), protocol, affinity: service.affinity, endpoints }))),
+        resource: Some(Arc::new(Resource::Backend(Backend { id: id.clone(), protocol, affinity: service.affinity, endpoints, topology }))),
         findings,
     }
 }
@@ -65,6 +65,7 @@ impl BackendOutcome {
 pub(super) struct Reached {
     pub(super) protocol: BackendProtocol,
     pub(super) endpoints: Vec<Endpoint>,
+    pub(super) topology: BTreeMap<IpAddr, Topology>,
     pub(super) findings: Vec<Finding>,
 }
 
@@ -86,7 +87,10 @@ fn reach(reader: &mut Reader<'_>, id: &BackendId, service: &ServiceFacts) -> Res
         of_services.extend(own);
     }
     let endpoints = endpoints(&slices, port, &service.families, &of_services);
-    Ok(Reached { protocol, endpoints, findings })
+    let topology =
+        |endpoint: &Endpoint| slices.iter().find_map(|(_, slice)| Some((endpoint.ip, slice.topology.get(&endpoint.ip)?.clone())));
+    let topology = endpoints.iter().filter_map(topology).collect();
+    Ok(Reached { protocol, endpoints, topology, findings })
 }
 
 /// The Service's port of this number.

@@ -4,6 +4,7 @@
 //! ReferenceGrant, the proxy's own machine or link. So names within the cluster are refused, and of what DNS says, addresses of
 //! Services and special addresses.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::backend::{Reached, Unreachable, on_service, port_of, protocol, remarks};
@@ -52,7 +53,8 @@ pub(super) fn reach(reader: &mut Reader<'_>, id: &BackendId, service: &ServiceFa
     // Both families lead to the same machines: one of them counts, as with EndpointSlices.
     let first = usable.iter().map(|ip| Family::of(*ip)).min();
     let of_first = usable.into_iter().filter(|ip| Some(Family::of(*ip)) == first);
-    Ok(Reached { protocol, endpoints: of_first.map(|ip| Endpoint { ip, port }).collect(), findings })
+    let endpoints = of_first.map(|ip| Endpoint { ip, port }).collect();
+    Ok(Reached { protocol, endpoints, topology: BTreeMap::new(), findings })
 }
 
 /// The name of the range that keeps an address from being a backend.

@@ -27,9 +27,9 @@ struct Subject<'a> {
 }
 
 /// Everything that is asked.
-struct World {
-    authority: Authority,
-    rig: Rig,
+pub struct World {
+    pub authority: Authority,
+    pub rig: Rig,
     proxies: Vec<Server>,
     _backend: Server,
 }
@@ -66,7 +66,8 @@ pub async fn measure(settings: &Settings) {
 }
 
 impl World {
-    async fn start() -> Self {
+    /// Starts all of it.
+    pub async fn start() -> Self {
         let (backend, upload, authority) = (peers::backend().await, peers::upload(), Authority::new());
         let backends = Backends { plain: backend.address, grpc: backend.second, upload };
         let leaf = authority.leaf(NATIVE);
@@ -128,10 +129,7 @@ impl Subject<'_> {
     /// One round.
     async fn run(&mut self, length: Duration) -> Result<(), String> {
         let before = (self.cpu)();
-        let counted = match self.load.clone() {
-            Load::Http1(load) => load.run(length).await,
-            Load::Http2(load) => load.run(length).await.map_err(|error| error.to_string())?,
-        };
+        let counted = self.load.clone().run(length).await.map_err(|error| error.to_string())?;
         let used = (self.cpu)() - before;
         let Counted { answered, failed, example, closed, elapsed } = counted;
         if failed > 0 || answered == 0 {

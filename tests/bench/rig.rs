@@ -13,8 +13,11 @@ use tokio::time::Instant;
 
 use super::http;
 
-/// The binary of this build.
-pub const KAKEHI: &str = env!("CARGO_BIN_EXE_kakehi");
+/// The kakehi binary: `KAKEHI_BENCH_BINARY`, else that of this build. The latter is built with what tests alone ask of some
+/// crates (tokio's clocks that can be paused), which the binary that is shipped has not.
+pub fn kakehi() -> PathBuf {
+    std::env::var_os("KAKEHI_BENCH_BINARY").map_or_else(|| env!("CARGO_BIN_EXE_kakehi").into(), PathBuf::from)
+}
 
 /// The sozu binary: `KAKEHI_SOZU`, else the cached build with LTO, else the cached plain one.
 pub fn sozu() -> PathBuf {
@@ -57,7 +60,7 @@ impl Rig {
         let (admin, ports) = (free_port(), Ports { http: free_port(), https: free_port(), relay: free_port(), relay_tls: free_port() });
         write(&config, ports);
         let log = std::fs::File::create(directory.path().join("log")).unwrap();
-        let child = Command::new(KAKEHI)
+        let child = Command::new(kakehi())
             .args(["--log", "warn", "standalone", "--address", "127.0.0.1", "--admin", &admin.to_string()])
             .arg("--config-dir")
             .arg(&config)
@@ -103,15 +106,27 @@ impl Rig {
         cpu_of_tree(self.child.id().unwrap())
     }
 
+    /// CPU time that its processes have used, by what they are.
+    pub fn cpu_by_role(&self) -> BTreeMap<&'static str, Duration> {
+        let mut used = BTreeMap::new();
+        for pid in tree(self.child.id().unwrap()) {
+            *used.entry(role(pid)).or_default() += stat(pid).map_or(Duration::ZERO, |(_, ticks)| Duration::from_millis(ticks * 10));
+        }
+        used
+    }
+
+    /// A process of that role.
+    pub fn pid_of(&self, wanted: &str) -> Option<u32> {
+        tree(self.child.id().unwrap()).into_iter().find(|pid| role(*pid) == wanted)
+    }
+
     /// What its processes hold, in MB by what they are: their part of shared pages counted (PSS).
     pub fn memory(&self) -> BTreeMap<&'static str, f64> {
         let mut memory = BTreeMap::new();
         for pid in tree(self.child.id().unwrap()) {
-            let line = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-            let role = ["standalone", "edge", "filter"].into_iter().find(|role| line.split('\0').any(|word| word == *role));
             let rollup = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
             let kib = rollup.lines().find_map(|line| line.strip_prefix("Pss:")?.trim().strip_suffix("kB")?.trim().parse::<f64>().ok());
-            *memory.entry(role.unwrap_or("sozu")).or_default() += kib.unwrap_or(0.0) / 1024.0;
+            *memory.entry(role(pid)).or_default() += kib.unwrap_or(0.0) / 1024.0;
         }
         memory
     }
@@ -152,6 +167,13 @@ fn tree(root: u32) -> Vec<u32> {
         at += 1;
     }
     found
+}
+
+/// What a process of ours is.
+fn role(pid: u32) -> &'static str {
+    let line = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let role = ["standalone", "edge", "filter"].into_iter().find(|role| line.split('\0').any(|word| word == *role));
+    role.unwrap_or("sozu")
 }
 
 /// Parent and user plus system ticks of a process.

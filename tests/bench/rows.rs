@@ -1,10 +1,12 @@
 //! What is measured: the table of rows, and how each is asked for.
 
+use std::io;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use super::certificates::Authority;
 use super::http;
-use super::load::{Http1, Http2};
+use super::load::{Counted, Http1, Http2};
 use super::manifests::{NATIVE, RELAYED};
 use super::peers::{LARGE, Server};
 use super::rig::Ports;
@@ -92,6 +94,19 @@ pub const ROWS: &[Row] = &[
 pub enum Load {
     Http1(Http1),
     Http2(Http2),
+}
+
+impl Load {
+    /// Runs it for `length`.
+    ///
+    /// # Errors
+    /// When h2load is not there or says nothing that is understood.
+    pub async fn run(self, length: Duration) -> io::Result<Counted> {
+        match self {
+            Self::Http1(load) => Ok(load.run(length).await),
+            Self::Http2(load) => load.run(length).await,
+        }
+    }
 }
 
 impl Stage {

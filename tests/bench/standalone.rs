@@ -5,7 +5,7 @@
 //! (`propagation`). Loopback only, bounded in count and time. `KAKEHI_BENCH_ROWS` (all) holds parts of names of rows and
 //! stages, such as `keep-alive,relay,churn`; `KAKEHI_BENCH_SECONDS` (3) is the length of one run under load,
 //! `KAKEHI_BENCH_ROUTES` (`0,1000,5000`) and `KAKEHI_BENCH_TRIES` (200) belong to propagation; `KAKEHI_SOZU` names the sozu
-//! binary.
+//! binary, `KAKEHI_BENCH_BINARY` another kakehi to compare with. With `KAKEHI_BENCH_PROFILE` the filter proxy is looked into instead (`profile`).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a benchmark fails by panicking")]
 
 mod certificates;
@@ -16,6 +16,7 @@ mod http;
 mod load;
 mod manifests;
 mod peers;
+mod profile;
 mod propagation;
 mod rig;
 mod rows;
@@ -63,7 +64,11 @@ async fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let settings = Settings::from_environment();
-    println!("kakehi: {}\nsozu:   {}", rig::KAKEHI, rig::sozu().display());
+    println!("kakehi: {}\nsozu:   {}", rig::kakehi().display(), rig::sozu().display());
+    if std::env::var_os("KAKEHI_BENCH_PROFILE").is_some() {
+        profile::measure(&settings).await;
+        return ExitCode::SUCCESS;
+    }
     cpu::measure(&settings).await;
     let lossless = !settings.wants("churn", "") || churn::measure(&settings).await;
     if settings.wants("propagation", "") {

@@ -188,6 +188,7 @@ fn https(name: &str, hostname: &str, secrets: &[&str]) -> Resource {
         protocol: Protocol::Https,
         hostname: Hostname::parse(hostname).unwrap(),
         certificates: secrets.iter().map(|secret| id(secret)).collect(),
+        certificates_by_name: false,
         tuning: Default::default(),
     })
 }
@@ -287,4 +288,53 @@ async fn a_client_that_says_nothing_is_not_waited_for() {
     .await
     .expect("both are closed");
     assert_eq!(end, b"");
+}
+
+/// Certificates of an IngressClass's listener are of many owners: each for the names that it is offered for, whatever else it is
+/// valid for, and for nobody without a name.
+#[tokio::test]
+async fn certificates_that_come_with_routes_are_shown_by_their_own_names_alone() {
+    let offered = |secret: (Resource, CertificateDer<'static>), names: &[&str]| {
+        let Resource::Certificate(certificate) = secret.0 else { unreachable!() };
+        let names = names.iter().map(ToString::to_string).collect();
+        (Resource::Certificate(Certificate { names, ..certificate }), secret.1)
+    };
+    let wide = offered(secret("wide", &["shop.example", "*.wild.example", "bank.example"]), &["shop.example", "*.wild.example"]);
+    let bank = offered(secret("bank", &["bank.example"]), &["bank.example", "own.wild.example"]);
+    let Resource::Certificate(original) = &bank.0 else { unreachable!() };
+    // The same certificate in another Secret is the same certificate.
+    let copy = Certificate { id: id("copy"), names: vec!["more.example".to_owned()], ..original.clone() };
+    let Resource::Listener(listener) = https("https", "*", &["wide", "bank", "copy"]) else { unreachable!() };
+    let listener = Listener { certificates_by_name: true, ..listener };
+    let mut resources = vec![wide.0.clone(), bank.0.clone(), Resource::Certificate(copy), Resource::Listener(listener)];
+    resources.extend(saying("https", "*").await);
+    let proxy = Proxy::start(resources).await;
+    for (name, certificate) in [
+        ("shop.example", Some(&wide.1)),
+        ("a.wild.example", Some(&wide.1)),
+        ("own.wild.example", Some(&bank.1)),
+        ("bank.example", Some(&bank.1)),
+        ("BANK.example", Some(&bank.1)),
+        ("more.example", Some(&bank.1)),
+        ("b.a.wild.example", None),
+        ("wild.example", None),
+        ("strange.example", None),
+        ("", None),
+    ] {
+        assert_eq!(shown(&proxy, name).await.as_ref(), certificate, "{name}");
+    }
+    for (name, host, status) in [
+        ("shop.example", "shop.example", 200),
+        ("shop.example", "b.wild.example", 200),
+        ("a.wild.example", "shop.example:8443", 200),
+        ("own.wild.example", "bank.example", 200),
+        ("bank.example", "more.example", 200),
+        ("shop.example", "bank.example", 421),
+        ("bank.example", "a.wild.example", 421),
+        ("shop.example", "strange.example", 421),
+        ("shop.example", "b.a.wild.example", 421),
+    ] {
+        let by = if status == 200 { "https" } else { "" };
+        assert_eq!(ask(&proxy, name, host).await, (status, by.to_owned()), "{host} by way of {name:?}");
+    }
 }

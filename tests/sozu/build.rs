@@ -13,6 +13,7 @@ pub fn listener(name: &str, port: u16, hostname: &str) -> Resource {
         protocol: Protocol::Http,
         hostname: Hostname::parse(hostname).unwrap(),
         certificates: Vec::new(),
+        certificates_by_name: false,
         tuning: Default::default(),
     })
 }
@@ -38,6 +39,7 @@ pub fn route(name: &str, listener: &str, hosts: &[&str], rules: Vec<Rule>) -> Re
         created: 0,
         attachments: vec![Attachment { listener: ListenerName(listener.to_owned()), hostnames: pairs }],
         rules,
+        written: Vec::new(),
     })
 }
 

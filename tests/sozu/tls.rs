@@ -45,6 +45,7 @@ pub fn https(name: &str, port: u16, hostname: &str, secrets: &[&str]) -> Resourc
         protocol: Protocol::Https,
         hostname: Hostname::parse(hostname).unwrap(),
         certificates: secrets.iter().map(|secret| id(secret)).collect(),
+        certificates_by_name: false,
         tuning: Default::default(),
     })
 }

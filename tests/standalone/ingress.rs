@@ -216,7 +216,10 @@ fn a_host_belongs_to_the_namespace_that_used_it_first() {
     world.hold("first", vec![of("demo", "first", 2, "blue"), of("demo", "second", 3, "green")]);
     world.check(&[("mine.test", "/", "blue")]);
     let found = world.findings("Ingress/a/late");
-    assert_eq!(found, ["spec.rules[0].host host mine.test belongs to namespace demo, which used it first, so this is not served"]);
+    assert_eq!(
+        found,
+        ["spec.rules[0].host host mine.test belongs to namespace demo, which has the oldest Ingress that names it, so this is not served"]
+    );
     // The owner goes, the next one gets it.
     world.rig.remove("first.yaml");
     world.rig.eventually("the host is the other namespace's again", || world.ask("mine.test", "/") == "503");
@@ -280,4 +283,97 @@ fn the_sample_serves_hosts_with_tls_and_says_where() {
     assert_eq!(client::get_tls(world.https, "one.localhost", &roots).unwrap().backend(), "blue");
     world.rig.remove("second.yaml");
     world.rig.eventually("its certificate is gone too", || client::get_tls(world.https, "two.localhost", &roots).is_err());
+}
+
+#[test]
+fn the_ports_of_a_profile_serve_with_and_without_tls() {
+    let mut world = World::start(&[]);
+    let spec =
+        json!({"tls": [{"hosts": ["one.localhost"], "secretName": "one"}], "rules": [rule("one.localhost", &[("Prefix", "/", "blue")])]});
+    world.hold("shop", vec![ingress("demo", "shop", spec)]);
+    let roots = fs::read(world.rig.config().join("demo-ca.crt")).unwrap();
+    let secure = |world: &World| client::get_tls(world.https, "one.localhost", &roots).map(|answer| answer.backend());
+    assert_eq!(secure(&world).unwrap(), "blue");
+
+    let (http, https) = (free_port(), free_port());
+    let profile = format!(
+        "apiVersion: kakehi.dev/v1alpha1\nkind: EdgeProfile\nmetadata: {{name: ports, namespace: demo}}\n\
+         spec: {{httpPort: {http}, httpsPort: {https}}}\n"
+    );
+    let before = (world.http, world.https);
+    world.rig.write("class.yaml", &with_profile("ports", &profile));
+    (world.http, world.https) = (([127, 0, 0, 1], http).into(), ([127, 0, 0, 1], https).into());
+    world.rig.eventually("the edge has the ports of the profile", || world.ask("one.localhost", "/") == "blue");
+    world.rig.eventually("and its certificate there", || secure(&world).is_ok_and(|backend| backend == "blue"));
+    world.rig.eventually("the ports of the settings are closed", || client::get(before.0, "one.localhost", "/", &[]).is_err());
+}
+
+/// A Secret with a self-signed certificate for these names, and the certificate.
+fn secret(namespace: &str, name: &str, names: &[&str]) -> (Value, String) {
+    let made = rcgen::generate_simple_self_signed(names.iter().map(ToString::to_string).collect::<Vec<_>>()).unwrap();
+    let data = json!({"tls.crt": made.cert.pem(), "tls.key": made.signing_key.serialize_pem()});
+    let metadata = json!({"name": name, "namespace": namespace});
+    (json!({"apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls", "metadata": metadata, "stringData": data}), made.cert.pem())
+}
+
+/// Two tenants of one class, of which one has a certificate that is valid for hosts of the other: each is shown for the hosts
+/// that its Ingress names, carries requests for these, and nobody else is shown it, whichever stage ends TLS.
+#[test]
+fn certificates_are_shown_for_the_hosts_of_their_ingresses_alone_in_either_stage() {
+    let world = World::start(&[]);
+    // A client that asks for an address names no host.
+    let (wide, wide_root) = secret("demo", "wide", &["shop.test", "more.test", "bank.test", "*.bank.test", "plain.test", "127.0.0.1"]);
+    let (bank, bank_root) = secret("a", "bank", &["bank.test", "shop.test"]);
+    let secure = |namespace: &str, name: &str, hosts: &[&str], secret: &str, service: &str| {
+        let rules: Vec<_> = hosts.iter().map(|host| rule(host, &[("Prefix", "/", service)])).collect();
+        ingress(namespace, name, json!({"tls": [{"hosts": hosts, "secretName": secret}], "rules": rules}))
+    };
+    let idle =
+        json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "idle", "namespace": "a"}, "spec": {"ports": [{"port": 80}]}});
+    let plain = ingress("demo", "plain", json!({"rules": [rule("plain.test", &[("Prefix", "/", "green")])]}));
+    let shop = secure("demo", "shop", &["shop.test", "more.test"], "wide", "blue");
+    world.hold("tenants", vec![wide, bank, idle, plain, shop, secure("a", "bank", &["bank.test"], "bank", "idle")]);
+    let roots = format!("{wide_root}{bank_root}");
+    let met = |name: &str, host: &str| {
+        let Ok(stream) = client::connect_tls(world.https, name, roots.as_bytes(), &[]) else { return "nothing".to_owned() };
+        match client::exchange(stream, host, "/", &[]) {
+            Ok(answer) if answer.status == 200 => answer.backend(),
+            Ok(answer) => answer.status.to_string(),
+            Err(_) => "nothing".to_owned(),
+        }
+    };
+    let check = |stage: &str| {
+        for (name, host, expected) in [
+            ("shop.test", "shop.test", "blue"),
+            ("shop.test", "more.test", "blue"),
+            ("SHOP.test", "Shop.test:8443", "blue"),
+            ("bank.test", "bank.test", "503"),
+            ("shop.test", "bank.test", "421"),
+            ("bank.test", "shop.test", "421"),
+            ("shop.test", "plain.test", "421"),
+            ("shop.test", "stranger.test", "421"),
+            // Names in the certificate that no Ingress offers it for.
+            ("plain.test", "plain.test", "nothing"),
+            ("x.bank.test", "x.bank.test", "nothing"),
+            ("127.0.0.1", "shop.test", "nothing"),
+        ] {
+            assert_eq!(met(name, host), expected, "{stage}: {host} by way of {name}");
+        }
+    };
+    let relayed = || world.rig.admin("/debug/plan").body.contains("every port is relayed");
+    world.rig.eventually("the certificates are shown", || met("bank.test", "bank.test") == "503");
+    assert!(!relayed());
+    check("native");
+    let profile =
+        "apiVersion: kakehi.dev/v1alpha1\nkind: EdgeProfile\nmetadata: {name: relay, namespace: demo}\nspec: {forceRelay: true}\n";
+    world.rig.write("class.yaml", &with_profile("relay", profile));
+    world.rig.eventually("the port is relayed", || relayed() && met("bank.test", "bank.test") == "503");
+    check("relay");
+}
+
+/// The class with an EdgeProfile of namespace demo.
+fn with_profile(name: &str, profile: &str) -> String {
+    let parameters = format!("{{apiGroup: kakehi.dev, kind: EdgeProfile, name: {name}, namespace: demo, scope: Namespace}}");
+    let class = CLASS.replace("spec: {controller: kakehi.dev/ingress-controller}", "spec:\n  controller: kakehi.dev/ingress-controller");
+    format!("{class}  parameters: {parameters}\n---\n{profile}")
 }

@@ -29,6 +29,7 @@ fn snapshot(status: u16) -> Snapshot {
         protocol: Protocol::Http,
         hostname: Hostname::Any,
         certificates: Vec::new(),
+        certificates_by_name: false,
         tuning: Default::default(),
     };
     let rule = |path: &str, action| Rule {
@@ -45,6 +46,7 @@ fn snapshot(status: u16) -> Snapshot {
         created: 1,
         attachments: vec![Attachment { listener: name, hostnames: vec![(Hostname::Any, Hostname::Any)] }],
         rules: vec![rule("/native", Action::Redirect(redirect)), rule("/", Action::Answer(status))],
+        written: Vec::new(),
     };
     Snapshot::from_resources([Resource::Listener(listener), Resource::Route(route)])
 }

@@ -38,9 +38,7 @@ fn http2(index: &Index, listener: &Listener) -> Option<RelayReason> {
 fn alone(index: &Index, listener: &Listener) -> Option<RelayReason> {
     match &listener.hostname {
         // Hosts of Ingresses are named one by one, and so are their certificates: no client without a name is theirs.
-        Hostname::Any if !listener.certificates.is_empty() && !index.has_kind(&listener.name, Kind::Ingress) => {
-            Some(RelayReason::NoHostname)
-        }
+        Hostname::Any if !listener.certificates.is_empty() && !listener.certificates_by_name => Some(RelayReason::NoHostname),
         Hostname::Any => None,
         _ if listener.certificates.len() > 1 => Some(RelayReason::SeveralCertificates),
         Hostname::Wildcard(suffix) => {

@@ -1,13 +1,18 @@
-//! The plan against the meaning of the snapshot, on Sōzu's router as measured.
+//! The plan against the meaning of the snapshot, on Sōzu's router as measured; and why ports are relayed.
+
+use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 
 use super::native::{NativeRule, judge};
-use super::{Options, Planner, Stage, Target};
+use super::{Options, Planner, PortId, PortKind, RelayReason, Stage, Target};
 use crate::edge::testing::generate;
 use crate::edge::testing::naive::{self, Request};
 use crate::edge::testing::router::Router;
-use crate::model::BackendProtocol;
+use crate::model::{
+    Action, Attachment, Backend, BackendId, BackendProtocol, BackendRef, BackendTarget, Certificate, CertificateId, ClientAddress,
+    Hostname, Kind, Listener, ListenerName, ObjectId, PathMatch, PrivateKey, Protocol, Route, Rule, Trusted, Tuning,
+};
 use crate::snapshot::{Key, Resource, Snapshot};
 
 fn plan(snapshot: &Snapshot) -> Target {
@@ -70,4 +75,146 @@ proptest! {
             }
         }
     }
+}
+
+const NUMBER: u16 = 443;
+
+/// An HTTPS listener and its certificates, each with its names.
+fn listener(name: &str, hostname: &str, certificates: &[(&str, &[&str])]) -> Vec<Resource> {
+    let id = |secret: &str| CertificateId { namespace: "n".to_owned(), name: secret.to_owned() };
+    let held = certificates.iter().map(|(secret, names)| {
+        Resource::Certificate(Certificate {
+            id: id(secret),
+            chain: Vec::new(),
+            key: PrivateKey::new(""),
+            names: names.iter().map(ToString::to_string).collect(),
+            fingerprint: (*secret).to_owned(),
+            not_after: i64::MAX,
+        })
+    });
+    let listener = Listener {
+        name: ListenerName(name.to_owned()),
+        port: NUMBER,
+        protocol: Protocol::Https,
+        hostname: Hostname::parse(hostname).unwrap(),
+        certificates: certificates.iter().map(|(secret, _)| id(secret)).collect(),
+        certificates_by_name: false,
+        tuning: Tuning::default(),
+    };
+    std::iter::once(Resource::Listener(listener)).chain(held).collect()
+}
+
+/// A listener for one host, with something else about it.
+fn one_host(change: impl FnOnce(&mut Listener)) -> Vec<Resource> {
+    let mut resources = listener("one", "one.example", &[("one", &["one.example"])]);
+    let Resource::Listener(listener) = &mut resources[0] else { unreachable!() };
+    change(listener);
+    resources
+}
+
+/// A route to a backend on a listener, for a host of it.
+fn routed(mut resources: Vec<Resource>, kind: Kind, host: &str, protocol: BackendProtocol) -> Vec<Resource> {
+    let Resource::Listener(listener) = &resources[0] else { unreachable!() };
+    let hostname = Hostname::parse(host).unwrap();
+    let id = BackendId { namespace: "n".to_owned(), service: "s".to_owned(), port: 80 };
+    let reference = BackendRef { weight: 1, target: BackendTarget::Service(id.clone()), filters: Vec::new() };
+    let mut rule = Rule::for_path(hostname.clone(), PathMatch::Prefix("/".to_owned()), Action::Forward(vec![reference]));
+    rule.host = None;
+    let attachments = vec![Attachment { listener: listener.name.clone(), hostnames: vec![(hostname.clone(), hostname)] }];
+    resources.push(Resource::Route(Route {
+        id: ObjectId::new(kind, "n", "r"),
+        created: 0,
+        attachments,
+        rules: vec![rule],
+        written: Vec::new(),
+    }));
+    resources.push(Resource::Backend(Backend::new(id, protocol, Vec::new())));
+    resources
+}
+
+fn trusting(trusted: Trusted, proxy_protocol: bool) -> Vec<Resource> {
+    one_host(|listener| listener.tuning.client_address = Some(ClientAddress { trusted, proxy_protocol }))
+}
+
+/// What is on the port, and why it is relayed; none: Sōzu reads it.
+fn relays() -> Vec<(&'static str, Vec<Resource>, Option<RelayReason>)> {
+    let wild = |names: &[&str]| listener("wild", "*.wild.example", &[("wild", names)]);
+    let two = |first: Vec<Resource>, second: Vec<Resource>| first.into_iter().chain(second).collect::<Vec<_>>();
+    let by_name = || {
+        let mut resources = listener("any", "*", &[("one", &["one.example"]), ("two", &["two.example"])]);
+        let Resource::Listener(listener) = &mut resources[0] else { unreachable!() };
+        listener.certificates_by_name = true;
+        resources
+    };
+    let plain = |kind, protocol| {
+        let listener = one_host(|listener| (listener.protocol, listener.certificates) = (Protocol::Http, Vec::new()));
+        routed(listener, kind, "one.example", protocol)
+    };
+    vec![
+        ("one host", one_host(|_| ()), None),
+        ("forced", one_host(|listener| listener.tuning.force_relay = true), Some(RelayReason::Forced)),
+        ("PROXY protocol", trusting(Trusted::default(), true), Some(RelayReason::ProxyProtocol)),
+        ("PROXY protocol and trusted proxies", trusting(Trusted::Hops(1), true), Some(RelayReason::ProxyProtocol)),
+        ("nobody is trusted", trusting(Trusted::default(), false), Some(RelayReason::ClientAddress)),
+        ("trusted proxies", trusting(Trusted::Hops(1), false), Some(RelayReason::ClientAddress)),
+        ("h2c", routed(one_host(|_| ()), Kind::HttpRoute, "one.example", BackendProtocol::H2c), Some(RelayReason::Http2)),
+        ("h2c without TLS", plain(Kind::HttpRoute, BackendProtocol::H2c), Some(RelayReason::Http2)),
+        ("HTTP/1.1 without TLS", plain(Kind::HttpRoute, BackendProtocol::Http), None),
+        ("GRPCRoute", routed(one_host(|_| ()), Kind::GrpcRoute, "one.example", BackendProtocol::Http), Some(RelayReason::Grpc)),
+        ("GRPCRoute without TLS", plain(Kind::GrpcRoute, BackendProtocol::Http), Some(RelayReason::Grpc)),
+        ("no hostname", listener("any", "*", &[("any", &["any.example"])]), Some(RelayReason::NoHostname)),
+        ("no hostname and no certificate", listener("any", "*", &[]), None),
+        ("no hostname, certificates by name", by_name(), None),
+        (
+            "two certificates",
+            listener("one", "one.example", &[("ecdsa", &["one.example"]), ("rsa", &["one.example"])]),
+            Some(RelayReason::SeveralCertificates),
+        ),
+        ("a wildcard", wild(&["*.wild.example"]), None),
+        ("a certificate below a wildcard", wild(&["*.wild.example", "a.b.wild.example"]), Some(RelayReason::WildcardDepth)),
+        (
+            "a host below a wildcard",
+            routed(wild(&["*.wild.example"]), Kind::HttpRoute, "a.b.wild.example", BackendProtocol::Http),
+            Some(RelayReason::WildcardDepth),
+        ),
+        ("a host of one label", routed(wild(&["*.wild.example"]), Kind::HttpRoute, "a.wild.example", BackendProtocol::Http), None),
+        (
+            "nested hostnames",
+            two(wild(&["*.wild.example"]), listener("in", "in.wild.example", &[("in", &["in.wild.example"])])),
+            Some(RelayReason::NestedHostnames),
+        ),
+        ("hostnames apart", two(wild(&["*.wild.example"]), one_host(|_| ())), None),
+        (
+            "a certificate for two listeners",
+            two(listener("two", "two.example", &[("two", &["two.example", "one.example"])]), one_host(|_| ())),
+            Some(RelayReason::SharedCertificate),
+        ),
+        (
+            "one certificate twice",
+            two(listener("two", "two.example", &[("one", &["one.example"])]), one_host(|_| ())),
+            Some(RelayReason::SharedCertificate),
+        ),
+    ]
+}
+
+#[test]
+fn every_reason_to_relay_has_a_port() {
+    let relayed = |resources: Vec<Resource>, options: Options| {
+        let mut planner = Planner::new(options);
+        planner.apply(&Snapshot::from_resources(resources).as_delta());
+        planner.target().relays.get(&PortId { number: NUMBER, kind: PortKind::Relay }).cloned()
+    };
+    let mut met = BTreeSet::new();
+    for (what, resources, reason) in relays() {
+        assert_eq!(relayed(resources, Options::default()), reason, "{what}");
+        met.extend(reason);
+    }
+    // A reason that is added here is to be added above.
+    let known = |reason: &RelayReason| match reason {
+        RelayReason::Forced | RelayReason::ProxyProtocol | RelayReason::ClientAddress | RelayReason::Http2 | RelayReason::Grpc => true,
+        RelayReason::NoHostname | RelayReason::NestedHostnames | RelayReason::SharedCertificate => true,
+        RelayReason::SeveralCertificates | RelayReason::WildcardDepth => true,
+    };
+    assert_eq!(met.iter().filter(|reason| known(reason)).count(), 10, "{met:?}");
+    assert_eq!(relayed(one_host(|_| ()), Options { force_relay: true, ..Options::default() }), Some(RelayReason::Forced));
 }

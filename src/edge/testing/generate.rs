@@ -91,6 +91,7 @@ fn listeners() -> impl Strategy<Value = Vec<Listener>> {
                 protocol: Protocol::Http,
                 hostname: hostname(host),
                 certificates: Vec::new(),
+                certificates_by_name: false,
                 tuning: Default::default(),
             };
             hosts.into_iter().map(listener).collect::<Vec<_>>()
@@ -121,7 +122,7 @@ fn route(listeners: Vec<Listener>, name: usize) -> impl Strategy<Value = Option<
         };
         let attachments: Vec<Attachment> = listeners.iter().filter_map(attach).collect();
         let id = ObjectId::new(Kind::HttpRoute, "n", format!("r{name}"));
-        (!attachments.is_empty()).then_some(Route { id, created, attachments, rules })
+        (!attachments.is_empty()).then_some(Route { id, created, attachments, rules, written: Vec::new() })
     })
 }
 

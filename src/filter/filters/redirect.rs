@@ -73,6 +73,7 @@ mod tests {
             protocol,
             hostname: Hostname::Any,
             certificates: Vec::new(),
+            certificates_by_name: false,
             tuning: Default::default(),
         }
     }

@@ -14,15 +14,28 @@ const PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
 const REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// The two ends of a client's connection, and how it spoke.
-#[derive(Clone, Copy, Debug)]
+/// What a client's connection says of all its requests, in the form that goes into them.
+#[derive(Clone, Debug)]
 pub struct Connection {
-    /// Who made it.
-    pub peer: IpAddr,
-    /// The listener.
-    pub server: SocketAddr,
-    /// With TLS.
-    pub secure: bool,
+    peer: IpAddr,
+    address: HeaderValue,
+    port: HeaderValue,
+    scheme: HeaderValue,
+}
+
+impl Connection {
+    /// One that `peer` made to `server`, which is the listener's address; `secure` with TLS.
+    pub fn new(peer: IpAddr, server: SocketAddr, secure: bool) -> Self {
+        // A socket for both families calls IPv4 addresses by IPv6 names.
+        let peer = peer.to_canonical();
+        let scheme = HeaderValue::from_static(if secure { "https" } else { "http" });
+        Self { peer, address: address(peer), port: HeaderValue::from(server.port()), scheme }
+    }
+}
+
+/// The text of an address has no byte that a field may not have.
+fn address(ip: IpAddr) -> HeaderValue {
+    HeaderValue::try_from(ip.to_string()).unwrap_or_else(|_| HeaderValue::from_static(""))
 }
 
 /// Replaces what a client says about itself by the truth: its address in `X-Real-IP` and as the last member of
@@ -30,43 +43,41 @@ pub struct Connection {
 ///
 /// With `trust`, `X-Forwarded-For` begins with the client: what came before that is nobody's word. Where the connection is
 /// one of a trusted proxy, its scheme, port and host stand.
-pub fn forwarded(headers: &mut HeaderMap, connection: Connection, trust: Option<&ClientAddress>, id: u128) {
-    // A socket for both families calls IPv4 addresses by IPv6 names.
-    let peer = connection.peer.to_canonical();
+pub fn forwarded(headers: &mut HeaderMap, connection: &Connection, trust: Option<&ClientAddress>, id: u128) {
+    let peer = connection.peer;
     let (client, said_by_proxy) = match trust {
         Some(ClientAddress { trusted, .. }) => {
             let Origin { client, proxies } = origin(peer, headers.get_all(FOR).iter(), trusted);
             let list: Vec<String> = std::iter::once(&client).chain(&proxies).map(ToString::to_string).collect();
-            set(headers, FOR, &list.join(", "));
+            set(headers, FOR, list.join(", "));
             let by_proxy = match trusted {
                 Trusted::Networks(_) => trusted.includes(peer),
                 // With fewer members than proxies it did not come through them.
                 Trusted::Hops(_) => !proxies.is_empty(),
             };
-            (client, by_proxy)
+            (if client == peer { connection.address.clone() } else { address(client) }, by_proxy)
         }
         None => {
-            append(headers, &FOR, &peer.to_string());
-            (peer, false)
+            append(headers, &FOR, &connection.address);
+            (connection.address.clone(), false)
         }
     };
-    let scheme = if connection.secure { "https" } else { "http" };
     let keeps = |headers: &HeaderMap, name: &HeaderName, fits: fn(&str) -> bool| {
         said_by_proxy && only(headers, name).and_then(|value| value.to_str().ok()).is_some_and(fits)
     };
     if !keeps(headers, &PROTO, |scheme| ["http", "https"].contains(&scheme)) {
-        set(headers, PROTO, scheme);
+        headers.insert(PROTO, connection.scheme.clone());
     }
     if !keeps(headers, &PORT, |port| port.parse::<u16>().is_ok()) {
-        set(headers, PORT, &connection.server.port().to_string());
+        headers.insert(PORT, connection.port.clone());
     }
     if !keeps(headers, &HOST, |host| !host.contains(',')) {
         headers.remove(HOST);
     }
     headers.remove(header::FORWARDED);
-    set(headers, REAL_IP, &client.to_string());
+    headers.insert(REAL_IP, client);
     if !headers.contains_key(REQUEST_ID) {
-        set(headers, REQUEST_ID, &format!("{id:032x}"));
+        set(headers, REQUEST_ID, format!("{id:032x}"));
     }
 }
 
@@ -75,8 +86,8 @@ pub fn real_ip(headers: &HeaderMap) -> Option<IpAddr> {
     headers.get(REAL_IP)?.to_str().ok()?.parse().ok()
 }
 
-fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
-    if let Ok(value) = HeaderValue::from_str(value) {
+fn set(headers: &mut HeaderMap, name: HeaderName, value: String) {
+    if let Ok(value) = HeaderValue::try_from(value) {
         headers.insert(name, value);
     }
 }
@@ -88,13 +99,15 @@ fn only<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h HeaderValue
 }
 
 /// Adds a member to a list field, in one line.
-fn append(headers: &mut HeaderMap, name: &HeaderName, member: &str) {
+fn append(headers: &mut HeaderMap, name: &HeaderName, member: &HeaderValue) {
     let mut list: Vec<u8> = headers.get_all(name).iter().map(HeaderValue::as_bytes).collect::<Vec<_>>().join(&b", "[..]);
-    if !list.is_empty() {
-        list.extend_from_slice(b", ");
+    if list.is_empty() {
+        headers.insert(name, member.clone());
+        return;
     }
+    list.extend_from_slice(b", ");
     list.extend_from_slice(member.as_bytes());
-    if let Ok(value) = HeaderValue::from_bytes(&list) {
+    if let Ok(value) = HeaderValue::try_from(list) {
         headers.insert(name, value);
     }
 }
@@ -123,9 +136,9 @@ mod tests {
         for (name, value) in CLAIMS {
             headers.append(name, value.parse().unwrap());
         }
-        let connection = Connection { peer: peer.parse().unwrap(), server: "[2001:db8::1]:8080".parse().unwrap(), secure: false };
+        let connection = Connection::new(peer.parse().unwrap(), "[2001:db8::1]:8080".parse().unwrap(), false);
         let trust = trust.map(|trusted| ClientAddress { trusted, proxy_protocol: false });
-        forwarded(&mut headers, connection, trust.as_ref(), 1);
+        forwarded(&mut headers, &connection, trust.as_ref(), 1);
         let mut lines: Vec<String> = headers.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect();
         lines.sort();
         lines
@@ -177,8 +190,8 @@ mod tests {
     #[test]
     fn a_request_has_a_name() {
         let mut headers = HeaderMap::new();
-        let connection = Connection { peer: "192.0.2.1".parse().unwrap(), server: "192.0.2.2:443".parse().unwrap(), secure: true };
-        forwarded(&mut headers, connection, None, 0xab);
+        let connection = Connection::new("192.0.2.1".parse().unwrap(), "192.0.2.2:443".parse().unwrap(), true);
+        forwarded(&mut headers, &connection, None, 0xab);
         assert_eq!(headers["x-request-id"].len(), 32);
         assert_eq!((&headers["x-forwarded-proto"], &headers["x-forwarded-port"]), (&"https".parse().unwrap(), &"443".parse().unwrap()));
     }

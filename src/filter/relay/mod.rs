@@ -5,7 +5,6 @@ mod silent;
 mod tls;
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -16,16 +15,17 @@ pub(super) use tls::Tls;
 
 use self::silent::First;
 use super::clocked::Clocked;
+use super::hygiene::Connection;
 use super::serve::Worker;
 use crate::model::Protocol;
 
 /// What a relayed connection is known to be.
 #[derive(Debug)]
 pub(super) struct Link {
-    /// Who made it, as far as the connection tells.
-    pub(super) client: IpAddr,
-    /// Where it connected to; the port is the listener's.
-    pub(super) server: SocketAddr,
+    /// What it says of all its requests: who made it, as far as the connection tells, and where it connected to.
+    pub(super) connection: Connection,
+    /// The listener's port.
+    pub(super) port: u16,
     /// With TLS, the name that the client asked for, lower-case; empty when it named none.
     pub(super) tls: Option<Box<str>>,
 }
@@ -55,7 +55,10 @@ pub(super) async fn open(worker: &Worker, mut stream: Stream) -> io::Result<(Str
             (listener.protocol, trust.is_some_and(|trust| trust.proxy_protocol))
         };
         let named = if proxied { proxy::read_client(&mut stream).await? } else { None };
-        let link = |tls| Rc::new(Link { client: named.unwrap_or(ends.client.ip()), server: ends.server, tls });
+        let link = |tls: Option<Box<str>>| {
+            let connection = Connection::new(named.unwrap_or(ends.client.ip()), ends.server, tls.is_some());
+            Rc::new(Link { connection, port, tls })
+        };
         let awaited = |stream| Box::new(Clocked::new(stream, First::within(worker.shared.limits.client_head_timeout))) as Stream;
         if protocol == Protocol::Http {
             return Ok((awaited(stream), link(None)));

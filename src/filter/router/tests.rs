@@ -19,6 +19,7 @@ fn listener(name: &str, port: u16, hostname: &str) -> Listener {
         protocol: Protocol::Http,
         hostname,
         certificates: Vec::new(),
+        certificates_by_name: false,
         tuning: Default::default(),
     }
 }
@@ -50,7 +51,7 @@ fn route(name: &str, listeners: &[&Listener], hostnames: &[&str], rules: Vec<Rul
         })
         .filter(|attachment| !attachment.hostnames.is_empty())
         .collect();
-    Route { id: ObjectId::new(Kind::HttpRoute, "n", name), created: 0, attachments, rules }
+    Route { id: ObjectId::new(Kind::HttpRoute, "n", name), created: 0, attachments, rules, written: Vec::new() }
 }
 
 fn table(listeners: &[Listener], routes: &[Route]) -> Table {

@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
 
+use futures::TryFutureExt;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{Builder, SendRequest};
@@ -83,8 +84,8 @@ impl Parked {
 
 impl Lease {
     /// Sends a request and waits for the head of the response.
-    pub(super) async fn exchange(&mut self, request: Request<RequestBody>) -> Result<Response<Incoming>, Failure> {
-        self.sender.try_send_request(request).await.map_err(|mut failure| {
+    pub(super) fn exchange(&mut self, request: Request<RequestBody>) -> impl Future<Output = Result<Response<Incoming>, Failure>> {
+        self.sender.try_send_request(request).map_err(|mut failure| {
             let unsent = failure.take_message();
             let error = failure.into_error();
             // What came and could not be read is an answer, if a bad one.
@@ -115,8 +116,8 @@ impl Lease {
 ///
 /// # Errors
 /// [`DialError`].
-pub(super) async fn connect(home: &Rc<Idle>, address: SocketAddr, limits: &Limits, counters: &Counters) -> Result<Lease, DialError> {
-    let io = dial(address, limits, counters).await?;
+pub(super) async fn connect(home: &Rc<Idle>, address: SocketAddr, limits: Limits, counters: &Counters) -> Result<Lease, DialError> {
+    let io = dial(address, &limits, counters).await?;
     let (sender, connection) = Builder::new().max_buf_size(limits.max_head).max_headers(limits.max_fields).handshake(io).await?;
     tokio::task::spawn_local(async move {
         if let Err(error) = connection.with_upgrades().await {

@@ -6,16 +6,15 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::task::Poll;
 
-use futures::FutureExt;
+use futures::{FutureExt, TryFutureExt};
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::http2::{Builder, Connection, SendRequest};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::TcpStream;
+use hyper_util::rt::TokioTimer;
 use tokio::sync::Notify;
 use tokio::time::{Duration, Instant, sleep};
 
-use super::{Counters, DialError, Failure, Limits, RequestBody, dial};
+use super::{Counters, DialError, Failure, Limits, RequestBody, Wire, dial};
 use crate::filter::executor::Local;
 
 /// Flow control windows: enough for 100 MB/s at 10 ms.
@@ -52,7 +51,7 @@ struct Member {
 }
 
 /// What drives a connection, until it has ended.
-type Driven = Rc<RefCell<Option<Connection<TokioIo<TcpStream>, RequestBody, Local>>>>;
+type Driven = Rc<RefCell<Option<Connection<Wire, RequestBody, Local>>>>;
 
 /// One stream's share of a connection.
 pub(in crate::filter) struct Lease {
@@ -83,11 +82,13 @@ impl Lease {
     }
 
     /// Sends a request and waits for the head of the response.
-    pub(super) async fn exchange(&mut self, request: Request<RequestBody>) -> Result<Response<Incoming>, Failure> {
-        self.sender.try_send_request(request).await.map_err(|mut failure| {
+    pub(super) fn exchange(&mut self, request: Request<RequestBody>) -> impl Future<Output = Result<Response<Incoming>, Failure>> {
+        let sent = self.sender.try_send_request(request);
+        let sender = &self.sender;
+        sent.map_err(|mut failure| {
             let unsent = failure.take_message();
             // A backend that resets one stream has answered; a connection that is gone has not.
-            Failure { error: failure.into_error(), unsent, silent: self.sender.is_closed() }
+            Failure { error: failure.into_error(), unsent, silent: sender.is_closed() }
         })
     }
 }
@@ -144,30 +145,34 @@ impl Drop for Dialing<'_> {
     }
 }
 
-/// A stream on an open connection, or on a new one when all are well used; and whether the connection has served before.
-/// Requests that come while the first connection is being made wait for it.
+/// A stream on an open connection, unless there is none, or all are well used and another one may be made.
+pub(super) fn ready(shared: &Shared) -> Option<Lease> {
+    let (lease, open) = shared.least_used()?;
+    let full = open >= shared.limits.streams_per_connection;
+    let more = !shared.dialing.get() && shared.connections.borrow().len() < shared.limits.max_h2_connections;
+    (!full || !more).then_some(lease)
+}
+
+/// The same, or a stream on a new connection; and whether the connection has served before. Requests that come while the first
+/// connection is being made wait for it.
 ///
 /// # Errors
 /// [`DialError`].
 pub(super) async fn acquire(
     shared: &Rc<Shared>,
     address: SocketAddr,
-    limits: &Limits,
+    limits: Limits,
     counters: &Counters,
 ) -> Result<(Lease, bool), DialError> {
     loop {
-        if let Some((lease, open)) = shared.least_used() {
-            let full = open >= limits.streams_per_connection;
-            let more = !shared.dialing.get() && shared.connections.borrow().len() < limits.max_h2_connections;
-            if !full || !more {
-                return Ok((lease, true));
-            }
+        if let Some(lease) = ready(shared) {
+            return Ok((lease, true));
         }
         if !shared.dialing.get() {
             shared.dialing.set(true);
             let dialing = Dialing(shared);
             shared.refused.set(false);
-            let connected = connect(address, limits, counters).await;
+            let connected = connect(address, &limits, counters).await;
             shared.refused.set(connected.is_err());
             let member = connected?;
             let lease = Lease::new(&member);

@@ -3,26 +3,31 @@
 mod affinity;
 mod h1;
 mod h2c;
+mod rotation;
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
+use futures::future::Either;
 use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::time::{Duration, Instant, sleep_until, timeout};
 
+use self::rotation::Rotation;
 use super::body::{RequestBody, Upload};
 use super::counters::{Counters, count};
 use super::filters::Patience;
+use super::gathered::Gathered;
 use super::settings::Limits;
 use super::shared::Given;
-use crate::model::{Affinity, Backend, BackendProtocol, Endpoint};
+use crate::model::{Backend, BackendProtocol, Endpoint};
 
 /// How long an endpoint that refused a connection is asked last.
 const COOL_DOWN: Duration = Duration::from_secs(5);
@@ -82,6 +87,22 @@ pub(super) enum Lease {
 }
 
 impl Lease {
+    /// Whether a `CONNECT` may be sent by it.
+    async fn takes_tunnels(&self) -> bool {
+        match self {
+            Self::H1(_) => false,
+            Self::H2(lease) => lease.takes_tunnels().await,
+        }
+    }
+
+    /// Sends a request and waits for the head of the response.
+    fn exchange(&mut self, request: Request<RequestBody>) -> impl Future<Output = Result<Response<Incoming>, Failure>> {
+        match self {
+            Self::H1(lease) => Either::Left(lease.exchange(request)),
+            Self::H2(lease) => Either::Right(lease.exchange(request)),
+        }
+    }
+
     /// The response has ended: the connection may serve again.
     pub(super) fn finish(self) {
         match self {
@@ -168,14 +189,24 @@ impl Pool {
         for slot in Rotation::new(self, backend, terms.client).take(self.limits.connect_attempts) {
             let mut reused = true;
             while reused {
-                let Ok(connection) = self.acquire(&slot, broken.is_some()).await else { break };
-                reused = connection.1;
-                if *request.method() == Method::CONNECT && !connection.0.takes_tunnels().await {
+                let mut lease = match slot.ready(broken.is_some()) {
+                    Some(lease) => lease,
+                    None => {
+                        let Ok(acquired) = self.acquire(&slot).await else { break };
+                        reused = acquired.1;
+                        acquired.0
+                    }
+                };
+                if *request.method() == Method::CONNECT && !lease.takes_tunnels().await {
                     return Err(UpstreamError::NoTunnels);
                 }
                 let copy = if replays < REPLAYS && (reused || terms.replays) { copy_of(&request) } else { None };
-                let failure = match self.exchange(connection.0, request, upload.as_deref(), terms.patience).await? {
-                    Ok(exchanged) => return Ok(exchanged),
+                let sent = {
+                    let exchange = pin!(lease.exchange(request));
+                    self.wait(exchange, upload.as_deref(), terms.patience).await?
+                };
+                let failure = match sent {
+                    Ok(response) => return Ok((response, lease)),
                     Err(failure) => failure,
                 };
                 if upload.as_deref().is_some_and(|upload| upload.failed.get()) {
@@ -243,18 +274,19 @@ impl Pool {
         slot.clone()
     }
 
-    /// A connection, and whether it has served before.
-    async fn acquire(&self, slot: &Slot, fresh: bool) -> Result<(Connection, bool), ()> {
+    /// A connection, and whether it has served before. What makes one is boxed: few requests need it, and the state of all
+    /// would be larger.
+    async fn acquire(&self, slot: &Slot) -> Result<(Lease, bool), ()> {
         let acquired = match &slot.connections {
-            Connections::H1(idle) => match if fresh { None } else { idle.take() } {
-                Some(connection) => return Ok((Connection::H1(connection), true)),
-                None => h1::connect(idle, slot.address, &self.given.over(&self.limits), &self.counters)
-                    .await
-                    .map(|own| (Connection::H1(own), false)),
-            },
+            Connections::H1(idle) => {
+                let limits = self.given.over(&self.limits);
+                let connected = Box::pin(h1::connect(idle, slot.address, limits, &self.counters)).await;
+                connected.map(|lease| (Lease::H1(lease), false))
+            }
             Connections::H2(shared) => {
-                let acquired = h2c::acquire(shared, slot.address, &self.given.over(&self.limits), &self.counters).await;
-                acquired.map(|(lease, reused)| (Connection::H2(lease), reused))
+                let limits = self.given.over(&self.limits);
+                let acquired = Box::pin(h2c::acquire(shared, slot.address, limits, &self.counters)).await;
+                acquired.map(|(lease, reused)| (Lease::H2(lease), reused))
             }
         };
         slot.down.set(acquired.is_err().then(|| Instant::now() + COOL_DOWN));
@@ -264,23 +296,21 @@ impl Pool {
         })
     }
 
-    async fn exchange(
+    /// Waits for the head of the response for as long as `patience` lets the backend be silent.
+    async fn wait(
         &self,
-        connection: Connection,
-        request: Request<RequestBody>,
+        mut exchange: Pin<&mut impl Future<Output = Result<Response<Incoming>, Failure>>>,
         upload: Option<&Upload>,
         patience: Patience,
-    ) -> Result<Result<(Response<Incoming>, Lease), Failure>, UpstreamError> {
-        let exchange = connection.exchange(request);
+    ) -> Result<Result<Response<Incoming>, Failure>, UpstreamError> {
         if patience == Patience::Unlimited {
             return Ok(exchange.await);
         }
-        tokio::pin!(exchange);
         let mut deadline = Instant::now() + self.limits.response_timeout;
         loop {
             tokio::select! {
                 biased;
-                exchanged = &mut exchange => return Ok(exchanged),
+                exchanged = exchange.as_mut() => return Ok(exchanged),
                 () = sleep_until(deadline) => {
                     let moved = upload.map_or(deadline, |upload| upload.moved.get() + self.limits.response_timeout);
                     if moved <= deadline {
@@ -294,90 +324,24 @@ impl Pool {
     }
 }
 
-/// The endpoints of a backend from a random one on, or as its client ranks them; those that refused a moment ago come last.
-struct Rotation<'a> {
-    pool: &'a Pool,
-    protocol: BackendProtocol,
-    /// The next one last.
-    ranked: Vec<Endpoint>,
-    ahead: &'a [Endpoint],
-    behind: &'a [Endpoint],
-    late: Vec<Rc<Slot>>,
-}
-
-impl<'a> Rotation<'a> {
-    fn new(pool: &'a Pool, backend: &'a Backend, client: Option<IpAddr>) -> Self {
-        let all = backend.endpoints.as_slice();
-        if let Some(client) = client.filter(|_| backend.affinity == Affinity::ClientIp) {
-            let ranked = affinity::ranked(client, all);
-            return Self { pool, protocol: backend.protocol, ranked, ahead: &[], behind: &[], late: Vec::new() };
-        }
-        let start = if all.len() > 1 { rand::random_range(0..all.len()) } else { 0 };
-        let (behind, ahead) = all.split_at_checked(start).unwrap_or((&[], all));
-        Self { pool, protocol: backend.protocol, ranked: Vec::new(), ahead, behind, late: Vec::new() }
-    }
-}
-
-impl Iterator for Rotation<'_> {
-    type Item = Rc<Slot>;
-
-    fn next(&mut self) -> Option<Rc<Slot>> {
-        loop {
-            let endpoint = match (self.ranked.pop(), self.ahead.split_first()) {
-                (Some(endpoint), _) => endpoint,
-                (None, Some((endpoint, rest))) => {
-                    self.ahead = rest;
-                    *endpoint
-                }
-                (None, None) if self.behind.is_empty() => return self.late.pop(),
-                (None, None) => {
-                    self.ahead = std::mem::take(&mut self.behind);
-                    continue;
-                }
-            };
-            let slot = self.pool.slot(endpoint, self.protocol);
-            if slot.down.get().is_some_and(|until| until > Instant::now()) {
-                self.late.push(slot);
-                continue;
-            }
-            return Some(slot);
-        }
-    }
-}
-
 impl Slot {
+    /// A connection that has served before and can serve now. `fresh` wants none, as far as each request has its own.
+    fn ready(&self, fresh: bool) -> Option<Lease> {
+        match &self.connections {
+            Connections::H1(_) if fresh => None,
+            Connections::H1(idle) => idle.take().map(Lease::H1),
+            Connections::H2(shared) => {
+                let lease = h2c::ready(shared)?;
+                self.down.set(None);
+                Some(Lease::H2(lease))
+            }
+        }
+    }
+
     fn retire(&self) {
         match &self.connections {
             Connections::H1(idle) => idle.retire(),
             Connections::H2(shared) => shared.retire(),
-        }
-    }
-}
-
-enum Connection {
-    H1(h1::Lease),
-    H2(h2c::Lease),
-}
-
-impl Connection {
-    /// Whether a `CONNECT` may be sent by it.
-    async fn takes_tunnels(&self) -> bool {
-        match self {
-            Self::H1(_) => false,
-            Self::H2(lease) => lease.takes_tunnels().await,
-        }
-    }
-
-    async fn exchange(self, request: Request<RequestBody>) -> Result<(Response<Incoming>, Lease), Failure> {
-        match self {
-            Self::H1(mut lease) => {
-                let response = lease.exchange(request).await?;
-                Ok((response, Lease::H1(lease)))
-            }
-            Self::H2(mut lease) => {
-                let response = lease.exchange(request).await?;
-                Ok((response, Lease::H2(lease)))
-            }
         }
     }
 }
@@ -396,11 +360,14 @@ fn copy_of(request: &Request<RequestBody>) -> Option<Request<RequestBody>> {
     Some(copy)
 }
 
-async fn dial(address: SocketAddr, limits: &Limits, counters: &Counters) -> Result<TokioIo<TcpStream>, DialError> {
+/// A connection to a backend, as hyper takes it.
+type Wire = TokioIo<Gathered<TcpStream>>;
+
+async fn dial(address: SocketAddr, limits: &Limits, counters: &Counters) -> Result<Wire, DialError> {
     let stream = timeout(limits.connect_timeout, TcpStream::connect(address)).await.map_err(|_| DialError::Timeout)??;
     stream.set_nodelay(true)?;
     count(&counters.connected);
-    Ok(TokioIo::new(stream))
+    Ok(TokioIo::new(Gathered::new(stream)))
 }
 
 #[derive(Debug, thiserror::Error)]

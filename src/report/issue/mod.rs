@@ -53,7 +53,7 @@ pub enum Issue {
         name: String,
     },
     /// `parametersRef` names an EdgeProfile that cannot be used.
-    #[error("EdgeProfile {namespace}/{name} {problem}")]
+    #[error("EdgeProfile {}{name} {problem}", within(namespace))]
     ProfileNotUsable {
         /// Namespace.
         namespace: String,
@@ -90,12 +90,12 @@ pub enum Issue {
         /// The edge that has it.
         holder: EdgeId,
     },
-    /// An older Ingress of another namespace uses the host; on the edge of a class it belongs to that namespace.
-    #[error("host {hostname} belongs to namespace {owner}, which used it first, so this is not served")]
+    /// An older Ingress of another namespace names the host; on the edge of a class it belongs to that namespace.
+    #[error("host {hostname} belongs to namespace {owner}, which has the oldest Ingress that names it, so this is not served")]
     HostTaken {
         /// The host.
         hostname: Hostname,
-        /// The namespace of the oldest Ingress that uses it.
+        /// The namespace of the oldest Ingress that names it.
         owner: String,
     },
     /// A path that an older Ingress, or an earlier rule, has on the same host.
@@ -450,6 +450,10 @@ pub enum Issue {
 
 fn names(listeners: &[ListenerName]) -> String {
     listeners.iter().map(|name| name.to_string()).collect::<Vec<_>>().join(", ")
+}
+
+fn within(namespace: &str) -> String {
+    if namespace.is_empty() { String::new() } else { format!("{namespace}/") }
 }
 
 fn port_suffix(port: Option<u16>) -> String {

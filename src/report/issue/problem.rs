@@ -11,8 +11,8 @@ pub enum ProfileProblem {
     /// It does not fit the kind.
     #[error("cannot be read")]
     Unreadable,
-    /// A GatewayClass has no namespace of its own, so its reference names one.
-    #[error("needs the namespace in parametersRef")]
+    /// A class has no namespace of its own, so its reference names one.
+    #[error("is in a namespace, which the reference must name (that of an IngressClass with scope: Namespace)")]
     NoNamespace,
 }
 

@@ -1,13 +1,15 @@
 //! Services and EndpointSlices.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 
 use k8s_openapi::api::discovery::v1::Endpoint;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::api::ObjectMeta;
 
 use crate::api::{EndpointSlice, Service};
-use crate::model::Affinity;
+use crate::model::{Affinity, Topology};
 use crate::report::Issue;
 
 /// The label by which a slice names its Service.
@@ -92,6 +94,8 @@ pub(crate) struct SliceFacts {
     /// (name, port, protocol); the name is empty when it has none.
     pub(crate) ports: Vec<(String, u16, String)>,
     pub(crate) endpoints: Vec<(IpAddr, Readiness)>,
+    /// Where they run, as far as it says so.
+    pub(crate) topology: BTreeMap<IpAddr, Topology>,
     /// Endpoints that are not used, and why.
     pub(crate) issues: Vec<Issue>,
 }
@@ -108,7 +112,7 @@ pub(crate) enum Readiness {
 impl SliceFacts {
     pub(super) fn read(metadata: &ObjectMeta, slice: &EndpointSlice, loopback: bool) -> Self {
         let service = metadata.labels.as_ref().and_then(|labels| labels.get(SERVICE_LABEL)).cloned();
-        let mut facts = Self { service, ports: Vec::new(), endpoints: Vec::new(), issues: Vec::new() };
+        let mut facts = Self { service, ports: Vec::new(), endpoints: Vec::new(), topology: BTreeMap::new(), issues: Vec::new() };
         for port in slice.ports.iter().flatten() {
             let name = port.name.clone().unwrap_or_default();
             match port.port.and_then(|number| u16::try_from(number).ok()).filter(|number| *number > 0) {
@@ -124,7 +128,14 @@ impl SliceFacts {
             // Further addresses of one endpoint are the same pod (`Endpoint.addresses`): the first stands for it.
             let Some(address) = endpoint.addresses.first() else { continue };
             match address.parse().map(|ip| (ip, refused_range(ip, loopback))) {
-                Ok((ip, None)) => facts.endpoints.push((ip, readiness(endpoint))),
+                Ok((ip, None)) => {
+                    facts.endpoints.push((ip, readiness(endpoint)));
+                    let name = |text: &Option<String>| text.as_deref().map(Arc::from);
+                    let topology = Topology { node: name(&endpoint.node_name), zone: name(&endpoint.zone) };
+                    if topology != Topology::default() {
+                        facts.topology.insert(ip, topology);
+                    }
+                }
                 Ok((address, Some(range))) => facts.issues.push(Issue::EndpointRefused { address, range }),
                 Err(_) => facts.issues.push(Issue::InvalidEndpoint { address: address.clone() }),
             }

@@ -145,7 +145,8 @@ impl Judged {
         };
         let certificates = self.certificates.iter().map(|(id, _)| id.clone()).collect();
         let (name, tuning) = (self.point.name.clone(), tuning.clone());
-        let listener = Listener { name, port, protocol, hostname, certificates, tuning };
+        let certificates_by_name = self.point.owner.kind == Kind::IngressClass && protocol == Protocol::Https;
+        let listener = Listener { name, port, protocol, hostname, certificates, certificates_by_name, tuning };
         let listener = Arc::new(Resource::Listener(listener));
         std::iter::once(listener).chain(self.certificates.iter().map(|(_, resource)| resource.clone())).collect()
     }

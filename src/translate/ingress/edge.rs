@@ -7,6 +7,11 @@ use crate::translate::facts::{Body, Fact};
 use crate::translate::groups::{Draft, Judged, resolve, without_effect};
 use crate::translate::reader::Reader;
 
+/// Its listener of requests without TLS.
+const HTTP: &str = "http";
+/// Its listener of requests with TLS.
+pub(super) const HTTPS: &str = "https";
+
 /// Judges an IngressClass; none when it does not exist, cannot be read, or is another controller's.
 pub(crate) fn draft(reader: &mut Reader<'_>, edge: &EdgeId) -> Option<Draft> {
     let Fact { meta, uid, body, findings } = reader.fact(&edge.owner())?.clone();
@@ -34,7 +39,7 @@ pub(crate) fn draft(reader: &mut Reader<'_>, edge: &EdgeId) -> Option<Draft> {
     let settings = reader.settings();
     let port = |own: Option<i32>, default| own.and_then(|port| u16::try_from(port).ok()).unwrap_or(default);
     let (http, https) = (port(profile.http_port, settings.ingress.ports.0), port(profile.https_port, settings.ingress.ports.1));
-    let listeners = vec![listener("http", http, Protocol::Http), listener("https", https, Protocol::Https)];
+    let listeners = vec![listener(HTTP, http, Protocol::Http), listener(HTTPS, https, Protocol::Https)];
     let addresses = settings.default_address.into_iter().collect();
     let data = EdgeData { uid, addresses, profile, ..EdgeData::default() };
     Some(Draft::new(meta, data, issues, listeners))

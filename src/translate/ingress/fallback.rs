@@ -24,7 +24,7 @@ pub(crate) fn fallback(reader: &mut Reader<'_>, id: &ObjectId) -> Option<RouteOu
     let attachments: Vec<_> = serving.map(|point| Attachment { listener: point.name.clone(), hostnames: every_host() }).collect();
     let served = !attachments.is_empty();
     // Younger than every Ingress: whatever their default backends take is theirs.
-    let route = Route { id: id.clone(), created: i64::MAX, attachments, rules: vec![rule] };
+    let route = Route { id: id.clone(), created: i64::MAX, attachments, rules: vec![rule], written: Vec::new() };
     let share = Share {
         attached: BTreeSet::new(),
         backends: if served { backends } else { BTreeSet::new() },

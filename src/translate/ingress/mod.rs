@@ -1,7 +1,7 @@
 //! Ingress: rules of many objects on the edge of their IngressClass.
 //!
-//! The edge belongs to the class, so a host belongs to the namespace whose Ingress used it first: rules of other namespaces
-//! for it are refused. Rules without a host and default backends are for a host of their own here, `*`, which has an owner
+//! The edge belongs to the class, so a host belongs to the namespace of the oldest Ingress that names it: rules of other
+//! namespaces for it are refused. Rules without a host and default backends are for a host of their own here, `*`, which has an owner
 //! like any other.
 
 mod class;

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, LazyLock};
 
+use super::edge::HTTPS;
 use super::{Applicant, Wish, class, tls};
-use crate::model::{Action, Attachment, BackendRef, BackendTarget, EdgeId, Hostname, InvalidBackend, ObjectId, Route, Rule};
+use crate::model::{Action, Attachment, BackendRef, BackendTarget, EdgeId, Hostname, InvalidBackend, ObjectId, Place, Route, Rule};
 use crate::report::{Finding, Issue, ObjectReport, RouteKind, Scope, Verdict};
 use crate::snapshot::Resource;
 use crate::translate::facts::{BackendPort, Body, Fact, HostFacts, IngressFacts, ObjectRef};
@@ -54,15 +55,14 @@ pub(crate) fn translate(reader: &mut Reader<'_>, id: &ObjectId) -> Option<RouteO
     issues.extend(facts.issues.iter().cloned());
     let silent = points.iter().filter(|point| !point.serving);
     issues.extend(silent.map(|point| (Scope::Object, Issue::ListenerNotServing { listener: point.name.clone() })));
-    let (rules, of_rules) = Rules::of(reader, (id, &facts), &owned);
+    let Rules { rules, written, issues: of_rules, .. } = Rules::of(reader, (id, &facts), &owned);
     issues.extend(of_rules);
     let (certificates, of_tls) = tls::offers(reader, (id, &facts), &owned);
     issues.extend(of_tls);
 
     let backends: BTreeSet<_> = rules.iter().flat_map(backends_of).cloned().collect();
-    let route = Route { id: id.clone(), created: meta.created, attachments: attachments(&points, &owned), rules };
-    let https = i32::from(reader.settings().ingress.ports.1);
-    let secure = points.iter().any(|point| point.serving && point.port == https);
+    let route = Route { id: id.clone(), created: meta.created, attachments: attachments(&points, &owned), rules, written };
+    let secure = points.iter().any(|point| point.serving && point.name.0 == HTTPS);
     let served = !route.attachments.is_empty() && !route.rules.is_empty();
     let share = Share {
         attached: BTreeSet::new(),
@@ -93,12 +93,15 @@ struct Rules<'r, 'g, 'a> {
     /// What its own rules have taken so far.
     taken: BTreeSet<Wish>,
     rules: Vec<Rule>,
+    /// Where each rule is written.
+    written: Vec<Place>,
     issues: Vec<(Scope, Issue)>,
 }
 
 impl<'r, 'g, 'a> Rules<'r, 'g, 'a> {
-    fn of(reader: &'r mut Reader<'g>, (id, facts): (&'a ObjectId, &IngressFacts), owned: &Owned<'a>) -> (Vec<Rule>, Vec<(Scope, Issue)>) {
-        let mut all = Self { reader, id, edge: owned.edge, taken: BTreeSet::new(), rules: Vec::new(), issues: Vec::new() };
+    fn of(reader: &'r mut Reader<'g>, (id, facts): (&'a ObjectId, &IngressFacts), owned: &Owned<'a>) -> Self {
+        let mut all =
+            Self { reader, id, edge: owned.edge, taken: BTreeSet::new(), rules: Vec::new(), written: Vec::new(), issues: Vec::new() };
         for rule in &facts.rules {
             match owned.issue(&rule.host) {
                 Some(issue) => all.issues.push((Scope::Field(format!("spec.rules[{}].host", rule.index)), issue)),
@@ -112,11 +115,16 @@ impl<'r, 'g, 'a> Rules<'r, 'g, 'a> {
                 None => {
                     all.contest(at.to_owned(), Wish::Fallback(id.namespace.clone()));
                     let action = all.action(at, backend);
-                    all.rules.push(Rule::for_every_path(Hostname::Any, action, true));
+                    all.add(Place { rule: None, part: None }, Rule::for_every_path(Hostname::Any, action, true));
                 }
             }
         }
-        (all.rules, all.issues)
+        all
+    }
+
+    fn add(&mut self, place: Place, rule: Rule) {
+        self.rules.push(rule);
+        self.written.push(place);
     }
 
     fn host(&mut self, rule: &HostFacts, default_backend: Option<&BackendPort>) {
@@ -126,12 +134,12 @@ impl<'r, 'g, 'a> Rules<'r, 'g, 'a> {
                     let at = format!("spec.rules[{}].http.paths[{}]", rule.index, path.index);
                     let action = self.action(&format!("{at}.backend"), &path.backend);
                     self.contest(at, Wish::Path(self.id.namespace.clone(), rule.host.clone(), path.path.clone()));
-                    self.rules.push(Rule::for_path(rule.host.clone(), path.path.clone(), action));
+                    self.add(Place::new(rule.index, Some(path.index)), Rule::for_path(rule.host.clone(), path.path.clone(), action));
                 }
             }
             (None, Some(backend)) if rule.host != Hostname::Any => {
                 let action = self.action("spec.defaultBackend", backend);
-                self.rules.push(Rule::for_every_path(rule.host.clone(), action, false));
+                self.add(Place::new(rule.index, None), Rule::for_every_path(rule.host.clone(), action, false));
             }
             (None, _) => {}
         }

@@ -34,10 +34,26 @@ pub(crate) struct RouteFacts {
 pub(crate) struct RuleFacts {
     pub(crate) name: Option<String>,
     /// Matches that can be evaluated. Empty only when none can: then nothing is known that the rule could answer.
-    pub(crate) matches: Vec<Match>,
+    pub(crate) matches: Matches,
     pub(crate) filters: Vec<Filter>,
     pub(crate) mirrors: Vec<MirrorFacts>,
     pub(crate) action: RuleAction,
+}
+
+/// Matches that can be evaluated.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Matches {
+    list: Vec<Match>,
+    /// Where each is written in the rule.
+    written: Vec<usize>,
+}
+
+impl std::ops::Deref for Matches {
+    type Target = [Match];
+
+    fn deref(&self) -> &[Match] {
+        &self.list
+    }
 }
 
 /// What a rule wants to do.

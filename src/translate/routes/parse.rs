@@ -1,6 +1,6 @@
 //! What all kinds of routes declare alike. Each kind has its own generated types of one shape, hence the macros.
 
-use super::{BackendFacts, RouteFacts, RuleFacts, shorten};
+use super::{BackendFacts, Matches, RouteFacts, RuleFacts, shorten};
 use crate::model::{HeaderMatch, Hostname, Match, ObjectId, Pattern, ValueMatch};
 use crate::report::{Issue, ParentRef, RouteKind, Scope, Severity};
 use crate::translate::facts::GATEWAY_GROUP;
@@ -61,20 +61,21 @@ pub(super) fn route(id: &ObjectId, declared: Declared<'_>, rules: impl Iterator<
 }
 
 /// The matches that can be evaluated, and issues. No match at all means the kind's default, which takes everything.
-pub(super) fn matches<D: Default>(declared: &[D], one: impl Fn(&D) -> Result<(Match, Vec<Issue>), Issue>) -> (Vec<Match>, Vec<Issue>) {
+pub(super) fn matches<D: Default>(declared: &[D], one: impl Fn(&D) -> Result<(Match, Vec<Issue>), Issue>) -> (Matches, Vec<Issue>) {
     let default = [D::default()];
     let declared = if declared.is_empty() { &default } else { declared };
-    let (mut matches, mut issues) = (Vec::with_capacity(declared.len()), Vec::new());
-    for declared in declared {
+    let (mut list, mut written, mut issues) = (Vec::with_capacity(declared.len()), Vec::new(), Vec::new());
+    for (number, declared) in declared.iter().enumerate() {
         match one(declared) {
             Ok((parsed, remarks)) => {
-                matches.push(parsed);
+                list.push(parsed);
+                written.push(number);
                 issues.extend(remarks);
             }
             Err(issue) => issues.push(issue),
         }
     }
-    (matches, issues)
+    (Matches { list, written }, issues)
 }
 
 /// The backend references of rule number `rule` with remarks on them. What bars the whole rule goes to `found`.

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use super::attach::{self, Accepted};
 use super::{BackendFacts, RouteFacts, RuleAction, RuleFacts, resolve};
-use crate::model::{Action, Attachment, BackendId, BackendTarget, CertificateId, EdgeId, Filter, ListenerName, ObjectId, Route, Rule};
+use crate::model::{
+    Action, Attachment, BackendId, BackendTarget, CertificateId, EdgeId, Filter, ListenerName, ObjectId, Place, Route, Rule,
+};
 use crate::report::{Finding, Issue, ObjectReport, ParentReport, Scope, Severity, Verdict};
 use crate::snapshot::Resource;
 use crate::translate::facts::{Body, Fact};
@@ -51,6 +53,7 @@ pub(crate) fn translate(reader: &mut Reader<'_>, id: &ObjectId) -> Option<RouteO
     issues.extend(facts.issues.iter().cloned());
     issues.extend(attached.issues);
     let (rules, of_rules) = rules(reader, id, &facts);
+    let written = written(&facts);
     issues.extend(of_rules);
 
     let counts = counts(&facts);
@@ -58,7 +61,7 @@ pub(crate) fn translate(reader: &mut Reader<'_>, id: &ObjectId) -> Option<RouteO
     let shares = attached.listeners.into_iter().map(|(edge, listeners)| {
         let serving = listeners.values().filter(|(serving, _)| *serving).map(|(_, attachment)| attachment.clone());
         let attachments: Vec<_> = serving.collect();
-        let route = Route { id: id.clone(), created: meta.created, attachments, rules: rules.clone() };
+        let route = Route { id: id.clone(), created: meta.created, attachments, rules: rules.clone(), written: written.clone() };
         let served = !route.attachments.is_empty() && !route.rules.is_empty();
         let share = Share {
             attached: if counts { listeners.into_keys().collect() } else { BTreeSet::new() },
@@ -144,10 +147,19 @@ fn rules(reader: &mut Reader<'_>, id: &ObjectId, facts: &RouteFacts) -> (Vec<Rul
             }
         };
         if !matches.is_empty() {
-            rules.push(Rule { name: name.clone(), host: None, fallback: false, matches: matches.clone(), filters, action });
+            rules.push(Rule { name: name.clone(), host: None, fallback: false, matches: matches.to_vec(), filters, action });
         }
     }
     (rules, issues)
+}
+
+/// Where the matches of the rules are written, when that is not where they are in the model.
+fn written(facts: &RouteFacts) -> Vec<Place> {
+    let rules = facts.rules.iter().enumerate();
+    let all: Vec<_> = rules.flat_map(|(rule, facts)| facts.matches.written.iter().map(move |part| Place::new(rule, Some(*part)))).collect();
+    let kept = facts.rules.iter().filter(|rule| !rule.matches.is_empty()).enumerate();
+    let here = kept.flat_map(|(rule, facts)| (0..facts.matches.len()).map(move |part| Place::new(rule, Some(part))));
+    if here.eq(all.iter().copied()) { Vec::new() } else { all }
 }
 
 fn forward(reader: &mut Reader<'_>, referrer: &Referrer<'_>, backends: &[BackendFacts]) -> (Action, Vec<(usize, Issue)>) {

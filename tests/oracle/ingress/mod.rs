@@ -1,5 +1,5 @@
-//! Random sets of Ingresses on the edge of a class: the table of the filter proxy, the plan on a real Sōzu, and the filter
-//! proxy behind it do what a naive reading of the Ingress documentation says.
+//! Random sets of Ingresses on the edge of a class: the table of the filter proxy, the plan on a real Sōzu, the filter proxy
+//! behind it, and the port as it is relayed do what a naive reading of the Ingress documentation says.
 
 mod generate;
 mod naive;
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use self::naive::{Winner, winner};
 use super::client::Answer;
 use super::differential::Edges;
-use super::judge::check;
+use super::judge::{check, check_relayed};
 use super::manifest::{self, Place};
 use super::naive::{path_and_query, request_host};
 use super::pipeline::Pipeline;
@@ -190,7 +190,7 @@ fn mismatch(table: &Table, set: &[Ingress], request: &Request, default_backend: 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn documentation_plan_and_filter_decide_the_same() {
+async fn documentation_plan_filter_and_relay_decide_the_same() {
     let plan = Plan::from_environment();
     let mut edges = Edges::start().await;
     let mut pipeline = pipeline(edges.place(), None);
@@ -201,15 +201,18 @@ async fn documentation_plan_and_filter_decide_the_same() {
     for seed in plan.seeds() {
         let set = generate::set(seed);
         let snapshot = pipeline.hold_objects(&objects(&set, edges.place()), &EdgeId::of_class("kakehi"));
-        let (on_plan, on_filter) = tokio::join!(edges.plan.apply(&snapshot, &world), edges.filter.apply(&snapshot, &world));
-        on_plan.and(on_filter).unwrap();
+        let (on_plan, on_filter, on_relay) =
+            tokio::join!(edges.plan.apply(&snapshot, &world), edges.filter.apply(&snapshot, &world), edges.relay.apply(&snapshot, &world));
+        on_plan.and(on_filter).and(on_relay).unwrap();
         for request in generate::requests(&set, seed, plan.requests) {
             let permitted = naive::decide(&set, &request);
-            let (on_plan, on_filter) = tokio::join!(edges.plan.ask(&request), edges.filter.ask(&request));
-            let verdict = |answer: &Result<Answer, String>| answer.clone().and_then(|answer| check(&permitted, &request, &answer));
-            let found = (verdict(&on_plan), verdict(&on_filter));
-            if found != (Ok(()), Ok(())) {
-                reports.push(report(seed, &set, &request, &format!("plan:    {:?}\nfilter:  {:?}", found.0, found.1)));
+            let (on_plan, on_filter, on_relay) =
+                tokio::join!(edges.plan.ask(&request), edges.filter.ask(&request), edges.relay.ask(&request));
+            let verdict = |answer: Result<Answer, String>| answer.and_then(|answer| check(&permitted, &request, &answer));
+            let on_relay = on_relay.and_then(|answer| check_relayed(&permitted, &request, &answer));
+            let found = [("plan", verdict(on_plan)), ("filter", verdict(on_filter)), ("relay", on_relay)];
+            if found.iter().any(|(_, verdict)| verdict.is_err()) {
+                reports.push(report(seed, &set, &request, &format!("{found:#?}")));
                 break;
             }
         }
