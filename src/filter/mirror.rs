@@ -74,14 +74,14 @@ pub(super) fn send(worker: &Rc<Worker>, backend: Arc<Backend>, mut parts: Parts,
     });
 }
 
-/// Sends copies of a request that goes nowhere else: its body is read for them, for so long as a backend may take to answer.
-pub(super) fn send_alone(worker: &Rc<Worker>, backends: Vec<Arc<Backend>>, parts: &Parts, mut body: RequestBody) {
+/// Sends copies of a request that goes nowhere else. Returns when its body has been read for them, or has taken longer than a
+/// backend may take to answer: an answer before the end of a body leaves connections in doubt.
+pub(super) async fn send_alone(worker: &Rc<Worker>, backends: Vec<Arc<Backend>>, parts: &Parts, mut body: RequestBody) {
     let aim = Aim::of(parts);
     backends.into_iter().for_each(|backend| send(worker, backend, aim.head(parts), body.copy()));
     if !matches!(body, RequestBody::Empty) {
-        let limit = worker.shared.limits.response_timeout;
-        let reading = async move { while body.frame().await.is_some_and(|frame| frame.is_ok()) {} };
-        tokio::task::spawn_local(async move { timeout(limit, reading).await.unwrap_or_default() });
+        let reading = async { while body.frame().await.is_some_and(|frame| frame.is_ok()) {} };
+        timeout(worker.shared.limits.response_timeout, reading).await.unwrap_or_default();
     }
 }
 

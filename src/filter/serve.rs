@@ -183,7 +183,7 @@ async fn respond(
     match plan {
         Plan::Answer(status) => Err(status),
         Plan::Respond(response) => Ok(*response),
-        Plan::Redirect(redirected) => worker.redirect(*redirected, Request::from_parts(parts, body), upgrade.is_some()),
+        Plan::Redirect(redirected) => worker.redirect(*redirected, Request::from_parts(parts, body), upgrade.is_some()).await,
         Plan::Forward(forward) => worker.forward(forward, Request::from_parts(parts, body), upgrade, active).await,
     }
 }
@@ -260,7 +260,7 @@ impl Worker {
     }
 
     /// Mirrors get what the rule makes of the request, although nobody else does.
-    fn redirect(
+    async fn redirect(
         self: &Rc<Self>,
         redirected: Redirected,
         request: Request<RequestBody>,
@@ -271,7 +271,7 @@ impl Worker {
             let (mut parts, body) = request.into_parts();
             let filters = &rule.filters;
             filters.apply_to_request(&mut parts.headers, &mut parts.uri, None).map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
-            mirror::send_alone(self, mirrors, &parts, body);
+            mirror::send_alone(self, mirrors, &parts, body).await;
         }
         Ok(response)
     }

@@ -101,6 +101,33 @@ async fn a_copy_goes_to_one_endpoint_even_if_that_breaks() {
     }
 }
 
+#[tokio::test]
+async fn a_mirror_that_reads_gets_a_body_longer_than_it_may_lag() {
+    const LONG: usize = 1 << 20;
+    let whole = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(0));
+    let counted = whole.clone();
+    let reading = crate::harness::serve_with(move |request: http::Request<bytes::Bytes>| {
+        counted.fetch_add(u64::from(request.body().len() == LONG && request.body().iter().all(|byte| *byte == b'x')), Relaxed);
+        http::Response::new(http_body_util::Full::new(bytes::Bytes::new()))
+    })
+    .await;
+    let main = echo("main").await;
+    let redirect = Redirect { scheme: None, hostname: Some("b".into()), port: None, path: None, status: 302 };
+    let rules = vec![rule("/", vec![mirror("m")], to("s")), rule("/moved", vec![mirror("m")], Action::Redirect(redirect))];
+    let proxy = Proxy::start([listener(), backend("s", &[main]), backend("m", &[reading]), route(rules)]).await;
+    let answer = proxy.send(request("POST", "/", vec![b'x'; LONG])).await;
+    assert!(answer.status == 200 && answer.body.len() > LONG);
+    eventually("a whole copy", || whole.load(Relaxed) == 1).await;
+    let mut client = proxy.client().await;
+    for sent in 2..=3 {
+        client.ready().await.unwrap();
+        let answer = client.send_request(request("POST", "/moved", vec![b'x'; LONG])).await.unwrap();
+        assert_eq!(crate::harness::Answer::collect(answer).await.status, 302);
+        eventually("a whole copy", || whole.load(Relaxed) == sent).await;
+    }
+    assert_eq!(proxy.shared.counters.mirror_errors.load(Relaxed), 0);
+}
+
 /// Waits until something is so.
 async fn eventually(what: &str, is_so: impl Fn() -> bool) {
     for _ in 0..500 {
