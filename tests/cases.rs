@@ -134,7 +134,8 @@ fn traces(translator: &Translator, asked: &str) -> String {
     for asked in serde_saphyr::from_str::<Vec<Asked>>(asked).unwrap() {
         let request = Request::parse(&asked.url, asked.method.as_deref().unwrap_or("GET"), &asked.headers).unwrap();
         let headers: String = asked.headers.iter().map(|header| format!(" -H {header:?}")).collect();
-        text.push_str(&format!("# {}{headers}\n", asked.url));
+        let method: String = asked.method.iter().map(|method| format!(" -X {method}")).collect();
+        text.push_str(&format!("# {}{method}{headers}\n", asked.url));
         for (id, edge) in translator.edges().filter(|(_, edge)| trace::listens(&edge.snapshot, &request)) {
             text.push_str(&format!("edge {id}\n{}", trace::trace(&edge.snapshot, plan::Options::default(), &request)));
         }

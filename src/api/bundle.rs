@@ -24,6 +24,11 @@ impl Bundle {
         self.versions.iter().all(|version| minor(version).is_some_and(|minor| minor <= NEWEST))
     }
 
+    /// Whether all of them are of the experimental channel, and so have its fields.
+    pub fn is_experimental(&self) -> bool {
+        !self.channels.is_empty() && self.channels.iter().all(|channel| channel == "experimental")
+    }
+
     /// The releases, for people.
     pub fn version(&self) -> String {
         joined(&self.versions)

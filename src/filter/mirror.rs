@@ -60,7 +60,7 @@ pub(super) fn send(worker: &Rc<Worker>, backend: Arc<Backend>, mut parts: Parts,
     let (worker, mirroring) = (worker.clone(), Gauge::new(counters, |counters| &counters.mirroring));
     tokio::task::spawn_local(async move {
         let _mirroring = mirroring;
-        match worker.pool.send(&backend, Request::from_parts(parts, body), Terms::USUAL).await {
+        match worker.pool.send(&backend, Request::from_parts(parts, body), Terms::OF_COPIES).await {
             Ok((response, lease)) => {
                 // Read to its end, so that the connection can serve again; for so long, and no longer.
                 let reading = discard(response.into_body(), lease);
@@ -72,6 +72,17 @@ pub(super) fn send(worker: &Rc<Worker>, backend: Arc<Backend>, mut parts: Parts,
             }
         }
     });
+}
+
+/// Sends copies of a request that goes nowhere else. Returns when its body has been read for them, or has taken longer than a
+/// backend may take to answer: an answer before the end of a body leaves connections in doubt.
+pub(super) async fn send_alone(worker: &Rc<Worker>, backends: Vec<Arc<Backend>>, parts: &Parts, mut body: RequestBody) {
+    let aim = Aim::of(parts);
+    backends.into_iter().for_each(|backend| send(worker, backend, aim.head(parts), body.copy()));
+    if !matches!(body, RequestBody::Empty) {
+        let reading = async { while body.frame().await.is_some_and(|frame| frame.is_ok()) {} };
+        timeout(worker.shared.limits.response_timeout, reading).await.unwrap_or_default();
+    }
 }
 
 /// Reads an answer that nobody wants.

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use http::request::Parts;
-use http::{HeaderValue, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use tokio::time::{Instant, timeout};
@@ -82,7 +82,15 @@ fn authority(parts: &Parts) -> &str {
 enum Plan {
     Answer(StatusCode),
     Respond(Box<Response<ResponseBody>>),
+    Redirect(Box<Redirected>),
     Forward(Forward),
+}
+
+struct Redirected {
+    response: Response<ResponseBody>,
+    rule: Arc<Rule>,
+    /// Who gets a copy of the request.
+    mirrors: Vec<Arc<Backend>>,
 }
 
 struct Forward {
@@ -99,10 +107,33 @@ struct Forward {
     mirrors: [Vec<Arc<Backend>>; 2],
 }
 
+/// What is known of a request beside its answer.
+struct Known {
+    observed: Observed,
+    /// The rule that takes it, when that has a CORS policy, and the origin that may read the answer.
+    across: Option<(Arc<Rule>, Option<HeaderValue>)>,
+}
+
+impl Known {
+    /// A rule takes a request with these headers.
+    fn taken(&mut self, found: &Found<'_>, headers: &HeaderMap) {
+        if let Some(cors) = &found.rule.filters.cors {
+            self.across = Some((found.rule.clone(), cors.allows(headers)));
+        }
+    }
+
+    /// Whatever is answered, the browser must be let read it.
+    fn open(&self, headers: &mut HeaderMap) {
+        if let Some((rule, origin)) = &self.across
+            && let Some(cors) = &rule.filters.cors
+        {
+            cors.apply(origin.as_ref(), headers);
+        }
+    }
+}
+
 /// What the answer to a request depends on.
 struct Asked {
-    /// Who may read it, as its CORS filter says.
-    origin: Option<HeaderValue>,
     upgrade: Option<Upgrade>,
     /// The client's side of a tunnel.
     client: Option<OnUpgrade>,
@@ -112,17 +143,18 @@ struct Asked {
 pub(super) async fn serve(worker: Rc<Worker>, origin: Origin, request: Request<Incoming>) -> Result<Response<ResponseBody>, Infallible> {
     let (method, is_call) = (request.method().clone(), filters::is_call(request.headers()));
     let active = Gauge::new(&worker.shared.counters, |counters| &counters.active);
-    let mut observed = Observed::new(worker.shared.nowhere.clone());
-    let answered = respond(&worker, &origin, request, active, &mut observed).await;
+    let mut known = Known { observed: Observed::new(worker.shared.nowhere.clone()), across: None };
+    let answered = respond(&worker, &origin, request, active, &mut known).await;
     // Calls are counted by what happened to them, not by the 200 that carries it.
-    observed.status = answered.as_ref().map_or_else(|status| *status, Response::status).as_u16();
+    known.observed.status = answered.as_ref().map_or_else(|status| *status, Response::status).as_u16();
     let mut response = match answered {
         Ok(response) => response,
         Err(status) if is_call => filters::answer_call(status).map(ResponseBody::Text),
         Err(status) => filters::answer(status, &method).map(ResponseBody::Text),
     };
+    known.open(response.headers_mut());
     if let ResponseBody::Stream(streamed) = response.body_mut() {
-        streamed.observe(observed);
+        streamed.observe(known.observed);
     }
     Ok(response)
 }
@@ -132,7 +164,7 @@ async fn respond(
     origin: &Origin,
     request: Request<Incoming>,
     active: Gauge,
-    observed: &mut Observed,
+    known: &mut Known,
 ) -> Result<Response<ResponseBody>, StatusCode> {
     let (mut parts, body) = request.into_parts();
     let body = RequestBody::from(body);
@@ -146,51 +178,50 @@ async fn respond(
     let plan = {
         let table = worker.shared.table();
         let port = origin.enter(&worker.shared, &table, &mut parts).map_err(refused)?;
-        plan(&worker.shared, &table, &parts, port, observed)?
+        plan(&worker.shared, &table, &parts, port, known)?
     };
     match plan {
         Plan::Answer(status) => Err(status),
         Plan::Respond(response) => Ok(*response),
+        Plan::Redirect(redirected) => worker.redirect(*redirected, Request::from_parts(parts, body), upgrade.is_some()).await,
         Plan::Forward(forward) => worker.forward(forward, Request::from_parts(parts, body), upgrade, active).await,
     }
 }
 
 /// Decides and draws; everything that is needed of the table is taken out of it.
-fn plan(shared: &Shared, table: &Table, parts: &Parts, port: u16, observed: &mut Observed) -> Result<Plan, StatusCode> {
+fn plan(shared: &Shared, table: &Table, parts: &Parts, port: u16, known: &mut Known) -> Result<Plan, StatusCode> {
     let host = host_of(authority(parts));
     let target = parts.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
     let head = Head { port, host: &host, method: parts.method.as_str(), target, headers: &parts.headers };
     let decision = table.decide(&head);
     if let Decision::Answer(found, _) | Decision::Redirect(found, _) = &decision {
-        observed.tally = found.rule.tally(&shared.traffic).clone();
+        known.observed.tally = found.rule.tally(&shared.traffic).clone();
     }
-    if let Decision::Redirect(found, _) | Decision::Forward(found, _) = &decision
-        && let Some(cors) = &found.rule.filters.cors
-        && let Some(response) = cors.preflight(&parts.method, &parts.headers)
-    {
-        observed.tally = found.rule.tally(&shared.traffic).clone();
-        return Ok(Plan::Respond(Box::new(response.map(ResponseBody::Text))));
+    if let Some(found) = decision.found() {
+        if let Some(response) = found.preflight(&parts.method, &parts.headers) {
+            known.observed.tally = found.rule.tally(&shared.traffic).clone();
+            return Ok(Plan::Respond(Box::new(response.map(ResponseBody::Text))));
+        }
+        known.taken(found, &parts.headers);
     }
     match decision {
         Decision::NotFound => Ok(Plan::Answer(StatusCode::NOT_FOUND)),
         Decision::Answer(_, status) => Ok(Plan::Answer(StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR))),
         Decision::Redirect(found, redirect) => {
             let location = redirect.location(found.listener, &host, target, found.prefix);
-            let mut response = redirected(found, redirect.status(), location)?;
-            if let Some(cors) = &found.rule.filters.cors {
-                cors.apply(cors.allows(&parts.headers).as_ref(), response.headers_mut());
-            }
-            Ok(Plan::Respond(Box::new(response)))
+            let response = redirected(found, redirect.status(), location)?;
+            let mirrors = drawn(table, &found.rule.filters, found.rule.route.kind);
+            Ok(Plan::Redirect(Box::new(Redirected { response, rule: found.rule.clone(), mirrors })))
         }
         Decision::Forward(found, candidates) => {
             let point = if candidates.list().len() == 1 { 0 } else { rand::random_range(0..candidates.total()) };
             let (chosen, candidate) = candidates.at(point).ok_or(StatusCode::INTERNAL_SERVER_ERROR)?;
-            observed.tally = found.rule.tally_of(candidate, &shared.traffic).clone();
+            known.observed.tally = found.rule.tally_of(candidate, &shared.traffic).clone();
             let BackendTarget::Service(id) = &candidate.target else { return Err(StatusCode::INTERNAL_SERVER_ERROR) };
             let backend = table.backend(id, found.rule.route.kind).ok_or(StatusCode::SERVICE_UNAVAILABLE)?.clone();
             let mirrors = [&found.rule.filters, &candidate.filters].map(|filters| drawn(table, filters, found.rule.route.kind));
             let client = if backend.affinity == Affinity::ClientIp { hygiene::real_ip(&parts.headers) } else { None };
-            let (rule, prefix, start) = (found.rule.clone(), found.prefix, observed.since);
+            let (rule, prefix, start) = (found.rule.clone(), found.prefix, known.observed.since);
             Ok(Plan::Forward(Forward { rule, chosen, backend, prefix, client, start, mirrors }))
         }
     }
@@ -228,6 +259,23 @@ impl Worker {
         }
     }
 
+    /// Mirrors get what the rule makes of the request, although nobody else does.
+    async fn redirect(
+        self: &Rc<Self>,
+        redirected: Redirected,
+        request: Request<RequestBody>,
+        upgrades: bool,
+    ) -> Result<Response<ResponseBody>, StatusCode> {
+        let Redirected { response, rule, mirrors } = redirected;
+        if !mirrors.is_empty() && !upgrades {
+            let (mut parts, body) = request.into_parts();
+            let filters = &rule.filters;
+            filters.apply_to_request(&mut parts.headers, &mut parts.uri, None).map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
+            mirror::send_alone(self, mirrors, &parts, body).await;
+        }
+        Ok(response)
+    }
+
     async fn forward(
         self: &Rc<Self>,
         mut forward: Forward,
@@ -254,7 +302,6 @@ impl Worker {
         upgrade: Option<Upgrade>,
     ) -> Result<(Request<RequestBody>, Asked), StatusCode> {
         let (mut parts, mut body) = request.into_parts();
-        let origin = forward.rule.filters.cors.as_ref().and_then(|cors| cors.allows(&parts.headers));
         let mirrors = std::mem::take(&mut forward.mirrors);
         // The bytes of a tunnel are nobody else's.
         let aim = (upgrade.is_none() && mirrors.iter().any(|some| !some.is_empty())).then(|| Aim::of(&parts));
@@ -274,7 +321,7 @@ impl Worker {
             BackendProtocol::H2c => hygiene::towards_h2(&mut parts, upgrade.as_ref()),
         };
         readied.map_err(|refusal| refusal.status())?;
-        let asked = Asked { origin, upgrade, client: parts.extensions.remove() };
+        let asked = Asked { upgrade, client: parts.extensions.remove() };
         Ok((Request::from_parts(parts, body), asked))
     }
 
@@ -296,9 +343,6 @@ impl Worker {
         let (mut parts, body) = response.into_parts();
         hygiene::clean(&mut parts);
         forward.filters().for_each(|filters| filters.apply_to_response(&mut parts.headers));
-        if let Some(cors) = &forward.rule.filters.cors {
-            cors.apply(asked.origin.as_ref(), &mut parts.headers);
-        }
         Ok(Response::from_parts(parts, ResponseBody::Stream(Streamed::new(body, lease, active, end))))
     }
 }

@@ -103,6 +103,8 @@ pub enum Verdict {
     Class {
         /// Names of supported features, sorted.
         features: &'static [&'static str],
+        /// Those that count only where the definitions of the experimental channel are installed.
+        experimental: &'static [&'static str],
     },
     /// A Gateway of ours.
     Gateway {

@@ -6,6 +6,7 @@ use super::{
     Acknowledgement, Address, Finding, Issue, ListenerReport, ObjectReport, Observed, ParentRef, ParentReport, Provisioned, Scope,
     Severity, Verdict, status,
 };
+use crate::api::bundle::Bundle;
 use crate::model::{EdgeId, Kind, ListenerName, ObjectId};
 use crate::snapshot::Key;
 
@@ -252,4 +253,29 @@ fn an_ingress_shows_addresses_from_its_acknowledgement_on() {
     // What is not ours (any more) is not touched.
     let observed = Observed { controller_name: CONTROLLER, edges: &BTreeMap::new(), provisioned: None, now: 0, bundle: None };
     assert_eq!(status(Kind::Ingress, None, Some(&shown), &observed), None);
+}
+
+#[test]
+fn features_of_fields_that_may_be_missing_are_claimed_where_they_are_there() {
+    let verdict = Verdict::Class { features: &["B", "D"], experimental: &["C"] };
+    let report = ObjectReport { id: ObjectId::new(Kind::GatewayClass, "", "kakehi"), generation: 1, verdict, findings: Vec::new() };
+    let claimed = |bundle: Option<&Bundle>| {
+        let observed = Observed { controller_name: CONTROLLER, edges: &BTreeMap::new(), provisioned: None, now: 0, bundle };
+        let status = status(Kind::GatewayClass, Some(&report), None, &observed).unwrap();
+        status["supportedFeatures"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|feature| feature["name"].as_str().unwrap().to_owned())
+            .collect::<String>()
+    };
+    let of = |channels: &[&str]| Bundle {
+        versions: ["v1.6.1".to_owned()].into(),
+        channels: channels.iter().map(|channel| (*channel).to_owned()).collect(),
+    };
+    assert_eq!(claimed(Some(&of(&["experimental"]))), "BCD");
+    for channels in [&["standard"][..], &["experimental", "standard"], &[""], &[]] {
+        assert_eq!(claimed(Some(&of(channels))), "BD", "{channels:?}");
+    }
+    assert_eq!(claimed(None), "BD");
 }

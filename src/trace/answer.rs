@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use http::{HeaderName, HeaderValue, Method};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -35,6 +36,14 @@ pub enum Answer {
         status: u16,
         /// `Location`.
         location: String,
+    },
+    /// The answer to a CORS preflight, which goes no further.
+    Preflight {
+        /// The status.
+        status: u16,
+        /// What the rule's policy says to the browser: header fields by name. No `access-control-allow-origin`: the origin
+        /// may not ask.
+        headers: BTreeMap<String, String>,
     },
     /// One of these, chosen by weight for each request.
     Forward {
@@ -108,7 +117,13 @@ pub enum Why {
 pub(super) fn answer(table: &Table, snapshot: &Snapshot, listened: bool, rule: Option<&Rule>, request: &Request) -> Answer {
     let head =
         Head { port: request.port, host: &request.host, method: &request.method, target: &request.target, headers: &request.headers };
-    match table.decide(&head) {
+    let decision = table.decide(&head);
+    let method = Method::from_bytes(request.method.as_bytes()).unwrap_or_default();
+    if let Some(response) = decision.found().and_then(|found| found.preflight(&method, &request.headers)) {
+        let field = |(name, value): (&HeaderName, &HeaderValue)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned());
+        return Answer::Preflight { status: response.status().as_u16(), headers: response.headers().iter().map(field).collect() };
+    }
+    match decision {
         Decision::NotFound => Answer::Status { status: 404, why: if listened { Why::NoRule } else { Why::NoListener } },
         Decision::Answer(_, status) => {
             let idle = rule.is_some_and(|rule| matches!(&rule.action, Action::Forward(all) if all.iter().all(|of| of.weight == 0)));

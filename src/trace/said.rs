@@ -70,7 +70,7 @@ impl Trace {
         let winner = self.candidates.iter().find(|candidate| candidate.losses.is_empty());
         let shares = match &self.answer {
             Answer::Forward { shares } => shares.as_slice(),
-            Answer::Status { .. } | Answer::Closed { .. } | Answer::Redirect { .. } => &[],
+            Answer::Status { .. } | Answer::Closed { .. } | Answer::Redirect { .. } | Answer::Preflight { .. } => &[],
         };
         let certificates = self.certificates.iter().flatten();
         let mut resources: Vec<Key> = chosen.map(|listener| Key::Listener(listener.name.clone())).collect();

@@ -83,6 +83,10 @@ impl fmt::Display for Answer {
             Self::Status { status, why } => writeln!(f, "{status}: {why}"),
             Self::Closed { why } => writeln!(f, "none, the TLS handshake fails: {why}"),
             Self::Redirect { status, location } => writeln!(f, "{status} to {location}"),
+            Self::Preflight { status, headers } => {
+                writeln!(f, "{status}, to a CORS preflight")?;
+                headers.iter().try_for_each(|(name, value)| writeln!(f, "    {name}: {value}"))
+            }
             Self::Forward { shares } => {
                 writeln!(f, "forwarded")?;
                 shares.iter().try_for_each(|share| write!(f, "{share}"))

@@ -38,12 +38,17 @@ pub(super) const SUPPORTED: &[&str] = &[
     "ReferenceGrant",
 ];
 
+/// The same of fields that only the definitions of the experimental channel have. The suite has a test of the first; what is
+/// tried again besides answers is told by tests of ours (`tests/filter/retries.rs`).
+pub(super) const EXPERIMENTAL: &[&str] = &["HTTPRouteRetry", "HTTPRouteRetryBackendTimeout", "HTTPRouteRetryConnectionError"];
+
 #[cfg(test)]
 mod tests {
-    use super::SUPPORTED;
+    use super::{EXPERIMENTAL, SUPPORTED};
 
     #[test]
     fn features_are_sorted_and_unique() {
         assert!(SUPPORTED.is_sorted_by(|a, b| a < b));
+        assert!(EXPERIMENTAL.iter().all(|feature| !SUPPORTED.contains(feature)));
     }
 }

@@ -251,7 +251,7 @@ impl Rendering {
                 let class = graph.class(&id.name)?;
                 let own = class.issues.iter().cloned().map(|issue| Finding { object: id.clone(), scope: Scope::Object, issue });
                 let findings = fact.findings.iter().cloned().chain(own).collect();
-                Some(report(findings, Verdict::Class { features: features::SUPPORTED }))
+                Some(report(findings, Verdict::Class { features: features::SUPPORTED, experimental: features::EXPERIMENTAL }))
             }
             Body::Gateway(_) => {
                 let edge = EdgeId { namespace: id.namespace.clone(), name: id.name.clone() };

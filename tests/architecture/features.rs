@@ -1,4 +1,5 @@
-//! `config/features.md` names every field of the objects that we read, and nothing else; every test that it names is there.
+//! `config/features.md` names every field of the objects that we read, and nothing else; every test that it names is there, and
+//! about the field.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -134,5 +135,68 @@ fn is_there(root: &Path, test: &str) -> bool {
             let text = std::fs::read_to_string(root.join(file)).unwrap_or_default();
             text.contains(&format!("fn {function}(")) && (text.contains("#[test]") || text.contains("#[tokio::test"))
         }
+    }
+}
+
+/// A golden case sets the field in an object of the kind, and says so by having it; of other tests only the text can be looked at.
+#[test]
+fn the_tests_of_a_row_are_about_its_fields() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut wrong = Vec::new();
+    for (kind, rows) in page() {
+        for row in rows {
+            let (files, cases): (Vec<&String>, Vec<&String>) = row.tests.iter().partition(|test| test.contains("::"));
+            let cases: Vec<(&String, Vec<Value>)> = cases.into_iter().map(|case| (case, specs(root, case, &kind))).collect();
+            for (case, specs) in &cases {
+                if !specs.iter().any(|spec| row.fields.iter().any(|field| sets(spec, field))) {
+                    wrong.push(format!("{kind}: {case} sets none of {:?}", row.fields));
+                }
+            }
+            for field in &row.fields {
+                let of_files = || files.iter().any(|test| mentions(root, test, field));
+                let of_cases = cases.iter().flat_map(|(_, specs)| specs).any(|spec| sets(spec, field));
+                let is_told = row.tests.is_empty() || of_cases || (cases.is_empty() && of_files());
+                if !is_told {
+                    wrong.push(format!("{kind}: no test that is named for {field} sets it"));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "config/features.md\n{}", wrong.join("\n"));
+}
+
+/// What a case's objects of a kind specify.
+fn specs(root: &Path, case: &str, kind: &str) -> Vec<Value> {
+    let files = std::fs::read_dir(root.join(case).join("in")).into_iter().flatten().map(|file| file.unwrap().path());
+    let texts: Vec<String> = files.map(|file| std::fs::read_to_string(file).unwrap()).collect();
+    let documents = texts.iter().flat_map(|text| text.split("\n---")).filter_map(|text| serde_saphyr::from_str::<Value>(text).ok());
+    documents.filter(|object| object["kind"] == kind).map(|mut object| object["spec"].take()).collect()
+}
+
+/// Whether something is there at a path of fields.
+fn sets(value: &Value, path: &str) -> bool {
+    let (field, rest) = path.split_once('.').unwrap_or((path, ""));
+    let found = &value[field.trim_end_matches("[]")];
+    let found = if field.ends_with("[]") { found.as_array().map(Vec::as_slice).unwrap_or_default() } else { std::slice::from_ref(found) };
+    found.iter().any(|found| if rest.is_empty() { !found.is_null() } else { sets(found, rest) })
+}
+
+/// Whether the text of a test's file has a field's name, in the spelling of Rust or of YAML.
+fn mentions(root: &Path, test: &str, field: &str) -> bool {
+    let last = field.rsplit('.').next().unwrap_or(field).trim_end_matches("[]").to_lowercase();
+    let file = test.split("::").next().unwrap_or(test);
+    std::fs::read_to_string(root.join(file)).unwrap_or_default().replace('_', "").to_lowercase().contains(&last)
+}
+
+#[test]
+fn a_field_is_set_where_its_path_leads_somewhere() {
+    let spec = serde_json::json!({"rules": [{"filters": [{"type": "CORS"}]}, {"backendRefs": [{"filters": [{"type": "URLRewrite"}]}]}]});
+    for there in ["rules[]", "rules[].filters[].type", "rules[].backendRefs[].filters[].type"] {
+        assert!(sets(&spec, there), "{there}");
+    }
+    for absent in
+        ["rule[]", "rules[].filters[].cors", "rules[].backendRefs[].type", "hostnames[]", "rules[].backendRefs[].filters[].type.x"]
+    {
+        assert!(!sets(&spec, absent), "{absent}");
     }
 }

@@ -39,8 +39,12 @@ trap clean EXIT
 cd "$here"
 suite=$(go list -m -f '{{.Version}}' sigs.k8s.io/gateway-api)
 go mod download "sigs.k8s.io/gateway-api@$suite"
-kubectl apply --server-side --force-conflicts \
-	-f "$(go env GOMODCACHE)/sigs.k8s.io/gateway-api@$suite/config/crd/${CHANNEL:-standard}" >/dev/null
+# The folder of the experimental channel also holds a kustomization, which is no object.
+set --
+for definition in "$(go env GOMODCACHE)/sigs.k8s.io/gateway-api@$suite/config/crd/${CHANNEL:-standard}"/gateway.*.yaml; do
+	set -- "$@" -f "$definition"
+done
+kubectl apply --server-side --force-conflicts "$@" >/dev/null
 
 set --
 if [ "$KUBECONFIG" = "$own" ]; then

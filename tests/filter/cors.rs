@@ -1,7 +1,7 @@
 //! `CORS`: preflights are answered here, and answers of backends say what the rule's policy says.
 
 use http::{HeaderValue, Request};
-use kakehi::model::{Action, Allowed, Cors, Filter, Origin, Redirect, Scheme};
+use kakehi::model::{Action, Allowed, Cors, Filter, Origin, Redirect, Scheme, Timeouts};
 
 use crate::harness::{Proxy, backend, listener, request, route, rule, to};
 use crate::script::{Script, Step};
@@ -12,15 +12,19 @@ const OPEN: Step = Step::Answer(
 );
 
 fn policy() -> Filter {
+    Filter::Cors(cors())
+}
+
+fn cors() -> Cors {
     let these = |items: &[&str]| Allowed::These(items.iter().map(|item| (*item).to_owned()).collect());
-    Filter::Cors(Cors {
+    Cors {
         origins: Allowed::These(vec![Origin { scheme: Scheme::Https, host: "*.a.example".into(), port: 443 }]),
         credentials: false,
         methods: these(&["PUT"]),
         headers: these(&["x-1"]),
         exposed: these(&["x-2"]),
         max_age: 60,
-    })
+    }
 }
 
 fn from(origin: &'static str, method: &str, wanted: Option<&'static str>) -> Request<http_body_util::Full<bytes::Bytes>> {
@@ -57,13 +61,57 @@ async fn preflights_stop_here_and_other_requests_do_not() {
 }
 
 #[tokio::test]
-async fn redirects_and_rules_that_cannot_serve() {
+async fn a_redirect_can_be_read_across_origins() {
     let redirect = Action::Redirect(Redirect { scheme: None, hostname: Some("b".into()), port: None, path: None, status: 302 });
-    let rules = vec![rule("/", vec![policy()], redirect), rule("/p", vec![policy()], Action::Answer(500))];
-    let proxy = Proxy::start([listener(), route(rules)]).await;
-    assert_eq!(proxy.send(from("https://x.a.example", "OPTIONS", Some("PUT"))).await.status, 500);
-    let mut elsewhere = from("https://x.a.example", "GET", None);
-    *elsewhere.uri_mut() = "/".parse().unwrap();
-    let answer = proxy.send(elsewhere).await;
+    let proxy = Proxy::start([listener(), route(vec![rule("/", vec![policy()], redirect)])]).await;
+    let answer = proxy.send(from("https://x.a.example", "GET", None)).await;
     assert_eq!((answer.status.as_u16(), answer.header("access-control-allow-origin")), (302, "https://x.a.example"));
+    assert_eq!(answer.headers.get_all("vary").iter().count(), 1);
+}
+
+#[tokio::test]
+async fn what_the_edge_answers_itself_can_be_read_across_origins() {
+    let silent = Script::start(&[Step::Silence]).await;
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let closing = Script::start(&[Step::Close]).await;
+    let soon = Filter::Timeouts(Timeouts { request: Some(200), backend: None });
+    let with = |target: &str, action| rule(target, vec![policy(), soon.clone()], action);
+    let odd = Cors { exposed: Allowed::These(vec!["x\r\ny".into()]), ..cors() };
+    let proxy = Proxy::start([
+        listener(),
+        backend("empty", &[]),
+        backend("closed", &[closed]),
+        backend("silent", &[silent.address]),
+        backend("closing", &[closing.address]),
+        route(vec![
+            with("/empty", to("empty")),
+            with("/closed", to("closed")),
+            with("/closing", to("closing")),
+            with("/silent", to("silent")),
+            with("/zero", crate::harness::weighted(&[("empty", 0)])),
+            rule("/odd", vec![Filter::Cors(odd)], to("empty")),
+            rule("/without", Vec::new(), to("empty")),
+        ]),
+    ])
+    .await;
+    let known = "https://x.a.example";
+    for (target, status) in [("/empty", 503), ("/closed", 503), ("/closing", 502), ("/silent", 504), ("/zero", 500)] {
+        let asked = |origin, method, wanted| {
+            let mut asked = from(origin, method, wanted);
+            *asked.uri_mut() = target.parse().unwrap();
+            proxy.send(asked)
+        };
+        assert_eq!(asked(known, "OPTIONS", Some("PUT")).await.status, 204, "{target}");
+        let answer = asked(known, "GET", None).await;
+        assert_eq!((answer.status.as_u16(), answer.header("access-control-allow-origin")), (status, known), "{target}");
+        assert_eq!((answer.header("access-control-expose-headers"), answer.header("vary")), ("x-2", "origin"), "{target}");
+        let stranger = asked("https://b.example", "GET", None).await;
+        assert_eq!((stranger.status.as_u16(), stranger.header("access-control-allow-origin")), (status, ""), "{target}");
+    }
+    for (target, status) in [("/odd", 500), ("/without", 503)] {
+        let mut asked = from(known, "GET", None);
+        *asked.uri_mut() = target.parse().unwrap();
+        let answer = proxy.send(asked).await;
+        assert_eq!((answer.status.as_u16(), answer.header("access-control-allow-origin")), (status, ""), "{target}");
+    }
 }

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use kakehi::model::{BackendProtocol, Filter, HeaderEdit, Mirror, PathModifier, Rewrite};
+use kakehi::model::{Action, BackendProtocol, Filter, HeaderEdit, Mirror, PathModifier, Redirect, Rewrite};
 
 use crate::harness::{Proxy, backend, backend_id, backend_speaking, echo, listener, request, route, rule, to};
 use crate::script::{OK, Script, Step};
@@ -37,6 +37,34 @@ async fn every_mirror_gets_the_request_with_its_edits_and_without_its_rewrite() 
 }
 
 #[tokio::test]
+async fn a_redirected_request_reaches_its_mirrors_whole() {
+    let (one, two) = (Script::start(&[OK]).await, Script::start(&[OK]).await);
+    let edit = HeaderEdit { set: vec![("x-edited".into(), "1".into())], ..HeaderEdit::default() };
+    let redirect = Redirect { scheme: None, hostname: Some("else.example".into()), port: None, path: None, status: 302 };
+    let filters = vec![mirror("one"), mirror("two"), Filter::RequestHeaders(edit)];
+    let backends = [("one", &one), ("two", &two)].map(|(name, script)| backend(name, &[script.address]));
+    let rules = vec![rule("/", filters, Action::Redirect(redirect))];
+    let proxy = Proxy::start(backends.into_iter().chain([listener(), route(rules)])).await;
+    let mut client = proxy.client().await;
+    for body in ["", "a body"] {
+        client.ready().await.unwrap();
+        let answer = crate::harness::Answer::collect(client.send_request(request("POST", "/old?q", body)).await.unwrap()).await;
+        assert_eq!((answer.status.as_u16(), answer.header("location")), (302, "http://else.example:8080/old?q"));
+    }
+    for copies in [one, two] {
+        let copies = copies.wait_for(2).await;
+        let copies: Vec<String> = copies.iter().map(|(_, copy)| copy.to_lowercase()).collect();
+        for copy in &copies {
+            assert!(
+                copy.starts_with("post /old?q http/1.1\r\n") && copy.contains("host: h\r\n") && copy.contains("x-edited: 1\r\n"),
+                "{copy}"
+            );
+        }
+        assert_eq!(copies.iter().filter(|copy| copy.ends_with("\r\n\r\na body")).count(), 1, "{copies:?}");
+    }
+}
+
+#[tokio::test]
 async fn nothing_that_befalls_a_copy_shows() {
     let (main, closing, silent) = (echo("main").await, Script::start(&[Step::Close]).await, Script::start(&[Step::Silence]).await);
     let nobody = std::net::SocketAddr::from(([127, 0, 0, 1], 1));
@@ -59,6 +87,56 @@ async fn nothing_that_befalls_a_copy_shows() {
         assert!(answer.status == 200 && answer.body.len() > body.len());
     }
     assert!(proxy.shared.counters.mirror_errors.load(Relaxed) >= 6);
+}
+
+#[tokio::test]
+async fn a_copy_goes_to_one_endpoint_even_if_that_breaks() {
+    let (main, one, two) = (echo("main").await, Script::start(&[Step::Close]).await, Script::start(&[Step::Close]).await);
+    let backends = [backend("s", &[main]), backend("two", &[one.address, two.address])];
+    let proxy = Proxy::start(backends.into_iter().chain([listener(), route(vec![rule("/", vec![mirror("two")], to("s"))])])).await;
+    for sent in 1..=10 {
+        assert_eq!(proxy.get("/").await.status, 200);
+        eventually("the copy is lost", || proxy.shared.counters.mirror_errors.load(Relaxed) == sent).await;
+        assert_eq!((one.requests().len() + two.requests().len()) as u64, sent);
+    }
+}
+
+#[tokio::test]
+async fn a_mirror_that_reads_gets_a_body_longer_than_it_may_lag() {
+    const LONG: usize = 1 << 20;
+    let whole = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(0));
+    let counted = whole.clone();
+    let reading = crate::harness::serve_with(move |request: http::Request<bytes::Bytes>| {
+        counted.fetch_add(u64::from(request.body().len() == LONG && request.body().iter().all(|byte| *byte == b'x')), Relaxed);
+        http::Response::new(http_body_util::Full::new(bytes::Bytes::new()))
+    })
+    .await;
+    let main = echo("main").await;
+    let redirect = Redirect { scheme: None, hostname: Some("b".into()), port: None, path: None, status: 302 };
+    let rules = vec![rule("/", vec![mirror("m")], to("s")), rule("/moved", vec![mirror("m")], Action::Redirect(redirect))];
+    let proxy = Proxy::start([listener(), backend("s", &[main]), backend("m", &[reading]), route(rules)]).await;
+    let answer = proxy.send(request("POST", "/", vec![b'x'; LONG])).await;
+    assert!(answer.status == 200 && answer.body.len() > LONG);
+    eventually("a whole copy", || whole.load(Relaxed) == 1).await;
+    let mut client = proxy.client().await;
+    for sent in 2..=3 {
+        client.ready().await.unwrap();
+        let answer = client.send_request(request("POST", "/moved", vec![b'x'; LONG])).await.unwrap();
+        assert_eq!(crate::harness::Answer::collect(answer).await.status, 302);
+        eventually("a whole copy", || whole.load(Relaxed) == sent).await;
+    }
+    assert_eq!(proxy.shared.counters.mirror_errors.load(Relaxed), 0);
+}
+
+/// Waits until something is so.
+async fn eventually(what: &str, is_so: impl Fn() -> bool) {
+    for _ in 0..500 {
+        if is_so() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("{what}: not within 5 s");
 }
 
 #[tokio::test]
@@ -104,11 +182,5 @@ async fn a_mirror_of_one_backend_and_one_that_speaks_http2() {
     let proxy = Proxy::start(resources).await;
     assert_eq!(proxy.send(request("POST", "/", "a body")).await.status, 200);
     assert!(own.wait_for(1).await[0].1.ends_with("\r\n\r\na body"));
-    for _ in 0..200 {
-        if seen.load(Relaxed) == 1 {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    panic!("the HTTP/2 mirror saw no whole copy");
+    eventually("a whole copy over HTTP/2", || seen.load(Relaxed) == 1).await;
 }

@@ -140,3 +140,30 @@ async fn filters_of_a_reference_concern_its_share_alone() {
     }
     assert_eq!(seen.len(), 4, "{seen:?}");
 }
+
+#[tokio::test]
+async fn a_reference_rewrites_what_it_alone_gets() {
+    let (one, two) = (echo("one").await, echo("two").await);
+    let rewriting = |name: &str, rewrite| BackendRef {
+        weight: 1,
+        target: BackendTarget::Service(backend_id(name)),
+        filters: vec![Filter::Rewrite(rewrite)],
+    };
+    let references = vec![
+        rewriting("one", Rewrite { hostname: Some("one.internal".into()), path: Some(PathModifier::Prefix("/v1".into())) }),
+        rewriting("two", Rewrite { hostname: None, path: Some(PathModifier::Full("/all".into())) }),
+    ];
+    let rules = vec![rule("/api", Vec::new(), Action::Forward(references))];
+    let proxy = Proxy::start([listener(), backend("one", &[one]), backend("two", &[two]), route(rules)]).await;
+    let mut seen = std::collections::BTreeSet::new();
+    for _ in 0..60 {
+        let answer = proxy.get("/api/a?b").await;
+        let expected = match answer.header("x-backend") {
+            "one" => "GET /v1/a?b HTTP/1.1\nhost: one.internal\n\n",
+            _ => "GET /all?b HTTP/1.1\nhost: h\n\n",
+        };
+        assert_eq!(answer.text(), expected);
+        seen.insert(answer.header("x-backend").to_owned());
+    }
+    assert_eq!(seen.len(), 2, "{seen:?}");
+}

@@ -187,7 +187,7 @@ fn traced(snapshot: &Snapshot, options: Options, port: u16, name: Option<&str>, 
     match trace(snapshot, options, &request).answer {
         Traced::Closed { .. } => Met::Closed,
         Traced::Status { status, .. } => Met::Status(status),
-        Traced::Redirect { status, .. } => Met::Status(status),
+        Traced::Redirect { status, .. } | Traced::Preflight { status, .. } => Met::Status(status),
         Traced::Forward { shares } => Met::Route(shares[0].backend.as_ref().unwrap().service[1..].parse().unwrap()),
     }
 }

@@ -157,6 +157,8 @@ fn compile_rule(route: &Route, index: usize, rule: &model::Rule, problems: &mut 
         }
     };
     let action = if problems.len() > before { Action::Answer(500) } else { action };
+    // What is left of a policy is not the policy.
+    filters.cors = filters.cors.filter(|_| problems.len() == before);
     Rule { route: route.id.clone(), index, filters, action, tally: OnceLock::new() }
 }
 

@@ -15,7 +15,8 @@ mod texts;
 use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
 
-use http::HeaderMap;
+use bytes::Bytes;
+use http::{HeaderMap, Method, Response};
 use imbl::HashMap;
 
 pub use self::query::first as first_parameter;
@@ -87,6 +88,24 @@ pub struct Found<'t> {
     pub rule: &'t Arc<Rule>,
     /// Bytes of the path that a prefix match took, `/` being 0.
     pub prefix: Option<usize>,
+}
+
+impl Decision<'_> {
+    /// The match that won, if one did.
+    pub fn found(&self) -> Option<&Found<'_>> {
+        match self {
+            Self::NotFound => None,
+            Self::Answer(found, _) | Self::Redirect(found, _) | Self::Forward(found, _) => Some(found),
+        }
+    }
+}
+
+impl Found<'_> {
+    /// The answer to a CORS preflight, when the rule has a policy and the request is one. It goes before all that the rule
+    /// does otherwise, also where that is to fail: else browsers would not get as far as the status.
+    pub fn preflight(&self, method: &Method, headers: &HeaderMap) -> Option<Response<Bytes>> {
+        self.rule.filters.cors.as_ref()?.preflight(method, headers)
+    }
 }
 
 /// Everything the filter proxy knows about one edge. A clone is cheap.

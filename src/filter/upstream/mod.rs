@@ -146,8 +146,8 @@ pub(super) struct Terms {
 }
 
 impl Terms {
-    /// As the proxy's own limits say.
-    pub(super) const USUAL: Self = Self { patience: Patience::Usual, replays: true, client: None };
+    /// Those of copies for mirrors: each goes to a single endpoint (`HTTPRequestMirrorFilter.backendRef`).
+    pub(super) const OF_COPIES: Self = Self { patience: Patience::Usual, replays: false, client: None };
 }
 
 /// A failed exchange.

@@ -1,5 +1,7 @@
 //! Status of a GatewayClass.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use crate::api::bundle::Bundle;
@@ -8,14 +10,17 @@ use crate::report::{ObjectReport, Scope};
 
 const SUPPORTED_VERSION: &str = "SupportedVersion";
 
+/// `experimental` features are claimed where the definitions have their fields: where they do not, the API server drops these.
 pub(super) fn status(
     report: &ObjectReport,
-    features: &[&str],
+    (features, experimental): (&[&str], &[&str]),
     (previous, bundle): (Option<&Value>, Option<&Bundle>),
     stamp: &Stamp<'_>,
 ) -> Value {
     let accepted = derive(report.findings_of(&Scope::Object), ConditionType::Accepted, Condition::new("Accepted", true, "Accepted", ""));
     let conditions: Vec<_> = std::iter::once(accepted).chain(bundle.map(supported_version)).collect();
+    let experimental = experimental.iter().filter(|_| bundle.is_some_and(Bundle::is_experimental));
+    let features: BTreeSet<_> = features.iter().chain(experimental).collect();
     let features: Vec<_> = features.iter().map(|name| json!({"name": name})).collect();
     json!({
         "conditions": merge(previous.and_then(|status| status.get("conditions")), &conditions, &["Accepted", SUPPORTED_VERSION], stamp),

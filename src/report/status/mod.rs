@@ -78,7 +78,9 @@ pub fn status(kind: Kind, report: Option<&ObjectReport>, previous: Option<&Value
     let now = Timestamp::from_second(observed.now).unwrap_or(Timestamp::UNIX_EPOCH).to_string();
     let stamp = Stamp { generation: report.map(|report| report.generation).unwrap_or_default(), now: &now };
     match (kind, report.map(|report| (report, &report.verdict))) {
-        (_, Some((report, Verdict::Class { features }))) => Some(class::status(report, features, (previous, observed.bundle), &stamp)),
+        (_, Some((report, Verdict::Class { features, experimental }))) => {
+            Some(class::status(report, (features, experimental), (previous, observed.bundle), &stamp))
+        }
         (_, Some((report, Verdict::Gateway { listeners, addresses, sets }))) => {
             let edge = EdgeId::of_gateway(&report.id.namespace, &report.id.name);
             let listeners = listeners::Rendering { report, edge: &edge, listeners, previous, observed, stamp };

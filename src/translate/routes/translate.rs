@@ -129,15 +129,21 @@ fn rules(reader: &mut Reader<'_>, id: &ObjectId, facts: &RouteFacts) -> (Vec<Rul
     let mut rules = Vec::with_capacity(facts.rules.len());
     for (index, rule) in facts.rules.iter().enumerate() {
         let RuleFacts { name, matches, filters, mirrors, action } = rule;
-        let (filters, action) = match action {
-            RuleAction::Broken => (Vec::new(), Action::Answer(500)),
-            RuleAction::Redirect(redirect) => (filters.clone(), Action::Redirect(redirect.clone())),
+        let action = match action {
+            RuleAction::Broken => Action::Answer(500),
+            RuleAction::Redirect(redirect) => Action::Redirect(redirect.clone()),
             RuleAction::Forward(backends) => {
                 let (action, of_backends) = forward(reader, &referrer, backends);
                 issues.extend(of_backends.into_iter().map(|(backend, issue)| (Scope::Rule { rule: index, backend: Some(backend) }, issue)));
+                action
+            }
+        };
+        let filters = match action {
+            Action::Answer(_) => Vec::new(),
+            Action::Redirect(_) | Action::Forward(_) => {
                 let (mirrors, of_mirrors) = resolve::mirrors(reader, &referrer, mirrors);
                 issues.extend(of_mirrors.into_iter().map(|issue| (Scope::Rule { rule: index, backend: None }, issue)));
-                (filters.iter().cloned().chain(mirrors).collect(), action)
+                filters.iter().cloned().chain(mirrors).collect()
             }
         };
         if !matches.is_empty() {

@@ -3,18 +3,31 @@
 use super::cors;
 use crate::api::httproutes::{
     HttpRouteRulesBackendRefsFilters as BackendFilter, HttpRouteRulesBackendRefsFiltersType as BackendFilterType,
-    HttpRouteRulesFilters as RuleFilter, HttpRouteRulesFiltersRequestRedirect as RedirectFilter,
-    HttpRouteRulesFiltersRequestRedirectPathType as RedirectPathType, HttpRouteRulesFiltersRequestRedirectScheme as RedirectScheme,
-    HttpRouteRulesFiltersType as RuleFilterType, HttpRouteRulesFiltersUrlRewrite as RewriteFilter,
-    HttpRouteRulesFiltersUrlRewritePathType as RewritePathType,
+    HttpRouteRulesBackendRefsFiltersUrlRewritePathType as BackendPathType, HttpRouteRulesFilters as RuleFilter,
+    HttpRouteRulesFiltersRequestRedirect as RedirectFilter, HttpRouteRulesFiltersRequestRedirectPathType as RedirectPathType,
+    HttpRouteRulesFiltersRequestRedirectScheme as RedirectScheme, HttpRouteRulesFiltersType as RuleFilterType,
+    HttpRouteRulesFiltersUrlRewritePathType as RulePathType,
 };
-use crate::model::{Filter, Hostname, Redirect, Rewrite, Scheme};
+use crate::model::{Filter, Hostname, PathModifier, Redirect, Rewrite, Scheme};
 use crate::report::Issue;
 use crate::translate::routes::filters::{Filters, edit, mirror};
 use crate::translate::routes::{paths, shorten};
 
 /// Redirect statuses of Gateway API.
 const STATUSES: &[i64] = &[301, 302, 303, 307, 308];
+
+/// A rewrite of any place. Each place has its own generated types of one shape.
+macro_rules! rewrite {
+    ($rewrite:expr, $kind:ident) => {
+        $rewrite.as_ref().map(|declared| {
+            let path = declared.path.as_ref().map(|path| match path.r#type {
+                $kind::ReplaceFullPath => paths::full(path.replace_full_path.as_deref().unwrap_or_default()),
+                $kind::ReplacePrefixMatch => paths::replaced_prefix(path.replace_prefix_match.as_deref().unwrap_or_default()),
+            });
+            rewrite(declared.hostname.as_deref(), path)
+        })
+    };
+}
 
 impl Filters {
     /// The filters of a rule.
@@ -29,7 +42,7 @@ impl Filters {
                     all.edit("ResponseHeaderModifier", edit!(filter.response_header_modifier), Filter::ResponseHeaders);
                 }
                 RuleFilterType::RequestRedirect => all.redirect(filter.request_redirect.as_ref()),
-                RuleFilterType::UrlRewrite => all.rewrite(filter.url_rewrite.as_ref()),
+                RuleFilterType::UrlRewrite => all.rewrite(rewrite!(filter.url_rewrite, RulePathType)),
                 RuleFilterType::RequestMirror => all.mirror(mirror!(filter.request_mirror)),
                 RuleFilterType::ExtensionRef => all.unsupported("ExtensionRef"),
                 RuleFilterType::Cors => match filter.cors.as_ref().map(cors::read) {
@@ -43,7 +56,7 @@ impl Filters {
         all
     }
 
-    /// The filters of a backend reference: header modifiers only.
+    /// The filters of a backend reference: what concerns its share of the requests alone.
     pub(super) fn of_backend(declared: &[BackendFilter]) -> Self {
         let mut all = Self::default();
         for filter in declared {
@@ -55,7 +68,7 @@ impl Filters {
                     all.edit("ResponseHeaderModifier", edit!(filter.response_header_modifier), Filter::ResponseHeaders);
                 }
                 BackendFilterType::RequestRedirect => all.unsupported("RequestRedirect"),
-                BackendFilterType::UrlRewrite => all.unsupported("URLRewrite"),
+                BackendFilterType::UrlRewrite => all.rewrite(rewrite!(filter.url_rewrite, BackendPathType)),
                 BackendFilterType::RequestMirror => all.mirror(mirror!(filter.request_mirror)),
                 BackendFilterType::ExtensionRef => all.unsupported("ExtensionRef"),
                 BackendFilterType::Cors => all.unsupported("CORS"),
@@ -76,8 +89,8 @@ impl Filters {
         }
     }
 
-    fn rewrite(&mut self, declared: Option<&RewriteFilter>) {
-        match declared.map(rewrite) {
+    fn rewrite(&mut self, rewrite: Option<Result<Rewrite, Issue>>) {
+        match rewrite {
             Some(Ok(rewrite)) => self.filters.push(Filter::Rewrite(rewrite)),
             Some(Err(issue)) => self.issues.push(issue),
             None => self.issues.push(Issue::EmptyFilter { filter: "URLRewrite".into() }),
@@ -112,12 +125,8 @@ fn redirect(declared: &RedirectFilter) -> Result<Redirect, Issue> {
     })
 }
 
-fn rewrite(declared: &RewriteFilter) -> Result<Rewrite, Issue> {
-    let path = declared.path.as_ref().map(|path| match path.r#type {
-        RewritePathType::ReplaceFullPath => paths::full(path.replace_full_path.as_deref().unwrap_or_default()),
-        RewritePathType::ReplacePrefixMatch => paths::replaced_prefix(path.replace_prefix_match.as_deref().unwrap_or_default()),
-    });
-    Ok(Rewrite { hostname: declared.hostname.as_deref().map(hostname).transpose()?, path: path.transpose()? })
+fn rewrite(name: Option<&str>, path: Option<Result<PathModifier, Issue>>) -> Result<Rewrite, Issue> {
+    Ok(Rewrite { hostname: name.map(hostname).transpose()?, path: path.transpose()? })
 }
 
 /// A hostname without wildcard (`PreciseHostname`).

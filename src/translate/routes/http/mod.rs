@@ -1,16 +1,18 @@
 //! HTTPRoute: parsed into the common vocabulary. The only place that knows its types.
 
 mod cors;
+mod exclusions;
 mod filters;
 mod matches;
 mod retry;
 mod timeouts;
 
+use self::exclusions::Exclusions;
 use super::filters::Filters;
 use super::{BackendFacts, RouteFacts, RuleAction, RuleFacts, parse};
 use crate::api::HttpRoute;
 use crate::api::httproutes::{HttpRouteRules, HttpRouteRulesBackendRefs};
-use crate::model::{Filter, Match, ObjectId, PathMatch, PathModifier, Redirect, Rewrite, Timeouts};
+use crate::model::{Filter, ObjectId, Timeouts};
 use crate::report::{Issue, Scope};
 
 /// Parses a route.
@@ -31,10 +33,9 @@ fn rule(index: usize, declared: &HttpRouteRules) -> (RuleFacts, Vec<(Scope, Issu
     let (matches, mut found) = parse::matches(declared.matches.as_deref().unwrap_or_default(), matches::one);
     let Filters { mut filters, mirrors, redirect, issues } = Filters::of_rule(declared.filters.as_deref().unwrap_or_default());
     found.extend(issues);
-    if redirect.is_some() && !mirrors.is_empty() {
-        found.push(Issue::IncompatibleFilters { first: "RequestRedirect".into(), second: "RequestMirror".into() });
-    }
-    found.extend(exclusions(declared, &matches, &filters, redirect.as_ref()));
+    let exclusions = Exclusions::new(&matches, &filters);
+    let has_backends = declared.backend_refs.as_ref().is_some_and(|backends| !backends.is_empty());
+    found.extend(exclusions.of_rule(&filters, redirect.as_ref(), has_backends));
     if declared.session_persistence.is_some() {
         found.push(Issue::UnsupportedField { field: "sessionPersistence".to_owned() });
     }
@@ -48,6 +49,7 @@ fn rule(index: usize, declared: &HttpRouteRules) -> (RuleFacts, Vec<(Scope, Issu
         Some(Err(issue)) => found.push(issue),
         None => {}
     }
+    let backend = |declared: &HttpRouteRulesBackendRefs| backend(declared, exclusions);
     let (backends, mut issues) = parse::backends(index, declared.backend_refs.as_deref(), backend, &mut found);
     let action = match redirect {
         _ if parse::is_broken(&found) => RuleAction::Broken,
@@ -58,40 +60,11 @@ fn rule(index: usize, declared: &HttpRouteRules) -> (RuleFacts, Vec<(Scope, Issu
     (RuleFacts { name: declared.name.clone(), matches, filters, mirrors, action }, issues)
 }
 
-/// What cannot stand together in one rule.
-fn exclusions(declared: &HttpRouteRules, matches: &[Match], filters: &[Filter], redirect: Option<&Redirect>) -> Vec<Issue> {
-    let mut issues = Vec::new();
-    let mut exclude = |first: &str, second: &str| issues.push(Issue::IncompatibleFilters { first: first.into(), second: second.into() });
-    let rewrites = filters.iter().filter(|filter| matches!(filter, Filter::Rewrite(_))).count();
-    if redirect.is_some() && rewrites > 0 {
-        exclude("RequestRedirect", "URLRewrite");
-    }
-    if rewrites > 1 {
-        exclude("URLRewrite", "URLRewrite");
-    }
-    if filters.iter().filter(|filter| matches!(filter, Filter::Cors(_))).count() > 1 {
-        exclude("CORS", "CORS");
-    }
-    if redirect.is_some() && declared.backend_refs.as_ref().is_some_and(|backends| !backends.is_empty()) {
-        exclude("RequestRedirect", "backendRefs");
-    }
-    let modifier = redirect.and_then(|redirect| redirect.path.as_ref()).or_else(|| {
-        filters.iter().find_map(|filter| match filter {
-            Filter::Rewrite(Rewrite { path, .. }) => path.as_ref(),
-            _ => None,
-        })
-    });
-    let only_prefixes = matches.iter().all(|matched| matches!(matched.path, PathMatch::Prefix(_)));
-    if matches!(modifier, Some(PathModifier::Prefix(_))) && !only_prefixes {
-        exclude("ReplacePrefixMatch", "matches other than PathPrefix");
-    }
-    issues
-}
-
 /// A backend reference and remarks on it, or what bars the whole rule.
-fn backend(declared: &HttpRouteRulesBackendRefs) -> Result<(BackendFacts, Vec<Issue>), Issue> {
+fn backend(declared: &HttpRouteRulesBackendRefs, exclusions: Exclusions) -> Result<(BackendFacts, Vec<Issue>), Issue> {
     let weight = parse::weight(declared.weight)?;
-    let Filters { filters, mirrors, issues, .. } = Filters::of_backend(declared.filters.as_deref().unwrap_or_default());
+    let Filters { filters, mirrors, mut issues, .. } = Filters::of_backend(declared.filters.as_deref().unwrap_or_default());
+    issues.extend(exclusions.of_backend(&filters));
     let reference = parse::reference!(declared);
     Ok((BackendFacts { reference, port: declared.port, weight, filters, mirrors, broken: parse::is_broken(&issues) }, issues))
 }
