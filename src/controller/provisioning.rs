@@ -7,10 +7,10 @@ use super::acks::Wake;
 use super::lane::{Lane, Order};
 use super::world::World;
 use crate::leader::Leadership;
-use crate::model::{EdgeId, Kind};
+use crate::model::{EdgeId, Kind, ObjectId};
 use crate::observe::metrics::Metrics;
 use crate::provision::Installation;
-use crate::report::Provisioned;
+use crate::report::{Provisioned, Verdict};
 
 /// How edges are made.
 pub struct Settings {
@@ -57,13 +57,9 @@ impl Provisioning {
         drop(orders.send(Order::Settled));
         let telling = async {
             while let Some((id, provisioned)) = told.recv().await {
-                // The status of a Gateway shows its addresses, and so does that of every Ingress of a class.
-                let mut dirty = vec![id.owner()];
+                let mut dirty = Vec::new();
                 world.send_modify(|world| {
-                    if id.kind() == Kind::IngressClass {
-                        let served = world.served.keys().filter(|(_, edge)| *edge == id);
-                        dirty.extend(served.map(|(object, _)| object.clone()));
-                    }
+                    dirty = concerned(world, &id);
                     world.provisioned.get_or_insert_default().insert(id, provisioned);
                 });
                 if wakes.send(Wake::Objects(dirty)).is_err() {
@@ -72,5 +68,54 @@ impl Provisioning {
             }
         };
         tokio::join!(lane.run(received), telling);
+    }
+}
+
+/// The objects whose statuses depend on what an edge has. Its Gateway shows its addresses, and so does every Ingress of a class;
+/// before anything is known of it, nothing is written of ListenerSets either, also of those that it serves nothing of.
+fn concerned(world: &World, id: &EdgeId) -> Vec<ObjectId> {
+    let is_first = world.provisioned.as_ref().is_none_or(|all| !all.contains_key(id));
+    let kind = match id.kind() {
+        Kind::IngressClass => Some(Kind::Ingress),
+        _ => is_first.then_some(Kind::ListenerSet),
+    };
+    let reports = kind.into_iter().flat_map(|kind| {
+        world.reports.range(ObjectId::new(kind, "", "")..).map(|(_, report)| report).take_while(move |report| report.id.kind == kind)
+    });
+    let of_edge = reports.filter(|report| match &report.verdict {
+        Verdict::ListenerSet { edge, .. } | Verdict::Ingress { edge, .. } => edge == id,
+        _ => false,
+    });
+    std::iter::once(id.owner()).chain(of_edge.map(|report| report.id.clone())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::concerned;
+    use crate::controller::world::World;
+    use crate::model::{EdgeId, Kind, ObjectId};
+    use crate::report::{ObjectReport, Provisioned, Verdict};
+
+    fn report(id: ObjectId, verdict: Verdict) -> (ObjectId, Arc<ObjectReport>) {
+        (id.clone(), Arc::new(ObjectReport { id, generation: 1, findings: Vec::new(), verdict }))
+    }
+
+    #[test]
+    fn who_waited_for_an_edge_is_woken_although_nothing_of_it_is_served() {
+        let (edge, other) = (EdgeId::of_gateway("n", "web"), EdgeId::of_gateway("n", "other"));
+        let class = EdgeId::of_class("web");
+        let set = |edge: &EdgeId| Verdict::ListenerSet { edge: edge.clone(), listeners: Vec::new(), parent_accepted: true };
+        let ingress = Verdict::Ingress { edge: class.clone(), addresses: Vec::new(), served: false };
+        let (ours, foreign) = (ObjectId::new(Kind::ListenerSet, "n", "a"), ObjectId::new(Kind::ListenerSet, "n", "b"));
+        let refused = ObjectId::new(Kind::Ingress, "n", "c");
+        let reports = [report(ours.clone(), set(&edge)), report(foreign, set(&other)), report(refused.clone(), ingress)];
+        let mut world = World { reports: reports.into_iter().collect(), ..World::default() };
+        assert_eq!(concerned(&world, &edge), [edge.owner(), ours]);
+        assert_eq!(concerned(&world, &class), [class.owner(), refused.clone()]);
+        world.provisioned = Some([edge.clone(), class.clone()].into_iter().map(|id| (id, Provisioned::default())).collect());
+        assert_eq!(concerned(&world, &edge), [edge.owner()], "nobody waits any more");
+        assert_eq!(concerned(&world, &class), [class.owner(), refused], "it shows the addresses");
     }
 }
