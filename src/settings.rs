@@ -65,6 +65,7 @@ impl IngressSettings {
             ports,
             default_backend: self.default_backend.clone(),
             without_class,
+            cluster_profiles: None,
         })
     }
 }

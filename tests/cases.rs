@@ -59,6 +59,9 @@ struct Given {
     /// Names with what DNS says of them.
     #[serde(default)]
     external_names: Option<BTreeMap<String, Said>>,
+    /// Namespace of EdgeProfiles for the whole cluster.
+    #[serde(default)]
+    cluster_profiles: Option<String>,
     /// As in a cluster.
     #[serde(default)]
     no_loopback: bool,
@@ -66,7 +69,12 @@ struct Given {
 
 fn settings(given: &Given) -> Settings {
     let default_backend = given.default_backend.as_ref().map(|text| text.parse().unwrap());
-    let ingress = IngressSettings { without_class: true, default_backend, ..IngressSettings::default() };
+    let ingress = IngressSettings {
+        without_class: true,
+        default_backend,
+        cluster_profiles: given.cluster_profiles.clone(),
+        ..IngressSettings::default()
+    };
     Settings {
         loopback_endpoints: !given.no_loopback,
         external_names: given.external_names.is_some(),

@@ -84,11 +84,12 @@ fn election(settings: &ControllerSettings) -> leader::Settings {
 }
 
 fn translation(settings: &ControllerSettings) -> Result<translate::Settings, SamePort> {
+    let ingress = settings.ingress.translation(settings.watch_ingress_without_class)?;
     Ok(translate::Settings {
         controller_name: settings.controller_name.clone(),
         default_address: settings.address,
         external_names: settings.names.allow_external_names,
-        ingress: settings.ingress.translation(settings.watch_ingress_without_class)?,
+        ingress: translate::IngressSettings { cluster_profiles: Some(settings.namespace.clone()), ..ingress },
         ..translate::Settings::default()
     })
 }

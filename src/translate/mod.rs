@@ -65,11 +65,20 @@ pub struct IngressSettings {
     /// Whether Ingresses without a class belong to the default class. An API server writes it into new Ingresses, so this is
     /// for where there is none, and for Ingresses that are older than the class.
     pub without_class: bool,
+    /// Namespace of EdgeProfiles that IngressClasses refer to for the whole cluster (`parameters.scope: Cluster`): the
+    /// operator's own, in which its administrators alone may write; none: they must name a namespace.
+    pub cluster_profiles: Option<String>,
 }
 
 impl Default for IngressSettings {
     fn default() -> Self {
-        Self { controller_name: "kakehi.dev/ingress-controller".to_owned(), ports: (80, 443), default_backend: None, without_class: false }
+        Self {
+            controller_name: "kakehi.dev/ingress-controller".to_owned(),
+            ports: (80, 443),
+            default_backend: None,
+            without_class: false,
+            cluster_profiles: None,
+        }
     }
 }
 

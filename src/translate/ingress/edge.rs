@@ -21,7 +21,8 @@ pub(crate) fn draft(reader: &mut Reader<'_>, edge: &EdgeId) -> Option<Draft> {
         return None;
     }
     let mut issues: Vec<(Scope, Issue)> = findings.into_iter().map(|finding| (finding.scope, finding.issue)).collect();
-    let profile = class.parameters.as_ref().map(|of| resolve(reader, of, of.namespace.as_deref()));
+    let for_cluster = settings.ingress.cluster_profiles.clone();
+    let profile = class.parameters.as_ref().map(|of| resolve(reader, of, of.namespace.as_deref().or(for_cluster.as_deref())));
     let profile = profile.transpose().unwrap_or_else(|issue| {
         issues.push((Scope::Object, issue));
         None
