@@ -72,7 +72,7 @@ pub struct Share {
     /// Nodes and zones of these, as far as they are known.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub topology: BTreeMap<IpAddr, Topology>,
-    /// The answer in topology of a backend's, and why.
+    /// The answer in place of a backend's, and why.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fails: Option<(u16, Why)>,
     /// Filters and further settings of the reference.
