@@ -5,12 +5,11 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use kakehi::snapshot::Snapshot;
-use kakehi::snapshot::publish::Publisher;
-use tokio::net::{TcpListener, TcpStream, UnixListener};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::process::Command;
 
 use crate::build::{backend, listener, prefix, route, rule};
-use crate::rig::{get, program, serve, until};
+use crate::rig::{control_plane, get, program, serve, until};
 
 /// A port that is free on every address.
 async fn free() -> u16 {
@@ -21,10 +20,7 @@ async fn free() -> u16 {
 async fn a_pod_with_an_ipv6_address_serves_both_families() {
     let dir = tempfile::tempdir().unwrap();
     let path = |name: &str| dir.path().join(name);
-    let publisher = Publisher::new(1);
-    let socket = UnixListener::bind(path("snapshot.sock")).unwrap();
-    let server = publisher.clone();
-    tokio::spawn(async move { server.serve(socket).await });
+    let publisher = control_plane(dir.path(), 1);
     let (health, web) = (free().await, free().await);
     let _edge = Command::new(env!("CARGO_BIN_EXE_kakehi"))
         .args(["edge", "--name", "test/families", "--pod-ip", "fd00::7", "--health", &format!("[::]:{health}")])

@@ -10,17 +10,16 @@ use http_body::Frame;
 use http_body_util::{BodyExt, Empty, StreamBody};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use kakehi::model::{Backend, BackendProtocol, Kind, Match, PathMatch};
-use kakehi::snapshot::publish::Publisher;
 use kakehi::snapshot::{Resource, Snapshot};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream, UnixListener};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use crate::build::{backend, backend_id, listener, prefix, redirect, route, rule};
 use crate::pod::{edge, launch, ready};
-use crate::rig::{address, receive, serve};
+use crate::rig::{address, control_plane, receive, serve};
 use crate::tls::{certificate, connect, https};
 
 const HOST: &str = "app.example";
@@ -104,10 +103,7 @@ async fn http2(at: SocketAddr, end: watch::Receiver<bool>) -> Load {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn open_connections_are_served_on_through_changes_of_mode() {
     let dir = tempfile::tempdir().unwrap();
-    let (publisher, at) = (Publisher::new(1), address());
-    let socket = UnixListener::bind(dir.path().join("snapshot.sock")).unwrap();
-    let server = publisher.clone();
-    tokio::spawn(async move { server.serve(socket).await });
+    let (publisher, at) = (control_plane(dir.path(), 1), address());
     let health = SocketAddr::new(at, 8081);
     let (_launcher, _edge) = (launch(dir.path()), edge(dir.path(), health));
 
@@ -182,10 +178,7 @@ async fn repeating() -> Resource {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stream_outlives_the_relay_that_it_came_by() {
     let dir = tempfile::tempdir().unwrap();
-    let (publisher, at) = (Publisher::new(1), address());
-    let socket = UnixListener::bind(dir.path().join("snapshot.sock")).unwrap();
-    let server = publisher.clone();
-    tokio::spawn(async move { server.serve(socket).await });
+    let (publisher, at) = (control_plane(dir.path(), 1), address());
     let health = SocketAddr::new(at, 8081);
     let (_launcher, _edge) = (launch(dir.path()), edge(dir.path(), health));
 

@@ -10,14 +10,14 @@ use kakehi::snapshot::publish::Publisher;
 use kakehi::snapshot::{Resource, Snapshot};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::AsyncWriteExt;
-use tokio::net::{TcpStream, UnixListener};
+use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::build::{backend, backend_id, listener, prefix, redirect, route, rule};
-use crate::rig::{address, get, program, receive, serve, try_send, until};
+use crate::rig::{address, control_plane, get, program, receive, serve, try_send, until};
 
 fn start(dir: &Path, words: &[&str]) -> Child {
     let mut command = Command::new(env!("CARGO_BIN_EXE_kakehi"));
@@ -79,10 +79,7 @@ pub async fn ready(health: SocketAddr, status: u16) {
 #[tokio::test]
 async fn the_processes_of_a_pod_survive_one_another_and_end_gently() {
     let dir = tempfile::tempdir().unwrap();
-    let (publisher, at) = (Publisher::new(1), address());
-    let socket = UnixListener::bind(dir.path().join("snapshot.sock")).unwrap();
-    let server = publisher.clone();
-    tokio::spawn(async move { server.serve(socket).await });
+    let (publisher, at) = (control_plane(dir.path(), 1), address());
     let (health, web) = (SocketAddr::new(at, 8081), SocketAddr::new(at, 8080));
 
     // The edge waits for Sōzu, and is not ready without a snapshot.
@@ -145,10 +142,7 @@ const RELAYED: u16 = 8082;
 
 /// A control plane with rules that Sōzu decides, that the filter decides behind it, and on a port that is relayed.
 async fn publish(dir: &Path) -> Publisher {
-    let publisher = Publisher::new(1);
-    let socket = UnixListener::bind(dir.join("snapshot.sock")).unwrap();
-    let server = publisher.clone();
-    tokio::spawn(async move { server.serve(socket).await });
+    let publisher = control_plane(dir, 1);
     let rules = || vec![rule(prefix("/"), "app"), redirect(prefix("/moved"))];
     let h2c = Backend::new(backend_id("h2c"), BackendProtocol::H2c, Vec::new());
     let resources = [

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use kakehi::edge::plan::{Options, Planner, Target};
 use kakehi::edge::sozu::{Maker, Silence, Sozu, SpawnSettings, Wire};
+use kakehi::snapshot::publish::Publisher;
 use kakehi::snapshot::wire::Refusal;
 use kakehi::snapshot::{Resource, Snapshot};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -22,6 +23,15 @@ pub fn program() -> PathBuf {
     let path = cache.expect("HOME is set").join("kakehi/sozu-2.3.3-release/bin/sozu");
     assert!(path.is_file(), "no Sōzu at {}: run `make sozu`, or name one in KAKEHI_SOZU", path.display());
     path
+}
+
+/// A control plane of this epoch, for edges that read `snapshot.sock` in a directory. It has published nothing yet.
+pub fn control_plane(dir: &Path, epoch: u64) -> Publisher {
+    let publisher = Publisher::new(epoch);
+    let socket = UnixListener::bind(dir.join("snapshot.sock")).unwrap();
+    let server = publisher.clone();
+    tokio::spawn(async move { server.serve(socket).await });
+    publisher
 }
 
 /// A loopback address of its own for every caller: no port of it is anybody's.

@@ -14,7 +14,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::time::{Instant, sleep};
 
 use crate::build::{backend, listener, prefix, redirect, route, route_id, rule};
-use crate::rig::{address, get, program, receive, serve, serve_hop, until};
+use crate::rig::{address, control_plane, get, program, receive, serve, serve_hop, until};
 
 /// Plays the filter proxy in a process of its own; started by the edge, not by the test runner.
 #[tokio::test]
@@ -47,10 +47,7 @@ impl Edge {
     /// With this Sōzu.
     async fn with(sozu: PathBuf) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let publisher = Publisher::new(9);
-        let socket = UnixListener::bind(dir.path().join("snapshot.sock")).unwrap();
-        let server = publisher.clone();
-        tokio::spawn(async move { server.serve(socket).await });
+        let publisher = control_plane(dir.path(), 9);
         let own = std::env::current_exe().unwrap().to_string_lossy().into_owned();
         let script = "KAKEHI_TEST_SNAPSHOT=\"$2\" exec \"$0\" --exact supervisor::child --ignored --nocapture".to_owned();
         let address = address();
