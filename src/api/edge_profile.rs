@@ -60,7 +60,7 @@ pub struct EdgeProfileSpec {
     /// Seconds until a connection to an endpoint is given up; another endpoint is tried then. Default: 3.
     #[schemars(range(min = 1, max = 60))]
     pub connect_timeout_seconds: Option<i32>,
-    /// Requests that one HTTP/2 connection of a client may have open at a time. Default: 256.
+    /// Requests that one HTTP/2 connection of a client may have open at a time. Default: 100.
     #[schemars(range(min = 1, max = 65535))]
     pub max_concurrent_streams: Option<i32>,
     /// Threads of the filter proxy. A change replaces pods. Default: 1.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::Args;
 
 use crate::filter::{self, Limits, Listen, Shared};
-use crate::model::FILTER_WORKERS;
+use crate::model::{FILTER_CONNECTIONS, FILTER_CONNECTIONS_PER_ADDRESS, FILTER_DRAIN, FILTER_MEMORY, FILTER_WORKERS};
 use crate::stop::told_to_end;
 
 /// Flags of `kakehi filter`. The listening sockets for requests and for relayed connections
@@ -26,21 +26,37 @@ pub(super) struct Settings {
     /// Threads that serve
     #[arg(long, env = FILTER_WORKERS, default_value_t = 1, value_name = "N")]
     workers: usize,
+    /// Bytes that clients may make the process hold, beside what the routes take: connections, heads, and bodies that are not
+    /// passed on yet. Beyond it requests are answered 503, and the connections that have stood still longest are closed
+    #[arg(long, env = FILTER_MEMORY, default_value_t = 256 << 20, value_name = "BYTES")]
+    memory: usize,
+    /// Connections that are served at a time. When there are so many, the client that idles longest is closed, else the new one
+    #[arg(long, env = FILTER_CONNECTIONS, default_value_t = 10_000, value_name = "N")]
+    connections: usize,
+    /// How many of them one client address (of IPv6 one /64) may have on relayed ports; 0 is no limit. Default: half of them
+    #[arg(long, env = FILTER_CONNECTIONS_PER_ADDRESS, value_name = "N")]
+    connections_per_address: Option<usize>,
+    /// Seconds in which requests and tunnels may end once the process is told to; what is left then is cut off
+    #[arg(long, env = FILTER_DRAIN, default_value_t = 1, value_name = "SECONDS")]
+    drain: u64,
 }
 
-/// How long requests may take to end once the process is told to.
-const DRAIN: Duration = Duration::from_secs(1);
-
 pub(super) fn run(settings: Settings) -> anyhow::Result<ExitCode> {
+    let limits = Limits {
+        memory: settings.memory,
+        connections: settings.connections,
+        connections_per_address: settings.connections_per_address.unwrap_or(settings.connections / 2),
+        ..Limits::default()
+    };
     let settings = filter::Settings {
         snapshot: settings.snapshot,
         relay: settings.listen.is_none().then_some(Listen::Inherited(1)),
         listen: settings.listen.map_or(Listen::Inherited(0), Listen::Unix),
         report: settings.report,
         workers: settings.workers,
-        drain: DRAIN,
+        drain: Duration::from_secs(settings.drain),
     };
-    let shared = Shared::new(Limits::default());
+    let shared = Shared::new(limits);
     let stop = async {
         match told_to_end() {
             Ok(told) => drop(told.await),

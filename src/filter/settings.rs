@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::model::Tuning;
+
 /// What the process is started with.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -47,8 +49,10 @@ pub struct Limits {
     pub tunnel_idle: Duration,
     /// Header fields of one message.
     pub max_fields: usize,
-    /// Size of a message head, and of the buffer that reads ahead.
+    /// Size of a request head, and of the buffer that reads ahead.
     pub max_head: usize,
+    /// The same for answers of backends.
+    pub max_answer_head: usize,
     /// Streams that one HTTP/2 client connection may have open.
     pub max_streams: u32,
     /// Streams that a client may reset before they are accepted (rapid reset).
@@ -75,6 +79,12 @@ pub struct Limits {
     pub max_mirrors: i64,
     /// How long requests wait for the first snapshot of a process that has just started.
     pub first_snapshot: Duration,
+    /// Bytes that clients may make the process hold.
+    pub memory: usize,
+    /// Connections that the process serves at a time.
+    pub connections: usize,
+    /// How many of them one client address may have on relayed ports; 0 is no limit.
+    pub connections_per_address: usize,
 }
 
 impl Default for Limits {
@@ -85,8 +95,9 @@ impl Default for Limits {
             open_timeout: Duration::from_secs(10),
             tunnel_idle: Duration::from_secs(3600),
             max_fields: 128,
-            max_head: 64 * 1024,
-            max_streams: 256,
+            max_head: 32 * 1024,
+            max_answer_head: 64 * 1024,
+            max_streams: Tuning::MAX_STREAMS,
             max_pending_resets: 32,
             connect_timeout: Duration::from_secs(3),
             response_timeout: Duration::from_secs(170),
@@ -98,6 +109,9 @@ impl Default for Limits {
             max_h2_connections: 16,
             max_mirrors: 512,
             first_snapshot: Duration::from_secs(5),
+            memory: 256 << 20,
+            connections: 10_000,
+            connections_per_address: 5_000,
         }
     }
 }

@@ -22,10 +22,13 @@ pub use hostname::{Hostname, HostnameError};
 pub use id::{BackendId, BackendIdError, CertificateId, EdgeId, EdgeIdError, Kind, ListenerName, ObjectId};
 pub use listener::{HEALTH_PORT, Listener, Protocol, RESERVED_PORTS};
 pub use name::Resolution;
-pub use pattern::{Pattern, PatternError};
+pub use pattern::{Expressions, Pattern, PatternError, WeakPattern};
 pub use rank::{HostRank, PathRank, Rank};
 pub use route::{
     Action, Attachment, BackendRef, BackendTarget, Filter, HeaderEdit, HeaderMatch, InvalidBackend, Match, PathMatch, PathModifier, Place,
     QueryMatch, Redirect, Rewrite, Route, Rule, Scheme, ValueMatch,
 };
-pub use tuning::{ALLOCATOR, ClientAddress, FILTER_WORKERS, Trusted, Tuning};
+pub use tuning::{
+    ALLOCATOR, ClientAddress, FILTER_CONNECTIONS, FILTER_CONNECTIONS_PER_ADDRESS, FILTER_DRAIN, FILTER_MEMORY, FILTER_WORKERS, Trusted,
+    Tuning,
+};

@@ -11,6 +11,14 @@ pub const ALLOCATOR: (&str, &str) = ("MIMALLOC_PURGE_DELAY", "0");
 
 /// Variable of an edge for the number of threads that its filter proxy, a child of it, serves with (`filterWorkers`).
 pub const FILTER_WORKERS: &str = "KAKEHI_FILTER_WORKERS";
+/// Variable for the bytes that clients may make a filter proxy hold.
+pub const FILTER_MEMORY: &str = "KAKEHI_FILTER_MEMORY";
+/// Variable for the connections that a filter proxy serves at a time.
+pub const FILTER_CONNECTIONS: &str = "KAKEHI_CONNECTIONS";
+/// Variable for how many of them one client address may have.
+pub const FILTER_CONNECTIONS_PER_ADDRESS: &str = "KAKEHI_CONNECTIONS_PER_ADDRESS";
+/// Variable for the seconds in which requests may end once a filter proxy is told to.
+pub const FILTER_DRAIN: &str = "KAKEHI_FILTER_DRAIN";
 
 /// What the EdgeProfile says of a port. The default is that of an edge without a profile.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -37,7 +45,7 @@ impl Tuning {
     /// Seconds until a connection to an endpoint is given up, where the profile does not say.
     pub const CONNECT_SECONDS: u32 = 3;
     /// Requests that one HTTP/2 connection may have open, where the profile does not say.
-    pub const MAX_STREAMS: u32 = 256;
+    pub const MAX_STREAMS: u32 = 100;
 
     /// Whether it says nothing.
     pub fn is_default(&self) -> bool {

@@ -113,8 +113,8 @@ async fn who_waits_for_100_continue_gets_it() {
 async fn large_heads_pass_up_to_what_is_documented() {
     for stage in Stage::ALL {
         let rig = stage.start(&[]);
-        let served: &[usize] = if stage == Stage::Relay { &[15_000, 20_000, 60_000] } else { &[15_000] };
-        let refused = if stage == Stage::Relay { (70_000, "http/1.1 431 ") } else { (20_000, "http/1.1 408 ") };
+        let served: &[usize] = if stage == Stage::Relay { &[15_000, 20_000, 30_000] } else { &[15_000] };
+        let refused = if stage == Stage::Relay { (40_000, "http/1.1 431 ") } else { (20_000, "http/1.1 408 ") };
         let ask = async |secure: bool, size: usize| {
             let request = format!("GET /x HTTP/1.1\r\nHost: HOST\r\nX-Large: {}\r\nConnection: close\r\n\r\n", "x".repeat(size));
             until(&mut *send(&rig, secure, &request).await, "\r\n\r\n").await

@@ -119,7 +119,7 @@ fn limits_hold_in_both_stages_and_change_in_place() {
     let (stuck, _listener, _waiting) = stuck();
     let world = World::start(stuck);
     let rig = &world.rig;
-    rig.eventually("the usual limits", || world.streams() == [Some(256); 2]);
+    rig.eventually("the usual limits", || world.streams() == [Some(100); 2]);
     rig.eventually("both serve", || client::get(world.relay(), "x", "/", &[]).is_ok_and(|answer| answer.status == 404));
     let usual = world.waits();
     let tuning = json!({"connectTimeoutSeconds": 1, "maxConcurrentStreams": 7});

@@ -2,6 +2,7 @@
 
 use http::{HeaderMap, HeaderName};
 
+use super::patterns::Compiler;
 use super::{Head, query};
 use crate::model::{Match, PathMatch, Pattern, ValueMatch};
 
@@ -45,16 +46,16 @@ enum ValueCondition {
 
 impl Conditions {
     /// Compiles a match; what fails is added to `problems`.
-    pub(super) fn compile(matched: &Match, problems: &mut Vec<String>) -> Self {
+    pub(super) fn compile(matched: &Match, expressions: &mut Compiler<'_>, problems: &mut Vec<String>) -> Self {
         let before = problems.len();
         let path = match &matched.path {
             PathMatch::Exact(path) => PathCondition::Exact(path.as_str().into()),
             PathMatch::Prefix(prefix) => PathCondition::Prefix(prefix.trim_end_matches('/').into()),
             PathMatch::Call { service, method } => {
-                let mut name = |name: &Option<ValueMatch>| name.as_ref().map(|name| ValueCondition::compile(name, problems));
+                let mut name = |name: &Option<ValueMatch>| name.as_ref().map(|name| ValueCondition::compile(name, expressions, problems));
                 PathCondition::Call(Box::new(CallCondition { service: name(service), method: name(method) }))
             }
-            PathMatch::Regex(expression) => PathCondition::Regex(pattern(expression, problems)),
+            PathMatch::Regex(expression) => PathCondition::Regex(expressions.pattern(expression, problems)),
         };
         let mut headers = Vec::with_capacity(matched.headers.len());
         for header in &matched.headers {
@@ -62,11 +63,11 @@ impl Conditions {
             if name.is_err() {
                 problems.push(format!("header name {:?}", header.name));
             }
-            headers.push((name.ok(), ValueCondition::compile(&header.value, problems)));
+            headers.push((name.ok(), ValueCondition::compile(&header.value, expressions, problems)));
         }
         let mut query = Vec::with_capacity(matched.query.len());
         for parameter in &matched.query {
-            query.push((parameter.name.as_str().into(), ValueCondition::compile(&parameter.value, problems)));
+            query.push((parameter.name.as_str().into(), ValueCondition::compile(&parameter.value, expressions, problems)));
         }
         let method = matched.method.as_deref().map(Into::into);
         Self { path, method, headers, query, broken: problems.len() > before }
@@ -127,10 +128,10 @@ impl PathCondition {
 }
 
 impl ValueCondition {
-    fn compile(value: &ValueMatch, problems: &mut Vec<String>) -> Self {
+    fn compile(value: &ValueMatch, expressions: &mut Compiler<'_>, problems: &mut Vec<String>) -> Self {
         match value {
             ValueMatch::Exact(text) => Self::Exact(text.as_bytes().into()),
-            ValueMatch::Regex(expression) => Self::Regex(pattern(expression, problems)),
+            ValueMatch::Regex(expression) => Self::Regex(expressions.pattern(expression, problems)),
         }
     }
 
@@ -157,11 +158,4 @@ impl ValueCondition {
             }
         }
     }
-}
-
-/// A compiled expression. One that cannot be compiled counts as satisfied, and its match answers 500: rules that restrict
-/// access fail closed.
-fn pattern(expression: &str, problems: &mut Vec<String>) -> Option<Pattern> {
-    let compiled = Pattern::compile(expression);
-    compiled.map_err(|problem| problems.push(format!("regular expression {expression:?}: {problem}"))).ok()
 }

@@ -3,6 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use super::conditions::Conditions;
+use super::patterns::Patterns;
 use crate::filter::filters::{Filters, Redirect, Timeouts};
 use crate::model::{self, BackendId, BackendTarget, Hostname, InvalidBackend, Kind, ListenerName, ObjectId, Rank, Route};
 use crate::traffic::{Pair, Tally, Traffic};
@@ -117,13 +118,14 @@ pub(super) struct Compiled {
 
 impl Compiled {
     /// Compiles a route.
-    pub(super) fn new(route: &Route) -> Self {
+    pub(super) fn new(route: &Route, patterns: &mut Patterns) -> Self {
         let mut problems = Vec::new();
+        let mut expressions = patterns.compiler();
         let mut places = Vec::new();
         for (number, rule) in route.rules.iter().enumerate() {
             let compiled = Arc::new(compile_rule(route, number, rule, &mut problems));
             for (index, matched) in rule.matches.iter().enumerate() {
-                let conditions = Arc::new(Conditions::compile(matched, &mut problems));
+                let conditions = Arc::new(Conditions::compile(matched, &mut expressions, &mut problems));
                 for attachment in &route.attachments {
                     for (declared, effective) in attachment.hostnames.iter().filter(|(declared, _)| rule.is_for(declared)) {
                         let rank = route.rank(declared, number, index, matched);

@@ -7,6 +7,7 @@ mod conditions;
 mod entry;
 mod hosts;
 mod paths;
+mod patterns;
 mod query;
 #[cfg(test)]
 mod tests;
@@ -25,6 +26,7 @@ pub use entry::{Action, Candidate, Candidates, Rule};
 use self::entry::{Compiled, Entry};
 use self::hosts::HostIndex;
 use self::paths::HostRules;
+use self::patterns::Patterns;
 use crate::model::{Backend, BackendId, Endpoint, Kind, Listener, ListenerName, ObjectId};
 use crate::snapshot::wire::Refusal;
 use crate::snapshot::{Delta, Key, Resource, Snapshot};
@@ -117,6 +119,7 @@ pub struct Table {
     routes: HashMap<ObjectId, Arc<Compiled>>,
     backends: HashMap<BackendId, Arc<Held>>,
     refused: HashMap<Key, Arc<str>>,
+    patterns: Patterns,
 }
 
 /// A backend as its Service has it, and as gRPC has it, once that is asked for.
@@ -241,7 +244,7 @@ impl Table {
     }
 
     fn add_route(&mut self, route: &crate::model::Route) {
-        let compiled = Compiled::new(route);
+        let compiled = Compiled::new(route, &mut self.patterns);
         for (listener, hostname, entry) in &compiled.places {
             let hosts = self.hosts.entry(listener.clone()).or_default();
             hosts.update(hostname, |rules| Arc::make_mut(rules).insert(entry), |_| true);

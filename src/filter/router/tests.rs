@@ -4,6 +4,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use proptest::prelude::*;
 
 use super::conditions::Conditions;
+use super::patterns::Patterns;
 use super::{Decision, Head, Table, host_of};
 use crate::filter::filters::is_call;
 use crate::model::{
@@ -231,7 +232,7 @@ fn flatten(routes: &[Route]) -> Flat<'_> {
     for route in routes {
         for (number, rule) in route.rules.iter().enumerate() {
             for (index, matched) in rule.matches.iter().enumerate() {
-                let conditions = Arc::new(Conditions::compile(matched, &mut Vec::new()));
+                let conditions = Arc::new(Conditions::compile(matched, &mut Patterns::default().compiler(), &mut Vec::new()));
                 for attachment in &route.attachments {
                     for (declared, effective) in attachment.hostnames.iter().filter(|(declared, _)| rule.is_for(declared)) {
                         let rank = route.rank(declared, number, index, matched);

@@ -118,7 +118,7 @@ impl Lease {
 /// [`DialError`].
 pub(super) async fn connect(home: &Rc<Idle>, address: SocketAddr, limits: Limits, counters: &Counters) -> Result<Lease, DialError> {
     let io = dial(address, &limits, counters).await?;
-    let (sender, connection) = Builder::new().max_buf_size(limits.max_head).max_headers(limits.max_fields).handshake(io).await?;
+    let (sender, connection) = Builder::new().max_buf_size(limits.max_answer_head).max_headers(limits.max_fields).handshake(io).await?;
     tokio::task::spawn_local(async move {
         if let Err(error) = connection.with_upgrades().await {
             tracing::debug!(%address, %error, "connection ended");

@@ -247,7 +247,7 @@ async fn connect(address: SocketAddr, limits: &Limits, counters: &Counters) -> R
         .initial_max_send_streams(UNTOLD)
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_header_list_size(u32::try_from(limits.max_head).unwrap_or(u32::MAX))
+        .max_header_list_size(u32::try_from(limits.max_answer_head).unwrap_or(u32::MAX))
         .keep_alive_interval(PING_EVERY)
         .keep_alive_timeout(PING_TIMEOUT);
     let (sender, connection) = builder.handshake(io).await?;
