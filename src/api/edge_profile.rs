@@ -63,6 +63,10 @@ pub struct EdgeProfileSpec {
     /// Requests that one HTTP/2 connection of a client may have open at a time. Default: 100.
     #[schemars(range(min = 1, max = 65535))]
     pub max_concurrent_streams: Option<i32>,
+    /// Seconds after which a connection of a client is ended with its next answer, give or take a tenth. Where it is set, ports are
+    /// relayed to the filter proxy. Default: none.
+    #[schemars(range(min = 10, max = 86400))]
+    pub max_connection_age_seconds: Option<i32>,
     /// Threads of the filter proxy. A change replaces pods. Default: 1.
     #[schemars(range(min = 1, max = 64))]
     pub filter_workers: Option<i32>,
@@ -245,6 +249,7 @@ impl EdgeProfileSpec {
             client_address: self.client_address.or_else(|| below.client_address.clone()),
             connect_timeout_seconds: self.connect_timeout_seconds.or(below.connect_timeout_seconds),
             max_concurrent_streams: self.max_concurrent_streams.or(below.max_concurrent_streams),
+            max_connection_age_seconds: self.max_connection_age_seconds.or(below.max_connection_age_seconds),
             filter_workers: self.filter_workers.or(below.filter_workers),
             http_port: self.http_port.or(below.http_port),
             https_port: self.https_port.or(below.https_port),

@@ -39,6 +39,9 @@ pub struct Tuning {
     /// Requests that one HTTP/2 connection of a client may have open (`maxConcurrentStreams`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_streams: Option<u32>,
+    /// Seconds after which a connection of a client is ended with its next answer (`maxConnectionAgeSeconds`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_age_seconds: Option<u32>,
 }
 
 impl Tuning {

@@ -21,6 +21,9 @@ pub(super) fn relay(index: &Index, port: PortId, options: &Options) -> Option<Re
     if let Some(client) = tuning.and_then(|tuning| tuning.client_address.as_ref()) {
         return Some(if client.proxy_protocol { RelayReason::ProxyProtocol } else { RelayReason::ClientAddress });
     }
+    if tuning.is_some_and(|tuning| tuning.max_age_seconds.is_some()) {
+        return Some(RelayReason::MaxAge);
+    }
     let of_any = |reason: fn(&Index, &Listener) -> Option<RelayReason>| listeners.iter().find_map(|listener| reason(index, listener));
     of_any(http2).or_else(|| match port.kind {
         PortKind::Https => of_any(alone).or_else(|| together(index, &listeners)),

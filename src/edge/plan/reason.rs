@@ -97,6 +97,8 @@ pub enum RelayReason {
     ProxyProtocol,
     /// The client's address is what trusted proxies say; Sōzu knows the address of the connection only.
     ClientAddress,
+    /// Connections of clients have a greatest age, which Sōzu does not know.
+    MaxAge,
     /// A route sends requests to a backend that speaks HTTP/2. Without TLS its clients may come with HTTP/2 and prior knowledge,
     /// which Sōzu does not take; with TLS, trailers and tunnels would be lost on the way through HTTP/1.1.
     Http2,
@@ -120,6 +122,7 @@ impl fmt::Display for RelayReason {
             Self::Forced => "every port is relayed",
             Self::ProxyProtocol => "PROXY protocol from clients",
             Self::ClientAddress => "client address by trusted proxies",
+            Self::MaxAge => "greatest age of connections",
             Self::Http2 => "HTTP/2 backend",
             Self::Grpc => "GRPCRoute",
             Self::NoHostname => "listener without hostname",

@@ -64,6 +64,7 @@ static SPEC: Shape = Shape::Object {
         ("clientAddress", &CLIENT_ADDRESS, Absent::Fine),
         ("connectTimeoutSeconds", &Shape::Integer { min: 1, max: 60 }, Absent::Fine),
         ("maxConcurrentStreams", &STREAMS, Absent::Fine),
+        ("maxConnectionAgeSeconds", &Shape::Integer { min: 10, max: 86_400 }, Absent::Fine),
         ("filterWorkers", &Shape::Integer { min: 1, max: 64 }, Absent::Fine),
         ("httpPort", &PORT, Absent::Fine),
         ("httpsPort", &PORT, Absent::Fine),

@@ -91,6 +91,7 @@ pub(super) fn tuning(profile: &EdgeProfileSpec) -> Tuning {
         client_address,
         connect_seconds: number(profile.connect_timeout_seconds),
         max_streams: number(profile.max_concurrent_streams),
+        max_age_seconds: number(profile.max_connection_age_seconds),
     }
 }
 
