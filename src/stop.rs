@@ -8,6 +8,9 @@ use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
 use tokio::signal::unix::{SignalKind, signal};
 
+/// The reason when the parent is gone.
+pub const INPUT_ENDED: &str = "standard input ended";
+
 /// Resolves, with the reason, when this process is told to end: SIGTERM, SIGINT, or the end of a piped standard input,
 /// which a parent holds open as long as it lives.
 ///
@@ -20,7 +23,7 @@ pub fn told_to_end() -> io::Result<impl Future<Output = &'static str>> {
         tokio::select! {
             _ = terminate.recv() => "SIGTERM",
             _ = interrupt.recv() => "SIGINT",
-            () = input_ended() => "standard input ended",
+            () = input_ended() => INPUT_ENDED,
         }
     })
 }

@@ -3,8 +3,12 @@
 
 #[path = "filter/cors.rs"]
 mod cors;
+#[path = "filter/drain.rs"]
+mod drain;
 #[path = "filter/harness.rs"]
 mod harness;
+#[path = "filter/load.rs"]
+mod load;
 #[path = "filter/logger.rs"]
 mod logger;
 #[path = "filter/mirrors.rs"]

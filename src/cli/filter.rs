@@ -1,5 +1,6 @@
 //! `kakehi filter`: the filter proxy of one edge.
 
+use std::cell::Cell;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -8,7 +9,7 @@ use clap::Args;
 
 use crate::filter::{self, Limits, Listen, Shared};
 use crate::model::{FILTER_CONNECTIONS, FILTER_CONNECTIONS_PER_ADDRESS, FILTER_DRAIN, FILTER_MEMORY, FILTER_WORKERS};
-use crate::stop::told_to_end;
+use crate::stop::{INPUT_ENDED, told_to_end};
 
 /// Flags of `kakehi filter`. The listening sockets for requests and for relayed connections
 /// are file descriptors 3 and 4 (`LISTEN_FDS=2`), unless `--listen` names one for requests.
@@ -36,7 +37,8 @@ pub(super) struct Settings {
     /// How many of them one client address (of IPv6 one /64) may have on relayed ports; 0 is no limit. Default: half of them
     #[arg(long, env = FILTER_CONNECTIONS_PER_ADDRESS, value_name = "N")]
     connections_per_address: Option<usize>,
-    /// Seconds in which requests and tunnels may end once the process is told to; what is left then is cut off
+    /// Seconds in which requests and tunnels may end once the process is told to; what is left then, or when it is told once
+    /// more, is cut off
     #[arg(long, env = FILTER_DRAIN, default_value_t = 1, value_name = "SECONDS")]
     drain: u64,
 }
@@ -57,12 +59,23 @@ pub(super) fn run(settings: Settings) -> anyhow::Result<ExitCode> {
         drain: Duration::from_secs(settings.drain),
     };
     let shared = Shared::new(limits);
-    let stop = async {
+    let told = || async {
         match told_to_end() {
-            Ok(told) => drop(told.await),
-            Err(error) => tracing::error!(%error, "no signal handlers"),
+            Ok(told) => told.await,
+            Err(error) => {
+                tracing::error!(%error, "no signal handlers");
+                "no signal handlers"
+            }
         }
     };
-    filter::run(&settings, &shared, stop)?;
+    let first = Cell::new("");
+    let stop = async { first.set(told().await) };
+    let cut = async {
+        // An input that ended stays so.
+        if told().await == first.get() && first.get() == INPUT_ENDED {
+            std::future::pending().await
+        }
+    };
+    filter::run(&settings, &shared, stop, cut)?;
     Ok(ExitCode::SUCCESS)
 }

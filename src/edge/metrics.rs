@@ -190,7 +190,23 @@ impl Metrics {
         pair(&series::FILTER_MIRRORS, [("sent", report.mirrored), ("failed", report.mirror_errors)]);
         text.only(&series::FILTER_REPLAYS, of_count(report.replays));
         text.only(&series::FILTER_RETRIES, of_count(report.retries));
+        load(text, &report);
     }
+}
+
+/// What the filter proxy holds, and what it turned away.
+fn load(text: &mut Text, report: &Report) {
+    text.only(&series::FILTER_CONNECTIONS, of_count(report.connections));
+    let mut family = |series: &Series, values: &[&str], numbers: &[u64]| {
+        text.family(series);
+        for (value, number) in values.iter().zip(numbers) {
+            text.sample(series, &[value], of_count(*number));
+        }
+    };
+    family(&series::FILTER_HELD, &["held", "limit"], &[report.held, report.memory]);
+    family(&series::FILTER_REFUSED_CONNECTIONS, &Report::REFUSED, &report.refused_connections);
+    family(&series::FILTER_CLOSED, &Report::CLOSED, &report.closed_connections);
+    family(&series::FILTER_SHED, &Report::SHED, &report.shed_requests);
 }
 
 /// Visits what was counted, with the values of the labels that say whom for.

@@ -1,23 +1,27 @@
 //! Connections from Sōzu: those that carry its requests, and those that it relays.
 
+use std::future::poll_fn;
 use std::io;
+use std::pin::pin;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use listenfd::ListenFd;
 use tokio::io::BufReader;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::watch;
-use tokio::time::{Duration, sleep, timeout};
+use tokio::time::{Duration, Instant, sleep, sleep_until, timeout};
 
-use super::counters::Gauge;
+use super::counters::count;
 use super::executor::Local;
 use super::gathered::Gathered;
+use super::load::{CONNECTION_WINDOW, Meter, Metered, STREAM_WINDOW, Side};
 use super::relay::{self, Duplex, Stream};
-use super::serve::{Origin, Worker, serve};
+use super::serve::{Origin, Way, Worker, serve};
 use super::settings::{Limits, Listen, Settings};
 
 /// Pause after a failed accept: out of file descriptors, most likely.
@@ -25,6 +29,16 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 /// Bytes that are read ahead: most request heads, and less than hyper and TLS ask for themselves.
 const AHEAD: usize = 2048;
+
+/// Bytes of one answer over HTTP/2 that may wait to be written.
+const SEND_BUFFER: usize = 64 * 1024;
+
+/// How often a drain is looked at, and how long nothing must have been open.
+const LOOK: Duration = Duration::from_millis(20);
+const QUIET: Duration = Duration::from_millis(100);
+
+/// How long the first request of a connection is waited for that is to end.
+const FIRST: Duration = Duration::from_secs(1);
 
 /// A listening socket, before it belongs to a runtime.
 #[derive(Debug)]
@@ -114,41 +128,80 @@ impl Sockets {
     }
 }
 
-/// Serves until `stop` says so, then lets requests end for at most `drain`.
+/// How far a process is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// It serves.
+    Serving,
+    /// It serves what comes, and lets every connection end with its next answer.
+    Draining,
+    /// It ends at once.
+    Ending,
+}
+
+/// Serves until `phase` says that it is to drain, then for at most `drain`: what Sōzu hands over until it has ended itself is
+/// served too.
 ///
 /// # Errors
 /// When a socket does not work at all; failed accepts are retried.
-pub(super) async fn run(worker: Rc<Worker>, sockets: Sockets, mut stop: watch::Receiver<bool>, drain: Duration) -> io::Result<()> {
+pub(super) async fn run(worker: Rc<Worker>, sockets: Sockets, phase: watch::Receiver<Phase>, drain: Duration) -> io::Result<()> {
     let (hop, relay) = (sockets.hop.acceptor()?, sockets.relay.map(Socket::acceptor).transpose()?);
     let limits = worker.shared.limits;
     let requests = Rc::new(builder(&limits, limits.head_timeout));
-    let graceful = GracefulShutdown::new();
     let relayed = || async {
         match &relay {
             Some(relay) => relay.accept().await,
             None => std::future::pending().await,
         }
     };
+    let mut drained = pin!(drained(&worker, phase.clone(), drain));
     loop {
         let accepted = tokio::select! {
             accepted = hop.accept() => accepted.map(|stream| {
-                tokio::task::spawn_local(serve_connection(worker.clone(), stream, Origin::Hop, requests.clone(), graceful.watcher()));
+                let Some(meter) = worker.clients.admit(Side::Hop) else { return };
+                let opened = Opened { stream, origin: Origin { meter, way: Way::Hop }, builder: requests.clone() };
+                tokio::task::spawn_local(serve_connection(worker.clone(), opened, phase.clone()));
             }),
             accepted = relayed() => accepted.map(|stream| {
-                tokio::task::spawn_local(serve_relayed(worker.clone(), stream, graceful.watcher()));
+                let Some(meter) = worker.clients.admit(Side::Client) else { return };
+                tokio::task::spawn_local(serve_relayed(worker.clone(), stream, meter, phase.clone()));
             }),
-            _ = stop.wait_for(|stop| *stop) => break,
+            () = drained.as_mut() => return Ok(()),
         };
         if let Err(error) = accepted {
-            tracing::warn!(%error, "accept failed");
+            // An idle client may have the descriptor that is missing.
+            let evicted = worker.clients.evict();
+            tracing::warn!(%error, evicted, "accept failed");
             sleep(PAUSE).await;
         }
     }
-    drop((hop, relay));
-    if timeout(drain, graceful.shutdown()).await.is_err() {
-        tracing::warn!("requests were cut off at the end of the drain");
+}
+
+/// Resolves when a drain is over: nothing is open and nothing comes, or the time is up.
+async fn drained(worker: &Worker, mut phase: watch::Receiver<Phase>, drain: Duration) {
+    if phase.wait_for(|phase| *phase != Phase::Serving).await.is_err() {
+        return;
     }
-    Ok(())
+    let deadline = Instant::now() + drain;
+    let mut busy_at = Instant::now();
+    loop {
+        let over = tokio::select! {
+            _ = phase.wait_for(|phase| *phase == Phase::Ending) => true,
+            () = sleep_until(deadline) => true,
+            () = sleep(LOOK) => false,
+        };
+        let busy = worker.clients.busy();
+        if over && busy > 0 {
+            worker.shared.counters.closed_by_drain.fetch_add(busy as u64, Relaxed);
+            tracing::warn!(connections = busy, "connections were cut off at the end of the drain");
+        }
+        if busy > 0 {
+            busy_at = Instant::now();
+        }
+        if over || busy_at.elapsed() >= QUIET {
+            return;
+        }
+    }
 }
 
 impl Acceptor {
@@ -169,23 +222,74 @@ fn stream(accepted: impl Duplex + 'static) -> Stream {
     Box::new(BufReader::with_capacity(AHEAD, Gathered::new(accepted)))
 }
 
-async fn serve_relayed(worker: Rc<Worker>, stream: Stream, watcher: Watcher) {
-    match relay::open(&worker, stream).await {
+/// A connection that is ready for requests.
+struct Opened {
+    stream: Stream,
+    origin: Origin,
+    builder: Rc<auto::Builder<Local>>,
+}
+
+async fn serve_relayed(worker: Rc<Worker>, stream: Stream, meter: Arc<Meter>, phase: watch::Receiver<Phase>) {
+    let opened = tokio::select! {
+        opened = relay::open(&worker, stream, &meter) => opened,
+        () = poll_fn(|cx| meter.poll_closed(cx)) => return,
+    };
+    match opened {
         Ok((stream, link)) => {
             let limits = worker.shared.given.over(&worker.shared.limits);
             let builder = Rc::new(builder(&limits, limits.client_head_timeout));
-            serve_connection(worker, stream, Origin::Relay(link), builder, watcher).await;
+            serve_connection(worker, Opened { stream, origin: Origin { meter, way: Way::Relay(link) }, builder }, phase).await;
         }
         Err(error) => tracing::debug!(%error, "no relayed connection"),
     }
 }
 
-async fn serve_connection(worker: Rc<Worker>, stream: Stream, origin: Origin, builder: Rc<auto::Builder<Local>>, watcher: Watcher) {
-    let _open = Gauge::new(&worker.shared.counters, |counters| &counters.connections);
-    let service = service_fn(move |request| serve(worker.clone(), origin.clone(), request));
-    let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
-    if let Err(error) = watcher.watch(connection).await {
+async fn serve_connection(worker: Rc<Worker>, opened: Opened, phase: watch::Receiver<Phase>) {
+    let Opened { stream, origin, builder } = opened;
+    let meter = origin.meter.clone();
+    let tls = matches!(&origin.way, Way::Relay(link) if link.tls.is_some());
+    let stream = TokioIo::new(Metered::new(stream, meter.clone(), tls));
+    let own = worker.clone();
+    let service = service_fn(move |request| serve(own.clone(), origin.clone(), request));
+    let mut connection = pin!(builder.serve_connection_with_upgrades(stream, service).into_owned());
+    let mut closed = pin!(poll_fn(|cx| meter.poll_closed(cx)));
+    let ended = tokio::select! {
+        biased;
+        ended = connection.as_mut() => ended,
+        () = closed.as_mut() => return,
+        () = parting(&worker, &meter, phase) => {
+            connection.as_mut().graceful_shutdown();
+            tokio::select! {
+                biased;
+                ended = connection.as_mut() => ended,
+                () = closed => return,
+            }
+        }
+    };
+    if let Err(error) = ended {
         tracing::debug!(%error, "connection ended");
+    }
+}
+
+/// Resolves when a connection is to end with its next answer: the process drains, or it is old. A client that has just
+/// connected gets an answer; Sōzu hears of it with an answer only, as it may be sending a request on any idle connection.
+async fn parting(worker: &Worker, meter: &Meter, mut phase: watch::Receiver<Phase>) {
+    let age = worker.shared.given.max_age().filter(|_| meter.side() == Side::Client);
+    let old = async {
+        match age {
+            // Clients that came together do not go together.
+            Some(age) => sleep(age.mul_f64(rand::random_range(0.9..1.1))).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        _ = phase.wait_for(|phase| *phase != Phase::Serving) => {}
+        () = old => count(&worker.shared.counters.closed_by_age),
+    }
+    let asked = poll_fn(|cx| meter.poll_asked(cx));
+    match meter.side() {
+        Side::Client => timeout(FIRST, asked).await.unwrap_or_default(),
+        Side::Hop => asked.await,
     }
 }
 
@@ -198,6 +302,9 @@ fn builder(limits: &Limits, head_timeout: Duration) -> auto::Builder<Local> {
         .timer(TokioTimer::new())
         .max_concurrent_streams(limits.max_streams)
         .max_pending_accept_reset_streams(limits.max_pending_resets)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buf_size(SEND_BUFFER)
         .max_header_list_size(u32::try_from(limits.max_head).unwrap_or(u32::MAX))
         .keep_alive_interval(head_timeout)
         .enable_connect_protocol();

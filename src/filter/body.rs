@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -11,8 +12,9 @@ use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::copies::{self, Copy, Feed};
-use super::counters::{Gauge, Observed, count};
+use super::counters::{Observed, count};
 use super::hygiene;
+use super::load::{Flight, Meter};
 use super::replay::Replay;
 use super::upstream::Lease;
 
@@ -45,6 +47,8 @@ pub(super) enum RequestBody {
 /// A body as the client sends it.
 pub(super) struct Received {
     incoming: Incoming,
+    /// The connection that it comes by.
+    meter: Arc<Meter>,
     upload: Rc<Upload>,
     /// Who gets copies.
     feeds: Vec<Feed>,
@@ -72,6 +76,14 @@ impl Upload {
 }
 
 impl RequestBody {
+    /// What comes by a connection.
+    pub(super) fn new(incoming: Incoming, meter: &Arc<Meter>) -> Self {
+        if incoming.is_end_stream() {
+            return Self::Empty;
+        }
+        Self::Stream(Received { incoming, meter: meter.clone(), upload: Rc::default(), feeds: Vec::new() })
+    }
+
     /// Whether the length is not known beforehand.
     pub(super) fn is_streamed(&self) -> bool {
         !matches!(self, Self::Empty) && self.size_hint().exact().is_none()
@@ -100,15 +112,6 @@ impl RequestBody {
     }
 }
 
-impl From<Incoming> for RequestBody {
-    fn from(incoming: Incoming) -> Self {
-        if incoming.is_end_stream() {
-            return Self::Empty;
-        }
-        Self::Stream(Received { incoming, upload: Rc::default(), feeds: Vec::new() })
-    }
-}
-
 impl Received {
     /// How the body fares.
     pub(super) fn upload(&self) -> &Rc<Upload> {
@@ -122,10 +125,12 @@ impl Received {
 
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let mut frame = ready!(Pin::new(&mut self.incoming).poll_frame(cx));
-        if let Some(Ok(frame)) = &mut frame
-            && let Some(trailers) = frame.trailers_mut()
-        {
-            hygiene::clean_trailers(trailers);
+        if let Some(Ok(frame)) = &mut frame {
+            if let Some(trailers) = frame.trailers_mut() {
+                hygiene::clean_trailers(trailers);
+            } else if let Some(data) = frame.data_mut() {
+                *data = self.meter.uploaded(std::mem::take(data));
+            }
         }
         self.upload.touch();
         match &frame {
@@ -187,7 +192,7 @@ pub(super) enum ResponseBody {
 pub(super) struct Streamed {
     incoming: Incoming,
     lease: Option<Lease>,
-    active: Gauge,
+    flight: Flight,
     observed: Option<Observed>,
     /// When it must have ended.
     end: Option<Pin<Box<Sleep>>>,
@@ -195,9 +200,9 @@ pub(super) struct Streamed {
 
 impl Streamed {
     /// A body whose connection `lease` gives back, cut off at `end`.
-    pub(super) fn new(incoming: Incoming, lease: Lease, active: Gauge, end: Option<Instant>) -> Self {
+    pub(super) fn new(incoming: Incoming, lease: Lease, flight: Flight, end: Option<Instant>) -> Self {
         let end = end.map(|end| Box::pin(sleep_until(end)));
-        let mut streamed = Self { incoming, lease: Some(lease), active, observed: None, end };
+        let mut streamed = Self { incoming, lease: Some(lease), flight, observed: None, end };
         streamed.finish_if_ended();
         streamed
     }
@@ -212,11 +217,17 @@ impl Streamed {
             && end.as_mut().poll(cx).is_ready()
         {
             if self.lease.take().is_some() {
-                count(&self.active.counters().timeouts);
+                count(&self.flight.counters().timeouts);
             }
             return Poll::Ready(Some(Err(BodyError::Late)));
         }
-        let frame = ready!(Pin::new(&mut self.incoming).poll_frame(cx));
+        let mut frame = ready!(Pin::new(&mut self.incoming).poll_frame(cx));
+        if let Some(Ok(frame)) = &mut frame
+            && let Some(data) = frame.data_mut()
+        {
+            self.lease.iter().for_each(|lease| lease.took(data.len()));
+            *data = self.flight.answered(std::mem::take(data));
+        }
         match &frame {
             Some(Ok(_)) => self.finish_if_ended(),
             Some(Err(_)) => drop(self.lease.take()),

@@ -8,8 +8,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// A clock on what is read.
 pub(super) trait Clock: Unpin {
-    /// Bytes came, or the end, or an error.
-    fn read(&mut self);
+    /// So many bytes came; none: the end, or an error.
+    fn read(&mut self, bytes: usize);
 
     /// Nothing is there to be read. Ready when that is given up.
     fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<()>;
@@ -29,9 +29,10 @@ impl<S, C> Clocked<S, C> {
 
 impl<S: AsyncRead + Unpin, C: Clock> AsyncRead for Clocked<S, C> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
         if read.is_ready() {
-            self.clock.read();
+            self.clock.read(buffer.filled().len() - before);
         } else if self.clock.poll_silence(cx).is_ready() {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }

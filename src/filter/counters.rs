@@ -32,13 +32,35 @@ pub struct Counters {
     pub mirroring: AtomicI64,
     /// Requests and tunnels that are open now.
     pub active: AtomicI64,
-    /// Connections from Sōzu that are open now.
-    pub connections: AtomicI64,
+    /// Connections that were closed at once because there are too many and none idles.
+    pub refused_when_full: AtomicU64,
+    /// Because their client's address has too many.
+    pub refused_by_address: AtomicU64,
+    /// Because too much is held.
+    pub refused_for_memory: AtomicU64,
+    /// Idle connections that were closed for others.
+    pub closed_when_full: AtomicU64,
+    /// Connections that were closed because too much is held.
+    pub closed_for_memory: AtomicU64,
+    /// Those whose client took nothing for too long, or sent one head for too long.
+    pub closed_as_stalled: AtomicU64,
+    /// Those that reached their greatest age.
+    pub closed_by_age: AtomicU64,
+    /// Those that had requests or tunnels open at the end of the drain.
+    pub closed_by_drain: AtomicU64,
+    /// Requests that were answered 503 because too much is held.
+    pub shed_for_memory: AtomicU64,
+    /// Because their backend has too many open and waiting, or none came to be served in time.
+    pub shed_by_backend: AtomicU64,
+    /// Because too many wait for the first snapshot.
+    pub shed_at_start: AtomicU64,
 }
 
 impl Counters {
     /// The counts of now, beside those of the traffic.
     pub fn report(&self, traffic: Vec<Count>) -> Report {
+        let read = |counter: &AtomicU64| counter.load(Relaxed);
+        let closed = [&self.closed_when_full, &self.closed_for_memory, &self.closed_as_stalled, &self.closed_by_age, &self.closed_by_drain];
         Report {
             traffic,
             refused: self.refused.load(Relaxed),
@@ -51,6 +73,10 @@ impl Counters {
             mirrored: self.mirrored.load(Relaxed),
             mirror_errors: self.mirror_errors.load(Relaxed),
             active: self.active.load(Relaxed),
+            refused_connections: [&self.refused_when_full, &self.refused_by_address, &self.refused_for_memory].map(read),
+            closed_connections: closed.map(read),
+            shed_requests: [&self.shed_for_memory, &self.shed_by_backend, &self.shed_at_start].map(read),
+            ..Report::default()
         }
     }
 }

@@ -88,8 +88,9 @@ pub(super) async fn send_alone(worker: &Rc<Worker>, backends: Vec<Arc<Backend>>,
 /// Reads an answer that nobody wants.
 pub(super) async fn discard(mut body: Incoming, lease: Lease) {
     while let Some(frame) = body.frame().await {
-        if frame.is_err() {
-            return;
+        match frame {
+            Ok(frame) => lease.took(frame.data_ref().map_or(0, bytes::Bytes::len)),
+            Err(_) => return,
         }
     }
     lease.finish();

@@ -16,6 +16,7 @@ mod executor;
 pub mod filters;
 mod gathered;
 pub mod hygiene;
+mod load;
 mod mirror;
 mod relay;
 mod replay;

@@ -32,7 +32,14 @@ async fn answer_all(path: &Path, shared: &Shared) -> io::Result<Infallible> {
     }
     let listener = UnixListener::bind(path)?;
     loop {
-        let (stream, _) = listener.accept().await?;
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                tracing::debug!(%error, "accept failed");
+                sleep(PAUSE).await;
+                continue;
+            }
+        };
         if let Ok(Err(error)) = timeout(TAKE, answer(stream, shared)).await {
             tracing::debug!(%error, "a report was not taken");
         }
@@ -40,10 +47,6 @@ async fn answer_all(path: &Path, shared: &Shared) -> io::Result<Infallible> {
 }
 
 async fn answer(mut stream: UnixStream, shared: &Shared) -> io::Result<()> {
-    let table = shared.table();
-    shared.traffic.prune(|pair| table.serves(pair));
-    let report = shared.counters.report(shared.traffic.counts());
-    drop(table);
-    stream.write_all(&serde_json::to_vec(&report)?).await?;
+    stream.write_all(&serde_json::to_vec(&shared.report())?).await?;
     stream.shutdown().await
 }

@@ -1,6 +1,5 @@
 //! The process: one thread that follows the snapshot stream, and workers that serve.
 
-use std::cell::Cell;
 use std::io;
 use std::path::Path;
 use std::rc::Rc;
@@ -10,12 +9,11 @@ use tokio::runtime::LocalRuntime;
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio::time::{Duration, interval, sleep};
 
-use super::accept::{self, Sockets};
+use super::accept::{self, Phase, Sockets};
 use super::report;
 use super::serve::Worker;
 use super::settings::Settings;
 use super::shared::Shared;
-use super::upstream::Pool;
 use crate::snapshot::wire::{Ack, Update};
 use crate::snapshot::{Ledger, fetch};
 
@@ -24,6 +22,8 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(20), Duration::from
 
 /// How often idle connections are looked through.
 const SWEEP: Duration = Duration::from_secs(1);
+/// Pause after connections were closed because too much is held.
+const GOING: Duration = Duration::from_millis(5);
 
 /// Why the process could not serve.
 #[derive(Debug, thiserror::Error)]
@@ -36,30 +36,35 @@ pub enum RunError {
     Worker(#[source] io::Error),
 }
 
-/// Serves until `stop` is ready, then drains. Blocks the calling thread, which follows the snapshot stream; each worker
+/// Serves until `stop` is ready, then drains, until `cut` is ready at the latest. Blocks the calling thread, which follows the snapshot stream; each worker
 /// is a thread of its own, so that compiling a large snapshot delays no request.
 ///
 /// Without a publisher it keeps serving what it holds, and keeps trying to connect.
 ///
 /// # Errors
 /// [`RunError`] when it cannot start, or when a worker ends by itself: who started the process replaces it.
-pub fn run(settings: &Settings, shared: &Arc<Shared>, stop: impl Future<Output = ()>) -> Result<(), RunError> {
+pub fn run(
+    settings: &Settings,
+    shared: &Arc<Shared>,
+    stop: impl Future<Output = ()>,
+    cut: impl Future<Output = ()>,
+) -> Result<(), RunError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(RunError::Worker)?;
     let sockets = Sockets::open(settings).map_err(RunError::Listen)?;
-    let stopping = watch::Sender::new(false);
+    let phase = watch::Sender::new(Phase::Serving);
     let (ends, mut ended) = mpsc::channel(1);
     let mut workers = Vec::new();
     for number in 0..settings.workers.max(1) {
-        let (sockets, shared, stop) = (sockets.try_clone().map_err(RunError::Listen)?, shared.clone(), stopping.subscribe());
+        let (sockets, shared, phase) = (sockets.try_clone().map_err(RunError::Listen)?, shared.clone(), phase.subscribe());
         let (drain, end) = (settings.drain, End(ends.clone()));
         let thread = std::thread::Builder::new().name(format!("worker-{number}"));
         let spawned = thread.spawn(move || {
             let _end = end;
-            work(sockets, shared, stop, drain)
+            work(sockets, shared, phase, drain)
         });
         workers.push(spawned.map_err(RunError::Worker)?);
     }
-    drop(sockets);
+    drop((sockets, ends));
     runtime.block_on(async {
         tokio::select! {
             () = stop => {}
@@ -67,8 +72,19 @@ pub fn run(settings: &Settings, shared: &Arc<Shared>, stop: impl Future<Output =
             never = follow(&settings.snapshot, shared) => match never {},
             never = report::serve(settings.report.as_deref(), shared) => match never {},
         }
+        phase.send_replace(Phase::Draining);
+        let end = async {
+            cut.await;
+            phase.send_replace(Phase::Ending);
+            std::future::pending().await
+        };
+        tokio::select! {
+            () = all_ended(&mut ended) => {}
+            () = end => {}
+            never = follow(&settings.snapshot, shared) => match never {},
+            never = report::serve(settings.report.as_deref(), shared) => match never {},
+        }
     });
-    stopping.send_replace(true);
     for worker in workers {
         let ended = worker.join().map_err(|_| RunError::Worker(io::Error::other("a worker panicked")))?;
         ended.map_err(RunError::Worker)?;
@@ -86,25 +102,38 @@ impl Drop for End {
     }
 }
 
-fn work(sockets: Sockets, shared: Arc<Shared>, stop: watch::Receiver<bool>, drain: Duration) -> io::Result<()> {
+async fn all_ended(ended: &mut mpsc::Receiver<()>) {
+    while ended.recv().await.is_some() {}
+}
+
+fn work(sockets: Sockets, shared: Arc<Shared>, phase: watch::Receiver<Phase>, drain: Duration) -> io::Result<()> {
     let runtime = LocalRuntime::new()?;
     runtime.block_on(async move {
-        let pool = Pool::new(shared.limits, shared.given.clone(), shared.counters.clone());
-        let worker = Rc::new(Worker { shared, pool, ready: Cell::new(false) });
+        let worker = Rc::new(Worker::new(shared, false));
         let upkeep = tokio::task::spawn_local(upkeep(worker.clone()));
-        let ended = accept::run(worker, sockets, stop, drain).await;
+        let ended = accept::run(worker, sockets, phase, drain).await;
         upkeep.abort();
         ended
     })
 }
 
 /// Closes connections that idled too long or lead to endpoints that are gone.
-async fn upkeep(worker: Rc<Worker>) {
+pub(super) async fn upkeep(worker: Rc<Worker>) {
     let mut retired = worker.shared.retired();
     let mut ticks = interval(SWEEP);
     loop {
         tokio::select! {
-            _ = ticks.tick() => worker.pool.sweep(),
+            _ = ticks.tick() => {
+                worker.pool.sweep();
+                worker.clients.sweep();
+            }
+            () = worker.clients.overfull() => {
+                worker.pool.close_idle();
+                sleep(GOING).await;
+                worker.clients.shed();
+                // What is closed needs a moment to be gone.
+                sleep(GOING).await;
+            }
             gone = retired.recv() => match gone {
                 Ok(endpoints) => worker.pool.retire(&endpoints),
                 Err(broadcast::error::RecvError::Lagged(missed)) => tracing::debug!(missed, "endpoints retired unseen"),

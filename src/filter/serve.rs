@@ -14,14 +14,15 @@ use tokio::time::{Instant, timeout};
 
 use super::attempts::{self, Answered};
 use super::body::{RequestBody, ResponseBody, Streamed};
-use super::counters::{Gauge, Observed, count};
+use super::counters::{Observed, count};
 use super::filters::Filters;
 use super::hygiene::{self, Refusal, Switch, Upgrade};
+use super::load::{Clients, Flight, Meter};
 use super::mirror::Aim;
 use super::relay::Link;
 use super::router::{Action, Decision, Found, Head, Rule, Table, host_of};
 use super::shared::Shared;
-use super::upstream::Pool;
+use super::upstream::{Pool, Waiting};
 use super::{filters, mirror, tunnel};
 
 use crate::model::{Affinity, Backend, BackendProtocol, BackendTarget, Kind};
@@ -30,13 +31,24 @@ use crate::model::{Affinity, Backend, BackendProtocol, BackendTarget, Kind};
 pub(super) struct Worker {
     pub(super) shared: Arc<Shared>,
     pub(super) pool: Pool,
+    /// The connections to it.
+    pub(super) clients: Clients,
     /// The first snapshot is there.
     pub(super) ready: Cell<bool>,
 }
 
+/// The connection by which a request came.
+#[derive(Clone)]
+pub(super) struct Origin {
+    /// What it makes the process hold.
+    pub(super) meter: Arc<Meter>,
+    /// How.
+    pub(super) way: Way,
+}
+
 /// How a request came.
 #[derive(Clone)]
-pub(super) enum Origin {
+pub(super) enum Way {
     /// Sōzu has read it, and tells the port in a header.
     Hop,
     /// By a connection that Sōzu relays.
@@ -46,9 +58,9 @@ pub(super) enum Origin {
 impl Origin {
     /// The port of its listener, when the request is fit to be decided.
     fn enter(&self, shared: &Shared, table: &Table, parts: &mut Parts) -> Result<u16, Refusal> {
-        let link = match self {
-            Self::Hop => return hygiene::hop_port(&mut parts.headers),
-            Self::Relay(link) => link,
+        let link = match &self.way {
+            Way::Hop => return hygiene::hop_port(&mut parts.headers),
+            Way::Relay(link) => link,
         };
         parts.headers.remove(hygiene::HOP);
         let port = link.port;
@@ -142,9 +154,9 @@ struct Asked {
 /// Answers one request. It cannot fail: what goes wrong becomes a status.
 pub(super) async fn serve(worker: Rc<Worker>, origin: Origin, request: Request<Incoming>) -> Result<Response<ResponseBody>, Infallible> {
     let (method, is_call) = (request.method().clone(), filters::is_call(request.headers()));
-    let active = Gauge::new(&worker.shared.counters, |counters| &counters.active);
+    let flight = Flight::new(&origin.meter, &worker.shared.counters, request.uri(), request.headers());
     let mut known = Known { observed: Observed::new(worker.shared.nowhere.clone()), across: None };
-    let answered = respond(&worker, &origin, request, active, &mut known).await;
+    let answered = respond(&worker, &origin, request, flight, &mut known).await;
     // Calls are counted by what happened to them, not by the 200 that carries it.
     known.observed.status = answered.as_ref().map_or_else(|status| *status, Response::status).as_u16();
     let mut response = match answered {
@@ -163,11 +175,15 @@ async fn respond(
     worker: &Rc<Worker>,
     origin: &Origin,
     request: Request<Incoming>,
-    active: Gauge,
+    flight: Flight,
     known: &mut Known,
 ) -> Result<Response<ResponseBody>, StatusCode> {
+    if flight.meter().is_full() {
+        count(&worker.shared.counters.shed_for_memory);
+        return Err(StatusCode::SERVICE_UNAVAILABLE);
+    }
     let (mut parts, body) = request.into_parts();
-    let body = RequestBody::from(body);
+    let body = RequestBody::new(body, flight.meter());
     let refused = |refusal: Refusal| {
         count(&worker.shared.counters.refused);
         tracing::debug!(%refusal, "request refused");
@@ -184,7 +200,7 @@ async fn respond(
         Plan::Answer(status) => Err(status),
         Plan::Respond(response) => Ok(*response),
         Plan::Redirect(redirected) => worker.redirect(*redirected, Request::from_parts(parts, body), upgrade.is_some()).await,
-        Plan::Forward(forward) => worker.forward(forward, Request::from_parts(parts, body), upgrade, active).await,
+        Plan::Forward(forward) => worker.forward(forward, Request::from_parts(parts, body), upgrade, flight).await,
     }
 }
 
@@ -244,10 +260,20 @@ fn redirected(found: Found<'_>, status: StatusCode, location: Option<HeaderValue
 }
 
 impl Worker {
+    /// One with nothing open.
+    pub(super) fn new(shared: Arc<Shared>, ready: bool) -> Self {
+        let (pool, clients) = (Pool::new(&shared), shared.clients());
+        Self { shared, pool, clients, ready: Cell::new(ready) }
+    }
+
     pub(super) async fn wait_until_ready(&self) -> Result<(), StatusCode> {
         if self.ready.get() {
             return Ok(());
         }
+        let _waiting = Waiting::among(&self.shared.waiting, self.shared.limits.connections).ok_or_else(|| {
+            count(&self.shared.counters.shed_at_start);
+            StatusCode::SERVICE_UNAVAILABLE
+        })?;
         let mut ready = self.shared.ready();
         let waited = timeout(self.shared.limits.first_snapshot, ready.wait_for(|ready| *ready)).await;
         match waited {
@@ -281,7 +307,7 @@ impl Worker {
         mut forward: Forward,
         request: Request<RequestBody>,
         upgrade: Option<Upgrade>,
-        active: Gauge,
+        flight: Flight,
     ) -> Result<Response<ResponseBody>, StatusCode> {
         let (request, asked) = self.prepare(&mut forward, request, upgrade)?;
         let rule = &forward.rule.filters;
@@ -291,7 +317,7 @@ impl Worker {
             tracing::debug!(backend = %forward.backend.id, %error, "no response");
             error.status()
         })?;
-        self.pass_on(&forward, asked, answered, active)
+        self.pass_on(&forward, asked, answered, flight)
     }
 
     /// The request as its backend gets it, and what is remembered of it. Copies for mirrors are on their way then.
@@ -326,13 +352,13 @@ impl Worker {
     }
 
     /// The answer as the client gets it.
-    fn pass_on(&self, forward: &Forward, asked: Asked, answered: Answered, active: Gauge) -> Result<Response<ResponseBody>, StatusCode> {
+    fn pass_on(&self, forward: &Forward, asked: Asked, answered: Answered, flight: Flight) -> Result<Response<ResponseBody>, StatusCode> {
         let Answered { mut response, lease, end } = answered;
         match (Upgrade::judge(asked.upgrade.as_ref(), &response), asked.upgrade, asked.client) {
             (Switch::Stays, ..) => {}
             (Switch::Changes, Some(upgrade), Some(client)) => {
                 let backend = hyper::upgrade::on(&mut response);
-                tokio::task::spawn_local(tunnel::join(client, backend, self.shared.limits.tunnel_idle, (active, lease)));
+                tokio::task::spawn_local(tunnel::join(client, backend, self.shared.limits.tunnel_idle, (flight, lease)));
                 let (mut parts, _) = response.into_parts();
                 hygiene::clean_upgraded(&mut parts, &upgrade);
                 forward.filters().for_each(|filters| filters.apply_to_response(&mut parts.headers));
@@ -343,7 +369,7 @@ impl Worker {
         let (mut parts, body) = response.into_parts();
         hygiene::clean(&mut parts);
         forward.filters().for_each(|filters| filters.apply_to_response(&mut parts.headers));
-        Ok(Response::from_parts(parts, ResponseBody::Stream(Streamed::new(body, lease, active, end))))
+        Ok(Response::from_parts(parts, ResponseBody::Stream(Streamed::new(body, lease, flight, end))))
     }
 }
 

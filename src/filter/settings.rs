@@ -79,9 +79,19 @@ pub struct Limits {
     pub max_mirrors: i64,
     /// How long requests wait for the first snapshot of a process that has just started.
     pub first_snapshot: Duration,
+    /// How long a peer may take nothing of what waits to be written to it.
+    pub stall: Duration,
+    /// Time for a head to arrive, from its first byte.
+    pub head: Duration,
+    /// Requests and tunnels that one endpoint may have open, and how many requests may wait for one of them to end.
+    pub max_exchanges: usize,
+    /// See `max_exchanges`.
+    pub max_waiting: usize,
+    /// How long a request waits for its endpoint to have one less.
+    pub wait: Duration,
     /// Bytes that clients may make the process hold.
     pub memory: usize,
-    /// Connections that the process serves at a time.
+    /// Connections that the process serves at a time, and requests that may wait for the first snapshot.
     pub connections: usize,
     /// How many of them one client address may have on relayed ports; 0 is no limit.
     pub connections_per_address: usize,
@@ -109,6 +119,11 @@ impl Default for Limits {
             max_h2_connections: 16,
             max_mirrors: 512,
             first_snapshot: Duration::from_secs(5),
+            stall: Duration::from_secs(60),
+            head: Duration::from_secs(30),
+            max_exchanges: 8192,
+            max_waiting: 1024,
+            wait: Duration::from_secs(10),
             memory: 256 << 20,
             connections: 10_000,
             connections_per_address: 5_000,

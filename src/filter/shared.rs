@@ -1,20 +1,21 @@
 //! What all workers share: the table, what they count, and the news of retired endpoints.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, Guard};
 use tokio::sync::{broadcast, watch};
 
 use super::counters::Counters;
+use super::load::{Addresses, Budget, Clients};
 use super::relay::Tls;
 use super::router::Table;
 use super::settings::Limits;
 use crate::model::{Endpoint, Tuning};
 use crate::snapshot::Delta;
 use crate::snapshot::wire::Refusal;
-use crate::traffic::{Pair, Tally, Traffic};
+use crate::traffic::{Pair, Report, Tally, Traffic};
 
 /// How many changes a busy worker may be behind before it misses one; it then closes its idle connections by age only.
 const BEHIND: usize = 256;
@@ -24,12 +25,19 @@ const BEHIND: usize = 256;
 pub(super) struct Given {
     connect_seconds: AtomicU32,
     max_streams: AtomicU32,
+    max_age_seconds: AtomicU32,
 }
 
 impl Given {
     fn take(&self, tuning: &Tuning) {
         self.connect_seconds.store(tuning.connect_seconds.unwrap_or_default(), Relaxed);
         self.max_streams.store(tuning.max_streams.unwrap_or_default(), Relaxed);
+        self.max_age_seconds.store(tuning.max_age_seconds.unwrap_or_default(), Relaxed);
+    }
+
+    /// How old a client's connection may become.
+    pub(super) fn max_age(&self) -> Option<Duration> {
+        Some(self.max_age_seconds.load(Relaxed)).filter(|seconds| *seconds > 0).map(|seconds| Duration::from_secs(seconds.into()))
     }
 
     /// The limits with what is given in the place of what they say.
@@ -52,6 +60,14 @@ pub struct Shared {
     pub(super) given: Arc<Given>,
     /// Counts over all workers.
     pub counters: Arc<Counters>,
+    /// Bytes that clients make the process hold.
+    pub(super) budget: Arc<Budget>,
+    /// Connections that are open.
+    pub(super) seats: Arc<AtomicUsize>,
+    /// The same by client address.
+    pub(super) addresses: Arc<Addresses>,
+    /// Requests that wait for the first snapshot.
+    pub(super) waiting: Arc<AtomicUsize>,
     /// Requests by route and backend.
     pub traffic: Traffic,
     /// Requests that no route took.
@@ -72,6 +88,10 @@ impl Shared {
             limits,
             given: Arc::default(),
             counters: Arc::default(),
+            budget: Arc::new(Budget::new(limits.memory)),
+            seats: Arc::default(),
+            addresses: Arc::default(),
+            waiting: Arc::default(),
             traffic,
             nowhere,
             table: ArcSwap::default(),
@@ -133,6 +153,24 @@ impl Shared {
     /// Whether the first snapshot is there.
     pub(super) fn ready(&self) -> watch::Receiver<bool> {
         self.ready.subscribe()
+    }
+
+    /// The connections of a worker: none yet.
+    pub(super) fn clients(&self) -> Clients {
+        Clients::new(self.limits, self.budget.clone(), self.seats.clone(), self.counters.clone())
+    }
+
+    /// What was counted, and how much is held.
+    pub fn report(&self) -> Report {
+        let table = self.table();
+        self.traffic.prune(|pair| table.serves(pair));
+        let number = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
+        Report {
+            connections: number(self.seats.load(Relaxed)),
+            held: number(self.budget.held()),
+            memory: number(self.limits.memory),
+            ..self.counters.report(self.traffic.counts())
+        }
     }
 
     /// Endpoints as they are taken away.

@@ -11,17 +11,21 @@ use tokio::io::copy_bidirectional;
 use tokio::time::{Duration, Instant, sleep_until};
 
 use super::clocked::{Clock, Clocked};
-use super::counters::Gauge;
+use super::load::Flight;
 use super::upstream::Lease;
 
 /// Joins both sides once each has changed its protocol. What is held goes with the tunnel.
-pub(super) async fn join(client: OnUpgrade, backend: OnUpgrade, idle: Duration, held: (Gauge, Lease)) {
-    let _held = held;
+pub(super) async fn join(client: OnUpgrade, backend: OnUpgrade, idle: Duration, held: (Flight, Lease)) {
+    let (flight, lease) = held;
+    lease.tunnels();
     let joined = async {
         let (client, backend) = futures::future::try_join(client, backend).await.map_err(io::Error::other)?;
         let moved = Rc::new(Cell::new(Instant::now()));
-        let side = |upgraded: Upgraded| Clocked::new(TokioIo::new(upgraded), Noted(moved.clone()));
-        let (mut client, mut backend) = (side(client), side(backend));
+        let (meter, inbound) = (flight.meter().clone(), lease.inbound().clone());
+        let passed: [Passed; 2] = [Box::new(move |bytes| meter.passed(bytes)), Box::new(move |bytes| inbound.took(bytes))];
+        let side = |upgraded: Upgraded, passed| Clocked::new(TokioIo::new(upgraded), Noted { moved: moved.clone(), passed });
+        let [of_client, of_backend] = passed;
+        let (mut client, mut backend) = (side(client, of_client), side(backend, of_backend));
         tokio::select! {
             copied = copy_bidirectional(&mut client, &mut backend) => copied.map(drop),
             () = silence(&moved, idle) => Err(io::ErrorKind::TimedOut.into()),
@@ -41,12 +45,19 @@ async fn silence(moved: &Cell<Instant>, idle: Duration) {
     }
 }
 
+/// Told what has been read of one side.
+type Passed = Box<dyn Fn(usize)>;
+
 /// Notes when bytes came. It is of both sides, and gives up neither alone.
-struct Noted(Rc<Cell<Instant>>);
+struct Noted {
+    moved: Rc<Cell<Instant>>,
+    passed: Passed,
+}
 
 impl Clock for Noted {
-    fn read(&mut self) {
-        self.0.set(Instant::now());
+    fn read(&mut self, bytes: usize) {
+        self.moved.set(Instant::now());
+        (self.passed)(bytes);
     }
 
     fn poll_silence(&mut self, _: &mut Context<'_>) -> Poll<()> {

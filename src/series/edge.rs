@@ -74,6 +74,36 @@ pub const FILTER_MIRRORS: Series = counter(
     "Copies for mirrors that the filter proxy sent (sent), and that came to nothing (failed): among those sent the ones without an \
      answer, and those left out because too many were on their way",
 );
+/// Client connections.
+pub const FILTER_CONNECTIONS: Series =
+    gauge("kakehi_filter_connections", &[], "Connections that are open to the filter proxy: of clients, and of Sōzu");
+/// Held bytes.
+pub const FILTER_HELD: Series = gauge(
+    "kakehi_filter_held_bytes",
+    &["what"],
+    "Bytes that clients make the filter proxy hold (held), and how many they may (limit); at the limit requests are answered 503",
+);
+/// Refused connections.
+pub const FILTER_REFUSED_CONNECTIONS: Series = counter(
+    "kakehi_filter_refused_connections_total",
+    &["reason"],
+    "Connections that the filter proxy closed at once: too many and none idle (connections), too many of one client address \
+     (address), too much held (memory)",
+);
+/// Closed connections.
+pub const FILTER_CLOSED: Series = counter(
+    "kakehi_filter_closed_connections_total",
+    &["reason"],
+    "Connections that the filter proxy closed: idle ones for new ones (connections), because too much is held (memory), because the \
+     client took nothing or sent one head for too long (stalled), at their greatest age (age), at the end of a drain (drain)",
+);
+/// Shed requests.
+pub const FILTER_SHED: Series = counter(
+    "kakehi_filter_shed_requests_total",
+    &["reason"],
+    "Requests that the filter proxy answered 503: too much held (memory), too many at their backend (backend), too many before the \
+     first snapshot (start)",
+);
 
 /// Control plane.
 pub const CONNECTED: Series = gauge("kakehi_edge_connected", &[], "1 while a control plane feeds this edge");
@@ -140,4 +170,9 @@ pub const EDGE: &[&Series] = &[
     &FILTER_REPLAYS,
     &FILTER_RETRIES,
     &FILTER_MIRRORS,
+    &FILTER_CONNECTIONS,
+    &FILTER_HELD,
+    &FILTER_REFUSED_CONNECTIONS,
+    &FILTER_CLOSED,
+    &FILTER_SHED,
 ];

@@ -71,8 +71,9 @@ pub struct Count {
     pub seconds: f64,
 }
 
-/// What a filter proxy tells its supervisor when asked.
+/// What a filter proxy tells its supervisor when asked. One of another version may tell less, or more.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Report {
     /// Requests by route and backend.
     pub traffic: Vec<Count>,
@@ -96,6 +97,27 @@ pub struct Report {
     pub mirror_errors: u64,
     /// Requests and tunnels that are open.
     pub active: i64,
+    /// Connections that are open.
+    pub connections: u64,
+    /// Bytes that clients make it hold.
+    pub held: u64,
+    /// How many they may.
+    pub memory: u64,
+    /// Connections that were closed at once, by [`Report::REFUSED`].
+    pub refused_connections: [u64; 3],
+    /// Connections that were closed before their clients ended them, by [`Report::CLOSED`].
+    pub closed_connections: [u64; 5],
+    /// Requests that were answered 503, by [`Report::SHED`].
+    pub shed_requests: [u64; 3],
+}
+
+impl Report {
+    /// Why connections are closed at once: too many, too many of one address, too much held.
+    pub const REFUSED: [&str; 3] = ["connections", "address", "memory"];
+    /// Why connections are closed: too many, too much held, stalled, old, cut off at the end of a drain.
+    pub const CLOSED: [&str; 5] = ["connections", "memory", "stalled", "age", "drain"];
+    /// Why requests are answered 503: too much held, a backend that has too many, too many before the first snapshot.
+    pub const SHED: [&str; 3] = ["memory", "backend", "start"];
 }
 
 /// All tallies of one stage.

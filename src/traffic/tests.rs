@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use super::{BOUNDS, PAIRS, Pair, Routed, Traffic, label};
+use super::{BOUNDS, PAIRS, Pair, Report, Routed, Traffic, label};
 use crate::model::{BackendId, Kind, ObjectId};
 
 fn pair(number: usize) -> Pair {
@@ -54,4 +54,12 @@ fn what_is_gone_is_forgotten_and_the_rest_counts_on() {
     traffic.tally(&pair(2)).add(200, Duration::ZERO);
     let left: Vec<_> = traffic.counts().into_iter().map(|count| (count.pair, count.statuses)).collect();
     assert_eq!(left, [(Pair { route: Routed::Nowhere, backend: None }, vec![(200, 1)]), (pair(2), vec![(200, 2)])]);
+}
+
+#[test]
+fn reports_of_other_versions_are_read() {
+    let text = r#"{"traffic":[],"refused":1,"connected":2,"connect_errors":0,"upstream_errors":0,"timeouts":0,"replays":0,"retries":0,
+        "mirrored":0,"mirror_errors":0,"active":3,"unheard_of":4}"#;
+    let report: Report = serde_json::from_str(text).unwrap();
+    assert_eq!((report.refused, report.active, report.held, report.closed_connections), (1, 3, 0, [0; 5]));
 }

@@ -72,7 +72,7 @@ impl Proxy {
             let stop = async {
                 let _ = stopped.await;
             };
-            filter::run(&settings, &own, stop).unwrap();
+            filter::run(&settings, &own, stop, std::future::pending()).unwrap();
         });
         let serving = tokio::spawn(async {});
         Self { socket, shared, snapshot, publisher, serving, stop: Some(stop), thread: Some(thread), _dir: dir }
@@ -158,7 +158,7 @@ impl Drop for Proxy {
     }
 }
 
-fn serve_snapshots(publisher: &Publisher, path: &std::path::Path) -> tokio::task::JoinHandle<()> {
+pub fn serve_snapshots(publisher: &Publisher, path: &std::path::Path) -> tokio::task::JoinHandle<()> {
     let (server, listener) = (publisher.clone(), tokio::net::UnixListener::bind(path).unwrap());
     tokio::spawn(async move { server.serve(listener).await.unwrap() })
 }

@@ -86,7 +86,8 @@ async fn a_stop_lets_requests_end() {
     proxy.stop();
     let answer = running.await.unwrap();
     assert_eq!((answer.status.as_u16(), answer.text()), (200, "slow"));
-    assert!(idle.send_request(get("/")).await.is_err(), "idle connections are closed");
+    drop(proxy);
+    assert!(idle.send_request(get("/")).await.is_err(), "Sōzu's idle connections are closed at the end");
 }
 
 #[tokio::test]

@@ -15,7 +15,9 @@ pub(super) use tls::Tls;
 
 use self::silent::First;
 use super::clocked::Clocked;
+use super::counters::count;
 use super::hygiene::Connection;
+use super::load::{Meter, TLS_BUFFER};
 use super::serve::Worker;
 use crate::model::Protocol;
 
@@ -43,20 +45,28 @@ pub(super) type Stream = Box<dyn Duplex>;
 /// # Errors
 /// The stream's, a header that Sōzu does not write, none by a load balancer where one must be, a port without listener or certificate, a failed handshake, no time
 /// left.
-pub(super) async fn open(worker: &Worker, mut stream: Stream) -> io::Result<(Stream, Rc<Link>)> {
+pub(super) async fn open(worker: &Worker, mut stream: Stream, meter: &Meter) -> io::Result<(Stream, Rc<Link>)> {
     let opened = async {
         let ends = proxy::read(&mut stream).await?;
         worker.wait_until_ready().await.map_err(|_| io::Error::other("no snapshot yet"))?;
         let port = ends.server.port();
-        let (protocol, proxied) = {
+        let (protocol, trust) = {
             let table = worker.shared.table();
             let listener = table.any_listener(port).ok_or_else(|| io::Error::other("a port without listener"))?;
-            let trust = listener.tuning.client_address.as_ref();
-            (listener.protocol, trust.is_some_and(|trust| trust.proxy_protocol))
+            (listener.protocol, listener.tuning.client_address.clone())
         };
+        let proxied = trust.as_ref().is_some_and(|trust| trust.proxy_protocol);
         let named = if proxied { proxy::read_client(&mut stream).await? } else { None };
+        let client = named.unwrap_or(ends.client.ip());
+        // A trusted proxy has the connections of many clients.
+        let trusted = trust.is_some_and(|trust| trust.trusted.includes(client));
+        let shared = &worker.shared;
+        if !trusted && !meter.belongs_to(client, &shared.addresses, shared.limits.connections_per_address) {
+            count(&shared.counters.refused_by_address);
+            return Err(io::Error::other("too many connections of one address"));
+        }
         let link = |tls: Option<Box<str>>| {
-            let connection = Connection::new(named.unwrap_or(ends.client.ip()), ends.server, tls.is_some());
+            let connection = Connection::new(client, ends.server, tls.is_some());
             Rc::new(Link { connection, port, tls })
         };
         let awaited = |stream| Box::new(Clocked::new(stream, First::within(worker.shared.limits.client_head_timeout))) as Stream;
@@ -64,7 +74,8 @@ pub(super) async fn open(worker: &Worker, mut stream: Stream) -> io::Result<(Str
             return Ok((awaited(stream), link(None)));
         }
         let config = worker.shared.tls(port).ok_or_else(|| io::Error::other("a port without certificate"))?;
-        let stream = TlsAcceptor::from(config).accept(stream).await?;
+        let mut stream = TlsAcceptor::from(config).accept(stream).await?;
+        stream.get_mut().1.set_buffer_limit(Some(TLS_BUFFER));
         let name = stream.get_ref().1.server_name().unwrap_or_default().to_ascii_lowercase();
         Ok((awaited(Box::new(stream)), link(Some(name.into()))))
     };

@@ -21,7 +21,7 @@ impl First {
 }
 
 impl Clock for First {
-    fn read(&mut self) {
+    fn read(&mut self, _: usize) {
         self.deadline = None;
     }
 

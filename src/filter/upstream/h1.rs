@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use futures::TryFutureExt;
 use http::{Request, Response};
@@ -10,7 +11,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1::{Builder, SendRequest};
 use tokio::time::{Duration, Instant, timeout};
 
-use super::{Counters, DialError, Failure, Limits, RequestBody, dial};
+use super::{DialError, Dialing, Failure, Inbound, Limits, RequestBody};
 
 /// How long a connection may take from the end of a response until it can serve again: an upload that the backend did
 /// not wait for may still be on its way.
@@ -25,6 +26,7 @@ pub(super) struct Idle {
 
 struct Parked {
     sender: SendRequest<RequestBody>,
+    inbound: Arc<Inbound>,
     born: Instant,
     since: Instant,
 }
@@ -33,6 +35,7 @@ struct Parked {
 pub(in crate::filter) struct Lease {
     home: Rc<Idle>,
     sender: SendRequest<RequestBody>,
+    inbound: Arc<Inbound>,
     born: Instant,
 }
 
@@ -48,11 +51,16 @@ impl Idle {
         let mut parked = self.parked.borrow_mut();
         while let Some(connection) = parked.pop() {
             if connection.sender.is_ready() && connection.is_young(now, &self.limits) {
-                let Parked { sender, born, .. } = connection;
-                return Some(Lease { home: self.clone(), sender, born });
+                let Parked { sender, inbound, born, .. } = connection;
+                return Some(Lease { home: self.clone(), sender, inbound, born });
             }
         }
         None
+    }
+
+    /// Closes everything.
+    pub(super) fn close(&self) {
+        self.parked.borrow_mut().clear();
     }
 
     /// Closes everything, now and later.
@@ -83,6 +91,11 @@ impl Parked {
 }
 
 impl Lease {
+    /// What came and was not read yet.
+    pub(super) fn inbound(&self) -> &Arc<Inbound> {
+        &self.inbound
+    }
+
     /// Sends a request and waits for the head of the response.
     pub(super) fn exchange(&mut self, request: Request<RequestBody>) -> impl Future<Output = Result<Response<Incoming>, Failure>> {
         self.sender.try_send_request(request).map_err(|mut failure| {
@@ -96,17 +109,18 @@ impl Lease {
 
     /// Gives the connection back as soon as it can serve again.
     pub(super) fn finish(self) {
-        let Self { home, mut sender, born } = self;
+        let Self { home, mut sender, inbound, born } = self;
+        inbound.clear();
         if sender.is_closed() {
             return;
         }
         if sender.is_ready() {
-            home.park(Parked { sender, born, since: Instant::now() });
+            home.park(Parked { sender, inbound, born, since: Instant::now() });
             return;
         }
         tokio::task::spawn_local(async move {
             if let Ok(Ok(())) = timeout(SETTLE, sender.ready()).await {
-                home.park(Parked { sender, born, since: Instant::now() });
+                home.park(Parked { sender, inbound, born, since: Instant::now() });
             }
         });
     }
@@ -116,13 +130,15 @@ impl Lease {
 ///
 /// # Errors
 /// [`DialError`].
-pub(super) async fn connect(home: &Rc<Idle>, address: SocketAddr, limits: Limits, counters: &Counters) -> Result<Lease, DialError> {
-    let io = dial(address, &limits, counters).await?;
+pub(super) async fn connect(home: &Rc<Idle>, address: SocketAddr, dialing: Dialing<'_>) -> Result<Lease, DialError> {
+    let limits = dialing.limits;
+    let inbound = Inbound::plain(dialing.budget, 2 * limits.max_answer_head);
+    let io = dialing.dial(address, &inbound).await?;
     let (sender, connection) = Builder::new().max_buf_size(limits.max_answer_head).max_headers(limits.max_fields).handshake(io).await?;
     tokio::task::spawn_local(async move {
         if let Err(error) = connection.with_upgrades().await {
             tracing::debug!(%address, %error, "connection ended");
         }
     });
-    Ok(Lease { home: home.clone(), sender, born: Instant::now() })
+    Ok(Lease { home: home.clone(), sender, inbound, born: Instant::now() })
 }

@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::Poll;
 
 use futures::{FutureExt, TryFutureExt};
@@ -14,12 +15,14 @@ use hyper_util::rt::TokioTimer;
 use tokio::sync::Notify;
 use tokio::time::{Duration, Instant, sleep, timeout};
 
-use super::{Counters, DialError, Failure, Limits, RequestBody, Wire, dial};
+use super::{DialError, Dialing, Failure, Inbound, Limits, RequestBody, Wire};
 use crate::filter::executor::Local;
 
-/// Flow control windows: enough for 100 MB/s at 10 ms.
-const STREAM_WINDOW: u32 = 1 << 20;
+/// Flow control windows: enough for 25 MB/s of one answer at 10 ms, and for answers that wait for their clients beside others.
+const STREAM_WINDOW: u32 = 256 << 10;
 const CONNECTION_WINDOW: u32 = 4 << 20;
+/// Bytes of one request that may wait to be written.
+const SEND_BUFFER: usize = 64 << 10;
 
 /// How long a request for a tunnel waits for the other side's settings.
 const SETTINGS: Duration = Duration::from_secs(1);
@@ -48,6 +51,7 @@ pub(super) struct Shared {
 struct Member {
     sender: SendRequest<RequestBody>,
     open: Rc<Cell<usize>>,
+    inbound: Arc<Inbound>,
     driven: Driven,
     born: Instant,
     since: Cell<Instant>,
@@ -70,6 +74,7 @@ type Driven = Rc<RefCell<Option<Connection<Wire, RequestBody, Local>>>>;
 pub(in crate::filter) struct Lease {
     sender: SendRequest<RequestBody>,
     open: Rc<Cell<usize>>,
+    inbound: Arc<Inbound>,
     driven: Driven,
 }
 
@@ -101,10 +106,16 @@ async fn told(driven: &Driven) -> bool {
 }
 
 impl Lease {
+    /// What came and was not read yet.
+    pub(super) fn inbound(&self) -> &Arc<Inbound> {
+        &self.inbound
+    }
+
     fn new(member: &Member) -> Self {
         member.open.set(member.open.get() + 1);
         member.since.set(Instant::now());
-        Self { sender: member.sender.clone(), open: member.open.clone(), driven: member.driven.clone() }
+        let (sender, inbound) = (member.sender.clone(), member.inbound.clone());
+        Self { sender, open: member.open.clone(), inbound, driven: member.driven.clone() }
     }
 
     /// Whether streams may become tunnels (RFC 8441 §3). A dead connection has yet to be found out.
@@ -128,6 +139,9 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         self.open.set(self.open.get().saturating_sub(1));
+        if self.open.get() == 0 {
+            self.inbound.clear();
+        }
     }
 }
 
@@ -175,9 +189,9 @@ impl Shared {
 }
 
 /// Ends the dialing, whatever becomes of it, and wakes those who wait for it.
-struct Dialing(Rc<Shared>);
+struct Ends(Rc<Shared>);
 
-impl Drop for Dialing {
+impl Drop for Ends {
     fn drop(&mut self) {
         self.0.dialing.set(false);
         self.0.dialed.notify_waiters();
@@ -200,25 +214,20 @@ pub(super) fn ready(shared: &Shared) -> Option<Lease> {
 ///
 /// # Errors
 /// [`DialError`].
-pub(super) async fn acquire(
-    shared: &Rc<Shared>,
-    address: SocketAddr,
-    limits: Limits,
-    counters: &Counters,
-) -> Result<(Lease, bool), DialError> {
+pub(super) async fn acquire(shared: &Rc<Shared>, address: SocketAddr, dialing: Dialing<'_>) -> Result<(Lease, bool), DialError> {
     loop {
         if let Some(lease) = ready(shared) {
             return Ok((lease, true));
         }
         if !shared.dialing.get() {
             shared.dialing.set(true);
-            let dialing = Dialing(shared.clone());
+            let ends = Ends(shared.clone());
             shared.refused.set(false);
-            let connected = connect(address, &limits, counters).await;
+            let connected = connect(address, dialing).await;
             shared.refused.set(connected.is_err());
             let member = connected?;
             let lease = Lease::new(&member);
-            settle(dialing, member.driven.clone(), limits.connect_timeout);
+            settle(ends, member.driven.clone(), dialing.limits.connect_timeout);
             if !shared.retired.get() {
                 shared.connections.borrow_mut().push(member);
             }
@@ -232,21 +241,24 @@ pub(super) async fn acquire(
 }
 
 /// Ends the dialing when the settings have come. To those who wait, an endpoint that does not send them refuses connections.
-fn settle(dialing: Dialing, driven: Driven, patience: Duration) {
+fn settle(ends: Ends, driven: Driven, patience: Duration) {
     tokio::task::spawn_local(async move {
         let told = timeout(patience, told(&driven)).await;
-        dialing.0.refused.set(!told.unwrap_or(false));
+        ends.0.refused.set(!told.unwrap_or(false));
     });
 }
 
-async fn connect(address: SocketAddr, limits: &Limits, counters: &Counters) -> Result<Member, DialError> {
-    let io = dial(address, limits, counters).await?;
+async fn connect(address: SocketAddr, dialing: Dialing<'_>) -> Result<Member, DialError> {
+    let limits = dialing.limits;
+    let inbound = Inbound::framed(dialing.budget, CONNECTION_WINDOW as usize);
+    let io = dialing.dial(address, &inbound).await?;
     let mut builder = Builder::new(Local);
     builder
         .timer(TokioTimer::new())
         .initial_max_send_streams(UNTOLD)
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buf_size(SEND_BUFFER)
         .max_header_list_size(u32::try_from(limits.max_answer_head).unwrap_or(u32::MAX))
         .keep_alive_interval(PING_EVERY)
         .keep_alive_timeout(PING_TIMEOUT);
@@ -261,5 +273,5 @@ async fn connect(address: SocketAddr, limits: &Limits, counters: &Counters) -> R
         held.take();
     });
     let now = Instant::now();
-    Ok(Member { sender, open: Rc::default(), driven, born: now, since: Cell::new(now) })
+    Ok(Member { sender, open: Rc::default(), inbound, driven, born: now, since: Cell::new(now) })
 }

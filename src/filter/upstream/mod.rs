@@ -1,8 +1,11 @@
 //! Connections to backends: one pool per worker, owned by its thread.
 
 mod affinity;
+mod dial;
 mod h1;
 mod h2c;
+mod lease;
+mod room;
 mod rotation;
 
 use std::cell::{Cell, RefCell};
@@ -13,20 +16,22 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use futures::future::Either;
 use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
-use tokio::time::{Duration, Instant, sleep_until, timeout};
+use tokio::time::{Duration, Instant, sleep_until};
 
+use self::dial::{DialError, Dialing, Wire};
+use self::lease::Kind;
+pub(super) use self::lease::Lease;
+use self::room::Room;
+pub(super) use self::room::Waiting;
 use self::rotation::Rotation;
 use super::body::{RequestBody, Upload};
 use super::counters::{Counters, count};
 use super::filters::Patience;
-use super::gathered::Gathered;
+use super::load::{Budget, Inbound};
 use super::settings::Limits;
-use super::shared::Given;
+use super::shared::{Given, Shared};
 use crate::model::{Backend, BackendProtocol, Endpoint};
 
 /// How long an endpoint that refused a connection is asked last.
@@ -44,6 +49,9 @@ pub enum UpstreamError {
     /// No endpoint that was tried accepted a connection.
     #[error("no endpoint accepts connections")]
     Connect,
+    /// The endpoints have too many requests open, and too many that wait.
+    #[error("too many requests")]
+    Full,
     /// The exchange broke before a response head, or what came was no HTTP.
     #[error("broken exchange: {0}")]
     Broken(hyper::Error),
@@ -62,7 +70,7 @@ impl UpstreamError {
     /// Whether the same request may fare better a moment later.
     pub(super) fn is_passing(&self) -> bool {
         match self {
-            Self::Connect | Self::Broken(_) | Self::Timeout => true,
+            Self::Connect | Self::Broken(_) | Self::Timeout | Self::Full => true,
             Self::NoEndpoint | Self::RequestBody | Self::NoTunnels => false,
         }
     }
@@ -70,44 +78,11 @@ impl UpstreamError {
     /// The status that the client gets: what Envoy answers, and Sōzu for the same backend (503 when nobody accepts).
     pub fn status(&self) -> StatusCode {
         match self {
-            Self::NoEndpoint | Self::Connect => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NoEndpoint | Self::Connect | Self::Full => StatusCode::SERVICE_UNAVAILABLE,
             Self::Broken(_) => StatusCode::BAD_GATEWAY,
             Self::Timeout => StatusCode::GATEWAY_TIMEOUT,
             Self::RequestBody => StatusCode::BAD_REQUEST,
             Self::NoTunnels => StatusCode::NOT_IMPLEMENTED,
-        }
-    }
-}
-
-/// A connection in use, to be given back when the response has ended. Dropped early it is closed (HTTP/1.1) or its
-/// stream is reset (HTTP/2).
-pub(super) enum Lease {
-    H1(h1::Lease),
-    H2(h2c::Lease),
-}
-
-impl Lease {
-    /// Whether a `CONNECT` may be sent by it.
-    async fn takes_tunnels(&self) -> bool {
-        match self {
-            Self::H1(_) => false,
-            Self::H2(lease) => lease.takes_tunnels().await,
-        }
-    }
-
-    /// Sends a request and waits for the head of the response.
-    fn exchange(&mut self, request: Request<RequestBody>) -> impl Future<Output = Result<Response<Incoming>, Failure>> {
-        match self {
-            Self::H1(lease) => Either::Left(lease.exchange(request)),
-            Self::H2(lease) => Either::Right(lease.exchange(request)),
-        }
-    }
-
-    /// The response has ended: the connection may serve again.
-    pub(super) fn finish(self) {
-        match self {
-            Self::H1(lease) => lease.finish(),
-            Self::H2(lease) => drop(lease),
         }
     }
 }
@@ -117,6 +92,7 @@ pub(super) struct Pool {
     limits: Limits,
     given: Arc<Given>,
     counters: Arc<Counters>,
+    budget: Arc<Budget>,
     slots: RefCell<HashMap<(Endpoint, BackendProtocol), Rc<Slot>>>,
 }
 
@@ -124,6 +100,8 @@ pub(super) struct Pool {
 struct Slot {
     address: SocketAddr,
     connections: Connections,
+    /// How many exchanges it may have.
+    room: Room,
     /// Until when it is asked last, because it refused a connection.
     down: Cell<Option<Instant>>,
 }
@@ -161,8 +139,9 @@ struct Failure {
 
 impl Pool {
     /// An empty pool.
-    pub(super) fn new(limits: Limits, given: Arc<Given>, counters: Arc<Counters>) -> Self {
-        Self { limits, given, counters, slots: RefCell::default() }
+    pub(super) fn new(shared: &Shared) -> Self {
+        let (given, counters, budget) = (shared.given.clone(), shared.counters.clone(), shared.budget.clone());
+        Self { limits: shared.limits, given, counters, budget, slots: RefCell::default() }
     }
 
     /// Sends a request to one endpoint of `backend`, chosen evenly at random or by the client's address, and returns the
@@ -185,18 +164,23 @@ impl Pool {
             return Err(UpstreamError::NoEndpoint);
         }
         let upload = request.body().upload();
-        let (mut broken, mut replays) = (None, 0);
+        let (mut broken, mut replays, mut full) = (None, 0, false);
         for slot in Rotation::new(self, backend, terms.client).take(self.limits.connect_attempts) {
             let mut reused = true;
             while reused {
-                let mut lease = match slot.ready(broken.is_some()) {
-                    Some(lease) => lease,
+                let Some(taken) = slot.room.take(&self.limits).await else {
+                    full = true;
+                    break;
+                };
+                let kind = match slot.ready(broken.is_some()) {
+                    Some(kind) => kind,
                     None => {
                         let Ok(acquired) = self.acquire(&slot).await else { break };
                         reused = acquired.1;
                         acquired.0
                     }
                 };
+                let mut lease = Lease { kind, _taken: taken };
                 if *request.method() == Method::CONNECT && !lease.takes_tunnels().await {
                     return Err(UpstreamError::NoTunnels);
                 }
@@ -222,10 +206,15 @@ impl Pool {
                 (request, broken) = (again, Some(failure.error));
             }
         }
-        Err(broken.map_or(UpstreamError::Connect, |error| {
+        if let Some(error) = broken {
             count(&self.counters.upstream_errors);
-            UpstreamError::Broken(error)
-        }))
+            return Err(UpstreamError::Broken(error));
+        }
+        if full {
+            count(&self.counters.shed_by_backend);
+            return Err(UpstreamError::Full);
+        }
+        Err(UpstreamError::Connect)
     }
 
     /// Counts exchanges that took too long.
@@ -250,6 +239,15 @@ impl Pool {
         }
     }
 
+    /// Closes what is not in use: too much is held.
+    pub(super) fn close_idle(&self) {
+        for slot in self.slots.borrow().values() {
+            if let Connections::H1(idle) = &slot.connections {
+                idle.close();
+            }
+        }
+    }
+
     /// Closes what idled too long, and forgets endpoints without connections.
     pub(super) fn sweep(&self) {
         let now = Instant::now();
@@ -269,24 +267,25 @@ impl Pool {
                 BackendProtocol::Http => Connections::H1(h1::Idle::new(self.limits)),
                 BackendProtocol::H2c => Connections::H2(h2c::Shared::new(self.limits)),
             };
-            Rc::new(Slot { address: SocketAddr::new(endpoint.ip, endpoint.port), connections, down: Cell::new(None) })
+            let (address, room) = (SocketAddr::new(endpoint.ip, endpoint.port), Room::new(self.limits.max_exchanges));
+            Rc::new(Slot { address, connections, room, down: Cell::new(None) })
         });
         slot.clone()
     }
 
     /// A connection, and whether it has served before. What makes one is boxed: few requests need it, and the state of all
     /// would be larger.
-    async fn acquire(&self, slot: &Slot) -> Result<(Lease, bool), ()> {
+    async fn acquire(&self, slot: &Slot) -> Result<(Kind, bool), ()> {
         let acquired = match &slot.connections {
             Connections::H1(idle) => {
                 let limits = self.given.over(&self.limits);
-                let connected = Box::pin(h1::connect(idle, slot.address, limits, &self.counters)).await;
-                connected.map(|lease| (Lease::H1(lease), false))
+                let connected = Box::pin(h1::connect(idle, slot.address, self.dialing(&limits))).await;
+                connected.map(|lease| (Kind::H1(lease), false))
             }
             Connections::H2(shared) => {
                 let limits = self.given.over(&self.limits);
-                let acquired = Box::pin(h2c::acquire(shared, slot.address, limits, &self.counters)).await;
-                acquired.map(|(lease, reused)| (Lease::H2(lease), reused))
+                let acquired = Box::pin(h2c::acquire(shared, slot.address, self.dialing(&limits))).await;
+                acquired.map(|(lease, reused)| (Kind::H2(lease), reused))
             }
         };
         slot.down.set(acquired.is_err().then(|| Instant::now() + COOL_DOWN));
@@ -294,6 +293,10 @@ impl Pool {
             count(&self.counters.connect_errors);
             tracing::debug!(address = %slot.address, %error, "no connection");
         })
+    }
+
+    fn dialing<'a>(&'a self, limits: &'a Limits) -> Dialing<'a> {
+        Dialing { limits, counters: &self.counters, budget: &self.budget }
     }
 
     /// Waits for the head of the response for as long as `patience` lets the backend be silent.
@@ -326,14 +329,14 @@ impl Pool {
 
 impl Slot {
     /// A connection that has served before and can serve now. `fresh` wants none, as far as each request has its own.
-    fn ready(&self, fresh: bool) -> Option<Lease> {
+    fn ready(&self, fresh: bool) -> Option<Kind> {
         match &self.connections {
             Connections::H1(_) if fresh => None,
-            Connections::H1(idle) => idle.take().map(Lease::H1),
+            Connections::H1(idle) => idle.take().map(Kind::H1),
             Connections::H2(shared) => {
                 let lease = h2c::ready(shared)?;
                 self.down.set(None);
-                Some(Lease::H2(lease))
+                Some(Kind::H2(lease))
             }
         }
     }
@@ -358,26 +361,4 @@ fn copy_of(request: &Request<RequestBody>) -> Option<Request<RequestBody>> {
     *copy.version_mut() = request.version();
     *copy.headers_mut() = request.headers().clone();
     Some(copy)
-}
-
-/// A connection to a backend, as hyper takes it.
-type Wire = TokioIo<Gathered<TcpStream>>;
-
-async fn dial(address: SocketAddr, limits: &Limits, counters: &Counters) -> Result<Wire, DialError> {
-    let stream = timeout(limits.connect_timeout, TcpStream::connect(address)).await.map_err(|_| DialError::Timeout)??;
-    stream.set_nodelay(true)?;
-    count(&counters.connected);
-    Ok(TokioIo::new(Gathered::new(stream)))
-}
-
-#[derive(Debug, thiserror::Error)]
-enum DialError {
-    #[error("connection timed out")]
-    Timeout,
-    #[error(transparent)]
-    Io(#[from] std::io::Error),
-    #[error("handshake: {0}")]
-    Handshake(#[from] hyper::Error),
-    #[error("another request failed to connect")]
-    Shared,
 }

@@ -1,6 +1,8 @@
 //! The proxy's own clocks, in virtual time: a paused runtime goes on to the next timer as soon as nobody can do anything else.
 
-use std::cell::{Cell, RefCell};
+mod load;
+
+use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -15,11 +17,10 @@ use tokio::sync::watch;
 use tokio::task::{LocalSet, spawn_local};
 use tokio::time::{Duration, Instant, sleep};
 
-use super::accept::{self, Sockets};
-use super::executor::Local;
-use super::serve::Worker;
-use super::upstream::Pool;
-use super::{Limits, Listen, Settings, Shared};
+use crate::filter::accept::{self, Phase, Sockets};
+use crate::filter::executor::Local;
+use crate::filter::serve::Worker;
+use crate::filter::{Limits, Listen, Settings, Shared};
 use crate::model::{
     Action, Attachment, Backend, BackendId, BackendProtocol, BackendRef, BackendTarget, Endpoint, Filter, Hostname, Kind, Listener,
     ListenerName, Match, Mirror, ObjectId, PathMatch, Protocol, Retry, Route, Rule, Timeouts, Tuning,
@@ -30,7 +31,7 @@ use crate::snapshot::{Resource, Snapshot};
 struct Proxy {
     socket: std::path::PathBuf,
     shared: Arc<Shared>,
-    _stop: watch::Sender<bool>,
+    _stop: watch::Sender<Phase>,
     _dir: tempfile::TempDir,
 }
 
@@ -44,14 +45,15 @@ impl Proxy {
         let dir = tempfile::tempdir().unwrap();
         let socket = dir.path().join("hop");
         let (listen, drain) = (Listen::Unix(socket.clone()), Duration::ZERO);
-        let settings = Settings { snapshot: dir.path().join("snapshot"), listen, relay: None, report: None, workers: 1, drain };
+        let relay = Some(Listen::Unix(dir.path().join("relay")));
+        let settings = Settings { snapshot: dir.path().join("snapshot"), listen, relay, report: None, workers: 1, drain };
         let sockets = Sockets::open(&settings).unwrap();
         let shared = Shared::new(Limits::default());
         shared.apply(&Snapshot::from_resources(resources(kind, filters, backends)).as_delta());
         shared.open();
-        let pool = Pool::new(shared.limits, shared.given.clone(), shared.counters.clone());
-        let worker = Rc::new(Worker { shared: shared.clone(), pool, ready: Cell::new(true) });
-        let (stop, stopped) = watch::channel(false);
+        let worker = Rc::new(Worker::new(shared.clone(), true));
+        spawn_local(crate::filter::run::upkeep(worker.clone()));
+        let (stop, stopped) = watch::channel(Phase::Serving);
         spawn_local(accept::run(worker, sockets, stopped, drain));
         Self { socket, shared, _stop: stop, _dir: dir }
     }

@@ -1,0 +1,64 @@
+//! Requests and tunnels under way.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, Uri};
+
+use super::counted::counted;
+use super::meter::Meter;
+use crate::filter::counters::{Counters, Gauge};
+
+/// What a request takes beside its head.
+const REQUEST: usize = 2048;
+/// What a field takes beside its name and value.
+const FIELD: usize = 64;
+
+/// A request or tunnel, counted and charged to its connection for as long as this lives.
+pub(in crate::filter) struct Flight {
+    meter: Arc<Meter>,
+    charge: usize,
+    active: Gauge,
+}
+
+impl Flight {
+    /// A request with this head. The head is there twice: as it came, and as it goes on.
+    pub(in crate::filter) fn new(meter: &Arc<Meter>, counters: &Arc<Counters>, uri: &Uri, headers: &HeaderMap) -> Self {
+        let target = uri.path().len() + uri.query().map_or(0, str::len);
+        let fields: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+        let charge = REQUEST + 2 * (target + fields) + FIELD * headers.len();
+        meter.begin(target + fields + 4 * headers.len());
+        meter.charge(charge);
+        Self { meter: meter.clone(), charge, active: Gauge::new(counters, |counters| &counters.active) }
+    }
+
+    /// All counters.
+    pub(in crate::filter) fn counters(&self) -> &Counters {
+        self.active.counters()
+    }
+
+    /// The connection.
+    pub(in crate::filter) fn meter(&self) -> &Arc<Meter> {
+        &self.meter
+    }
+
+    /// Part of the answer, charged until it is written.
+    pub(in crate::filter) fn answered(&self, bytes: Bytes) -> Bytes {
+        counted(bytes, &self.meter, true)
+    }
+}
+
+impl Meter {
+    /// Part of a request's body that is passed on, charged until nobody has it.
+    pub(in crate::filter) fn uploaded(self: &Arc<Self>, bytes: Bytes) -> Bytes {
+        self.passed(bytes.len());
+        counted(bytes, self, false)
+    }
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        self.meter.release(self.charge);
+        self.meter.end();
+    }
+}
