@@ -5,19 +5,20 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 
 use super::EdgeHost;
 use super::acks::Wake;
 use super::follower::{Follower, Published};
 use super::world::{World, owner};
 use crate::api::{Change, Object};
-use crate::model::{EdgeId, ObjectId, Resolution};
+use crate::model::{EdgeId, Kind, ObjectId, Resolution};
 use crate::observe::metrics::Metrics;
 use crate::snapshot::publish::Publisher;
 use crate::snapshot::wire::Stamp;
 use crate::snapshot::{Delta, Key};
 use crate::store::Event;
+use crate::store::cluster::Wants;
 use crate::store::kinds::{Finalizer, row};
 use crate::store::names::Names;
 use crate::translate::{Changes, EdgeChange, Now, Translator};
@@ -26,6 +27,10 @@ use crate::translate::{Changes, EdgeChange, Now, Translator};
 const BATCH: usize = 4096;
 /// How long the first answers of DNS are waited for.
 const FIRST_NAMES: std::time::Duration = std::time::Duration::from_secs(5);
+/// How long what was decided waits for Secrets that are there and not read yet, and how long at first: a restart takes no
+/// certificates away.
+const SECRETS: std::time::Duration = std::time::Duration::from_secs(2);
+const FIRST_SECRETS: std::time::Duration = std::time::Duration::from_secs(30);
 /// How often certificate expiry is looked at.
 const EXPIRY: std::time::Duration = std::time::Duration::from_secs(3600);
 
@@ -37,6 +42,17 @@ pub struct Outputs {
     pub wakes: mpsc::UnboundedSender<Wake>,
     /// Counters.
     pub metrics: Metrics,
+}
+
+/// What was decided and is not told yet: it may rest on a Secret that is there and not read.
+struct Held {
+    decided: Changes,
+    /// Objects that changed, as they are now.
+    objects: Vec<(ObjectId, Option<Object>)>,
+    /// The wishes that are to be answered.
+    wishes: u64,
+    /// It is told then, whatever was answered.
+    until: Instant,
 }
 
 /// The translator task.
@@ -53,6 +69,12 @@ pub struct Pipeline<H> {
     metrics: Metrics,
     /// Who asks DNS; none where no name is served.
     names: Option<Names>,
+    /// Where it is said which Secrets are looked up; none where all are told.
+    wants: Option<Wants>,
+    /// Which wishes for Secrets were answered.
+    answered: u64,
+    /// What was translated and waits for Secrets.
+    held: Option<Held>,
     /// Changes that were not translated yet.
     gathered: Vec<Change>,
     /// What DNS says that was not translated yet.
@@ -79,6 +101,9 @@ impl<H: EdgeHost> Pipeline<H> {
             wakes,
             metrics,
             names: None,
+            wants: None,
+            answered: 0,
+            held: None,
             gathered: Vec::new(),
             resolved: BTreeMap::new(),
             leaving: BTreeSet::new(),
@@ -92,6 +117,12 @@ impl<H: EdgeHost> Pipeline<H> {
     #[must_use]
     pub fn asking(self, names: Option<Names>) -> Self {
         Self { names, ..self }
+    }
+
+    /// The same, with a source that tells of those Secrets alone that are looked up.
+    #[must_use]
+    pub fn wanting(self, wants: Option<Wants>) -> Self {
+        Self { wants, ..self }
     }
 
     /// Runs until the source or `stop` ends it, then stops all edges.
@@ -118,10 +149,11 @@ impl<H: EdgeHost> Pipeline<H> {
                     self.tell();
                     drop(self.wakes.send(Wake::Objects(waiting)));
                 }
+                () = late(self.held.as_ref()) => {}
                 () = &mut stop => break,
             }
             if self.open {
-                self.translate().await;
+                self.step().await;
             }
         }
         self.edges.stop_all().await;
@@ -144,6 +176,7 @@ impl<H: EdgeHost> Pipeline<H> {
             Event::Changes(changes) => self.gathered.extend(changes),
             Event::Synced => self.open = true,
             Event::Fresh => self.next.fresh = true,
+            Event::Secrets(answered) => self.answered = self.answered.max(answered),
             Event::Refusals { file, refusals } => {
                 for refusal in &refusals {
                     tracing::warn!("{refusal}");
@@ -166,15 +199,40 @@ impl<H: EdgeHost> Pipeline<H> {
         }
     }
 
-    async fn translate(&mut self) {
-        let changes = std::mem::take(&mut self.gathered);
-        let mut dirty: Vec<_> = changes.iter().map(|change| change.id.clone()).collect();
-        for change in &changes {
-            match &change.new {
-                Some(object) => drop(self.next.objects.insert(change.id.clone(), object.clone())),
-                None => self.next.forget(&change.id),
+    /// Translates what was gathered and tells it. If it looks up Secrets that were not looked up before, these are awaited first:
+    /// a certificate is not missing because it is yet to be read. What comes meanwhile waits for its turn.
+    async fn step(&mut self) {
+        if let Some(held) = self.held.take() {
+            let waits = held.wishes > self.answered;
+            if waits && Instant::now() < held.until {
+                self.held = Some(held);
+                return;
+            }
+            if waits {
+                tracing::warn!("a Secret cannot be read in time; serving without it until it can be");
+            }
+            let (secrets, others) = std::mem::take(&mut self.gathered).into_iter().partition(|change| change.id.kind == Kind::Secret);
+            self.gathered = others;
+            let (decided, objects) = self.translate(secrets).await;
+            self.tell_decided(held.decided.then(decided), held.objects.into_iter().chain(objects).collect()).await;
+            if self.gathered.is_empty() {
+                return;
             }
         }
+        let changes = std::mem::take(&mut self.gathered);
+        let (decided, objects) = self.translate(changes).await;
+        match self.wants.as_ref().and_then(|wants| wants.want(self.translator.secrets())) {
+            Some(wishes) => {
+                let patience = if self.next.published { SECRETS } else { FIRST_SECRETS };
+                self.held = Some(Held { decided, objects, wishes, until: Instant::now() + patience });
+            }
+            None => self.tell_decided(decided, objects).await,
+        }
+    }
+
+    /// Decides what follows from changes; and the objects that changed, as they are now.
+    async fn translate(&mut self, changes: Vec<Change>) -> (Changes, Vec<(ObjectId, Option<Object>)>) {
+        let objects = changes.iter().map(|change| (change.id.clone(), change.new.clone())).collect();
         let started = Instant::now();
         let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map(|since| since.as_secs()).unwrap_or_default();
         let changes = changes.into_iter().map(without_terminating);
@@ -182,6 +240,17 @@ impl<H: EdgeHost> Pipeline<H> {
         let mut decided = self.translator.apply_with(changes, std::mem::take(&mut self.resolved), now);
         self.ask(&mut decided, now).await;
         self.metrics.translate.observe(started.elapsed().as_secs_f64());
+        (decided, objects)
+    }
+
+    async fn tell_decided(&mut self, decided: Changes, objects: Vec<(ObjectId, Option<Object>)>) {
+        let mut dirty: Vec<_> = objects.iter().map(|(id, _)| id.clone()).collect();
+        for (id, object) in objects {
+            match object {
+                Some(object) => drop(self.next.objects.insert(id, object)),
+                None => self.next.forget(&id),
+            }
+        }
         for (id, edge) in decided.edges {
             self.publish(&id, edge).await;
         }
@@ -294,6 +363,14 @@ impl<H: EdgeHost> Pipeline<H> {
                 world.withdrawn.insert((route.clone(), id.clone()), (stamp, now));
             }
         }
+    }
+}
+
+/// Resolves when what is held waits no longer.
+async fn late(held: Option<&Held>) {
+    match held {
+        Some(held) => sleep_until(held.until).await,
+        None => std::future::pending().await,
     }
 }
 

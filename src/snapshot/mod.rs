@@ -92,6 +92,15 @@ impl Resource {
             other => other.clone(),
         }
     }
+
+    /// The same resource without private keys and without header values that filters set, for pages that others than its
+    /// owner may read.
+    pub fn for_people(&self) -> Self {
+        match self {
+            Self::Route(route) => Self::Route(route.redacted()),
+            other => other.redacted(),
+        }
+    }
 }
 
 /// All resources of one edge.
@@ -114,6 +123,17 @@ impl Delta {
     /// Whether nothing changes.
     pub fn is_empty(&self) -> bool {
         self.set.is_empty() && self.remove.is_empty()
+    }
+
+    /// This delta and then another, as one.
+    #[must_use]
+    pub fn then(mut self, later: Self) -> Self {
+        let touched: std::collections::BTreeSet<_> = later.keys().collect();
+        self.set.retain(|resource| !touched.contains(&resource.key()));
+        self.remove.retain(|key| !touched.contains(key));
+        self.set.extend(later.set);
+        self.remove.extend(later.remove);
+        self
     }
 
     /// Every key that the delta touches.

@@ -7,10 +7,14 @@
 //! - A watch is begun anew before it can have been silent for long, and a connection on which nothing is heard is given up:
 //!   see [`connect`].
 //! - Of what is kept nothing is kept twice: no `managedFields`, no last-applied annotation, no Helm releases.
+//! - Of Secrets only those are read that translation looks up ([`Cluster::wants`]), and of those only the keys of [`USES`].
 
 mod discovery;
 mod kind;
+mod merge;
+mod secrets;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,6 +29,8 @@ use self::discovery::Discovery;
 pub use self::discovery::served;
 use self::kind::Watch;
 pub use self::kind::{VARIANTS, variant};
+use self::secrets::Secrets;
+pub use self::secrets::{USES, Wants};
 use super::Event;
 use super::kinds::{Origin, table};
 use super::pump::{Pumped, Pumps};
@@ -42,6 +48,9 @@ const SILENCE: Duration = Duration::from_secs(45);
 const LISTS: usize = 4;
 /// How long a list may keep others waiting.
 const LIST_TURN: Duration = Duration::from_secs(5);
+
+/// The namespaces that are watched; none: all. Objects without a namespace are watched in any case.
+pub type Namespaces = Option<Arc<BTreeSet<String>>>;
 
 /// How it stands with one kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -108,11 +117,13 @@ pub fn watching() -> watcher::Config {
 pub struct Cluster {
     client: Client,
     watching: watcher::Config,
+    namespaces: Namespaces,
     pumps: Pumps,
     states: watch::Sender<States>,
     /// Everything is to be listed anew.
     renew: watch::Sender<bool>,
     bundle: watch::Sender<Option<Bundle>>,
+    wants: Wants,
 }
 
 impl Cluster {
@@ -127,11 +138,19 @@ impl Cluster {
         Self {
             client,
             watching,
+            namespaces: None,
             pumps: Pumps::default(),
             states: watch::Sender::new(states),
             renew: watch::Sender::new(false),
             bundle: watch::Sender::new(None),
+            wants: Wants::default(),
         }
+    }
+
+    /// The same, in these namespaces only.
+    #[must_use]
+    pub fn within(self, namespaces: Namespaces) -> Self {
+        Self { namespaces, ..self }
     }
 
     /// The store of one kind, filled while the server is watched.
@@ -147,6 +166,11 @@ impl Cluster {
     /// Which Gateway API is installed, now and later; none when none is, or that is not known.
     pub fn bundle(&self) -> watch::Receiver<Option<Bundle>> {
         self.bundle.subscribe()
+    }
+
+    /// Where it is said which Secrets are looked up; of others nothing is told.
+    pub fn wants(&self) -> Wants {
+        self.wants.clone()
     }
 
     /// Set to true, has every kind listed once more, and [`Event::Fresh`] sent then: a watch says of itself only that it has
@@ -167,6 +191,8 @@ impl Cluster {
                 pump,
                 client: self.client.clone(),
                 config: self.watching.clone(),
+                namespaces: self.namespaces.clone(),
+                secrets: (kind == Kind::Secret).then(|| Secrets::new(self.client.clone(), &self.wants)),
                 served: (row.origin == Origin::Crd).then(|| served.subscribe()),
                 lists: lists.clone(),
                 states: self.states.clone(),
@@ -174,6 +200,7 @@ impl Cluster {
                 events: events.clone(),
                 reported: State::Starting,
                 denied: false,
+                answered: 0,
             };
             tasks.spawn(watch.run());
         }

@@ -25,6 +25,8 @@ pub enum Event {
     Synced,
     /// What was sent is not older than the moment at which [`cluster::Cluster::freshness`] was asked for. Comes once.
     Fresh,
+    /// The Secrets that [`cluster::Wants::want`] gave this number for, and earlier ones, were told, as far as they can be read.
+    Secrets(u64),
     /// The refusals of one file are now these. Empty: none any more.
     Refusals {
         /// Path of the file, relative to the directory.

@@ -27,6 +27,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use imbl::OrdSet;
+
 use self::graph::Graph;
 use self::rendering::Rendering;
 use crate::api::{Change, EdgeProfileSpec};
@@ -49,8 +51,22 @@ pub struct Settings {
     pub default_address: Option<IpAddr>,
     /// Whether all edges are on one host, so that two cannot have one address and port: in standalone mode only.
     pub shared_host: bool,
+    /// What Gateways may choose of the pods of their edges.
+    pub own_pods: OwnPods,
     /// What concerns Ingress.
     pub ingress: IngressSettings,
+}
+
+/// What the EdgeProfile of a Gateway may say of the pods of its edge. That of the class may say everything.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OwnPods {
+    /// Everything, images and placement too.
+    All,
+    /// How many and how large: they run in the Gateway's namespace, within its quota.
+    #[default]
+    Size,
+    /// Nothing: they run in the operator's namespace.
+    Nothing,
 }
 
 /// What translation of Ingresses depends on besides objects.
@@ -90,6 +106,7 @@ impl Default for Settings {
             external_names: false,
             default_address: None,
             shared_host: false,
+            own_pods: OwnPods::default(),
             ingress: IngressSettings::default(),
         }
     }
@@ -161,6 +178,26 @@ pub struct Changes {
     pub computed: usize,
 }
 
+impl Changes {
+    /// These changes and then later ones, as one.
+    #[must_use]
+    pub fn then(mut self, later: Self) -> Self {
+        for (id, change) in later.edges {
+            let change = match (self.edges.remove(&id), change) {
+                (Some(EdgeChange::Set { delta, .. }), EdgeChange::Set { delta: next, edge }) => {
+                    EdgeChange::Set { delta: delta.then(next), edge }
+                }
+                // The edge is another one of the same name, of which nothing was known.
+                (_, change) => change,
+            };
+            self.edges.insert(id, change);
+        }
+        self.reports.extend(later.reports);
+        self.computed += later.computed;
+        self
+    }
+}
+
 /// Translates objects, remembering everything, so that a change costs what depends on it.
 #[derive(Debug)]
 pub struct Translator {
@@ -195,6 +232,11 @@ impl Translator {
     /// Names that somebody is to ask DNS for, absolute, without a dot at their end.
     pub fn names(&self) -> &BTreeSet<String> {
         self.graph.names()
+    }
+
+    /// Secrets that were looked up, whether they are known or not: nothing depends on others.
+    pub fn secrets(&self) -> &OrdSet<ObjectId> {
+        self.graph.secrets()
     }
 
     /// Every edge.

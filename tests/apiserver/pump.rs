@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use kakehi::api::{EndpointSlice, Namespace, Obj, Object, Secret, Service};
+use kakehi::api::{ConfigMap, EndpointSlice, Namespace, Obj, Object, Service};
 use kakehi::store::Event;
 use kakehi::store::cluster::{Cluster, watching};
 use kakehi::store::pump::Pumped;
@@ -273,8 +273,8 @@ stories! {
         body: |state| json!({"spec": {"ports": [{"port": 80 + state}]}}),
         namespaced: true, lingers: false,
     };
-    secret: Secret = Subject {
-        body: |state| json!({"stringData": {"state": state.to_string()}}),
+    config_map: ConfigMap = Subject {
+        body: |state| json!({"data": {"state": state.to_string()}}),
         namespaced: true, lingers: false,
     };
     endpoint_slice: EndpointSlice = Subject {

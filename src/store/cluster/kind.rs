@@ -3,19 +3,23 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::StreamExt;
+use futures::stream::{BoxStream, select_all};
+use futures::{StreamExt, TryStreamExt};
 use kube::Client;
-use kube::api::{Api, DynamicObject};
+use kube::api::{Api, ApiResource, DynamicObject, PartialObjectMeta};
+use kube::core::DynamicResourceScope;
 use kube::runtime::{WatchStreamExt, watcher};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::discovery::Served;
-use super::{LIST_TURN, State, States};
+use super::merge::Merge;
+use super::secrets::{Secrets, Steps, Unread, bare, due};
+use super::{LIST_TURN, Namespaces, State, States};
 use crate::api::{Change, Object};
 use crate::model::Kind;
 use crate::store::Event;
-use crate::store::kinds::Row;
+use crate::store::kinds::{Row, Scope};
 use crate::store::pump::AnyPump;
 
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
@@ -38,6 +42,10 @@ pub(super) struct Watch {
     pub(super) client: Client,
     /// How it is watched.
     pub(super) config: watcher::Config,
+    /// In which namespaces; none: in all.
+    pub(super) namespaces: Namespaces,
+    /// What is known of Secrets; none for another kind.
+    pub(super) secrets: Option<Secrets>,
     /// What is served; none for a kind that every API server serves.
     pub(super) served: Option<watch::Receiver<Served>>,
     pub(super) lists: Arc<Semaphore>,
@@ -49,7 +57,12 @@ pub(super) struct Watch {
     pub(super) reported: State,
     /// It was forbidden to list or to watch, and it is not known yet that this is over.
     pub(super) denied: bool,
+    /// Which wishes for Secrets were answered.
+    pub(super) answered: u64,
 }
+
+/// What the watch at a place says.
+type Placed = (usize, watcher::Result<watcher::Event<DynamicObject>>);
 
 /// The receiver of events is gone.
 struct Closed;
@@ -98,8 +111,9 @@ impl Watch {
         let config = selector(row.kind).into_iter().fold(self.config.clone(), watcher::Config::fields);
         let (mut settled, mut poll) = (None, None);
         let mut turn = turn(self.lists.clone()).await;
-        let api: Api<DynamicObject> = Api::all_with(self.client.clone(), &row.resource(version));
-        let mut events = std::pin::pin!(watcher(api, config).default_backoff());
+        let watches = self.watches(&row.resource(version), &config);
+        let mut merge = Merge::new(watches.len());
+        let mut events = select_all(watches);
         let mut served = self.served.clone();
         let fresh = *self.renew.borrow_and_update();
         loop {
@@ -108,6 +122,10 @@ impl Watch {
                 Ok(()) = self.renew.changed() => return Ok(()),
                 () = other_version(&mut served, row.kind, version) => return Ok(()),
                 () = self.events.closed() => return Err(Closed),
+                () = due(&mut self.secrets) => {
+                    self.settle().await?;
+                    continue;
+                }
                 () = at(poll) => return Ok(()),
                 () = at(settled) => {
                     settled = None;
@@ -122,37 +140,120 @@ impl Watch {
             };
             match event {
                 None => return Ok(()),
-                Some(Ok(event)) => {
-                    let done = matches!(event, watcher::Event::InitDone);
-                    let changes = self.pump.apply(decode(row.kind, event));
-                    send(&self.events, changes).await?;
-                    if done {
+                Some((place, Ok(event))) => {
+                    let events = merge.take(place, event);
+                    if self.take_all(events).await? {
                         turn = None;
-                        if self.denied {
+                        if self.listed(version, fresh) && !merge.is_denied() {
                             settled = Some(Instant::now() + SETTLED);
-                        } else {
-                            self.report(State::Synced, version);
-                        }
-                        if fresh {
-                            self.states.send_modify(|states| states.entry(row.kind).or_default().fresh = true);
                         }
                     }
                 }
-                Some(Err(error)) => {
+                Some((place, Err(error))) => {
                     turn = None;
                     if self.fail(&error, version) {
                         // A watch that is let in says nothing while nothing happens; a list says what there is.
                         (settled, poll) = (None, poll.or_else(|| Some(Instant::now() + POLL)));
+                        self.take_all(merge.deny(place)).await?;
+                        self.secrets.iter_mut().for_each(Secrets::deny);
+                        self.settle().await?;
                     }
                 }
             }
         }
     }
 
+    /// Everything was listed. Whether it is yet to be seen that it may be watched too.
+    fn listed(&mut self, version: &'static str, fresh: bool) -> bool {
+        if !self.denied {
+            self.report(State::Synced, version);
+        }
+        if fresh {
+            self.states.send_modify(|states| states.entry(self.row.kind).or_default().fresh = true);
+        }
+        self.denied
+    }
+
+    /// One watch of the kind, or one in every namespace that is watched, each with its place among them.
+    fn watches(&self, resource: &ApiResource, config: &watcher::Config) -> Vec<BoxStream<'static, Placed>> {
+        let spaces: Vec<Option<&String>> = match &self.namespaces {
+            Some(namespaces) if self.row.scope == Scope::Namespaced => namespaces.iter().map(Some).collect(),
+            _ => vec![None],
+        };
+        let watch = |(place, space): (usize, Option<&String>)| {
+            let events = match self.row.kind {
+                Kind::Secret => {
+                    let api = self.api::<PartialObjectMeta<DynamicObject>>(space, resource);
+                    watcher(api, config.clone()).default_backoff().map_ok(bare).boxed()
+                }
+                _ => watcher(self.api::<DynamicObject>(space, resource), config.clone()).default_backoff().boxed(),
+            };
+            events.map(move |event| (place, event)).boxed()
+        };
+        spaces.into_iter().enumerate().map(watch).collect()
+    }
+
+    fn api<K>(&self, space: Option<&String>, resource: &ApiResource) -> Api<K>
+    where
+        K: kube::Resource<DynamicType = ApiResource, Scope = DynamicResourceScope>,
+    {
+        match space {
+            Some(namespace) => Api::namespaced_with(self.client.clone(), namespace, resource),
+            None => Api::all_with(self.client.clone(), resource),
+        }
+    }
+
+    /// Pumps events. Whether one of them ends a list.
+    async fn take_all(&mut self, events: Vec<watcher::Event<DynamicObject>>) -> Result<bool, Closed> {
+        let mut done = false;
+        for event in events {
+            done |= matches!(event, watcher::Event::InitDone);
+            self.take(decode(self.row.kind, event)).await?;
+        }
+        Ok(done)
+    }
+
+    /// Pumps an event, and tells what it changed.
+    async fn take(&mut self, event: watcher::Event<Object>) -> Result<(), Closed> {
+        let Some(secrets) = &mut self.secrets else {
+            let changes = self.pump.apply(event);
+            return send(&self.events, changes).await;
+        };
+        let steps = secrets.take(event).await;
+        self.pump_secrets(steps).await
+    }
+
+    /// Reads the Secrets that are wanted now.
+    async fn settle(&mut self) -> Result<(), Closed> {
+        let Some(secrets) = &mut self.secrets else { return Ok(()) };
+        let steps = secrets.settle().await;
+        self.pump_secrets(steps).await
+    }
+
+    async fn pump_secrets(&mut self, (steps, unread): Steps) -> Result<(), Closed> {
+        for Unread { id, problem } in unread {
+            self.count(READ);
+            tracing::warn!(secret = %id, problem, "cannot be read; tried again");
+        }
+        let changes = steps.into_iter().flat_map(|step| self.pump.apply(step)).collect();
+        send(&self.events, changes).await?;
+        match self.secrets.as_ref().and_then(Secrets::answered) {
+            Some(generation) if generation > self.answered => {
+                self.answered = generation;
+                self.events.send(Event::Secrets(generation)).await.map_err(|_| Closed)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn count(&self, what: &'static str) {
+        self.states.send_modify(|states| *states.entry(self.row.kind).or_default().errors.entry(what).or_default() += 1);
+    }
+
     /// Counts and tells a failure. Whether it is a refusal.
     fn fail(&mut self, error: &watcher::Error, version: &'static str) -> bool {
         let (what, code) = variant(error);
-        self.states.send_modify(|states| *states.entry(self.row.kind).or_default().errors.entry(what).or_default() += 1);
+        self.count(what);
         match code {
             Some(403) => {
                 if self.reported != State::Forbidden {
@@ -216,7 +317,9 @@ async fn other_version(served: &mut Option<watch::Receiver<Served>>, kind: Kind,
 }
 
 /// Every name of an error of a watch.
-pub const VARIANTS: [&str; 5] = ["list", "watch-start", "watch-event", "watch", "no-resource-version"];
+pub const VARIANTS: [&str; 6] = ["list", "watch-start", "watch-event", "watch", "no-resource-version", READ];
+/// A Secret that is wanted could not be read.
+const READ: &str = "read";
 
 /// What failed, for metrics, of those of [`VARIANTS`], and the API server's code.
 pub fn variant(error: &watcher::Error) -> (&'static str, Option<u16>) {

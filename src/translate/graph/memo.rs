@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::super::reader::{Read, Reader};
 use super::{Graph, Node};
+use crate::model::Kind;
 
 /// Outcomes by what they are of.
 pub(super) type Memo<K, V> = HashMap<K, Remembered<V>>;
@@ -63,6 +64,7 @@ impl Graph {
                         self.resolutions.remove(name);
                         self.names.remove(name)
                     }
+                    Read::Object(id) if id.kind == Kind::Secret => self.secrets.remove(id).is_some(),
                     _ => false,
                 };
             }
@@ -70,6 +72,11 @@ impl Graph {
         for read in after.iter().filter(|read| before.is_none_or(|before| !before.contains(read))) {
             if let Read::Name(name) = read {
                 self.names.insert(name.clone());
+            }
+            if let Read::Object(id) = read
+                && id.kind == Kind::Secret
+            {
+                self.secrets.insert(id.clone());
             }
             self.dependents.entry(read.clone()).or_default().insert(node.clone());
         }

@@ -9,6 +9,8 @@ mod memo;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
+use imbl::OrdSet;
+
 use self::memo::Memo;
 use super::backend::{self, BackendOutcome};
 use super::certificate::{self, CertificateOutcome};
@@ -51,6 +53,8 @@ pub(super) struct Graph {
     world: World,
     /// Names that are read.
     names: BTreeSet<String>,
+    /// Secrets that are read.
+    secrets: OrdSet<ObjectId>,
     /// What DNS says of them.
     resolutions: HashMap<String, Resolution>,
     certificates: Memo<CertificateId, CertificateOutcome>,
@@ -83,6 +87,7 @@ impl Graph {
             today: 0,
             world: World::default(),
             names: BTreeSet::new(),
+            secrets: OrdSet::new(),
             resolutions: HashMap::new(),
             certificates: HashMap::new(),
             backends: HashMap::new(),
@@ -122,6 +127,11 @@ impl Graph {
     /// Names that are read.
     pub(super) fn names(&self) -> &BTreeSet<String> {
         &self.names
+    }
+
+    /// Secrets that are read.
+    pub(super) fn secrets(&self) -> &OrdSet<ObjectId> {
+        &self.secrets
     }
 
     /// What DNS says of a name.
@@ -225,6 +235,7 @@ impl Graph {
     pub(super) fn is_empty(&self) -> bool {
         self.world.is_empty()
             && self.names.is_empty()
+            && self.secrets.is_empty()
             && self.resolutions.is_empty()
             && self.certificates.is_empty()
             && self.backends.is_empty()
