@@ -218,13 +218,40 @@ pub fn report_view(report: &ObjectReport) -> Value {
     json!({"object": report.id.to_string(), "generation": report.generation, "findings": findings, "verdict": report.verdict})
 }
 
-/// A snapshot without private keys.
+/// A snapshot without private keys and without header values that filters set.
 pub fn snapshot_view(snapshot: &Snapshot) -> Value {
-    let resources: Vec<_> = snapshot.iter().map(|(_, resource)| resource.redacted()).collect();
+    let resources: Vec<_> = snapshot.iter().map(|(_, resource)| resource.for_people()).collect();
     json!({"hash": snapshot.hash(), "resources": resources})
 }
 
 /// What each stage serves, with reasons.
 pub fn plan_view(snapshot: &Snapshot, options: &plan::Options) -> Value {
     serde_json::to_value(explain::explain(snapshot, options)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::snapshot_view;
+    use crate::model::{
+        Action, BackendId, BackendRef, BackendTarget, Filter, HeaderEdit, Hostname, Kind, ObjectId, PathMatch, Route, Rule,
+    };
+    use crate::snapshot::{Resource, Snapshot};
+
+    #[test]
+    fn header_values_that_filters_set_are_shown_to_nobody() {
+        const CANARY: &str = "Bearer canary";
+        let pair = |name: &str| (name.to_owned(), CANARY.to_owned());
+        let edit = || HeaderEdit { set: vec![pair("authorization")], add: vec![pair("x-key")], remove: vec!["x-gone".to_owned()] };
+        let target = BackendTarget::Service(BackendId { namespace: "shop".into(), service: "web".into(), port: 80 });
+        let backend = BackendRef { weight: 1, target, filters: vec![Filter::RequestHeaders(edit())] };
+        let path = PathMatch::Prefix("/".to_owned());
+        let mut rule = Rule::for_path(Hostname::Any, path, Action::Forward(vec![backend]));
+        rule.filters = vec![Filter::RequestHeaders(edit()), Filter::ResponseHeaders(edit())];
+        let id = ObjectId::new(Kind::HttpRoute, "shop", "route");
+        let route = Route { id, created: 0, attachments: Vec::new(), rules: vec![rule], written: Vec::new() };
+        let shown = snapshot_view(&Snapshot::from_resources([Resource::Route(route.clone())])).to_string();
+        assert!(!shown.contains(CANARY) && shown.matches("\"redacted\"").count() == 6, "{shown}");
+        assert!(shown.contains("authorization") && shown.contains("x-gone"));
+        assert!(!format!("{route:?}").contains(CANARY), "{route:?}");
+    }
 }

@@ -241,8 +241,9 @@ pub enum Filter {
     Mirror(Mirror),
 }
 
-/// Header edits. Names are lower-case, unique across the three lists; names and values are valid on the wire.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+/// Header edits. Names are lower-case, unique across the three lists; names and values are valid on the wire. `Debug` shows no
+/// values, some of which are credentials; serialisation does, so every view for people goes through [`Route::redacted`].
+#[derive(Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct HeaderEdit {
     /// Replaces all values of the name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -305,6 +306,26 @@ pub struct Redirect {
     pub status: u16,
 }
 
+/// What people see in place of a value that is not theirs to see.
+const REDACTED: &str = "redacted";
+
+impl fmt::Debug for HeaderEdit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = |entries: &[(String, String)]| entries.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
+        f.debug_struct("HeaderEdit").field("set", &names(&self.set)).field("add", &names(&self.add)).field("remove", &self.remove).finish()
+    }
+}
+
+impl Filter {
+    fn redact(&mut self) {
+        if let Self::RequestHeaders(edit) | Self::ResponseHeaders(edit) = self {
+            for (_, value) in edit.set.iter_mut().chain(&mut edit.add) {
+                REDACTED.clone_into(value);
+            }
+        }
+    }
+}
+
 impl Rule {
     /// The rule of an Ingress for a path of a host.
     pub fn for_path(host: Hostname, path: PathMatch, action: Action) -> Self {
@@ -333,6 +354,19 @@ impl PathMatch {
 }
 
 impl Route {
+    /// The same route without the header values that its filters set, for people.
+    #[must_use]
+    pub fn redacted(&self) -> Self {
+        let mut route = self.clone();
+        for rule in &mut route.rules {
+            rule.filters.iter_mut().for_each(Filter::redact);
+            if let Action::Forward(backends) = &mut rule.action {
+                backends.iter_mut().flat_map(|backend| &mut backend.filters).for_each(Filter::redact);
+            }
+        }
+        route
+    }
+
     /// The field of the object in which one match of this route is written; positions are in [`Route::rules`] and
     /// [`Rule::matches`].
     pub fn field(&self, rule: usize, index: usize) -> String {

@@ -1,6 +1,12 @@
-//! The admin port: health, readiness, metrics and what Kakehi decided, as JSON. It never shows private keys.
+//! The admin port: health, readiness, metrics and what Kakehi decided, as JSON. It never shows private keys, nor header values
+//! that filters set.
+//!
+//! What Kakehi decided concerns every tenant, and nobody shows who they are here: those pages are for callers on the same
+//! machine or in the same pod, which is where `kubectl port-forward` calls from. Health, readiness and metrics are for everybody
+//! who reaches the port.
 
 use std::convert::Infallible;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -40,7 +46,8 @@ type Page = fn(&dyn View) -> Response<Full<Bytes>>;
 
 /// The page that asks others too.
 const METRICS: &str = "/metrics";
-
+/// Pages for callers on this machine begin so.
+const PRIVATE: &str = "/debug/";
 /// All other pages.
 const PAGES: &[(&str, Page)] = &[
     ("/healthz", |_| text(StatusCode::OK, "ok\n")),
@@ -59,12 +66,15 @@ const PAGES: &[(&str, Page)] = &[
 /// The listener's.
 pub async fn serve(listener: TcpListener, view: Arc<dyn View>, metrics: Metrics) -> std::io::Result<()> {
     loop {
-        let (stream, _) = listener.accept().await?;
+        let (stream, peer) = listener.accept().await?;
         let (view, metrics) = (view.clone(), metrics.clone());
         tokio::spawn(async move {
             let service = service_fn(move |request: Request<Incoming>| {
                 let (view, metrics) = (view.clone(), metrics.clone());
-                async move { Ok::<_, Infallible>(respond(&request, view.as_ref(), &metrics).await) }
+                async move {
+                    let asked = (request.method(), request.uri().path());
+                    Ok::<_, Infallible>(respond(asked, is_local(peer.ip()), view.as_ref(), &metrics).await)
+                }
             });
             let mut server = hyper::server::conn::http1::Builder::new();
             let served = server.timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service).await;
@@ -75,14 +85,24 @@ pub async fn serve(listener: TcpListener, view: Arc<dyn View>, metrics: Metrics)
     }
 }
 
-async fn respond(request: &Request<Incoming>, view: &dyn View, metrics: &Metrics) -> Response<Full<Bytes>> {
-    if request.method() != Method::GET && request.method() != Method::HEAD {
+/// Whether a caller is on this machine, or in this pod. Other addresses of 127.0.0.0/8 are not: proxies beside the pod's
+/// containers show theirs for callers from elsewhere (127.0.0.6 of Istio).
+fn is_local(peer: IpAddr) -> bool {
+    let peer = peer.to_canonical();
+    peer == Ipv4Addr::LOCALHOST || peer == Ipv6Addr::LOCALHOST
+}
+
+async fn respond((method, path): (&Method, &str), local: bool, view: &dyn View, metrics: &Metrics) -> Response<Full<Bytes>> {
+    if method != Method::GET && method != Method::HEAD {
         return text(StatusCode::METHOD_NOT_ALLOWED, "GET only\n");
     }
-    if request.uri().path() == METRICS {
+    if path.starts_with(PRIVATE) && !local {
+        return text(StatusCode::FORBIDDEN, "this page is for callers on this machine: use kubectl port-forward\n");
+    }
+    if path == METRICS {
         return all_metrics(view, metrics).await;
     }
-    match PAGES.iter().find(|(path, _)| *path == request.uri().path()) {
+    match PAGES.iter().find(|(page, _)| *page == path) {
         Some((_, page)) => page(view),
         None => {
             let list: Vec<_> = PAGES.iter().map(|(path, _)| *path).chain([METRICS]).collect();
@@ -122,4 +142,62 @@ fn answer(status: StatusCode, content_type: &'static str, body: Vec<u8>) -> Resp
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static(content_type));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{Method, StatusCode};
+    use serde_json::{Value, json};
+
+    use super::{METRICS, PAGES, View, is_local, respond};
+    use crate::observe::metrics::Metrics;
+
+    struct Nothing;
+
+    impl View for Nothing {
+        fn ready(&self) -> bool {
+            true
+        }
+
+        fn report(&self) -> Value {
+            json!({})
+        }
+
+        fn snapshot(&self) -> Value {
+            json!({})
+        }
+
+        fn plan(&self) -> Value {
+            json!({})
+        }
+
+        fn refresh(&self) {}
+    }
+
+    #[tokio::test]
+    async fn what_was_decided_is_shown_to_callers_of_this_machine_alone() {
+        let metrics = Metrics::new().unwrap();
+        let status = async |path: &str, local| respond((&Method::GET, path), local, &Nothing, &metrics).await.status();
+        for (path, _) in PAGES.iter().chain([&(METRICS, PAGES[0].1)]) {
+            assert_eq!(status(path, true).await, StatusCode::OK, "{path}");
+            let expected = if path.starts_with("/debug") { StatusCode::FORBIDDEN } else { StatusCode::OK };
+            assert_eq!(status(path, false).await, expected, "{path} from elsewhere");
+        }
+        assert_eq!(respond((&Method::POST, "/healthz"), true, &Nothing, &metrics).await.status(), StatusCode::METHOD_NOT_ALLOWED);
+    }
+
+    #[test]
+    fn callers_of_this_machine_are_known_by_two_addresses() {
+        for (peer, local) in [
+            ("127.0.0.1", true),
+            ("::1", true),
+            ("::ffff:127.0.0.1", true),
+            ("127.0.0.6", false),
+            ("10.0.0.1", false),
+            ("fe80::1", false),
+            ("::ffff:10.0.0.1", false),
+        ] {
+            assert_eq!(is_local(peer.parse().unwrap()), local, "{peer}");
+        }
+    }
 }

@@ -5,6 +5,20 @@ use std::process::Command;
 
 use super::rig::Rig;
 
+/// A header value that a filter sets.
+const CREDENTIAL: &str = "Bearer canary-of-a-tenant";
+const CREDENTIALS: &str = r#"
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: credentials, namespace: demo}
+spec:
+  parentRefs: [{name: web}]
+  hostnames: [credentials.localhost]
+  rules:
+    - filters: [{type: RequestHeaderModifier, requestHeaderModifier: {set: [{name: authorization, value: Bearer canary-of-a-tenant}]}}]
+      backendRefs: [{name: blue, port: 80}]
+"#;
+
 /// Lines of the demo keys, without the PEM armour.
 fn canaries(config: &std::path::Path) -> Vec<String> {
     let text = fs::read_to_string(config.join("certificates.yaml")).unwrap();
@@ -30,7 +44,10 @@ fn assert_absent(where_: &str, text: &str, canaries: &[String]) {
 
 #[test]
 fn keys_appear_in_no_page_status_or_log() {
-    let mut rig = Rig::start(&["--log", "trace", "--log-format", "json"], |_, _| ());
+    let mut rig = Rig::start(&["--log", "trace", "--log-format", "json"], |config, _| {
+        fs::write(config.join("credentials.yaml"), CREDENTIALS).unwrap();
+    });
+    rig.eventually("the route with credentials is there", || rig.admin("/debug/snapshot").body.contains("credentials.localhost"));
     let canaries = canaries(&rig.config());
     let roots = fs::read(rig.config().join("demo-ca.crt")).unwrap();
     let https = ([127, 0, 0, 1], rig.ports.https).into();
@@ -39,6 +56,7 @@ fn keys_appear_in_no_page_status_or_log() {
         let answer = rig.admin(page);
         assert_eq!(answer.status, 200, "{page}");
         assert_absent(page, &answer.body, &canaries);
+        assert!(!answer.body.contains(CREDENTIAL), "a header value that a filter sets appears in {page}");
     }
     assert!(rig.admin("/debug/snapshot").body.contains("BEGIN CERTIFICATE"), "the certificates themselves are shown");
     rig.status("Gateway/demo/web.yaml", |text| text.contains("Programmed"));
