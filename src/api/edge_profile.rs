@@ -44,9 +44,11 @@ pub struct EdgeProfileSpec {
     pub service: Option<ServiceProfile>,
     /// Requests and limits of the two containers.
     pub resources: Option<Resources>,
-    /// Where the pods run.
+    /// Where the pods run. Counts from the profile of a class alone, unless the operator is told otherwise
+    /// (--allow-gateway-pods).
     pub placement: Option<Placement>,
-    /// Images in place of those of the installation.
+    /// Images in place of those of the installation. Counts from the profile of a class alone, unless the operator is told
+    /// otherwise (--allow-gateway-pods).
     pub images: Option<ImageOverrides>,
     /// Serve every route through the filter proxy, none by Sōzu alone. Default: false.
     pub force_hop: Option<bool>,

@@ -1,6 +1,6 @@
 use serde_json::{Value, json};
 
-use super::{Edge, Now, Settings, Translator};
+use super::{Edge, Now, OwnPods, Settings, Translator};
 use crate::api::{Change, Object};
 use crate::model::{BackendId, EdgeId, Kind, ObjectId};
 use crate::report::{Issue, ObjectReport, ProfileProblem};
@@ -144,6 +144,36 @@ fn parameters_of_the_gateway_go_over_those_of_the_class() {
     assert_eq!((data.profile.replicas, data.profile.force_hop), (Some(1), Some(true)));
     assert_eq!(data.ports.iter().collect::<Vec<_>>(), [&80]);
     assert_eq!(data.labels["team"], "red");
+}
+
+/// Who may write Gateways does not run images of his choice by the operator's rights.
+#[test]
+fn what_pods_run_counts_from_the_profile_of_the_class_alone() {
+    let reference = |name: &str| json!({"group": "kakehi.dev", "kind": "EdgeProfile", "name": name});
+    let profile = |image: &str| json!({"spec": {"images": {"edge": image}, "placement": {"priorityClassName": "system-node-critical"}, "replicas": 7}});
+    let listeners = json!([{"name": "http", "port": 80, "protocol": "HTTP"}]);
+    for (own_pods, image, replicas, told) in [
+        (OwnPods::All, "evil:1", 7, vec![]),
+        (OwnPods::Size, "good:1", 7, vec!["images", "placement"]),
+        (OwnPods::Nothing, "good:1", 3, vec!["images", "placement", "replicas"]),
+    ] {
+        let mut world = World::new(Settings { own_pods, ..Settings::default() });
+        let mut of_class = reference("base");
+        of_class["namespace"] = json!("a");
+        let class = json!({"spec": {"controllerName": "kakehi.dev/gateway-controller", "parametersRef": of_class}});
+        world.set(Kind::GatewayClass, "ours", class);
+        world.set(Kind::EdgeProfile, "base", json!({"spec": {"images": {"edge": "good:1"}, "replicas": 3}}));
+        world.set(Kind::EdgeProfile, "own", profile("evil:1"));
+        let spec = json!({"gatewayClassName": "ours", "listeners": listeners, "infrastructure": {"parametersRef": reference("own")}});
+        world.set(Kind::Gateway, "web", json!({"spec": spec}));
+        let chosen = &world.edge().data.profile;
+        assert_eq!((chosen.images.as_ref().unwrap().edge.as_deref(), chosen.replicas), (Some(image), Some(replicas)), "{own_pods:?}");
+        assert_eq!(chosen.placement.is_some(), own_pods == OwnPods::All);
+        let findings = world.report(Kind::Gateway, "web").unwrap().findings.clone();
+        let fields: Vec<_> = findings.iter().map(|finding| finding.issue.clone()).collect();
+        let expected: Vec<_> = told.iter().map(|field| Issue::ParameterOfClass { field: format!("EdgeProfile spec.{field}") }).collect();
+        assert_eq!(fields, expected, "{own_pods:?}");
+    }
 }
 
 /// On creation an API server wants both to be the same, on a change it does not.

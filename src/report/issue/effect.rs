@@ -8,16 +8,17 @@ impl Issue {
     pub fn effect(&self) -> Effect {
         use ConditionType::{Accepted, Conflicted, PartiallyInvalid, Programmed, ResolvedRefs};
         let (condition, status, reason) = match self {
-            Self::UnknownField { .. } | Self::UnsupportedField { .. } | Self::DuplicateName { .. } => (Accepted, true, "Accepted"),
+            Self::UnknownField { .. } | Self::UnsupportedField { .. } | Self::ParameterOfClass { .. } | Self::DuplicateName { .. } => {
+                (Accepted, true, "Accepted")
+            }
             Self::SetNotAllowed { .. } => (Accepted, false, "NotAllowed"),
             Self::HostTaken { .. } => (Accepted, false, "HostTaken"),
             Self::PathTaken { .. } | Self::DefaultBackendTaken { .. } => (PartiallyInvalid, true, "PathTaken"),
             Self::CertificateTaken { .. } => (ResolvedRefs, false, "CertificateTaken"),
             Self::HostWithoutRule { .. } => (Accepted, true, "HostWithoutRule"),
             Self::SeveralDefaultClasses { .. } => (Accepted, true, "SeveralDefaultClasses"),
-            Self::InvalidParameters { .. } | Self::ProfileNotUsable { .. } | Self::ClassNotAccepted { .. } => {
-                (Accepted, false, "InvalidParameters")
-            }
+            Self::InvalidParameters { .. } | Self::ProfileNotUsable { .. } => (Accepted, false, "InvalidParameters"),
+            Self::ClassNotAccepted { .. } => (Accepted, false, "InvalidParameters"),
             Self::UnsupportedAddress { .. } => (Accepted, false, "UnsupportedAddress"),
             Self::InvalidAddress { .. } | Self::AddressTaken { .. } => (Programmed, false, "AddressNotUsable"),
             Self::UnsupportedProtocol { .. } => (Accepted, false, "UnsupportedProtocol"),

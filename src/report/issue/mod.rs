@@ -52,6 +52,12 @@ pub enum Issue {
         /// Name.
         name: String,
     },
+    /// A field of a Gateway's own EdgeProfile that this installation takes from the profile of a class alone.
+    #[error("{field} has no effect in the profile of a Gateway: here it counts from the profile of its GatewayClass alone")]
+    ParameterOfClass {
+        /// Path of the field.
+        field: String,
+    },
     /// `parametersRef` names an EdgeProfile that cannot be used.
     #[error("EdgeProfile {}{name} {problem}", within(namespace))]
     ProfileNotUsable {

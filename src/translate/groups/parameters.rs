@@ -7,6 +7,7 @@ use crate::model::{ClientAddress, EdgeId, Kind, ObjectId, Trusted, Tuning};
 use crate::report::{Issue, ProfileProblem};
 use crate::translate::facts::{Body, GatewayFacts, ObjectRef};
 use crate::translate::reader::Reader;
+use crate::translate::{OwnPods, Settings};
 
 const GROUP: &str = "kakehi.dev";
 
@@ -46,7 +47,11 @@ pub(super) fn of_gateway(
     }
     let profile = match gateway.parameters.as_ref().map(|of| resolve(reader, of, Some(&edge.namespace))) {
         None => class.profile.clone(),
-        Some(Ok(own)) => Arc::new(EdgeProfileSpec::clone(&own).over(&class.profile)),
+        Some(Ok(own)) => {
+            let mut own = EdgeProfileSpec::clone(&own);
+            issues.extend(withhold(&mut own, &reader.settings()));
+            Arc::new(own.over(&class.profile))
+        }
         Some(Err(issue)) => {
             issues.push(issue);
             class.profile.clone()
@@ -54,6 +59,29 @@ pub(super) fn of_gateway(
     };
     issues.extend(without_effect(reader, &profile, Kind::Gateway));
     (profile, issues)
+}
+
+/// Takes out of a Gateway's own profile what counts from that of its class alone.
+fn withhold(own: &mut EdgeProfileSpec, settings: &Settings) -> Vec<Issue> {
+    let mut issues = Vec::new();
+    // Nothing is made for an edge that is a process of this machine, which is said of every field.
+    if settings.shared_host {
+        return issues;
+    }
+    let of_place = settings.own_pods != OwnPods::All;
+    let of_size = settings.own_pods == OwnPods::Nothing;
+    let mut withheld = |field: &str, is: bool| {
+        if is {
+            issues.push(Issue::ParameterOfClass { field: format!("EdgeProfile spec.{field}") });
+        }
+    };
+    withheld("images", of_place && own.images.take().is_some());
+    withheld("placement", of_place && own.placement.take().is_some());
+    withheld("replicas", of_size && own.replicas.take().is_some());
+    withheld("autoscaling", of_size && own.autoscaling.take().is_some());
+    withheld("resources", of_size && own.resources.take().is_some());
+    withheld("filterWorkers", of_size && own.filter_workers.take().is_some());
+    issues
 }
 
 /// What a profile says that has no effect on the edge of an object of this kind.
