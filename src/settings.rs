@@ -2,14 +2,17 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 
 use crate::edge::plan;
 use crate::model::{BackendId, EdgeId, RESERVED_PORTS};
 use crate::observe::log::Format;
+use crate::provision::Place;
+use crate::store::cluster::Namespaces;
 use crate::store::names::{Limits, Names};
-use crate::translate;
+use crate::translate::{self, OwnPods};
 
 /// Logging, for every subcommand.
 #[derive(Args, Clone, Debug)]
@@ -145,7 +148,8 @@ pub struct StandaloneSettings {
     /// Defaults, checks and identity
     #[command(flatten)]
     pub directory: DirectorySettings,
-    /// Address of the admin port: /healthz /readyz /metrics /debug/report /debug/snapshot /debug/plan
+    /// Address of the admin port: /healthz /readyz /metrics, and for callers on the same machine or in the same pod
+    /// /debug/report /debug/snapshot /debug/plan
     #[arg(long, env = "KAKEHI_ADMIN", default_value = "127.0.0.1:9901", value_name = "IP:PORT")]
     pub admin: SocketAddr,
     /// Directory that receives one YAML per object with its status
@@ -177,6 +181,10 @@ pub struct ControllerSettings {
     /// Namespace that this process runs in, where its Lease is
     #[arg(long, env = "KAKEHI_NAMESPACE", default_value = "kakehi-system", value_name = "NAME")]
     pub namespace: String,
+    /// Watch these namespaces only, and that of this process; may be given several times; default: all. Objects without a
+    /// namespace are watched in any case
+    #[arg(long, env = "KAKEHI_WATCH_NAMESPACES", value_name = "NAME", value_delimiter = ',')]
+    pub watch_namespace: Vec<String>,
     /// Name of the Lease by which one of several replicas leads
     #[arg(long, env = "KAKEHI_LEASE", default_value = "kakehi-controller", value_name = "NAME")]
     pub lease: String,
@@ -190,7 +198,8 @@ pub struct ControllerSettings {
     /// be made anew under its name, which people and tools expect who delete and apply
     #[arg(long, env = "KAKEHI_HOLD_ROUTES")]
     pub hold_routes: bool,
-    /// Address of the admin port: /healthz /readyz /metrics /debug/report /debug/snapshot /debug/plan
+    /// Address of the admin port: /healthz /readyz /metrics, and for callers on the same machine or in the same pod
+    /// /debug/report /debug/snapshot /debug/plan
     #[arg(long, env = "KAKEHI_ADMIN", default_value = "127.0.0.1:9901", value_name = "IP:PORT")]
     pub admin: SocketAddr,
     /// Edges
@@ -219,6 +228,18 @@ pub struct ProvisionSettings {
     /// How many edges may have their pods replaced at a time, when an image or anything else in their pods changes
     #[arg(long, env = "KAKEHI_CONCURRENT_ROLLOUTS", default_value_t = 5, value_name = "EDGES", value_parser = clap::value_parser!(u16).range(1..))]
     pub concurrent_rollouts: u16,
+    /// Where the edges of Gateways run: in the Gateway's namespace, or in the operator's, which then needs rights to make
+    /// Deployments there alone
+    #[arg(long, env = "KAKEHI_EDGE_PLACE", value_enum, default_value_t = Place::Gateway, value_name = "PLACE")]
+    pub edge_place: Place,
+    /// Make a NetworkPolicy for every edge: in by the ports of its listeners and that of probes and metrics, out to everything but
+    /// the metadata addresses of clouds
+    #[arg(long, env = "KAKEHI_EDGE_NETWORK_POLICIES")]
+    pub edge_network_policies: bool,
+    /// Let the EdgeProfile of a Gateway choose images and placement of its pods, as that of its class may. Whoever may write
+    /// Gateways then runs any image, by the operator's rights
+    #[arg(long, env = "KAKEHI_ALLOW_GATEWAY_PODS")]
+    pub allow_gateway_pods: bool,
     /// Service without a selector that leads edges to the leader
     #[arg(long, env = "KAKEHI_SERVICE", default_value = "kakehi", value_name = "NAME")]
     pub service: String,
@@ -229,6 +250,34 @@ pub struct ProvisionSettings {
     #[arg(long, env = "KAKEHI_POD_IP", value_name = "IP")]
     pub pod_ip: Option<IpAddr>,
 }
+
+impl ControllerSettings {
+    /// The namespaces that are watched, its own among them; none: all.
+    pub fn namespaces(&self) -> Namespaces {
+        let given = self.watch_namespace.iter().filter(|name| !name.is_empty()).chain([&self.namespace]).cloned().collect();
+        self.watch_namespace.iter().any(|name| !name.is_empty()).then(|| Arc::new(given))
+    }
+}
+
+impl ProvisionSettings {
+    /// What Gateways may choose of the pods of their edges.
+    ///
+    /// # Errors
+    /// When tenants would choose what runs in the operator's namespace.
+    pub fn own_pods(&self) -> Result<OwnPods, PodsOfTenants> {
+        match (self.edge_place, self.allow_gateway_pods) {
+            (Place::Operator, true) => Err(PodsOfTenants),
+            (Place::Operator, false) => Ok(OwnPods::Nothing),
+            (Place::Gateway, true) => Ok(OwnPods::All),
+            (Place::Gateway, false) => Ok(OwnPods::Size),
+        }
+    }
+}
+
+/// Tenants would choose what runs in the operator's namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("--allow-gateway-pods and --edge-place operator exclude each other")]
+pub struct PodsOfTenants;
 
 /// `kakehi withdraw`.
 #[derive(Args, Clone, Debug)]

@@ -25,6 +25,8 @@ mod lenient;
 mod making;
 #[path = "apiserver/metrics.rs"]
 mod metrics;
+#[path = "apiserver/modes.rs"]
+mod modes;
 #[path = "apiserver/older.rs"]
 mod older;
 #[path = "apiserver/operator.rs"]
@@ -43,6 +45,8 @@ mod server;
 mod silence;
 #[path = "apiserver/stream.rs"]
 mod stream;
+#[path = "apiserver/tenants.rs"]
+mod tenants;
 #[path = "apiserver/unread.rs"]
 mod unread;
 #[path = "apiserver/verdicts.rs"]

@@ -4,21 +4,23 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context;
+use kube::api::ObjectMeta;
 use tokio::sync::watch;
 
-use crate::controller::auth::Workload;
+use crate::controller::auth::{Workload, Workloads};
 use crate::controller::endpoint::Replica;
 use crate::controller::fleet::Fleet;
 use crate::controller::operator::{Operator, Settings};
 use crate::controller::port::{self, Port};
 use crate::controller::provisioning::{self, Provisioning};
+use crate::controller::world::World;
 use crate::leader::{self, Candidate};
 use crate::listen::listen;
 use crate::model::EdgeId;
 use crate::observe::admin;
 use crate::observe::metrics::Metrics;
-use crate::provision::{Installation, names};
-use crate::settings::{ControllerSettings, ProvisionSettings, SamePort};
+use crate::provision::Installation;
+use crate::settings::{ControllerSettings, ProvisionSettings};
 use crate::snapshot::serve::{Counters, Publishers};
 use crate::stop::told_to_end;
 use crate::store::cluster::connect;
@@ -35,11 +37,12 @@ pub(super) async fn run(settings: ControllerSettings) -> anyhow::Result<ExitCode
     let bundle = watch::Sender::new(String::new());
     // Connections of its own: the Lease must not wait for one that others left and that has fallen silent since.
     let (candidate, leadership) = Candidate::new(connect().await?, election(&settings));
-    let (mut fleet, mut opens) = (Fleet::new(publishers.clone()), None);
-    let mut provisioning = None;
-    if let Some(installation) = installation(&settings) {
+    let (mut fleet, mut provisioning) = (Fleet::new(publishers.clone()), None);
+    let installation = installation(&settings);
+    if let Some(installation) = &installation {
         let making = provisioning::Settings {
             installation: installation.clone(),
+            namespaces: settings.namespaces(),
             ca: bundle.subscribe(),
             rollouts: settings.provision.concurrent_rollouts.into(),
             metrics: metrics.clone(),
@@ -47,21 +50,16 @@ pub(super) async fn run(settings: ControllerSettings) -> anyhow::Result<ExitCode
         let making = Provisioning::new((client.clone(), leadership.clone()), making);
         fleet = fleet.made_by(making.orders());
         provisioning = Some(making);
-        let workloads = move |edge: &str| {
-            let id: EdgeId = edge.parse().ok()?;
-            let workload = Workload { namespace: installation.namespace_of(&id).to_owned(), name: names::object(&id) };
-            Some((id, workload))
-        };
-        opens = Some((
-            Port { client: client.clone(), leadership: leadership.clone(), publishers, workloads, bundle, counters: streams.clone() },
-            port_settings(&settings),
-        ));
     }
-    let names = settings.names.source();
-    let (hold_routes, election) = (settings.hold_routes, (candidate, leadership));
-    let settings = Settings { hold_routes, translation, names, election, provisioning };
-    let operator = Operator::new(client, settings, metrics.clone());
-    let ports = opens.map(|(port, settings)| tokio::spawn(port.run(operator.epoch(), settings)));
+    let (names, port_settings) = (settings.names.source(), port_settings(&settings));
+    let (hold_routes, election) = (settings.hold_routes, (candidate, leadership.clone()));
+    let settings = Settings { hold_routes, translation, namespaces: settings.namespaces(), names, election, provisioning };
+    let operator = Operator::new(client.clone(), settings, metrics.clone());
+    let ports = installation.map(|installation| {
+        let workloads = workloads(installation, operator.world());
+        let port = Port { client, leadership, publishers, workloads, bundle, counters: streams.clone() };
+        tokio::spawn(port.run(operator.epoch(), port_settings))
+    });
     let serving = tokio::spawn(admin::serve(listener, Arc::new(operator.view(streams)), metrics));
     let stopped = async {
         // Fields of events that nobody logs are not even computed.
@@ -77,18 +75,32 @@ pub(super) async fn run(settings: ControllerSettings) -> anyhow::Result<ExitCode
     Ok(ExitCode::SUCCESS)
 }
 
+/// Where each edge runs: in a Deployment that was made for the Gateway or IngressClass of now.
+fn workloads(installation: Installation, world: watch::Receiver<World>) -> impl Workloads + Clone {
+    let installation = Arc::new(installation);
+    move |edge: &str| {
+        let id: EdgeId = edge.parse().ok()?;
+        let uid = world.borrow().objects.get(&id.owner())?.metadata().uid.clone()?;
+        let (installation, of) = (installation.clone(), id.clone());
+        let (namespace, name) = (installation.namespace_of(&id).to_owned(), installation.name_of(&id));
+        let is_made = move |made: &ObjectMeta| installation.claimed(made).is_some_and(|claimed| claimed.edge == of && claimed.is_of(&uid));
+        Some((id, Workload { namespace, name, is_made: Arc::new(is_made) }))
+    }
+}
+
 fn election(settings: &ControllerSettings) -> leader::Settings {
     // A process that starts anew under the same name is another one.
     let identity = format!("{}_{:08x}", replica(settings), rand::random::<u32>());
     leader::Settings::new(&settings.namespace, &settings.lease, identity)
 }
 
-fn translation(settings: &ControllerSettings) -> Result<translate::Settings, SamePort> {
+fn translation(settings: &ControllerSettings) -> anyhow::Result<translate::Settings> {
     let ingress = settings.ingress.translation(settings.watch_ingress_without_class)?;
     Ok(translate::Settings {
         controller_name: settings.controller_name.clone(),
         default_address: settings.address,
         external_names: settings.names.allow_external_names,
+        own_pods: settings.provision.own_pods()?,
         ingress: translate::IngressSettings { cluster_profiles: Some(settings.namespace.clone()), ..ingress },
         ..translate::Settings::default()
     })
@@ -101,6 +113,7 @@ fn replica(settings: &ControllerSettings) -> String {
 /// What edges have in common, when any are made.
 fn installation(settings: &ControllerSettings) -> Option<Installation> {
     let ProvisionSettings { edge_image, sozu_image, pull_policy, edge_log, snapshot_listen, service, .. } = settings.provision.clone();
+    let ProvisionSettings { edge_place: place, edge_network_policies: network_policies, .. } = settings.provision;
     Some(Installation {
         controller: settings.controller_name.clone(),
         edge_image: edge_image?,
@@ -109,6 +122,8 @@ fn installation(settings: &ControllerSettings) -> Option<Installation> {
         snapshot_url: format!("https://{service}.{}.svc:{}", settings.namespace, snapshot_listen.port()),
         log: edge_log,
         namespace: settings.namespace.clone(),
+        place,
+        network_policies,
     })
 }
 

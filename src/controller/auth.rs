@@ -1,10 +1,12 @@
 //! Who may read an edge's snapshot: the live pods of that edge's Deployment, by their projected ServiceAccount tokens.
 //!
-//! A Gateway's namespace is the boundary of trust: who may create Deployments there can make an edge of it.
+//! The Deployment is the edge's when it carries the uid of the edge's Gateway or IngressClass, in the edge's namespace. That
+//! namespace is the boundary of trust: who may create Deployments there can make an edge of it.
 
 mod claims;
 mod verdicts;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
@@ -33,12 +35,14 @@ const KEPT: usize = 10_000;
 const REVIEWS: usize = 8;
 
 /// The Deployment that runs an edge.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Workload {
     /// Its namespace.
     pub namespace: String,
     /// Its name.
     pub name: String,
+    /// Whether a Deployment there was made for this very Gateway or IngressClass.
+    pub is_made: Arc<dyn Fn(&ObjectMeta) -> bool + Send + Sync>,
 }
 
 /// Asks the API server about tokens.
@@ -133,7 +137,8 @@ impl<W: Workloads> TokenReviewer<W> {
         let set = set.filter(|set| set.uid().as_ref() == Some(&of_set.uid)).ok_or_else(foreign)?;
         let of_deployment = owner(&set, "Deployment").filter(|owner| owner.name == workload.name).ok_or_else(foreign)?;
         let deployment = get::<Deployment>(&self.client, &workload.namespace, &workload.name).await?;
-        let same = deployment.is_some_and(|deployment| deployment.uid().as_ref() == Some(&of_deployment.uid));
+        let same = deployment
+            .is_some_and(|deployment| deployment.uid().as_ref() == Some(&of_deployment.uid) && (workload.is_made)(&deployment.metadata));
         same.then_some(()).ok_or_else(foreign)
     }
 }

@@ -9,12 +9,14 @@ mod watched;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::StreamExt;
 use kube::Client;
 use prometheus::IntCounterVec;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
+use tokio::time::interval;
 
 use self::keeper::{Keeper, Wanted};
 use self::stages::Stages;
@@ -24,8 +26,9 @@ use super::complaints::Complaints;
 use super::provisioning::Settings;
 use crate::leader::Leadership;
 use crate::model::EdgeId;
-use crate::provision::{EdgeSpec, Installation, names};
+use crate::provision::{Claimed, EdgeSpec, Installation};
 use crate::report::{Address, Provisioned};
+use crate::store::cluster::Namespaces;
 
 /// Name under which fields are owned at the API server.
 const FIELD_MANAGER: &str = "kakehi-provision";
@@ -33,6 +36,8 @@ const FIELD_MANAGER: &str = "kakehi-provision";
 const AT_ONCE: usize = 32;
 /// Edges that are tried again at a time, after something was refused or not answered.
 const RETRIES: usize = 8;
+/// How often it is looked whether a rollout takes too long.
+const TICK: Duration = Duration::from_secs(30);
 
 /// What the lane is told.
 #[derive(Clone, Debug)]
@@ -55,11 +60,13 @@ pub struct Lane {
     words: mpsc::UnboundedSender<(EdgeId, Word)>,
     heard: mpsc::UnboundedReceiver<(EdgeId, Word)>,
     stages: Stages,
+    /// Where Gateways are.
+    namespaces: Namespaces,
     /// What is said about watches of what edges have.
     complaints: Arc<Complaints>,
     edges: BTreeMap<EdgeId, Edge>,
-    /// Edges for which something was seen at the API server.
-    seen: BTreeMap<EdgeId, Vec<Address>>,
+    /// The Services that were seen where edges have them, and what each says of whom it is.
+    seen: BTreeMap<EdgeId, SeenService>,
     /// Whether an edge that was not seen there has no address.
     listed: bool,
     settled: bool,
@@ -89,6 +96,12 @@ enum Word {
     Pass,
 }
 
+/// The Service of an edge at the API server.
+struct SeenService {
+    claimed: Claimed,
+    addresses: Vec<Address>,
+}
+
 struct Edge {
     wanted: watch::Sender<Wanted>,
     keeper: JoinHandle<()>,
@@ -100,7 +113,7 @@ struct Edge {
 impl Lane {
     /// A lane that has made nothing yet.
     pub fn new((client, leadership): (Client, Leadership), settings: Settings, told: mpsc::UnboundedSender<(EdgeId, Provisioned)>) -> Self {
-        let Settings { installation, ca, rollouts, metrics } = settings;
+        let Settings { installation, namespaces, ca, rollouts, metrics } = settings;
         let (words, heard) = mpsc::unbounded_channel();
         let (writing, retrying) = (Semaphore::new(AT_ONCE), Semaphore::new(RETRIES));
         let shared = Arc::new(Shared { client, leadership, installation, writing, retrying, errors: metrics.reconcile_errors });
@@ -111,6 +124,7 @@ impl Lane {
             words,
             heard,
             stages: Stages::new(rollouts, metrics.edge_rollouts),
+            namespaces,
             complaints: Arc::new(Complaints::new(metrics.watch_errors)),
             edges: BTreeMap::new(),
             seen: BTreeMap::new(),
@@ -121,8 +135,16 @@ impl Lane {
 
     /// Carries orders out until nobody can give any more. What was made stays.
     pub async fn run(mut self, mut orders: mpsc::UnboundedReceiver<Order>) {
-        let mut seen = watched::watch(&self.shared.client, &self.shared.installation.controller, &self.complaints);
+        // What is seen counts for edges that are wanted alone: they are to be known before anything is looked at.
+        while !self.settled {
+            match orders.recv().await {
+                Some(order) => self.take(order),
+                None => return,
+            }
+        }
+        let mut seen = watched::watch(&self.shared.client, (&self.shared.installation, &self.namespaces), &self.complaints);
         let mut ca = self.ca.clone();
+        let mut tick = interval(TICK);
         loop {
             tokio::select! {
                 order = orders.recv() => match order {
@@ -131,6 +153,7 @@ impl Lane {
                 },
                 Some(seen) = seen.next() => self.see(seen),
                 Some((id, word)) = self.heard.recv() => self.hear(id, word),
+                _ = tick.tick() => self.stages.tick(),
                 changed = ca.changed() => match changed {
                     Ok(()) => self.edges.values().for_each(|edge| edge.wanted.send_modify(|wanted| wanted.again += 1)),
                     Err(_) => break,
@@ -149,16 +172,23 @@ impl Lane {
                 let edge = self.edges.remove(&id).unwrap_or_else(|| self.start(&id));
                 edge.wanted.send_modify(|wanted| wanted.spec = Some(Arc::from(spec)));
                 self.edges.insert(id.clone(), edge);
-                let addresses = self.seen.get(&id).cloned().unwrap_or_default();
+                let addresses = self.own_service(&id).map(|service| service.addresses.clone()).unwrap_or_default();
                 self.tell(&id, |provisioned| provisioned.addresses = addresses);
             }
             Order::Gone(id) => self.withdraw(id),
-            Order::Settled => {
-                self.settled = true;
-                let strays: Vec<_> = self.seen.keys().filter(|id| !self.edges.contains_key(id)).cloned().collect();
-                strays.into_iter().for_each(|id| self.withdraw(id));
-            }
+            Order::Settled => self.settled = true,
         }
+    }
+
+    /// The Service of an edge that is wanted, when it was made for this very Gateway or IngressClass.
+    fn own_service(&self, id: &EdgeId) -> Option<&SeenService> {
+        self.seen.get(id).filter(|service| self.is_wanted(&service.claimed))
+    }
+
+    /// Whether an object is of an edge that is wanted, by the uid of its Gateway or IngressClass.
+    fn is_wanted(&self, claimed: &Claimed) -> bool {
+        let edge = self.edges.get(&claimed.edge);
+        edge.is_some_and(|edge| edge.wanted.borrow().spec.as_ref().is_some_and(|spec| claimed.is_of(&spec.uid)))
     }
 
     fn start(&self, id: &EdgeId) -> Edge {
@@ -186,25 +216,30 @@ impl Lane {
 
     fn see(&mut self, seen: Seen) {
         match seen {
-            Seen::Service(id, addresses) => {
-                self.seen.insert(id.clone(), addresses.clone());
-                if self.settled && !self.edges.contains_key(&id) {
-                    return;
+            Seen::Service(claimed, addresses) => {
+                let (id, is_wanted) = (claimed.edge.clone(), self.is_wanted(&claimed));
+                self.seen.insert(id.clone(), SeenService { claimed, addresses: addresses.clone() });
+                if is_wanted {
+                    self.tell(&id, |provisioned| provisioned.addresses = addresses);
                 }
-                self.tell(&id, |provisioned| provisioned.addresses = addresses);
             }
-            Seen::ServiceGone(id) => {
-                self.seen.remove(&id);
-                self.look_again(&id);
+            Seen::ServiceGone(claimed) => {
+                self.seen.remove(&claimed.edge);
+                self.look_again(&claimed.edge);
             }
-            Seen::Deployment(id, standing) => {
+            Seen::Deployment(claimed, standing) => {
                 if standing.is_none() {
-                    self.look_again(&id);
+                    self.look_again(&claimed.edge);
                 }
-                self.stages.see(id, standing);
+                // Of others no rollout is waited for: whoever writes them decides how long it takes.
+                if self.is_wanted(&claimed) {
+                    self.stages.see(claimed.edge, standing);
+                }
             }
             Seen::Services => {
                 self.listed = true;
+                let strays: Vec<_> = self.seen.keys().filter(|id| !self.edges.contains_key(id)).cloned().collect();
+                strays.into_iter().for_each(|id| self.withdraw(id));
                 let edges: Vec<_> = self.edges.keys().cloned().collect();
                 edges.iter().for_each(|id| self.tell(id, |_| ()));
             }
@@ -221,11 +256,12 @@ impl Lane {
 
     /// Tells what an edge has, as soon as that is known: a new leader must not take addresses from a status that are there.
     fn tell(&mut self, id: &EdgeId, change: impl FnOnce(&mut Provisioned)) {
+        let is_known = self.listed || self.own_service(id).is_some();
         let Some(edge) = self.edges.get_mut(id) else { return };
         let before = edge.provisioned.clone();
         change(&mut edge.provisioned);
         let news = before != edge.provisioned || !edge.told;
-        if !news || !(self.listed || self.seen.contains_key(id)) {
+        if !news || !is_known {
             return;
         }
         edge.told = true;
@@ -236,10 +272,8 @@ impl Lane {
 }
 
 impl Shared {
-    /// Whether an object with these labels was made for an edge by us.
+    /// Whether an object was made for an edge by us: for its Gateway, or for an earlier one of its name.
     fn is_ours(&self, metadata: &kube::api::ObjectMeta, id: &EdgeId) -> bool {
-        let labelled = metadata.labels.as_ref().is_some_and(|labels| labels.contains_key(names::EDGE));
-        let edge = metadata.annotations.as_ref().and_then(|annotations| names::edge_of(annotations, &self.installation.controller));
-        labelled && edge.as_ref() == Some(id)
+        self.installation.claimed(metadata).is_some_and(|claimed| claimed.edge == *id)
     }
 }

@@ -27,7 +27,7 @@ use crate::leader::{Candidate, Leadership, Lost};
 use crate::model::{Kind, ObjectId};
 use crate::observe::metrics::Metrics;
 use crate::snapshot::serve::Counters;
-use crate::store::cluster::{Cluster, States};
+use crate::store::cluster::{Cluster, Namespaces, States};
 use crate::store::names::Names;
 use crate::translate::{self as translation, Translator};
 
@@ -42,6 +42,8 @@ const GRACE: Duration = Duration::from_secs(5);
 pub struct Settings {
     /// Translation.
     pub translation: translation::Settings,
+    /// The namespaces that are watched; none: all.
+    pub namespaces: Namespaces,
     /// Who asks DNS; none where no external name is served.
     pub names: Option<Names>,
     /// Election.
@@ -66,7 +68,7 @@ pub struct Operator {
 impl Operator {
     /// An operator of the cluster that a client leads to.
     pub fn new(client: Client, settings: Settings, metrics: Metrics) -> Self {
-        let cluster = Cluster::new(client.clone());
+        let cluster = Cluster::new(client.clone()).within(settings.namespaces.clone());
         Self {
             client,
             cluster,
@@ -132,7 +134,8 @@ impl Operator {
             epoch.subscribe(),
             Outputs { world: world.clone(), wakes, metrics: metrics.clone() },
         )
-        .asking(settings.names);
+        .asking(settings.names)
+        .wanting(Some(cluster.wants()));
         let (events, received) = mpsc::channel(EVENTS);
         let (written, all_written) = (watch::Sender::new(false), stopping.subscribe());
         let released = wait(written.subscribe());

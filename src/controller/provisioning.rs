@@ -11,11 +11,14 @@ use crate::model::{EdgeId, Kind, ObjectId};
 use crate::observe::metrics::Metrics;
 use crate::provision::Installation;
 use crate::report::{Provisioned, Verdict};
+use crate::store::cluster::Namespaces;
 
 /// How edges are made.
 pub struct Settings {
     /// What they have in common.
     pub installation: Installation,
+    /// The namespaces that are watched, the operator's own among them; none: all.
+    pub namespaces: Namespaces,
     /// The CA bundle (PEM) that they are given.
     pub ca: watch::Receiver<String>,
     /// How many may have their pods replaced at a time.

@@ -14,8 +14,8 @@ use super::{EdgeSpec, Installation, names, pod};
 /// Average use of the requested CPU that an autoscaler aims at, in percent.
 const CPU: i32 = 80;
 
-fn selector(edge: &EdgeSpec) -> LabelSelector {
-    LabelSelector { match_labels: Some(names::selector(&edge.id)), ..Default::default() }
+fn selector(edge: &EdgeSpec, installation: &Installation) -> LabelSelector {
+    LabelSelector { match_labels: Some(installation.selector_of(&edge.id)), ..Default::default() }
 }
 
 /// The Deployment. A pod leaves only when another is ready.
@@ -27,7 +27,7 @@ pub(super) fn deployment(edge: &EdgeSpec, installation: &Installation) -> Result
     metadata.annotations.get_or_insert_default().extend([names::template(&template)?]);
     let spec = DeploymentSpec {
         replicas: edge.profile.autoscaling.is_none().then(|| edge.pods()),
-        selector: selector(edge),
+        selector: selector(edge, installation),
         strategy: Some(DeploymentStrategy { type_: Some("RollingUpdate".to_owned()), rolling_update: Some(rolling) }),
         template,
         ..Default::default()
@@ -37,7 +37,8 @@ pub(super) fn deployment(edge: &EdgeSpec, installation: &Installation) -> Result
 
 /// The disruption budget: one pod at a time. Useless for a single one, which it would pin to its node.
 pub(super) fn budget(edge: &EdgeSpec, installation: &Installation) -> Option<PodDisruptionBudget> {
-    let spec = PodDisruptionBudgetSpec { max_unavailable: Some(IntOrString::Int(1)), selector: Some(selector(edge)), ..Default::default() };
+    let selector = Some(selector(edge, installation));
+    let spec = PodDisruptionBudgetSpec { max_unavailable: Some(IntOrString::Int(1)), selector, ..Default::default() };
     (edge.pods() > 1).then(|| PodDisruptionBudget { metadata: metadata(edge, installation), spec: Some(spec), status: None })
 }
 
@@ -57,7 +58,7 @@ pub(super) fn autoscaler(edge: &EdgeSpec, installation: &Installation) -> Option
     let scaled = CrossVersionObjectReference {
         api_version: Some("apps/v1".to_owned()),
         kind: "Deployment".to_owned(),
-        name: names::object(&edge.id),
+        name: installation.name_of(&edge.id),
     };
     let spec = HorizontalPodAutoscalerSpec {
         min_replicas: Some(edge.pods()),

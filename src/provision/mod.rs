@@ -1,10 +1,13 @@
-//! From an edge to the objects that run it on a cluster: Deployment, Service, ServiceAccount, ConfigMap, disruption budget
-//! and autoscaler, all in the Gateway's own namespace; in the operator's for the edge of an IngressClass.
+//! From an edge to the objects that run it on a cluster: Deployment, Service, ServiceAccount, ConfigMap, NetworkPolicy, disruption
+//! budget and autoscaler, all in the Gateway's own namespace, or in the operator's ([`Place`]); there for the edge of an
+//! IngressClass in any case.
 //!
 //! [`objects`] is pure: the same edge gives the same objects. `controller::lane` applies them.
 
 mod deployment;
+mod identity;
 pub mod names;
+mod network;
 mod objects;
 mod pod;
 mod service;
@@ -19,10 +22,22 @@ use crate::api::EdgeProfileSpec;
 use crate::model::{EdgeId, Kind};
 use crate::translate::EdgeData;
 
+pub use identity::Claimed;
 pub use objects::{Part, objects};
 
 /// Audience of the token by which an edge shows who it is.
 pub const TOKEN_AUDIENCE: &str = "kakehi-snapshot";
+
+/// Where the edges of Gateways run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Place {
+    /// In the namespace of their Gateway, which owns what is made.
+    #[default]
+    Gateway,
+    /// In the operator's namespace: it needs rights to make Deployments there alone. Owners cannot be in another namespace, so
+    /// each object carries the Gateway's uid, and nothing that a tenant writes reaches its pods.
+    Operator,
+}
 
 /// What every edge of an installation has in common.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -41,15 +56,38 @@ pub struct Installation {
     pub log: String,
     /// Namespace of the operator, in which the edges of IngressClasses run.
     pub namespace: String,
+    /// Where those of Gateways run.
+    pub place: Place,
+    /// Whether edges have NetworkPolicies.
+    pub network_policies: bool,
 }
 
 impl Installation {
-    /// Where an edge runs: in its Gateway's namespace.
+    /// Where an edge runs.
     pub fn namespace_of<'a>(&'a self, edge: &'a EdgeId) -> &'a str {
-        match edge.kind() {
-            Kind::IngressClass => &self.namespace,
-            _ => &edge.namespace,
+        match (edge.kind(), self.place) {
+            (Kind::IngressClass, _) | (_, Place::Operator) => &self.namespace,
+            (_, Place::Gateway) => &edge.namespace,
         }
+    }
+
+    /// The name of an edge's objects. No two edges of a namespace have the same.
+    pub fn name_of(&self, edge: &EdgeId) -> String {
+        match (edge.kind(), self.place) {
+            (Kind::IngressClass, _) => names::of_class(&edge.name),
+            (_, Place::Operator) => names::with_namespace(edge),
+            (_, Place::Gateway) => names::of_gateway(&edge.name, edge.namespace == self.namespace),
+        }
+    }
+
+    /// The labels that select an edge's pods. They never change.
+    pub fn selector_of(&self, edge: &EdgeId) -> BTreeMap<String, String> {
+        names::selector(&self.name_of(edge))
+    }
+
+    /// Whether the Gateway or IngressClass can own what is made for its edge.
+    fn is_owned(&self, edge: &EdgeId) -> bool {
+        edge.kind() == Kind::IngressClass || self.namespace_of(edge) == edge.namespace
     }
 }
 

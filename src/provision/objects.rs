@@ -5,14 +5,15 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::core::v1::{ConfigMap, Service, ServiceAccount};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::api::{ApiResource, DynamicObject, ObjectMeta};
 use kube::{Resource, ResourceExt};
 use serde::Serialize;
 
-use super::{EdgeSpec, Installation, deployment, names, pod, service};
-use crate::model::Kind;
+use super::identity::owner_kind;
+use super::{EdgeSpec, Installation, deployment, names, network, pod, service};
 
 /// A kind of object that is made for edges, one row each. All objects of an edge have the same name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,6 +22,8 @@ pub enum Part {
     ServiceAccount,
     /// The CA by which its pods know the control plane.
     ConfigMap,
+    /// Who may reach its pods, and whom they may reach.
+    NetworkPolicy,
     /// Its pods.
     Deployment,
     /// Its address.
@@ -33,8 +36,15 @@ pub enum Part {
 
 impl Part {
     /// All of them, in the order in which they are made.
-    pub const ALL: [Self; 6] =
-        [Self::ServiceAccount, Self::ConfigMap, Self::Deployment, Self::Service, Self::PodDisruptionBudget, Self::HorizontalPodAutoscaler];
+    pub const ALL: [Self; 7] = [
+        Self::ServiceAccount,
+        Self::ConfigMap,
+        Self::NetworkPolicy,
+        Self::Deployment,
+        Self::Service,
+        Self::PodDisruptionBudget,
+        Self::HorizontalPodAutoscaler,
+    ];
 
     /// Whether all of them are watched.
     pub fn is_watched(self) -> bool {
@@ -46,6 +56,7 @@ impl Part {
         match self {
             Self::ServiceAccount => ApiResource::erase::<ServiceAccount>(&()),
             Self::ConfigMap => ApiResource::erase::<ConfigMap>(&()),
+            Self::NetworkPolicy => ApiResource::erase::<NetworkPolicy>(&()),
             Self::Deployment => ApiResource::erase::<Deployment>(&()),
             Self::Service => ApiResource::erase::<Service>(&()),
             Self::PodDisruptionBudget => ApiResource::erase::<PodDisruptionBudget>(&()),
@@ -56,23 +67,27 @@ impl Part {
 
 /// The metadata of all objects of an edge.
 pub(super) fn metadata(edge: &EdgeSpec, installation: &Installation) -> ObjectMeta {
+    let (api_version, kind) = owner_kind(&edge.id);
     let owner = OwnerReference {
-        api_version: match edge.id.kind() {
-            Kind::IngressClass => "networking.k8s.io/v1".to_owned(),
-            _ => "gateway.networking.k8s.io/v1".to_owned(),
-        },
-        kind: edge.id.kind().to_string(),
+        api_version: api_version.to_owned(),
+        kind: kind.to_string(),
         name: edge.id.name.clone(),
         uid: edge.uid.clone(),
         controller: Some(true),
         block_owner_deletion: Some(false),
     };
+    let name = installation.name_of(&edge.id);
+    let mut annotations = names::annotations(&edge.id, &installation.controller, &edge.annotations);
+    let is_owned = installation.is_owned(&edge.id);
+    if !is_owned {
+        annotations.extend([names::uid(&edge.uid)]);
+    }
     ObjectMeta {
-        name: Some(names::object(&edge.id)),
         namespace: Some(installation.namespace_of(&edge.id).to_owned()),
-        labels: Some(names::labels(&edge.id, &edge.labels)),
-        annotations: Some(names::annotations(&edge.id, &installation.controller, &edge.annotations)),
-        owner_references: Some(vec![owner]),
+        labels: Some(names::labels((&edge.id, &name), &edge.labels)),
+        name: Some(name),
+        annotations: Some(annotations),
+        owner_references: is_owned.then(|| vec![owner]),
         ..Default::default()
     }
 }
@@ -92,6 +107,9 @@ pub fn objects(edge: &EdgeSpec, installation: &Installation, ca: &str) -> Result
         (Part::Deployment, dynamic(&deployment::deployment(edge, installation)?)?),
         (Part::Service, dynamic(&service::service(edge, installation))?),
     ]);
+    if installation.network_policies {
+        all.insert(Part::NetworkPolicy, dynamic(&network::policy(edge, installation))?);
+    }
     if let Some(budget) = deployment::budget(edge, installation) {
         all.insert(Part::PodDisruptionBudget, dynamic(&budget)?);
     }

@@ -50,33 +50,39 @@ pub(super) fn template(edge: &EdgeSpec, installation: &Installation) -> PodTempl
         ..Default::default()
     };
     let spec = PodSpec {
-        service_account_name: Some(names::object(&edge.id)),
+        service_account_name: Some(installation.name_of(&edge.id)),
         automount_service_account_token: Some(false),
         enable_service_links: Some(false),
         termination_grace_period_seconds: Some(GRACE),
         security_context: Some(security),
         containers: vec![edge_container(edge, installation), sozu_container(edge, installation)],
-        volumes: Some(volumes(edge)),
+        volumes: Some(volumes(edge, installation)),
         image_pull_secrets: images.pull_secrets,
         node_selector: placement.node_selector,
         tolerations: placement.tolerations,
-        affinity: Some(placement.affinity.unwrap_or_else(|| apart(edge))),
+        affinity: Some(placement.affinity.unwrap_or_else(|| apart(edge, installation))),
         topology_spread_constraints: placement.topology_spread_constraints,
         priority_class_name: placement.priority_class_name,
         ..Default::default()
     };
+    // In the operator's namespace a Gateway's labels could make its pods those of something else there.
+    let none = BTreeMap::new();
+    let (labels, annotations) = match installation.is_owned(&edge.id) {
+        true => (&edge.labels, &edge.annotations),
+        false => (&none, &none),
+    };
     let metadata = ObjectMeta {
-        labels: Some(names::labels(&edge.id, &edge.labels)),
-        annotations: Some(names::annotations(&edge.id, &installation.controller, &edge.annotations)),
+        labels: Some(names::labels((&edge.id, &installation.name_of(&edge.id)), labels)),
+        annotations: Some(names::annotations(&edge.id, &installation.controller, annotations)),
         ..Default::default()
     };
     PodTemplateSpec { metadata: Some(metadata), spec: Some(spec) }
 }
 
 /// Pods of one edge prefer different nodes.
-fn apart(edge: &EdgeSpec) -> Affinity {
+fn apart(edge: &EdgeSpec, installation: &Installation) -> Affinity {
     let term = PodAffinityTerm {
-        label_selector: Some(LabelSelector { match_labels: Some(names::selector(&edge.id)), ..Default::default() }),
+        label_selector: Some(LabelSelector { match_labels: Some(installation.selector_of(&edge.id)), ..Default::default() }),
         topology_key: "kubernetes.io/hostname".to_owned(),
         ..Default::default()
     };
@@ -184,7 +190,7 @@ fn mount(volume: &str, path: &str, read_only: bool) -> VolumeMount {
     VolumeMount { name: volume.to_owned(), mount_path: path.to_owned(), read_only: read_only.then_some(true), ..Default::default() }
 }
 
-fn volumes(edge: &EdgeSpec) -> Vec<Volume> {
+fn volumes(edge: &EdgeSpec, installation: &Installation) -> Vec<Volume> {
     let token = ServiceAccountTokenProjection {
         audience: Some(TOKEN_AUDIENCE.to_owned()),
         expiration_seconds: Some(TOKEN_SECONDS),
@@ -204,7 +210,7 @@ fn volumes(edge: &EdgeSpec) -> Vec<Volume> {
         },
         Volume {
             name: CA_VOLUME.to_owned(),
-            config_map: Some(ConfigMapVolumeSource { name: names::object(&edge.id), ..Default::default() }),
+            config_map: Some(ConfigMapVolumeSource { name: installation.name_of(&edge.id), ..Default::default() }),
             ..Default::default()
         },
     ]

@@ -4,7 +4,7 @@ use k8s_openapi::api::core::v1::{Service, ServicePort, ServiceSpec};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::objects::metadata;
-use super::{EdgeSpec, Installation, names};
+use super::{EdgeSpec, Installation};
 use crate::api::edge_profile::{ServiceType, TrafficPolicy};
 
 /// The Service: a port per port of the listeners, straight to the same port of the pods.
@@ -24,7 +24,7 @@ pub(super) fn service(edge: &EdgeSpec, installation: &Installation) -> Service {
     metadata.annotations = Some(own.into_iter().chain(metadata.annotations.unwrap_or_default()).collect());
     let spec = ServiceSpec {
         type_: Some(format!("{kind:?}")),
-        selector: Some(names::selector(&edge.id)),
+        selector: Some(installation.selector_of(&edge.id)),
         ports: Some(ports.collect()),
         load_balancer_ip: edge.address.filter(|_| balanced).map(|ip| ip.to_string()),
         load_balancer_class: profile.load_balancer_class.filter(|_| balanced),

@@ -27,6 +27,7 @@ fn made(edge: &EdgeSpec) -> BTreeMap<Part, Value> {
         sozu_image: "sozu:1".into(),
         snapshot_url: "https://control:9443".into(),
         log: "info".into(),
+        network_policies: true,
         ..Default::default()
     };
     let all = objects(edge, &installation, "PEM").unwrap();
@@ -96,7 +97,10 @@ fn a_port_of_a_listener_changes_the_service_and_no_pod() {
     edge.ports.insert(8080);
     let after = made(&edge);
     let changed: Vec<_> = Part::ALL.into_iter().filter(|part| before.get(part) != after.get(part)).collect();
-    assert_eq!(changed, [Part::Service]);
+    assert_eq!(changed, [Part::NetworkPolicy, Part::Service]);
+    let open: Vec<_> =
+        after[&Part::NetworkPolicy]["spec"]["ingress"][0]["ports"].as_array().unwrap().iter().map(|port| port["port"].clone()).collect();
+    assert_eq!(open, [80, 443, 8080, 19902]);
     let ports = after[&Part::Service]["spec"]["ports"].as_array().unwrap();
     assert_eq!(ports[2], json!({"name": "port-8080", "port": 8080, "targetPort": 8080, "protocol": "TCP"}));
 }

@@ -7,18 +7,20 @@ use kube::runtime::{WatchStreamExt, watcher};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use crate::rig::{PATIENCE, Running, api, apply, basics, delete, gone, once, route};
+use crate::rig::{Mode, PATIENCE, Running, api, apply, basics, delete, gone, once, route};
 use crate::server::{discard, namespace, shared};
 
 /// All parts of an edge with an autoscaler.
-const PARTS: [&str; 6] = ["ServiceAccount", "ConfigMap", "Deployment", "Service", "PodDisruptionBudget", "HorizontalPodAutoscaler"];
+const PARTS: [&str; 7] =
+    ["ServiceAccount", "ConfigMap", "NetworkPolicy", "Deployment", "Service", "PodDisruptionBudget", "HorizontalPodAutoscaler"];
 
 #[tokio::test]
 async fn every_part_of_an_edge_is_made_and_goes_with_its_gateway() {
     let client = Client::try_from(shared().await).unwrap();
     let space = namespace(&client, "making").await;
     let controller = format!("test.kakehi.dev/{space}");
-    let operator = Running::start_making(&client, &controller, &space);
+    let mode = Mode { network_policies: true, ..Mode::default() };
+    let operator = Running::start_making_with(&client, &controller, &space, mode);
     apply(&client, "GatewayClass", "", &space, json!({"spec": {"controllerName": controller}})).await;
     let scaling = json!({"minReplicas": 2, "maxReplicas": 5, "targetCpuPercent": 60});
     let profile = json!({"spec": {"autoscaling": scaling, "service": {"type": "NodePort"}}});
@@ -41,6 +43,13 @@ async fn every_part_of_an_edge_is_made_and_goes_with_its_gateway() {
     let service = once(&client, ("Service", &space, "kakehi-web"), |_| true).await;
     let ports: Vec<_> = service["spec"]["ports"].as_array().unwrap().iter().map(|port| port["port"].clone()).collect();
     assert_eq!((ports, &service["spec"]["type"]), (vec![json!(80), json!(8080)], &json!("NodePort")));
+
+    let policy = once(&client, ("NetworkPolicy", &space, "kakehi-web"), |_| true).await;
+    let ports: Vec<_> = policy["spec"]["ingress"][0]["ports"].as_array().unwrap().iter().map(|port| port["port"].clone()).collect();
+    assert_eq!(
+        (ports, &policy["spec"]["podSelector"]),
+        (vec![json!(80), json!(8080), json!(19902)], &json!({"matchLabels": {"kakehi.dev/edge": "kakehi-web"}}))
+    );
 
     // What is made is kept, and the profile followed.
     delete(&client, ("Service", &space, "kakehi-web")).await;

@@ -16,10 +16,11 @@ use kakehi::leader::{self, Candidate, Leadership};
 use kakehi::model::EdgeId;
 use kakehi::observe::admin::{self, View};
 use kakehi::observe::metrics::Metrics;
-use kakehi::provision::Installation;
+use kakehi::provision::{Installation, Place};
 use kakehi::snapshot::publish::Publisher;
 use kakehi::snapshot::wire::Ack;
 use kakehi::snapshot::{Snapshot, fetch};
+use kakehi::store::cluster::Namespaces;
 use kakehi::translate::{self, EdgeData};
 use kube::Client;
 use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, Patch, PatchParams};
@@ -100,6 +101,14 @@ fn election(client: &Client, namespace: &str) -> (Candidate, Leadership) {
     Candidate::new(client.clone(), leader)
 }
 
+/// Where an operator has its edges and looks for objects.
+#[derive(Default)]
+pub struct Mode {
+    pub place: Place,
+    pub namespaces: Namespaces,
+    pub network_policies: bool,
+}
+
 /// An operator in this process. It goes with this value.
 pub struct Running {
     pub world: watch::Receiver<World>,
@@ -120,12 +129,19 @@ impl Running {
 
     /// Starts one with these settings of translation, which holds routes or does not.
     pub fn start_with(client: &Client, (translation, hold_routes): (translate::Settings, bool), namespace: &str, edges: Edges) -> Self {
-        let settings = Settings { translation, names: None, election: election(client, namespace), hold_routes, provisioning: None };
+        let election = election(client, namespace);
+        let settings = Settings { translation, namespaces: None, names: None, election, hold_routes, provisioning: None };
         Self::run(client, settings, Metrics::new().unwrap(), edges)
     }
 
     /// Starts one that makes its edges at the API server, of which nothing ever runs.
     pub fn start_making(client: &Client, controller: &str, namespace: &str) -> Self {
+        Self::start_making_with(client, controller, namespace, Mode::default())
+    }
+
+    /// The same, in this mode.
+    pub fn start_making_with(client: &Client, controller: &str, namespace: &str, mode: Mode) -> Self {
+        let Mode { place, namespaces, network_policies } = mode;
         let metrics = Metrics::new().unwrap();
         let (candidate, leadership) = election(client, namespace);
         let installation = Installation {
@@ -133,17 +149,20 @@ impl Running {
             edge_image: "kakehi.test/none".into(),
             sozu_image: "kakehi.test/none".into(),
             namespace: namespace.to_owned(),
+            place,
+            network_policies,
             ..Installation::default()
         };
         // Edges are made once there is something to trust.
         let (bundle, ca) = watch::channel("a certificate".to_owned());
         tokio::spawn(async move { bundle.closed().await });
-        let settings = provisioning::Settings { installation, ca, rollouts: 5, metrics: metrics.clone() };
+        let settings = provisioning::Settings { installation, namespaces: namespaces.clone(), ca, rollouts: 5, metrics: metrics.clone() };
         let provisioning = Provisioning::new((client.clone(), leadership.clone()), settings);
         let fleet = Fleet::new(Default::default()).made_by(provisioning.orders());
         let translation = translate::Settings { controller_name: controller.to_owned(), ..translate::Settings::default() };
         let (election, provisioning) = ((candidate, leadership), Some(provisioning));
-        Self::run(client, Settings { translation, names: None, election, hold_routes: false, provisioning }, metrics, fleet)
+        let settings = Settings { translation, namespaces, names: None, election, hold_routes: false, provisioning };
+        Self::run(client, settings, metrics, fleet)
     }
 
     fn run(client: &Client, settings: Settings, metrics: Metrics, host: impl EdgeHost + 'static) -> Self {
@@ -206,6 +225,7 @@ pub fn api(client: &Client, kind: &str, namespace: &str) -> Api<DynamicObject> {
         "ServiceAccount" => ("", "serviceaccounts"),
         "ConfigMap" => ("", "configmaps"),
         "Deployment" => ("apps", "deployments"),
+        "NetworkPolicy" => ("networking.k8s.io", "networkpolicies"),
         "PodDisruptionBudget" => ("policy", "poddisruptionbudgets"),
         "HorizontalPodAutoscaler" => ("autoscaling", "horizontalpodautoscalers"),
         "EndpointSlice" => ("discovery.k8s.io", "endpointslices"),
@@ -242,7 +262,7 @@ pub async fn apply(client: &Client, kind: &str, namespace: &str, name: &str, bod
         "Deployment" => "apps/v1",
         "EdgeProfile" => "kakehi.dev/v1alpha1",
         "EndpointSlice" => "discovery.k8s.io/v1",
-        "IngressClass" | "Ingress" => "networking.k8s.io/v1",
+        "IngressClass" | "Ingress" | "NetworkPolicy" => "networking.k8s.io/v1",
         _ => "gateway.networking.k8s.io/v1",
     };
     object["apiVersion"] = json!(version);

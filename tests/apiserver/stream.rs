@@ -36,7 +36,7 @@ const LONG: Duration = Duration::from_secs(60);
 fn workload(edge: &str) -> Option<(EdgeId, Workload)> {
     let (namespace, name) = edge.split_once('/')?;
     let id = EdgeId { namespace: namespace.into(), name: name.into() };
-    Some((id, Workload { namespace: namespace.into(), name: format!("kakehi-{name}") }))
+    Some((id, Workload { namespace: namespace.into(), name: format!("kakehi-{name}"), is_made: Arc::new(|_| true) }))
 }
 
 async fn client() -> Client {
@@ -135,6 +135,10 @@ async fn a_pod_of_the_edge_is_admitted_to_its_own_edge() {
     assert_eq!(verdict(&client, &web, &forged.join(".")).await.unwrap_err(), "the token is not valid");
     let unbound = request(&client, &shop, "kakehi-web", (AUDIENCE, None)).await;
     assert_eq!(verdict(&client, &web, &unbound).await.unwrap_err(), "the token is bound to no pod");
+    let by_hand =
+        |edge: &str| workload(edge).map(|(id, of)| (id, Workload { is_made: Arc::new(|made| made.owner_references.is_some()), ..of }));
+    let refused = TokenReviewer::new(client.clone(), by_hand).admit(&hello(&web, &own)).await.unwrap_err().refused;
+    assert_eq!(refused, foreign, "a Deployment of the right name that was not made for the Gateway");
     discard(&client, &shop).await;
     discard(&client, &bank).await;
 }

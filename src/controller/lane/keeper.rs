@@ -17,6 +17,8 @@ use crate::provision::{EdgeSpec, Part, names, objects};
 
 /// First and longest wait after something was refused.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(60));
+/// How often it is looked whether the pods serve that replace those of a version before.
+const FORMER: Duration = Duration::from_secs(5);
 /// A request that takes longer is given up and tried again.
 const PATIENCE: Duration = Duration::from_secs(15);
 
@@ -40,6 +42,8 @@ pub(super) struct Keeper {
     /// Parts that are known not to be there.
     absent: BTreeSet<Part>,
     turn: Turn,
+    /// Whether what a version before made elsewhere may still be there.
+    former: bool,
     /// Whether the last attempt failed.
     failed: bool,
 }
@@ -76,7 +80,8 @@ enum Problem {
 
 impl Keeper {
     pub(super) fn new(shared: Arc<Shared>, id: EdgeId, ca: watch::Receiver<String>, words: mpsc::UnboundedSender<(EdgeId, Word)>) -> Self {
-        Self { shared, id, ca, words, applied: BTreeMap::new(), absent: BTreeSet::new(), turn: Turn::Unasked, failed: false }
+        let former = shared.installation.former_place(&id).is_some();
+        Self { shared, id, ca, words, applied: BTreeMap::new(), absent: BTreeSet::new(), turn: Turn::Unasked, former, failed: false }
     }
 
     /// Follows what is wanted, until nothing is wanted any more and nothing is left.
@@ -130,9 +135,13 @@ impl Keeper {
         }
     }
 
-    /// Waits until something else is wanted, or the pods may be replaced.
+    /// Waits until something else is wanted, or the pods may be replaced, or it is to be looked for what a version before made.
     async fn news(&mut self, wanted: &mut watch::Receiver<Wanted>) -> Result<(), watch::error::RecvError> {
-        let Turn::Waiting(turn) = &mut self.turn else { return wanted.changed().await };
+        let looks = self.former && wanted.borrow().spec.is_some();
+        let Turn::Waiting(turn) = &mut self.turn else {
+            let changed = wanted.changed();
+            return if looks { timeout(FORMER, changed).await.unwrap_or(Ok(())) } else { changed.await };
+        };
         tokio::select! {
             changed = wanted.changed() => changed,
             given = turn => {
@@ -197,7 +206,42 @@ impl Keeper {
                 None => self.delete(part).await?,
             }
         }
+        if self.former && !waits {
+            self.former = !self.replace_former(spec).await?;
+        }
         Ok(waits)
+    }
+
+    /// Deletes what a version before made elsewhere for this edge, once its new pods serve. Whether that is done.
+    async fn replace_former(&mut self, spec: &EdgeSpec) -> Result<bool, Problem> {
+        let shared = self.shared.clone();
+        let Some((namespace, name)) = shared.installation.former_place(&self.id) else { return Ok(true) };
+        let at = |part: Part| Api::<DynamicObject>::namespaced_with(shared.client.clone(), &namespace, &part.resource());
+        let deployment = Part::Deployment.resource().kind;
+        let is_there = match request(&deployment, at(Part::Deployment).get_metadata_opt(&name)).await {
+            Ok(live) => live.is_some_and(|live| shared.installation.made_before(spec, &live.metadata)),
+            // Rights to it are gone with the version before.
+            Err(Problem::Refused { variant: "forbidden", .. }) => {
+                tracing::info!(edge = %self.id, namespace, name, "may not look for what a version before made");
+                return Ok(true);
+            }
+            Err(problem) => return Err(problem),
+        };
+        if is_there {
+            let new = request(&deployment, self.api(Part::Deployment).get_opt(&shared.installation.name_of(&self.id))).await?;
+            let available = new.and_then(|new| new.data.pointer("/status/availableReplicas")?.as_u64()).unwrap_or_default();
+            if available == 0 {
+                return Ok(false);
+            }
+        }
+        for part in Part::ALL.into_iter().rev() {
+            let (api, kind) = (at(part), part.resource().kind);
+            let live = request(&kind, api.get_metadata_opt(&name)).await?;
+            if let Some(live) = live.filter(|live| shared.installation.made_before(spec, &live.metadata)) {
+                self.remove(&api, &kind, &live.metadata).await?;
+            }
+        }
+        Ok(true)
     }
 
     async fn unmake(&mut self) -> Result<(), Problem> {
@@ -215,7 +259,7 @@ impl Keeper {
         let name = object.name_any();
         let kind = part.resource().kind;
         if let Some(live) = request(&kind, api.get_metadata_opt(&name)).await? {
-            let owned = live.owner_references().iter().any(|owner| owner.uid == spec.uid);
+            let owned = shared.installation.owns(spec, &live.metadata);
             match (owned, live.metadata.deletion_timestamp.is_some()) {
                 (true, false) => {}
                 (false, false) if self.shared.is_ours(&live.metadata, &self.id) => {
@@ -256,7 +300,7 @@ impl Keeper {
         let _permit = Self::writes(&shared, self.failed).await;
         let api = self.api(part);
         let kind = part.resource().kind;
-        let live = request(&kind, api.get_metadata_opt(&names::object(&self.id))).await?;
+        let live = request(&kind, api.get_metadata_opt(&shared.installation.name_of(&self.id))).await?;
         if let Some(live) = live.filter(|live| self.shared.is_ours(&live.metadata, &self.id)) {
             self.remove(&api, &kind, &live.metadata).await?;
         }

@@ -1,14 +1,21 @@
 //! Whose pods may be replaced now: at most so many edges at a time, the next when the former are rolled out.
 //!
-//! A rollout that makes no progress gives its turn back: its old pods serve on, and others must not wait for it for ever.
+//! A rollout that makes no progress gives its turn back, and so does one that takes too long: its old pods serve on, and others
+//! must not wait for it. Turns are given by us: what else happens to a Deployment, which people of its namespace may change as
+//! often as they like, holds nobody up. A turn that is free goes to the namespace that has the fewest.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::Deployment;
 use prometheus::IntGaugeVec;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use crate::model::EdgeId;
+
+/// Longest time of a turn. A rollout without any progress ends by itself after ten minutes.
+const LONGEST: Duration = Duration::from_secs(900);
 
 /// How far a Deployment is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,8 +69,11 @@ pub(super) struct Stages {
     limit: usize,
     /// Whether all Deployments are known.
     listed: bool,
+    /// Whether that has been so before: rollouts of the leader before have turns.
+    taken_over: bool,
     standings: BTreeMap<EdgeId, Standing>,
-    turns: BTreeMap<EdgeId, Turn>,
+    /// Each with its end.
+    turns: BTreeMap<EdgeId, (Turn, Instant)>,
     waiting: BTreeMap<EdgeId, oneshot::Sender<()>>,
     /// `kakehi_edge_rollouts{state}`.
     gauge: IntGaugeVec,
@@ -72,7 +82,8 @@ pub(super) struct Stages {
 impl Stages {
     /// Turns for `limit` edges at a time.
     pub(super) fn new(limit: usize, gauge: IntGaugeVec) -> Self {
-        Self { limit, listed: false, standings: BTreeMap::new(), turns: BTreeMap::new(), waiting: BTreeMap::new(), gauge }
+        let (standings, turns, waiting) = Default::default();
+        Self { limit, listed: false, taken_over: false, standings, turns, waiting, gauge }
     }
 
     /// The Deployments are about to be told anew.
@@ -84,6 +95,13 @@ impl Stages {
     /// All Deployments were told.
     pub(super) fn list(&mut self) {
         self.listed = true;
+        if !std::mem::replace(&mut self.taken_over, true) {
+            let rolling = self.standings.iter().filter(|(_, standing)| standing.rollout == Rollout::Rolling);
+            let end = Instant::now() + LONGEST;
+            let turns = rolling.map(|(id, standing)| (id.clone(), (Turn::Written(standing.generation), end)));
+            let ours = std::mem::take(&mut self.turns);
+            self.turns = turns.chain(ours).collect();
+        }
         self.give();
     }
 
@@ -112,7 +130,12 @@ impl Stages {
 
     /// An edge wrote its Deployment, which is of this generation now.
     pub(super) fn applied(&mut self, id: EdgeId, generation: i64) {
-        self.turns.insert(id, Turn::Written(generation));
+        self.turns.insert(id, (Turn::Written(generation), Instant::now() + LONGEST));
+        self.give();
+    }
+
+    /// Time has passed.
+    pub(super) fn tick(&mut self) {
         self.give();
     }
 
@@ -124,40 +147,52 @@ impl Stages {
     }
 
     fn give(&mut self) {
-        let standings = &self.standings;
-        self.turns.retain(|id, turn| match turn {
+        let (standings, now) = (&self.standings, Instant::now());
+        self.turns.retain(|id, (turn, end)| match turn {
+            _ if *end <= now => {
+                tracing::warn!(edge = %id, "its rollout takes long; it goes on, and the next edge has its turn");
+                false
+            }
             Turn::Given => true,
-            Turn::Written(generation) => standings.get(id).is_none_or(|standing| standing.generation < *generation),
+            Turn::Written(generation) => {
+                standings.get(id).is_none_or(|standing| standing.generation < *generation || standing.rollout == Rollout::Rolling)
+            }
         });
         self.waiting.retain(|_, turn| !turn.is_closed());
         if self.listed {
             let waiting: Vec<EdgeId> = self.waiting.keys().cloned().collect();
-            for id in next(self.limit, &self.rolling(), &waiting) {
+            let rolling = self.turns.keys().cloned().collect();
+            for id in next(self.limit, &rolling, &waiting) {
                 let Some(turn) = self.waiting.remove(&id) else { continue };
                 if turn.send(()).is_ok() {
                     tracing::info!(edge = %id, waiting = self.waiting.len(), "its pods may be replaced");
-                    self.turns.insert(id, Turn::Given);
+                    self.turns.insert(id, (Turn::Given, now + LONGEST));
                 }
             }
         }
         let stuck = self.standings.values().filter(|standing| standing.rollout == Rollout::Stuck).count();
-        for (state, count) in [("waiting", self.waiting.len()), ("rolling", self.rolling().len()), ("stuck", stuck)] {
+        for (state, count) in [("waiting", self.waiting.len()), ("rolling", self.turns.len()), ("stuck", stuck)] {
             self.gauge.with_label_values(&[state]).set(i64::try_from(count).unwrap_or(i64::MAX));
         }
     }
-
-    /// Edges whose pods are being replaced, or are about to be.
-    fn rolling(&self) -> BTreeSet<EdgeId> {
-        let seen = self.standings.iter().filter(|(_, standing)| standing.rollout == Rollout::Rolling).map(|(id, _)| id);
-        seen.chain(self.turns.keys()).cloned().collect()
-    }
 }
 
-/// Which of those that wait have their turn while others roll: an edge that rolls already, since it makes no more of them, and
-/// the first of the others until `limit` roll.
+/// Which of those that wait have their turn while others roll: an edge that has one already, since it makes no more of them, and
+/// others until `limit` roll, from the namespaces that have the fewest turns.
 fn next(limit: usize, rolling: &BTreeSet<EdgeId>, waiting: &[EdgeId]) -> Vec<EdgeId> {
-    let (again, new): (Vec<_>, Vec<_>) = waiting.iter().cloned().partition(|id| rolling.contains(id));
-    again.into_iter().chain(new.into_iter().take(limit.saturating_sub(rolling.len()))).collect()
+    let (mut given, mut new): (Vec<_>, Vec<_>) = waiting.iter().cloned().partition(|id| rolling.contains(id));
+    let mut turns: BTreeMap<String, usize> = BTreeMap::new();
+    for id in rolling {
+        *turns.entry(id.namespace.clone()).or_default() += 1;
+    }
+    for _ in rolling.len()..limit {
+        let turns_of = |id: &EdgeId| turns.get(&id.namespace).copied().unwrap_or_default();
+        let Some((place, _)) = new.iter().enumerate().min_by_key(|(_, id)| turns_of(id)) else { break };
+        let id = new.remove(place);
+        *turns.entry(id.namespace.clone()).or_default() += 1;
+        given.push(id);
+    }
+    given
 }
 
 #[cfg(test)]
@@ -187,6 +222,39 @@ mod tests {
         assert_eq!(given(2, &[8, 9], &[1, 2, 3]), []);
         assert_eq!(given(2, &[2, 9], &[1, 2, 3]), edges(&[2]), "it rolls already");
         assert_eq!(given(1, &[7, 8, 9], &[1]), [], "a leader before had another limit");
+    }
+
+    #[test]
+    fn one_namespace_does_not_keep_the_turns_from_others() {
+        let of = |namespace: &str, number: usize| EdgeId::of_gateway(namespace, format!("{number:03}"));
+        let waiting: Vec<_> = (0..50).map(|number| of("a", number)).chain([of("b", 0), of("c", 0)]).collect();
+        assert_eq!(next(3, &[of("a", 90), of("a", 91)].into(), &waiting), [of("b", 0)]);
+        assert_eq!(next(5, &[].into(), &waiting), [of("a", 0), of("b", 0), of("c", 0), of("a", 1), of("a", 2)]);
+    }
+
+    /// Who may write a Deployment can keep it rolling for ever.
+    #[tokio::test(start_paused = true)]
+    async fn what_others_do_to_deployments_holds_nobody_up() {
+        let gauge = IntGaugeVec::new(Opts::new("rollouts", "of edges"), &["state"]).unwrap();
+        let mut stages = Stages::new(2, gauge.clone());
+        let fakes = edges(&[1, 2, 3, 4, 5]);
+        // Those that roll when a leader begins may be its predecessor's.
+        fakes[..2].iter().for_each(|id| stages.see(id.clone(), standing(1, Rollout::Rolling)));
+        stages.list();
+        let honest = EdgeId::of_gateway("other", "web");
+        let (send, mut turn) = oneshot::channel();
+        stages.ask(honest.clone(), send);
+        assert!(turn.try_recv().is_err());
+        for (round, id) in (2..60).flat_map(|round| fakes.iter().map(move |id| (round, id.clone()))) {
+            stages.see(id, standing(round, Rollout::Rolling));
+        }
+        assert!(turn.try_recv().is_err(), "they have turns yet");
+        tokio::time::advance(super::LONGEST).await;
+        stages.tick();
+        assert!(turn.try_recv().is_ok());
+        stages.unlist();
+        stages.list();
+        assert_eq!(gauge.with_label_values(&["rolling"]).get(), 1, "only a turn that was given");
     }
 
     #[test]

@@ -1,22 +1,25 @@
 //! What there is of edges at the API server, as far as decisions need it: Services with their addresses, Deployments with
 //! their rollouts, and deletions.
 
+use std::collections::BTreeSet;
+use std::fmt::Debug;
 use std::sync::Arc;
 
 use futures::stream::{self, BoxStream};
 use futures::{Stream, StreamExt, TryStreamExt};
+use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Service;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event, watcher as watch_objects};
-use kube::{Api, Client, ResourceExt};
+use kube::{Api, Client, Resource};
+use serde::de::DeserializeOwned;
 
 use super::super::complaints::Complaints;
 use super::stages::Standing;
-use crate::model::EdgeId;
-use crate::provision::names;
+use crate::provision::{Claimed, Installation, Place, names};
 use crate::report::Address;
-use crate::store::cluster::{variant, watching};
+use crate::store::cluster::{Namespaces, variant, watching};
 
 /// The kinds that are watched, as metrics name them: the Services and Deployments of edges only.
 pub const KINDS: [&str; 2] = ["EdgeService", "EdgeDeployment"];
@@ -24,12 +27,12 @@ pub const KINDS: [&str; 2] = ["EdgeService", "EdgeDeployment"];
 /// Something that happened to an object of ours.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Seen {
-    /// The Service of an edge has these addresses.
-    Service(EdgeId, Vec<Address>),
-    /// The Service of an edge was deleted.
-    ServiceGone(EdgeId),
-    /// How far the Deployment of an edge is; `None` when it was deleted.
-    Deployment(EdgeId, Option<Standing>),
+    /// A Service where an edge has its own, and its addresses.
+    Service(Claimed, Vec<Address>),
+    /// Such a Service was deleted.
+    ServiceGone(Claimed),
+    /// A Deployment where an edge has its own, and how far it is; `None` when it was deleted.
+    Deployment(Claimed, Option<Standing>),
     /// All Services were told, or may not be read.
     Services,
     /// All Deployments follow.
@@ -38,33 +41,80 @@ pub(super) enum Seen {
     Listed,
 }
 
-/// All Services and Deployments that a controller made for edges, for ever.
-pub(super) fn watch(client: &Client, controller: &str, complaints: &Arc<Complaints>) -> BoxStream<'static, Seen> {
-    let config = || watching().labels(names::EDGE);
-    let services = watch_objects(Api::<Service>::all(client.clone()), config()).default_backoff();
-    let of = controller.to_owned();
-    let services = services.map_ok(move |event| match event {
+/// Where edges are looked for.
+type Apis<K> = Vec<Api<K>>;
+
+/// All Services and Deployments that are where edges of an installation have theirs, for ever. By a label they are found; what
+/// counts is where they are and whose uid they carry.
+pub(super) fn watch(client: &Client, of: (&Installation, &Namespaces), complaints: &Arc<Complaints>) -> BoxStream<'static, Seen> {
+    let [of_services, of_deployments] = KINDS;
+    let installation = of.0.clone();
+    let services = each(client, of, move |event: Event<Service>| match event {
         Event::Apply(service) | Event::InitApply(service) => {
-            names::edge_of(service.annotations(), &of).map(|id| Seen::Service(id, addresses(&service)))
+            installation.claimed(&service.metadata).map(|claimed| Seen::Service(claimed, addresses(&service)))
         }
-        Event::Delete(service) => names::edge_of(service.annotations(), &of).map(Seen::ServiceGone),
+        Event::Delete(service) => installation.claimed(&service.metadata).map(Seen::ServiceGone),
         Event::InitDone => Some(Seen::Services),
         Event::Init => None,
     });
-    let deployments = watch_objects(Api::<Deployment>::all(client.clone()), config()).default_backoff();
-    let of = controller.to_owned();
-    let deployments = deployments.map_ok(move |event| match event {
+    let installation = of.0.clone();
+    let deployments = each(client, of, move |event: Event<Deployment>| match event {
         Event::Apply(deployment) | Event::InitApply(deployment) => {
-            names::edge_of(deployment.annotations(), &of).map(|id| Seen::Deployment(id, Some(Standing::of(&deployment))))
+            installation.claimed(&deployment.metadata).map(|claimed| Seen::Deployment(claimed, Some(Standing::of(&deployment))))
         }
-        Event::Delete(deployment) => names::edge_of(deployment.annotations(), &of).map(|id| Seen::Deployment(id, None)),
+        Event::Delete(deployment) => installation.claimed(&deployment.metadata).map(|claimed| Seen::Deployment(claimed, None)),
         Event::Init => Some(Seen::Listing),
         Event::InitDone => Some(Seen::Listed),
     });
-    let [of_services, of_deployments] = KINDS;
-    let services = told(services, of_services, complaints.clone(), Some(Seen::Services));
-    let deployments = told(deployments, of_deployments, complaints.clone(), None);
+    let services = whole(services, of_services, complaints, Some(Seen::Services));
+    let deployments = whole(deployments, of_deployments, complaints, None);
     stream::select(services, deployments).boxed()
+}
+
+/// The watches of a kind where edges may be.
+fn each<K>(
+    client: &Client,
+    (installation, namespaces): (&Installation, &Namespaces),
+    see: impl Fn(Event<K>) -> Option<Seen> + Clone + Send + 'static,
+) -> Vec<BoxStream<'static, watcher::Result<Option<Seen>>>>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned + Send + 'static,
+{
+    let within = |namespace: &String| Api::namespaced(client.clone(), namespace);
+    let apis: Apis<K> = match (installation.place, namespaces) {
+        (Place::Operator, _) => vec![within(&installation.namespace)],
+        (Place::Gateway, None) => vec![Api::all(client.clone())],
+        (Place::Gateway, Some(namespaces)) => namespaces.iter().map(within).collect(),
+    };
+    let watch = |api| watch_objects(api, watching().labels(names::EDGE)).default_backoff().map_ok(see.clone()).boxed();
+    apis.into_iter().map(watch).collect()
+}
+
+/// Several watches as one: a list has begun when one has, and is told when all are.
+fn whole(
+    watches: Vec<BoxStream<'static, watcher::Result<Option<Seen>>>>,
+    kind: &'static str,
+    complaints: &Arc<Complaints>,
+    refused: Option<Seen>,
+) -> impl Stream<Item = Seen> + Send + 'static {
+    let mut listing: BTreeSet<usize> = (0..watches.len()).collect();
+    let watches = watches.into_iter().enumerate();
+    let watches =
+        watches.map(|(place, events)| told(events, kind, complaints.clone(), refused.clone()).map(move |seen| (place, seen)).boxed());
+    stream::select_all(watches.collect::<Vec<_>>()).filter_map(move |(place, seen)| {
+        let seen = match seen {
+            Seen::Listing => {
+                listing.insert(place);
+                Some(Seen::Listing)
+            }
+            Seen::Listed | Seen::Services => {
+                listing.remove(&place);
+                listing.is_empty().then_some(seen)
+            }
+            seen => Some(seen),
+        };
+        futures::future::ready(seen)
+    })
 }
 
 /// What a watch sees. What else fails than by a refusal passes, and is waited for.
@@ -126,13 +176,21 @@ mod tests {
     use super::{KINDS, Seen, addresses, watch};
     use crate::controller::complaints::Complaints;
     use crate::model::EdgeId;
-    use crate::provision::names;
+    use crate::provision::{Claimed, Installation, names};
     use crate::report::Address;
 
     const CONTROLLER: &str = "example.com/test";
 
     fn edge() -> EdgeId {
         EdgeId::of_gateway("shop", "web")
+    }
+
+    fn installation() -> Installation {
+        Installation { controller: CONTROLLER.into(), ..Installation::default() }
+    }
+
+    fn seen() -> Seen {
+        Seen::Service(Claimed { edge: edge(), uid: None }, vec![Address::Ip([10, 0, 0, 1].into())])
     }
 
     fn answer(code: StatusCode, body: &Value) -> Response<Body> {
@@ -173,9 +231,9 @@ mod tests {
     /// What is said of Services until they were told with their addresses.
     async fn services_of(client: &Client) -> (Vec<Seen>, u64) {
         let (complaints, counter) = complaints();
-        let mut all = watch(client, CONTROLLER, &complaints);
+        let mut all = watch(client, (&installation(), &None), &complaints);
         let mut seen = Vec::new();
-        while !seen.ends_with(&[Seen::Service(edge(), vec![Address::Ip([10, 0, 0, 1].into())]), Seen::Services]) {
+        while !seen.ends_with(&[self::seen(), Seen::Services]) {
             let next = all.next().await.unwrap();
             seen.extend(Some(next).filter(|seen| matches!(seen, Seen::Service(..) | Seen::Services)));
         }
@@ -185,7 +243,7 @@ mod tests {
     /// A leader that took a passing failure for "there are none" would take addresses from statuses.
     #[tokio::test(start_paused = true)]
     async fn only_a_refusal_means_that_services_cannot_be_told() {
-        let whole = [Seen::Service(edge(), vec![Address::Ip([10, 0, 0, 1].into())]), Seen::Services];
+        let whole = [seen(), Seen::Services];
         for code in [StatusCode::INTERNAL_SERVER_ERROR, StatusCode::TOO_MANY_REQUESTS, StatusCode::UNAUTHORIZED] {
             assert_eq!(services_of(&server(3, code)).await, (whole.to_vec(), 3), "{code}");
         }
@@ -213,7 +271,7 @@ mod tests {
         let pen = Pen(pen);
         let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || pen.clone()).finish();
         let _guard = tracing::subscriber::set_default(subscriber);
-        let all = watch(&server(usize::MAX, StatusCode::FORBIDDEN), CONTROLLER, &complaints);
+        let all = watch(&server(usize::MAX, StatusCode::FORBIDDEN), (&installation(), &None), &complaints);
         assert!(timeout(Duration::from_secs(150), all.for_each(async |_| ())).await.is_err());
         let lines: Vec<_> = lines.try_iter().filter(|line| line.contains("cannot be watched")).collect();
         let failures = counter.with_label_values(&[KINDS[0], "list"]).get();

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::{Refused, Settings, Withdrawn, answer, answer_if_there, refused};
 use crate::controller::finalizer::{GATEWAY_EXISTS, of_controller, removal};
 use crate::controller::writer::field_manager;
-use crate::model::Kind;
+use crate::model::{EdgeId, Kind};
 use crate::provision::{Part, names};
 use crate::store::cluster::served;
 use crate::store::kinds::{Finalizer, Row, Scope, row, table};
@@ -111,7 +111,8 @@ impl<'a> Clearing<'a> {
         Ok((list.items.into_iter().map(|object| object.metadata).collect(), list.metadata.continue_))
     }
 
-    /// Deletes what was made of a kind for the edges of IngressClasses: their owners do not go with the operator.
+    /// Deletes what was made of a kind for edges in the operator's namespace: those of IngressClasses, whose owners do not go with
+    /// the operator, and those of Gateways in other namespaces, which own nothing here.
     async fn delete(&mut self, part: Part) -> Result<(), Refused> {
         let resource = part.resource();
         let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), &self.settings.leader.namespace, &resource);
@@ -119,7 +120,8 @@ impl<'a> Clearing<'a> {
         let controller = &self.settings.controller_name;
         let is_ours = |metadata: &ObjectMeta| {
             let edge = metadata.annotations.as_ref().and_then(|annotations| names::edge_of(annotations, controller));
-            metadata.deletion_timestamp.is_none() && edge.is_some_and(|edge| edge.kind() == Kind::IngressClass)
+            let stays = |edge: &EdgeId| edge.kind() == Kind::Gateway && edge.namespace == self.settings.leader.namespace;
+            metadata.deletion_timestamp.is_none() && edge.is_some_and(|edge| !stays(&edge))
         };
         for metadata in list.items.into_iter().map(|object| object.metadata).filter(is_ours) {
             let name = metadata.name.unwrap_or_default();
