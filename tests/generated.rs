@@ -31,8 +31,14 @@ fn the_resource_definitions_are_current() {
 
 #[test]
 fn the_chart_s_rules_are_those_of_the_tables() {
-    use kakehi::cli::rules::{rules, withdraw_edge_rules, withdraw_rules};
-    for (name, rules) in [("rules", rules()), ("withdraw-rules", withdraw_rules()), ("withdraw-edge-rules", withdraw_edge_rules())] {
+    use kakehi::cli::rules::{cluster_rules, edge_rules, namespace_rules, withdraw_edge_rules, withdraw_rules};
+    for (name, rules) in [
+        ("rules-cluster", cluster_rules()),
+        ("rules-namespaces", namespace_rules()),
+        ("rules-edges", edge_rules()),
+        ("withdraw-rules", withdraw_rules()),
+        ("withdraw-edge-rules", withdraw_edge_rules()),
+    ] {
         let text = serde_saphyr::to_string(&serde_json::to_value(rules).unwrap()).unwrap();
         current(&Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("charts/kakehi/files/{name}.yaml")), &text);
     }

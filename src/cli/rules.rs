@@ -1,4 +1,5 @@
-//! `kakehi rules`: prints what the operator must be allowed to do in a cluster, made from the tables of kinds.
+//! `kakehi rules`: prints what the operator must be allowed to do in a cluster, made from the tables of kinds and of what edges
+//! consist of.
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -8,15 +9,22 @@ use kube::api::ObjectMeta;
 
 use crate::model::Kind;
 use crate::provision::Part;
-use crate::store::kinds::{Finalizer, row, table};
+use crate::store::kinds::{Finalizer, Row, Scope, row, table};
 
-/// Rights beyond the tables: (group, resource, verbs, why).
-const MORE: &[(&str, &str, &[&str], &str)] = &[
+/// A right beyond the tables: (group, resource, verbs, why).
+type More = (&'static str, &'static str, &'static [&'static str], &'static str);
+
+/// Those that have no namespace, or any: Events of objects without a namespace are in `default`.
+const MORE: &[More] = &[
     ("authentication.k8s.io", "tokenreviews", &["create"], "edges show their ServiceAccount's token"),
-    ("", "pods", &["get"], "the token's pod must be a live pod of the edge"),
-    ("apps", "replicasets", &["get"], "which belongs to its Deployment through a ReplicaSet"),
     ("events.k8s.io", "events", &["create", "patch"], "Events"),
     ("apiextensions.k8s.io", "customresourcedefinitions", &["get", "list", "watch"], "which Gateway API is installed"),
+];
+
+/// Those where edges run.
+const BESIDE_EDGES: &[More] = &[
+    ("", "pods", &["get"], "the token's pod must be a live pod of the edge"),
+    ("apps", "replicasets", &["get"], "which belongs to its Deployment through a ReplicaSet"),
 ];
 
 pub(super) fn run() -> anyhow::Result<ExitCode> {
@@ -70,27 +78,57 @@ pub fn withdraw_edge_rules() -> Vec<PolicyRule> {
     rights.rules()
 }
 
-/// The rules of the operator's ClusterRole.
-pub fn rules() -> Vec<PolicyRule> {
+/// What the operator needs wherever it is installed, of the whole cluster: objects without a namespace.
+pub fn cluster_rules() -> Vec<PolicyRule> {
     let mut rights = Rights::default();
-    for row in table() {
-        rights.allow(row.group, row.plural.to_owned(), &["get", "list", "watch"]);
-        if row.finalizer != Finalizer::Never {
-            rights.allow(row.group, row.plural.to_owned(), &["patch"]);
-            rights.allow(row.group, format!("{}/finalizers", row.plural), &["update"]);
-        }
-        if row.status {
-            rights.allow(row.group, format!("{}/status", row.plural), &["patch", "update"]);
-        }
-    }
+    rights.read(table().filter(|row| row.scope == Scope::Cluster));
+    rights.more(MORE);
+    rights.rules()
+}
+
+/// What it needs of the namespaces that it watches.
+pub fn namespace_rules() -> Vec<PolicyRule> {
+    let mut rights = Rights::default();
+    rights.read(table().filter(|row| row.scope == Scope::Namespaced));
+    rights.rules()
+}
+
+/// What it needs where edges run.
+pub fn edge_rules() -> Vec<PolicyRule> {
+    let mut rights = Rights::default();
     for part in Part::ALL {
         let resource = part.resource();
         let verbs: &[&'static str] =
             if part.is_watched() { &["create", "delete", "get", "list", "patch", "watch"] } else { &["create", "delete", "get", "patch"] };
         rights.allow(&resource.group, resource.plural.clone(), verbs);
     }
-    for (group, resource, verbs, _) in MORE {
-        rights.allow(group, (*resource).to_owned(), verbs);
-    }
+    rights.more(BESIDE_EDGES);
     rights.rules()
+}
+
+/// All of them: the rules of a ClusterRole for an operator that watches all namespaces and has edges in all.
+pub fn rules() -> Vec<PolicyRule> {
+    cluster_rules().into_iter().chain(namespace_rules()).chain(edge_rules()).collect()
+}
+
+impl Rights {
+    /// Reads the objects of these kinds, and writes what is written of them.
+    fn read(&mut self, rows: impl Iterator<Item = &'static Row>) {
+        for row in rows {
+            self.allow(row.group, row.plural.to_owned(), &["get", "list", "watch"]);
+            if row.finalizer != Finalizer::Never {
+                self.allow(row.group, row.plural.to_owned(), &["patch"]);
+                self.allow(row.group, format!("{}/finalizers", row.plural), &["update"]);
+            }
+            if row.status {
+                self.allow(row.group, format!("{}/status", row.plural), &["patch", "update"]);
+            }
+        }
+    }
+
+    fn more(&mut self, rights: &[More]) {
+        for (group, resource, verbs, _) in rights {
+            self.allow(group, (*resource).to_owned(), verbs);
+        }
+    }
 }

@@ -2,9 +2,9 @@
 # installed, and what is rendered from it current.
 helm lint --strict "$root/charts/kakehi" >/dev/null || fail "helm lint"
 helm lint --strict "$root/charts/kakehi" -f "$here/everything.yaml" >/dev/null || fail "helm lint with every value"
-render() { helm template everything "$root/charts/kakehi" -n $system --kube-version 1.34.0 --api-versions gateway.networking.k8s.io/v1/GatewayClass "$@"; }
+render() { helm template everything "$root/charts/kakehi" -n $system --kube-version 1.34.0 --api-versions gateway.networking.k8s.io/v1/GatewayClass --api-versions admissionregistration.k8s.io/v1/ValidatingAdmissionPolicy "$@"; }
 render --set replicas=1 >/dev/null || fail "the defaults are not rendered"
-for wrong in replicas=0 edges.concurrentRollouts=0 edges.more=1 log.format=xml serviceMonitor.interval=often networkPolicy.enabled=maybe nothing=1; do
+for wrong in replicas=0 edges.concurrentRollouts=0 edges.more=1 edges.place=nowhere admissionPolicy.enabled=maybe log.format=xml serviceMonitor.interval=often networkPolicy.enabled=maybe nothing=1; do
 	render --set $wrong >/dev/null 2>&1 && fail "a wrong value is accepted: $wrong"
 done
 say "lint finds nothing, the schema of values refuses what it must"
@@ -21,7 +21,7 @@ kubectl wait --for=condition=Established --timeout=30s crd/servicemonitors.monit
 render -f "$here/everything.yaml" --no-hooks >"$work/everything" || fail "not every value is rendered"
 kubectl apply --server-side --dry-run=server -f "$work/everything" >"$work/taken" || fail "the API server refuses what is rendered"
 say "every value rendered: the API server takes $(wc -l <"$work/taken") objects"
-for kind in servicemonitor podmonitor networkpolicy poddisruptionbudget; do
+for kind in servicemonitor podmonitor networkpolicy poddisruptionbudget validatingadmissionpolicy validatingadmissionpolicybinding; do
 	grep -q "^$kind" "$work/taken" || fail "no $kind is rendered"
 done
 
