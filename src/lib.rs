@@ -12,6 +12,7 @@ pub mod leader;
 pub mod listen;
 pub mod model;
 pub mod observe;
+pub mod pages;
 pub mod provision;
 pub mod report;
 pub mod series;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use clap::{Args, ValueEnum};
 
 use crate::edge::plan;
+use crate::model::capacity::{DRAIN, MEMORY};
 use crate::model::{BackendId, EdgeId, RESERVED_PORTS};
 use crate::observe::log::Format;
 use crate::provision::Place;
@@ -161,6 +162,13 @@ pub struct StandaloneSettings {
     /// Private directory for sockets and state; default: a new one, removed at the end
     #[arg(long, env = "KAKEHI_RUNTIME_DIR", value_name = "DIR")]
     pub runtime_dir: Option<PathBuf>,
+    /// Seconds that requests, streams and tunnels in flight may take when an edge ends
+    #[arg(long, env = DRAIN, default_value_t = 3, value_name = "SECONDS")]
+    pub drain: u64,
+    /// Memory of one edge's processes, in bytes, from which the connections follow that it holds. Default: the limit of the control
+    /// group, else a quarter of the machine's
+    #[arg(long, env = MEMORY, value_name = "BYTES")]
+    pub memory: Option<u64>,
 }
 
 /// `kakehi controller`.

@@ -10,6 +10,8 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::model::{FILTER_CONNECTIONS, FILTER_CONNECTIONS_PER_ADDRESS, FILTER_WORKERS, capacity as names};
+
 /// Parameters of edges: named by a GatewayClass (spec.parametersRef) for all its Gateways, by one Gateway
 /// (spec.infrastructure.parametersRef), whose fields win over those of the class, or by an IngressClass (spec.parameters).
 /// Every field is optional; its description names the default. In standalone mode, where no pods are made, replicas,
@@ -72,6 +74,8 @@ pub struct EdgeProfileSpec {
     /// Threads of the filter proxy. A change replaces pods. Default: 1.
     #[schemars(range(min = 1, max = 64))]
     pub filter_workers: Option<i32>,
+    /// How much an edge pod holds. What is left out follows from the memory limits of its containers. A change replaces pods.
+    pub capacity: Option<EdgeCapacity>,
     /// Port for HTTP of the edge of an IngressClass; a Gateway's listeners have ports of their own. Default: that of the
     /// installation.
     #[schemars(range(min = 1, max = 65535))]
@@ -80,6 +84,28 @@ pub struct EdgeProfileSpec {
     #[schemars(range(min = 1, max = 65535))]
     pub https_port: Option<i32>,
 }
+
+/// How much an edge pod holds.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct EdgeCapacity {
+    /// Client connections; when all are taken, those that are silent for longest are closed. Fewer where memory does not suffice.
+    /// Default: as many as memory allows, about 11000 on 1Gi.
+    #[schemars(range(min = 100, max = 1_000_000))]
+    pub connections: Option<i32>,
+    /// Connections of one client address; 0 is no bound, for edges that see all clients under few addresses. Default: half of all.
+    #[schemars(range(min = 0, max = 1_000_000))]
+    pub connections_per_address: Option<i32>,
+    /// Size of Sōzu's buffers in bytes. A connection may use two; larger ones make long answers cheaper. Default: 16393.
+    #[schemars(range(min = 16393, max = 1_048_576))]
+    pub buffer_bytes: Option<i32>,
+    /// Worker processes of Sōzu. Default: 1.
+    #[schemars(range(min = 1, max = 16))]
+    pub sozu_workers: Option<i32>,
+}
+
+/// A variable of the environment of an edge's processes.
+pub type Variable = (&'static str, String);
 
 /// How the address of a client is found. It is the first address that is not trusted, read from the right of
 /// X-Forwarded-For; from a proxy that is trusted X-Forwarded-Proto, -Port and -Host are passed on too.
@@ -166,9 +192,9 @@ pub enum TrafficPolicy {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Resources {
-    /// Container edge: supervisor and filter proxy. Default: requests of 50m CPU and 64Mi.
+    /// Container edge: supervisor and filter proxy. Default: requests of 50m CPU and 64Mi, a memory limit of 1Gi.
     pub edge: Option<ResourceRequirements>,
-    /// Container sozu. Default: requests of 50m CPU and 64Mi.
+    /// Container sozu. Default: requests of 50m CPU and 64Mi, a memory limit of 1Gi.
     pub sozu: Option<ResourceRequirements>,
 }
 
@@ -228,12 +254,26 @@ macro_rules! over {
     };
 }
 
+over! { EdgeCapacity { connections, connections_per_address, buffer_bytes, sozu_workers } }
 over! { ServiceProfile { kind, annotations, external_traffic_policy, load_balancer_class, load_balancer_source_ranges } }
 over! { Resources { edge, sozu } }
 over! { Placement { node_selector, tolerations, affinity, topology_spread_constraints, priority_class_name } }
 over! { ImageOverrides { edge, sozu, pull_policy, pull_secrets } }
 
 impl EdgeProfileSpec {
+    /// What the profile says to the processes of an edge when they start.
+    pub fn variables(&self) -> Vec<Variable> {
+        let capacity = self.capacity.clone().unwrap_or_default();
+        let given = [
+            (FILTER_WORKERS, self.filter_workers),
+            (FILTER_CONNECTIONS, capacity.connections),
+            (FILTER_CONNECTIONS_PER_ADDRESS, capacity.connections_per_address),
+            (names::BUFFER_BYTES, capacity.buffer_bytes),
+            (names::SOZU_WORKERS, capacity.sozu_workers),
+        ];
+        given.into_iter().filter_map(|(name, value)| Some((name, value?.to_string()))).collect()
+    }
+
     /// These fields, where they are set, over those of `below`. A number of pods replaces an autoscaler and the other way
     /// round.
     #[must_use]
@@ -253,6 +293,7 @@ impl EdgeProfileSpec {
             max_concurrent_streams: self.max_concurrent_streams.or(below.max_concurrent_streams),
             max_connection_age_seconds: self.max_connection_age_seconds.or(below.max_connection_age_seconds),
             filter_workers: self.filter_workers.or(below.filter_workers),
+            capacity: nested(self.capacity, &below.capacity, EdgeCapacity::over),
             http_port: self.http_port.or(below.http_port),
             https_port: self.https_port.or(below.https_port),
         }

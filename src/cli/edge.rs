@@ -9,6 +9,8 @@ use std::time::Duration;
 use clap::Args;
 
 use crate::edge::{self, EdgeSettings, FilterCommand, Origin, SozuOrigin};
+use super::capacity::CapacitySettings;
+use crate::model::capacity::DRAIN;
 use crate::settings::LogSettings;
 use crate::snapshot::disk::Disk;
 use crate::snapshot::fetch::Remote;
@@ -64,6 +66,11 @@ pub(super) struct Settings {
     /// Seconds for which it serves on, no longer ready, once it is told to end
     #[arg(long, env = "KAKEHI_LINGER", default_value_t = 0, value_name = "SECONDS")]
     linger: u64,
+    /// Seconds that requests, streams and tunnels in flight may then take
+    #[arg(long, env = DRAIN, default_value_t = 25, value_name = "SECONDS")]
+    drain: u64,
+    #[command(flatten)]
+    capacity: CapacitySettings,
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -86,6 +93,8 @@ pub(super) async fn run(settings: Settings, log: &LogSettings) -> anyhow::Result
         force_relay: settings.force_relay,
         health: settings.health,
         linger: Duration::from_secs(settings.linger),
+        drain: Duration::from_secs(settings.drain),
+        capacity: settings.capacity.into(),
     };
     edge::run(settings).await?;
     Ok(ExitCode::SUCCESS)

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use clap::Args;
 
-use crate::edge::{self, Farewell, SpawnSettings};
+use super::capacity::CapacitySettings;
+use crate::edge::{self, Capacity, Farewell, SpawnSettings};
+use crate::model::capacity::DRAIN;
 use crate::stop::told_to_end;
 
 /// Flags of `kakehi launch`.
@@ -25,15 +27,18 @@ pub(super) struct Settings {
     #[arg(long, env = "KAKEHI_LINGER", default_value_t = 0, value_name = "SECONDS")]
     linger: u64,
     /// Seconds that requests in flight may then take
-    #[arg(long, env = "KAKEHI_DRAIN", default_value_t = 25, value_name = "SECONDS")]
+    #[arg(long, env = DRAIN, default_value_t = 25, value_name = "SECONDS")]
     drain: u64,
+    #[command(flatten)]
+    capacity: CapacitySettings,
 }
 
 #[tokio::main(flavor = "current_thread")]
 pub(super) async fn run(settings: Settings) -> anyhow::Result<ExitCode> {
     edge::private_directory(&settings.dir)?;
     let farewell = Farewell { linger: Duration::from_secs(settings.linger), drain: Duration::from_secs(settings.drain) };
-    let spawn = SpawnSettings { program: settings.sozu, dir: settings.dir, log_level: settings.sozu_log };
+    let capacity = Capacity::from(settings.capacity);
+    let spawn = SpawnSettings { program: settings.sozu, dir: settings.dir, log_level: settings.sozu_log, budget: capacity.launched() };
     edge::launch(spawn, farewell, told_to_end()?).await?;
     Ok(ExitCode::SUCCESS)
 }

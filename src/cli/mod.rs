@@ -1,5 +1,6 @@
 //! Subcommands: one thin file each.
 
+mod capacity;
 mod controller;
 pub mod crds;
 mod edge;
@@ -16,6 +17,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
+use crate::edge::raise_files;
 use crate::observe::log;
 use crate::settings::{ControllerSettings, LogSettings, StandaloneSettings, TraceSettings, TranslateSettings, WithdrawSettings};
 
@@ -67,6 +69,7 @@ pub fn run() -> ExitCode {
         eprintln!("kakehi: {error}");
         return ExitCode::from(2);
     }
+    raise_files();
     let done = match cli.command {
         Command::Standalone(settings) => standalone::run(settings, cli.log),
         Command::Controller(settings) => controller::run(settings),

@@ -1,67 +1,37 @@
 //! The health port of an edge: whether it lives, whether it may be sent requests, and its metrics.
 
 use std::convert::Infallible;
-use std::io;
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode, header};
+use http::{Response, StatusCode, header};
 use http_body_util::Full;
-use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, UnixListener};
 
 use super::metrics::Metrics;
+use crate::listen::Accept;
+use crate::pages;
 
-/// Answers until the listener fails: `/healthz` while the process runs, `/readyz` while requests may be sent, `/metrics`.
-///
-/// # Errors
-/// The listener's.
-pub(super) async fn serve(listener: TcpListener, metrics: Metrics) -> io::Result<()> {
-    loop {
-        let (stream, _) = listener.accept().await?;
-        tokio::spawn(talk(stream, metrics.clone()));
-    }
-}
-
-/// The same on a unix socket, for whoever started this edge on the same machine.
-///
-/// # Errors
-/// The listener's.
-pub(super) async fn serve_local(listener: UnixListener, metrics: Metrics) -> io::Result<()> {
-    loop {
-        let (stream, _) = listener.accept().await?;
-        tokio::spawn(talk(stream, metrics.clone()));
-    }
-}
-
-async fn talk(stream: impl AsyncRead + AsyncWrite + Unpin, metrics: Metrics) {
-    let service = service_fn(move |request: Request<Incoming>| {
+/// Answers for ever: `/healthz` while the process runs, `/readyz` while requests may be sent, `/metrics`.
+pub(super) async fn serve(listener: impl Accept, metrics: Metrics) -> Infallible {
+    let respond = move |_, request: http::Request<hyper::body::Incoming>| {
         let metrics = metrics.clone();
-        async move { Ok::<_, Infallible>(answer(request.uri().path(), &metrics).await) }
-    });
-    let mut server = hyper::server::conn::http1::Builder::new();
-    let served = server.timer(TokioTimer::new()).keep_alive(false).serve_connection(TokioIo::new(stream), service).await;
-    if let Err(error) = served {
-        tracing::debug!(%error, "health connection ended");
-    }
+        async move { answer(request.uri().path(), &metrics).await }
+    };
+    pages::serve(listener, "health", respond).await
 }
 
 async fn answer(path: &str, metrics: &Metrics) -> Response<Full<Bytes>> {
-    let ready = metrics.is_ready();
-    let (status, body) = match path {
-        "/healthz" => (StatusCode::OK, "ok\n"),
-        "/readyz" if ready => (StatusCode::OK, "ready\n"),
-        "/readyz" => (StatusCode::SERVICE_UNAVAILABLE, "not ready\n"),
-        "/metrics" => {
+    let (status, body) = match (path, metrics.unready()) {
+        ("/healthz", _) => (StatusCode::OK, "ok\n".to_owned()),
+        ("/readyz", None) => (StatusCode::OK, "ready\n".to_owned()),
+        ("/readyz", Some(reason)) => (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {reason}\n")),
+        ("/metrics", _) => {
             let mut response = Response::new(Full::new(Bytes::from(metrics.page().await)));
             response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("text/plain; version=0.0.4"));
             return response;
         }
-        _ => (StatusCode::NOT_FOUND, "pages: /healthz /readyz /metrics\n"),
+        _ => (StatusCode::NOT_FOUND, "pages: /healthz /readyz /metrics\n".to_owned()),
     };
-    let mut response = Response::new(Full::new(Bytes::from_static(body.as_bytes())));
+    let mut response = Response::new(Full::new(Bytes::from(body)));
     *response.status_mut() = status;
     response
 }

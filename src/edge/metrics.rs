@@ -10,6 +10,7 @@ use tokio::net::UnixStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
+use super::pulse::Pulses;
 use super::sozu::{self, Connections};
 use super::traffic::Native;
 use crate::model::Route;
@@ -44,6 +45,8 @@ pub(super) struct Standing {
     pub listeners: (usize, usize),
     /// Since when Sōzu is away or not what it should be.
     pub out_of_step: Option<Instant>,
+    /// Process id of a Sōzu that we started.
+    pub sozu_pid: Option<u32>,
 }
 
 /// What the page shows.
@@ -67,6 +70,10 @@ pub(super) struct Metrics {
     publisher: Publisher,
     /// Starts of the filter proxy.
     pub filter_starts: Arc<AtomicU64>,
+    /// Whether the processes answer.
+    pub pulses: Pulses,
+    /// Whether Sōzu turns clients away.
+    pub crowded: watch::Sender<bool>,
     /// The filter proxy's report socket.
     pub report: PathBuf,
     /// Sōzu's command socket.
@@ -87,6 +94,8 @@ impl Metrics {
             native: Arc::default(),
             publisher: publisher.clone(),
             filter_starts: Arc::default(),
+            pulses: Pulses::default(),
+            crowded: watch::Sender::new(false),
             report,
             command,
         }
@@ -94,7 +103,19 @@ impl Metrics {
 
     /// Whether requests may be sent to it.
     pub(super) fn is_ready(&self) -> bool {
-        *self.serving.borrow() && self.out_of_step() < PATIENCE
+        self.unready().is_none()
+    }
+
+    /// Why no requests may be sent to it.
+    pub(super) fn unready(&self) -> Option<&'static str> {
+        let reasons = [
+            (!*self.serving.borrow(), "nothing is applied yet, or it is ending"),
+            (self.out_of_step() >= PATIENCE, "Sōzu is away, or not what it should be"),
+            (!self.pulses.worker.is_well(), "Sōzu's worker does not answer"),
+            (!self.pulses.filter.is_well(), "the filter proxy does not answer"),
+            (*self.crowded.borrow(), "Sōzu turns clients away"),
+        ];
+        reasons.into_iter().find(|(holds, _)| *holds).map(|(_, reason)| reason)
     }
 
     /// How long Sōzu has been away or not what it should be.
@@ -166,7 +187,18 @@ impl Metrics {
         for (state, number) in [("bound", standing.listeners.0), ("refused", standing.listeners.1)] {
             text.sample(&series::SOZU_LISTENERS, &[state], of_count(number as u64));
         }
-        let Connections { clients, backends } = connections.unwrap_or_default();
+        let Connections { clients, backends, limit, buffers, evicted, refused } = connections.unwrap_or_default();
+        text.only(&series::SOZU_CONNECTIONS_LIMIT, of_count(limit));
+        text.family(&series::SOZU_BUFFERS);
+        for (state, number) in [("used", buffers.0), ("all", buffers.1)] {
+            text.sample(&series::SOZU_BUFFERS, &[state], of_count(number));
+        }
+        text.only(&series::SOZU_EVICTED, of_count(evicted));
+        text.only(&series::SOZU_TURNED_AWAY, of_count(refused));
+        text.family(&series::HANGS);
+        for (process, pulse) in self.pulses.each() {
+            text.sample(&series::HANGS, &[process], of_count(pulse.hangs()));
+        }
         text.family(&series::SOZU_CONNECTIONS);
         for (side, number) in [("clients", clients), ("backends", backends)] {
             text.sample(&series::SOZU_CONNECTIONS, &[side], of_count(number));

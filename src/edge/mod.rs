@@ -3,9 +3,12 @@
 //! [`plan`] decides, purely, what Sōzu must hold and which requests go through the filter; [`sozu`] brings a real Sōzu
 //! there and says what it refused; [`run`] keeps both stages in step with the control plane.
 
+mod budget;
 mod health;
+mod limits;
 mod metrics;
 pub mod plan;
+mod pulse;
 mod sockets;
 pub mod sozu;
 mod supervisor;
@@ -13,5 +16,7 @@ mod supervisor;
 pub(crate) mod testing;
 mod traffic;
 
+pub use budget::Capacity;
+pub use limits::raise_files;
 pub use sozu::{Farewell, SpawnSettings, launch};
 pub use supervisor::{EdgeError, EdgeSettings, FilterCommand, Origin, PAGES, SozuOrigin, private_directory, run};

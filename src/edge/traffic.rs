@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+use http::StatusCode;
 use serde::Deserialize;
 use serde::de::value::{Error as NoKind, StrDeserializer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -93,7 +94,8 @@ impl Counting {
     fn count(&mut self, record: &Record<'_>) -> bool {
         let ours = [ClusterId::HOP, ClusterId::RELAY];
         let hop = record.cluster.is_some_and(|cluster| ours.iter().any(|name| name.as_bytes() == cluster));
-        if record.nudge {
+        // A nudge is refused by Sōzu itself; a client's request for such a path that reaches a backend is a request like any other.
+        if record.nudge && record.cluster.is_none() && record.status == StatusCode::BAD_REQUEST {
             return false;
         }
         if hop && record.reached {

@@ -25,7 +25,7 @@ use super::shared::Shared;
 use super::upstream::{Pool, Waiting};
 use super::{filters, mirror, tunnel};
 
-use crate::model::{Affinity, Backend, BackendProtocol, BackendTarget, Kind};
+use crate::model::{Affinity, Backend, BackendProtocol, BackendTarget, Kind, PROBE_PATH};
 
 /// What one thread serves with.
 pub(super) struct Worker {
@@ -56,6 +56,11 @@ pub(super) enum Way {
 }
 
 impl Origin {
+    /// Whether a request is the supervisor's: Sōzu names a port in all that it hands over.
+    fn is_probe<B>(&self, request: &Request<B>) -> bool {
+        matches!(self, Self::Hop) && request.uri().path() == PROBE_PATH && !request.headers().contains_key(hygiene::HOP)
+    }
+
     /// The port of its listener, when the request is fit to be decided.
     fn enter(&self, shared: &Shared, table: &Table, parts: &mut Parts) -> Result<u16, Refusal> {
         let link = match &self.way {
@@ -153,6 +158,11 @@ struct Asked {
 
 /// Answers one request. It cannot fail: what goes wrong becomes a status.
 pub(super) async fn serve(worker: Rc<Worker>, origin: Origin, request: Request<Incoming>) -> Result<Response<ResponseBody>, Infallible> {
+    if origin.is_probe(&request) {
+        let mut response = Response::new(ResponseBody::Text(bytes::Bytes::new()));
+        *response.status_mut() = StatusCode::NO_CONTENT;
+        return Ok(response);
+    }
     let (method, is_call) = (request.method().clone(), filters::is_call(request.headers()));
     let flight = Flight::new(&origin.meter, &worker.shared.counters, request.uri(), request.headers());
     let mut known = Known { observed: Observed::new(worker.shared.nowhere.clone()), across: None };

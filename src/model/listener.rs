@@ -17,6 +17,9 @@ pub enum Protocol {
 
 /// Port on which an edge pod answers probes and gives metrics.
 pub const HEALTH_PORT: u16 = 19_902;
+/// Path of a request by which a supervisor sees whether its filter proxy serves: without the header that Sōzu adds to what it
+/// hands over, so that no client can send it.
+pub const PROBE_PATH: &str = "/.kakehi/probe";
 
 /// Ports that an edge needs for itself, and for what: no listener can have them. The same everywhere, so that what serves
 /// in standalone mode serves on a cluster.

@@ -5,6 +5,7 @@
 
 mod backend;
 mod behaviour;
+pub mod capacity;
 mod certificate;
 mod hostname;
 mod id;
@@ -20,7 +21,7 @@ pub use behaviour::{Allowed, Cors, Mirror, Origin, Retry, Timeouts};
 pub use certificate::{Certificate, PrivateKey};
 pub use hostname::{Hostname, HostnameError};
 pub use id::{BackendId, BackendIdError, CertificateId, EdgeId, EdgeIdError, Kind, ListenerName, ObjectId};
-pub use listener::{HEALTH_PORT, Listener, Protocol, RESERVED_PORTS};
+pub use listener::{HEALTH_PORT, Listener, PROBE_PATH, Protocol, RESERVED_PORTS};
 pub use name::Resolution;
 pub use pattern::{Expressions, Pattern, PatternError, WeakPattern};
 pub use rank::{HostRank, PathRank, Rank};

@@ -6,7 +6,7 @@
 //! who reaches the port.
 
 use std::convert::Infallible;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -15,14 +15,12 @@ use futures::future::join_all;
 use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::Value;
 use tokio::net::TcpListener;
 
 use super::local;
 use super::metrics::Metrics;
-use crate::series;
+use crate::{pages, series};
 
 /// What the pages show. Implemented by whoever owns the state.
 pub trait View: Send + Sync + 'static {
@@ -60,29 +58,16 @@ const PAGES: &[(&str, Page)] = &[
     ("/debug/plan", |view| json(&view.plan())),
 ];
 
-/// Serves the admin pages until the listener fails.
-///
-/// # Errors
-/// The listener's.
-pub async fn serve(listener: TcpListener, view: Arc<dyn View>, metrics: Metrics) -> std::io::Result<()> {
-    loop {
-        let (stream, peer) = listener.accept().await?;
+/// Serves the admin pages for ever.
+pub async fn serve(listener: TcpListener, view: Arc<dyn View>, metrics: Metrics) -> Infallible {
+    let answer = move |peer: Option<SocketAddr>, request: Request<Incoming>| {
         let (view, metrics) = (view.clone(), metrics.clone());
-        tokio::spawn(async move {
-            let service = service_fn(move |request: Request<Incoming>| {
-                let (view, metrics) = (view.clone(), metrics.clone());
-                async move {
-                    let asked = (request.method(), request.uri().path());
-                    Ok::<_, Infallible>(respond(asked, is_local(peer.ip()), view.as_ref(), &metrics).await)
-                }
-            });
-            let mut server = hyper::server::conn::http1::Builder::new();
-            let served = server.timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service).await;
-            if let Err(error) = served {
-                tracing::debug!(%error, "admin connection ended");
-            }
-        });
-    }
+        async move {
+            let local = peer.is_none_or(|peer| is_local(peer.ip()));
+            respond((request.method(), request.uri().path()), local, view.as_ref(), &metrics).await
+        }
+    };
+    pages::serve(listener, "admin", answer).await
 }
 
 /// Whether a caller is on this machine, or in this pod. Other addresses of 127.0.0.0/8 are not: proxies beside the pod's

@@ -1,8 +1,6 @@
 //! The pods of an edge: containers `edge` (supervisor and filter proxy) and `sozu` (Sōzu under a small launcher). They meet
 //! the `restricted` Pod Security Standard.
 
-use std::collections::BTreeMap;
-
 use k8s_openapi::api::core::v1::{
     Affinity, Capabilities, ConfigMapVolumeSource, Container, ContainerPort, EmptyDirVolumeSource, EnvVar, EnvVarSource, HTTPGetAction,
     ObjectFieldSelector, PodAffinityTerm, PodAntiAffinity, PodSecurityContext, PodSpec, PodTemplateSpec, Probe, ProjectedVolumeSource,
@@ -15,7 +13,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::api::ObjectMeta;
 
 use super::{EdgeSpec, Installation, TOKEN_AUDIENCE, names};
-use crate::model::{ALLOCATOR, FILTER_WORKERS, HEALTH_PORT};
+use crate::model::{ALLOCATOR, HEALTH_PORT, capacity};
 
 /// Key of the CA bundle in its ConfigMap.
 pub(super) const CA_KEY: &str = "ca.crt";
@@ -30,8 +28,12 @@ const CA: &str = "/etc/kakehi/ca";
 const CA_VOLUME: &str = "ca";
 /// Seconds that a token is valid. The kubelet renews it in time.
 const TOKEN_SECONDS: i64 = 3600;
-/// Seconds between the request to end and the kill: [`LINGER`], then requests in flight.
-const GRACE: i64 = 40;
+/// Seconds between the request to end and the kill: [`LINGER`], [`DRAIN`], and what processes need to end.
+const GRACE: i64 = 45;
+/// Seconds that requests, streams and tunnels in flight may take at the end.
+const DRAIN: u32 = 25;
+/// Memory limit of either container, where the profile does not say. What an edge holds follows from it.
+const MEMORY_LIMIT: &str = "1Gi";
 /// Seconds that a pod which is to end still takes new connections: load balancers need them to take note.
 const LINGER: u32 = 5;
 
@@ -119,11 +121,10 @@ fn edge_container(edge: &EdgeSpec, installation: &Installation) -> Container {
     let resources = edge.profile.resources.clone().and_then(|resources| resources.edge);
     let base = container(edge, installation, resources);
     let variable = |name: &str, value: String| EnvVar { name: name.to_owned(), value: Some(value), ..Default::default() };
-    let workers = edge.profile.filter_workers.map(|workers| variable(FILTER_WORKERS, workers.to_string()));
     let allocator = variable(ALLOCATOR.0, ALLOCATOR.1.to_owned());
     Container {
         name: "edge".to_owned(),
-        env: Some(base.env.iter().flatten().cloned().chain([pod_ip(), allocator]).chain(workers).collect()),
+        env: Some(base.env.iter().flatten().cloned().chain([pod_ip(), allocator]).collect()),
         image: Some(images.edge.unwrap_or_else(|| installation.edge_image.clone())),
         args: Some(args),
         ports: Some(vec![ContainerPort {
@@ -162,15 +163,19 @@ fn sozu_container(edge: &EdgeSpec, installation: &Installation) -> Container {
 /// What both containers have in common.
 fn container(edge: &EdgeSpec, installation: &Installation, resources: Option<ResourceRequirements>) -> Container {
     let policy = edge.profile.images.as_ref().and_then(|images| images.pull_policy).map(|policy| format!("{policy:?}"));
-    let env = EnvVar { name: "KAKEHI_LOG".to_owned(), value: Some(installation.log.clone()), ..Default::default() };
-    let requests = || {
-        let requests = [("cpu", "50m"), ("memory", "64Mi")].map(|(name, amount)| (name.to_owned(), Quantity(amount.to_owned())));
-        ResourceRequirements { requests: Some(BTreeMap::from(requests)), ..Default::default() }
+    let variable = |name: &str, value: &str| EnvVar { name: name.to_owned(), value: Some(value.to_owned()), ..Default::default() };
+    let given = edge.profile.variables();
+    let drain = (capacity::DRAIN, DRAIN.to_string());
+    let env = given.iter().chain([&drain]).map(|(name, value)| variable(name, value));
+    let usual = || {
+        let amounts = |amounts: &[(&str, &str)]| Some(amounts.iter().map(|(name, amount)| ((*name).to_owned(), Quantity((*amount).to_owned()))).collect());
+        let requests = amounts(&[("cpu", "50m"), ("memory", "64Mi")]);
+        ResourceRequirements { requests, limits: amounts(&[("memory", MEMORY_LIMIT)]), ..Default::default() }
     };
     Container {
-        env: Some(vec![env]),
+        env: Some([variable("KAKEHI_LOG", &installation.log)].into_iter().chain(env).collect()),
         image_pull_policy: policy.or_else(|| installation.pull_policy.clone()),
-        resources: Some(resources.unwrap_or_else(requests)),
+        resources: Some(resources.unwrap_or_else(usual)),
         security_context: Some(SecurityContext {
             allow_privilege_escalation: Some(false),
             read_only_root_filesystem: Some(true),

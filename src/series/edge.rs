@@ -38,6 +38,27 @@ pub const SOZU_LISTENERS: Series =
 /// Connections.
 pub const SOZU_CONNECTIONS: Series =
     gauge("kakehi_sozu_connections", &["side"], "Open connections of Sōzu: from clients, and to backends (the filter proxy among them)");
+/// Most connections.
+pub const SOZU_CONNECTIONS_LIMIT: Series =
+    gauge("kakehi_sozu_connections_limit", &[], "Connections of clients that Sōzu holds at most; then it closes those that are silent for longest");
+/// Buffers.
+pub const SOZU_BUFFERS: Series =
+    gauge("kakehi_sozu_buffers", &["state"], "Buffers of Sōzu: those in use (used), and all that there may be (all)");
+/// Connections closed for others.
+pub const SOZU_EVICTED: Series =
+    counter("kakehi_sozu_evicted_connections_total", &[], "Connections that Sōzu closed because it was full and others came");
+/// Connections not taken.
+pub const SOZU_TURNED_AWAY: Series = counter(
+    "kakehi_sozu_refused_connections_total",
+    &[],
+    "Connections of clients that Sōzu did not take because it was full; while the number rises the edge is not ready",
+);
+/// Hanging processes.
+pub const HANGS: Series = counter(
+    "kakehi_edge_hangs_total",
+    &["process"],
+    "How often a process of the edge (sozu, sozu-worker, filter) left five probes in a row without an answer, and was replaced",
+);
 
 /// Filter proxy.
 pub const FILTER_UP: Series = gauge("kakehi_filter_up", &[], "1 while the filter proxy answers");
@@ -161,6 +182,11 @@ pub const EDGE: &[&Series] = &[
     &SOZU_WORKERS,
     &SOZU_LISTENERS,
     &SOZU_CONNECTIONS,
+    &SOZU_CONNECTIONS_LIMIT,
+    &SOZU_BUFFERS,
+    &SOZU_EVICTED,
+    &SOZU_TURNED_AWAY,
+    &HANGS,
     &FILTER_UP,
     &FILTER_STARTS,
     &FILTER_ACTIVE,

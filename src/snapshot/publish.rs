@@ -1,6 +1,7 @@
 //! The serving side of the snapshot stream.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +15,7 @@ use super::lines::{self, Lines};
 use super::nodes::{Nodes, Seat};
 use super::wire::{Ack, REQUIREMENTS, Requires, Stamp, Update};
 use super::{Delta, Hash, Key, Snapshot};
+use crate::listen::next;
 
 /// So many states before the newest one are remembered, for clients that come back. They share what they have in common.
 const REMEMBERED: usize = 64;
@@ -114,19 +116,16 @@ impl Publisher {
         Arc::ptr_eq(&self.nodes, &other.nodes)
     }
 
-    /// Accepts clients of the one node behind a unix socket until the listener fails.
-    ///
-    /// # Errors
-    /// The listener's.
-    pub async fn serve(&self, listener: UnixListener) -> io::Result<()> {
-        let (mut stream, _) = listener.accept().await?;
+    /// Accepts clients of the one node behind a unix socket, for ever. A new client takes the place of the one before.
+    pub async fn serve(&self, listener: UnixListener) -> Infallible {
+        let (mut stream, _) = next(&listener, "snapshot").await;
         loop {
             tokio::select! {
                 ended = self.serve_local(stream) => {
                     tracing::debug!(?ended, "snapshot client gone");
-                    stream = listener.accept().await?.0;
+                    stream = next(&listener, "snapshot").await.0;
                 }
-                next = listener.accept() => stream = next?.0,
+                (newer, _) = next(&listener, "snapshot") => stream = newer,
             }
         }
     }

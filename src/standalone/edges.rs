@@ -15,14 +15,16 @@ use tokio::time::{sleep, timeout};
 
 use crate::controller::EdgeHost;
 use crate::edge::{PAGES, plan, private_directory};
-use crate::model::{ALLOCATOR, EdgeId, FILTER_WORKERS};
+use crate::api::Variable;
+use crate::model::capacity::{DRAIN, MEMORY};
+use crate::model::{ALLOCATOR, EdgeId};
 use crate::observe::metrics::Metrics;
 use crate::settings::LogSettings;
 use crate::snapshot::publish::Publisher;
 use crate::translate::EdgeData;
 
-/// Grace that an edge has between the request to end and the kill.
-const GRACE: Duration = Duration::from_secs(5);
+/// Grace that an edge has between the end of its drain and the kill.
+const GRACE: Duration = Duration::from_secs(4);
 /// First and longest wait before an edge that ended by itself is started again.
 const RESTART: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
 
@@ -37,6 +39,8 @@ pub struct EdgeCommand {
     pub runtime_dir: PathBuf,
     /// How they plan.
     pub options: plan::Options,
+    /// How long what is in flight may take at their end, and the memory of each in bytes, where that is said.
+    pub own: (Duration, Option<u64>),
     /// How the edges log.
     pub log: LogSettings,
 }
@@ -54,7 +58,7 @@ pub struct Edges {
 struct Running {
     publisher: Publisher,
     address: IpAddr,
-    workers: Option<i32>,
+    processes: Vec<Variable>,
     stop: watch::Sender<bool>,
     task: JoinHandle<()>,
 }
@@ -78,8 +82,8 @@ impl Edges {
         self.pages.subscribe()
     }
 
-    /// Starts an edge on an address and feeds it from `publisher`. `workers` are the threads of its filter proxy.
-    fn start(&mut self, id: &EdgeId, address: IpAddr, workers: Option<i32>, publisher: Publisher) -> Result<(), StartError> {
+    /// Starts an edge on an address and feeds it from `publisher`. `processes` is what its profile says to its processes.
+    fn start(&mut self, id: &EdgeId, address: IpAddr, processes: Vec<Variable>, publisher: Publisher) -> Result<(), StartError> {
         self.started += 1;
         let directory = self.command.runtime_dir.join(format!("edge-{}", self.started));
         let listener = private_directory(&directory)
@@ -89,19 +93,15 @@ impl Edges {
         self.metrics.edge_restarts.with_label_values(&[id.to_string()]);
         let (stop, stopped) = watch::channel(false);
         let (command, metrics) = (self.command.clone(), self.metrics.clone());
-        let supervised = Supervised { id: id.clone(), command, metrics, address, workers, directory };
+        let supervised = Supervised { id: id.clone(), command, metrics, address, processes: processes.clone(), directory };
         let server = publisher.clone();
         let task = tokio::spawn(async move {
             tokio::select! {
                 () = supervised.run(stopped) => {}
-                served = server.serve(listener) => {
-                    if let Err(error) = served {
-                        tracing::error!(%error, "snapshot listener failed");
-                    }
-                }
+                never = server.serve(listener) => match never {},
             }
         });
-        self.running.insert(id.clone(), Running { publisher, address, workers, stop, task });
+        self.running.insert(id.clone(), Running { publisher, address, processes, stop, task });
         Ok(())
     }
 }
@@ -110,9 +110,9 @@ impl EdgeHost for Edges {
     type Error = StartError;
 
     async fn run(&mut self, id: &EdgeId, data: &EdgeData, epoch: u64) -> Result<Option<Publisher>, StartError> {
-        let (address, workers) = (data.addresses.first().copied(), data.profile.filter_workers);
+        let (address, processes) = (data.addresses.first().copied(), data.profile.variables());
         match (self.running.get(id), address) {
-            (Some(running), Some(address)) if running.address == address && running.workers == workers => {
+            (Some(running), Some(address)) if running.address == address && running.processes == processes => {
                 return Ok(Some(running.publisher.clone()));
             }
             // Sōzu's ports move with the edge: it starts anew there.
@@ -120,7 +120,7 @@ impl EdgeHost for Edges {
         }
         let Some(address) = address else { return Ok(None) };
         let publisher = Publisher::new(epoch);
-        self.start(id, address, workers, publisher.clone())?;
+        self.start(id, address, processes, publisher.clone())?;
         Ok(Some(publisher))
     }
 
@@ -154,7 +154,7 @@ struct Supervised {
     command: EdgeCommand,
     metrics: Metrics,
     address: IpAddr,
-    workers: Option<i32>,
+    processes: Vec<Variable>,
     directory: PathBuf,
 }
 
@@ -169,7 +169,7 @@ impl Supervised {
                     let _input = child.stdin.take();
                     tokio::select! {
                         () = told(&mut stopped) => {
-                            end(&mut child).await;
+                            end(&mut child, self.command.own.0 + GRACE).await;
                             break;
                         }
                         status = child.wait() => tracing::error!(edge = %self.id, ?status, "edge ended by itself"),
@@ -200,9 +200,12 @@ impl Supervised {
             command.arg("--force-relay");
         }
         command.env(ALLOCATOR.0, ALLOCATOR.1);
-        if let Some(workers) = self.workers {
-            command.env(FILTER_WORKERS, workers.to_string());
+        let (drain, memory) = self.command.own;
+        command.env(DRAIN, drain.as_secs().to_string());
+        if let Some(memory) = memory {
+            command.env(MEMORY, memory.to_string());
         }
+        command.envs(self.processes.iter().map(|(name, value)| (*name, value)));
         // The edge ends when its standard input does: nothing is left behind when this process is killed.
         command.stdin(Stdio::piped()).kill_on_drop(true).spawn()
     }
@@ -213,13 +216,13 @@ async fn told(stopped: &mut watch::Receiver<bool>) {
     drop(stopped.wait_for(|stop| *stop).await);
 }
 
-async fn end(child: &mut Child) {
+async fn end(child: &mut Child, within: Duration) {
     if let Some(pid) = child.id().and_then(|id| Pid::from_raw(id.cast_signed()))
         && let Err(error) = kill_process(pid, Signal::TERM)
     {
         tracing::debug!(%error, "the edge is gone already");
     }
-    if timeout(GRACE, child.wait()).await.is_err() {
+    if timeout(within, child.wait()).await.is_err() {
         drop(child.kill().await);
     }
 }

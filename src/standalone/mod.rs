@@ -8,6 +8,7 @@ mod view;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
@@ -86,7 +87,8 @@ pub async fn run(settings: StandaloneSettings, log: LogSettings, stop: impl Futu
     let runtime = Runtime::make(settings.runtime_dir.as_deref())?;
     let program = std::env::current_exe().map_err(|source| Error::File { path: "/proc/self/exe".into(), source })?;
     let options = settings.directory.plan_options();
-    let command = EdgeCommand { program, sozu: settings.sozu, runtime_dir: runtime.path.clone(), options, log };
+    let own = (Duration::from_secs(settings.drain), settings.memory);
+    let command = EdgeCommand { program, sozu: settings.sozu, runtime_dir: runtime.path.clone(), options, own, log };
 
     let world = watch::Sender::new(World::default());
     let (wakes, woken) = mpsc::unbounded_channel();

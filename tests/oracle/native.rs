@@ -4,6 +4,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
+use kakehi::edge::Capacity;
 use kakehi::edge::plan::explain::Explanation;
 use kakehi::edge::plan::{Options, Planner};
 use kakehi::edge::sozu::{Maker, Silence, Sozu, SpawnSettings, Wire};
@@ -38,7 +39,7 @@ impl Stage {
         backend::serve_hop(&hop);
         let ports = common_ports(&[Ipv4Addr::LOCALHOST], 2);
         let wire = Wire { address: Ipv4Addr::LOCALHOST.into(), hop, relay, silence: Silence::default() };
-        let settings = SpawnSettings { program: sozu(), dir: directory.path().to_owned(), log_level: "error".to_owned() };
+        let settings = SpawnSettings { program: sozu(), dir: directory.path().to_owned(), log_level: "error".to_owned(), budget: Capacity::default().launched() };
         Self {
             sozu: Sozu::start(Maker::Spawn(settings), wire).await.unwrap(),
             planner: Planner::new(Options::default()),

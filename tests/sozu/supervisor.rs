@@ -5,7 +5,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use kakehi::edge::{EdgeSettings, FilterCommand, Origin, PAGES, SozuOrigin};
+use kakehi::edge::{Capacity, EdgeSettings, FilterCommand, Origin, PAGES, SozuOrigin};
 use kakehi::snapshot::publish::Publisher;
 use kakehi::snapshot::wire::{Ack, Refusal, Stamp};
 use kakehi::snapshot::{Key, Resource, Snapshot, fetch};
@@ -62,6 +62,8 @@ impl Edge {
             force_relay: false,
             health: None,
             linger: Duration::ZERO,
+            drain: Duration::from_secs(3),
+            capacity: Capacity::default(),
         };
         let task = tokio::spawn(async move { kakehi::edge::run(settings).await.unwrap() });
         Self { dir, publisher, address, task }
@@ -216,6 +218,8 @@ async fn lone_edge() {
         force_relay: false,
         health: None,
         linger: Duration::ZERO,
+        drain: Duration::from_secs(3),
+        capacity: Capacity::default(),
     };
     kakehi::edge::run(settings).await.unwrap();
 }

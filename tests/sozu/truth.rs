@@ -1,5 +1,6 @@
 //! An ack is true: what Sōzu refuses is named, neighbours go through, and what was lost comes back.
 
+use kakehi::edge::Capacity;
 use kakehi::edge::sozu::{Maker, Silence, Sozu, SpawnSettings, Wire};
 use kakehi::model::{Certificate, Hostname, PrivateKey};
 use kakehi::snapshot::{Key, Resource};
@@ -146,7 +147,7 @@ async fn a_sozu_left_behind_is_stopped() {
     let mut rig = Rig::start().await;
     let resources = || [listener("web", 8080, "*"), route("r", "web", &["*"], vec![rule(prefix("/"), "absent")])];
     assert!(rig.hold(resources()).await.is_empty());
-    let settings = SpawnSettings { program: program(), dir: rig.dir.path().to_owned(), log_level: "error".to_owned() };
+    let settings = SpawnSettings { program: program(), dir: rig.dir.path().to_owned(), log_level: "error".to_owned(), budget: Capacity::default().launched() };
     let wire = Wire {
         address: rig.at(0).ip(),
         hop: rig.dir.path().join("hop.sock"),

@@ -7,6 +7,7 @@
 
 mod asked;
 mod certificates;
+mod closing;
 pub mod explain;
 mod few;
 mod hosts;

@@ -7,11 +7,12 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 use sozu_command_lib::proto::command::request::RequestType;
 use sozu_command_lib::proto::command::response_content::ContentType;
-use sozu_command_lib::proto::command::{HardStop, ListListeners, ListWorkers, RunState, SoftStop};
+use sozu_command_lib::proto::command::{DeactivateListener, HardStop, ListListeners, ListWorkers, ListenerType, RunState, SoftStop};
 use tokio::process::{Child, Command};
 use tokio::time::Instant;
 
-use super::{Error, Reply, Socket, SocketError, access};
+use super::{Error, Reply, Socket, SocketError, access, query};
+use crate::edge::budget::SozuBudget;
 
 /// How a process comes to be.
 #[derive(Clone, Debug)]
@@ -31,6 +32,8 @@ pub struct SpawnSettings {
     pub dir: PathBuf,
     /// Its log level: `error`, `warn`, `info`, `debug`, `trace`.
     pub log_level: String,
+    /// How much it may hold.
+    pub budget: SozuBudget,
 }
 
 /// A process, with the connection to it.
@@ -65,6 +68,12 @@ const COMMAND: Duration = Duration::from_secs(12);
 const RECORDED: &str = "sozu_lib::protocol::mux::stream=info,sozu_lib::protocol::pipe=info";
 /// Workers notice within this that their main process is gone.
 const WORKER_END: Duration = Duration::from_secs(1);
+/// How long clients of kept connections have to send the request whose answer tells them to come by another connection.
+const TOLD: Duration = Duration::from_secs(3);
+/// How often Sōzu is asked what is under way.
+const POLL: Duration = Duration::from_millis(100);
+/// A soft stop takes at least this, whatever is left of the drain.
+const LAST: Duration = Duration::from_millis(500);
 /// A state file is answered within this.
 const LOAD: Duration = Duration::from_secs(60);
 
@@ -176,19 +185,31 @@ impl Instance {
         &self.workers
     }
 
-    /// Lets requests in flight end, at most for `within`, then stops the process if it is ours.
+    /// Closes its ports, lets what is in flight end, at most for `within`, then stops the process if it is ours.
+    ///
+    /// A soft stop comes last: it ends tunnels and relayed connections at once, and closes kept connections under clients that
+    /// may just be sending the next request (`sozu-options`, 1).
     pub(super) async fn stop(mut self, within: Duration) {
         if self.child.is_none() {
             return;
         }
-        let mut asked = self.socket.request(RequestType::SoftStop(SoftStop {}), within).await;
-        if asked.is_err()
-            && let Ok(mut fresh) = Socket::connect(&self.dir().join(COMMAND_SOCKET)).await
-        {
-            asked = fresh.request(RequestType::SoftStop(SoftStop {}), within).await;
+        let deadline = Instant::now() + within;
+        match Socket::connect(&self.dir().join(COMMAND_SOCKET)).await {
+            Ok(mut socket) => {
+                if let Err(error) = close_ports(&mut socket).await {
+                    tracing::warn!(%error, "Sōzu's ports do not close");
+                }
+                quiet(&mut socket, deadline).await;
+                let left = deadline.saturating_duration_since(Instant::now()).max(LAST);
+                let asked = socket.request(RequestType::SoftStop(SoftStop {}), left).await;
+                tracing::debug!(?asked, "soft stop");
+                self.reap(left).await;
+            }
+            Err(error) => {
+                tracing::warn!(%error, "Sōzu cannot be asked to end");
+                self.reap(Duration::ZERO).await;
+            }
         }
-        tracing::debug!(?asked, "soft stop");
-        self.reap(within).await;
     }
 
     /// Ends the process now, if it is ours.
@@ -218,6 +239,38 @@ impl Drop for Instance {
         for pid in strays(&self.dir()) {
             end_stray(pid);
         }
+    }
+}
+
+/// New connections are refused from now on; those that are open are served.
+async fn close_ports(socket: &mut Socket) -> Result<(), SocketError> {
+    let reply = socket.request(RequestType::ListListeners(ListListeners {}), COMMAND).await?;
+    let Some(ContentType::ListenersList(list)) = reply.content else { return Ok(()) };
+    let http = list.http_listeners.into_values().filter(|listener| listener.active).map(|listener| (listener.address, ListenerType::Http));
+    let https = list.https_listeners.into_values().filter(|listener| listener.active).map(|listener| (listener.address, ListenerType::Https));
+    let relays = list.tcp_listeners.into_values().filter(|listener| listener.active).map(|listener| (listener.address, ListenerType::Tcp));
+    for (address, proxy) in http.chain(https).chain(relays).collect::<Vec<_>>() {
+        let close = DeactivateListener { address, proxy: proxy.into(), to_scm: false, ..Default::default() };
+        socket.request(RequestType::DeactivateListener(close), COMMAND).await?;
+    }
+    Ok(())
+}
+
+/// Waits until no tunnel and no relayed connection is left, and for a moment in which clients of kept connections learn with their
+/// next answer that they end.
+async fn quiet(socket: &mut Socket, deadline: Instant) {
+    let told = Instant::now() + TOLD;
+    loop {
+        let now = Instant::now();
+        let streams = match query::activity(socket).await {
+            Ok(activity) if activity.streams == 0 && activity.requests == 0 && now < told => activity.connections,
+            Ok(activity) => activity.streams + u64::from(now < told),
+            Err(error) => return tracing::debug!(%error, "Sōzu does not say what is under way"),
+        };
+        if streams == 0 || now >= deadline {
+            return;
+        }
+        tokio::time::sleep(POLL).await;
     }
 }
 
@@ -342,16 +395,19 @@ async fn evict(socket: &Path) {
 
 /// A minimal configuration: everything else comes over the socket.
 fn configuration(settings: &SpawnSettings, socket: &Path) -> String {
-    // Sōzu refuses to start when it may open fewer files than twice its connections.
-    let files = rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum.unwrap_or(u64::MAX);
-    let connections = (files / 2).clamp(100, 10_000);
+    let SozuBudget { workers, connections, buffers, buffer_bytes, connections_per_address } = settings.budget;
     let lines = [
         format!("command_socket = {:?}", socket.to_string_lossy()),
-        "worker_count = 1".to_owned(),
+        format!("worker_count = {workers}"),
         "worker_automatic_restart = true".to_owned(),
         "activate_listeners = false".to_owned(),
         "handle_process_affinity = false".to_owned(),
         format!("max_connections = {connections}"),
+        format!("max_buffers = {buffers}"),
+        format!("buffer_size = {buffer_bytes}"),
+        format!("max_connections_per_ip = {connections_per_address}"),
+        // A client that comes while all places are taken gets that of the one that was silent for longest.
+        "evict_on_queue_full = true".to_owned(),
         format!("zombie_check_interval = {ZOMBIE_SECONDS}"),
         format!("log_level = {:?}", format!("{},{RECORDED}", settings.log_level)),
         "log_target = \"stdout\"".to_owned(),

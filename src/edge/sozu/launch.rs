@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
-use super::instance::{Instance, Maker, SpawnSettings};
-use super::{Error, access};
+use super::instance::{COMMAND_SOCKET, Instance, Maker, SpawnSettings};
+use super::{Error, access, watch};
+use crate::edge::pulse::Pulses;
 use crate::edge::sockets::Sockets;
 
 /// A process that lived this long is replaced at once when it ends.
@@ -55,9 +56,12 @@ async fn keep(settings: &SpawnSettings, farewell: Farewell, stop: impl Future<Ou
         match made {
             Ok(mut instance) => {
                 tracing::info!(pid = instance.pid(), "Sōzu is up");
+                let (command, pulses) = (settings.dir.join(COMMAND_SOCKET), Pulses::default());
+                let pid = instance.pid().and_then(|pid| i32::try_from(pid).ok());
                 tokio::select! {
                     () = instance.ended() => instance.reap_now().await,
                     never = trim(&settings.dir) => match never {},
+                    never = watch(&command, || pid, &pulses) => match never {},
                     reason = &mut stop => return end(instance, farewell, reason).await,
                 }
             }

@@ -19,6 +19,7 @@ mod state;
 mod steps;
 #[cfg(test)]
 mod tests;
+mod watch;
 
 pub use access::{AccessLog, NUDGE, Record};
 pub use apply::Sozu;
@@ -31,3 +32,4 @@ pub use request::{Silence, Wire};
 pub use socket::{Reply, Socket, SocketError};
 pub use state::{Refused, Shadow, orphans};
 pub use steps::{Item, Order, Step, steps};
+pub(super) use watch::watch;

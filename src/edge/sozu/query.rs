@@ -10,19 +10,49 @@ use sozu_command_lib::proto::command::{FilteredMetrics, QueryMetricsOptions};
 
 use super::{Socket, SocketError};
 
-/// Open connections of all workers.
+/// Open connections of all workers, and what bounds them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Connections {
     /// From clients.
     pub clients: u64,
     /// To backends.
     pub backends: u64,
+    /// Most from clients.
+    pub limit: u64,
+    /// Buffers in use, and all.
+    pub buffers: (u64, u64),
+    /// Connections that were closed to make room, since the process started.
+    pub evicted: u64,
+    /// Connections that were not taken.
+    pub refused: u64,
+}
+
+/// What is under way in all workers that an end would cut.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Activity {
+    /// Requests.
+    pub requests: u64,
+    /// WebSockets and other tunnels, and relayed connections.
+    pub streams: u64,
+    /// Connections of clients, idle ones too.
+    pub connections: u64,
 }
 
 /// An answer takes no longer.
 const WITHIN: Duration = Duration::from_secs(2);
-/// Sōzu's names for them.
-const NAMES: [&str; 2] = ["client.connections", "backend.connections"];
+/// Sōzu's names for them (its `metrics/names.rs`).
+const NAMES: [&str; 7] = [
+    "client.connections",
+    "backend.connections",
+    "client.connections_max",
+    "buffer.in_use",
+    "buffer.capacity",
+    "sessions.evicted",
+    "listener.connection_capped",
+];
+/// Its names for what is under way.
+const ACTIVITY: [&str; 5] =
+    ["http.active_requests", "websocket.active_requests", "protocol.tcp", "protocol.proxy.send", "client.connections"];
 
 /// Asks the Sōzu behind a command socket. One that has had no connection yet knows of none.
 ///
@@ -30,13 +60,26 @@ const NAMES: [&str; 2] = ["client.connections", "backend.connections"];
 /// The socket's.
 pub async fn connections(socket: &Path) -> Result<Connections, SocketError> {
     let mut socket = Socket::connect(socket).await?;
-    let options = QueryMetricsOptions { metric_names: NAMES.map(str::to_owned).into(), no_clusters: true, ..Default::default() };
+    let [clients, backends, limit, used, all, evicted, refused] = numbers(&mut socket, NAMES).await?;
+    Ok(Connections { clients, backends, limit, buffers: (used, all), evicted, refused })
+}
+
+/// What is under way.
+///
+/// # Errors
+/// The socket's.
+pub(super) async fn activity(socket: &mut Socket) -> Result<Activity, SocketError> {
+    let [requests, tunnels, relayed, greeting, connections] = numbers(socket, ACTIVITY).await?;
+    Ok(Activity { requests, streams: tunnels + relayed + greeting, connections })
+}
+
+async fn numbers<const N: usize>(socket: &mut Socket, names: [&str; N]) -> Result<[u64; N], SocketError> {
+    let options = QueryMetricsOptions { metric_names: names.map(str::to_owned).into(), no_clusters: true, ..Default::default() };
     let reply = socket.request(RequestType::QueryMetrics(options), WITHIN).await?;
-    let Some(ContentType::Metrics(metrics)) = reply.content else { return Ok(Connections::default()) };
-    let gauge = |name: &str| match metrics.proxying.get(name) {
+    let Some(ContentType::Metrics(metrics)) = reply.content else { return Ok([0; N]) };
+    Ok(names.map(|name| match metrics.proxying.get(name) {
         Some(FilteredMetrics { inner: Some(Inner::Gauge(number)) }) => *number,
+        Some(FilteredMetrics { inner: Some(Inner::Count(number)) }) => u64::try_from(*number).unwrap_or_default(),
         _ => 0,
-    };
-    let [clients, backends] = NAMES.map(gauge);
-    Ok(Connections { clients, backends })
+    }))
 }

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use sozu_command_lib::proto::command::request::RequestType;
 use sozu_command_lib::response::HttpFrontend;
 use sozu_command_lib::state::{ConfigState, StateError};
 
+use super::watch::reachable;
 use super::{Item, Step, Wire};
 use crate::edge::plan::{ChainId, Frontend, HostRule, PortId, Target, Upstream, VhostId};
 use crate::model::Hostname;
@@ -60,12 +61,7 @@ impl Shadow {
 
     /// The address of a port, as one can connect to it from this machine.
     pub fn address(&self, port: PortId) -> SocketAddr {
-        let address = self.wire.address(port);
-        match address.ip() {
-            IpAddr::V4(ip) if ip.is_unspecified() => SocketAddr::new(Ipv4Addr::LOCALHOST.into(), address.port()),
-            IpAddr::V6(ip) if ip.is_unspecified() => SocketAddr::new(Ipv6Addr::LOCALHOST.into(), address.port()),
-            _ => address,
-        }
+        reachable(self.wire.address(port))
     }
 
     pub(super) fn wire(&self) -> &Wire {

@@ -2,7 +2,7 @@
 //!
 //! The sockets outlive it, so connections queue while a dead child is replaced.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -10,14 +10,18 @@ use std::time::Duration;
 
 use command_fds::{CommandFdExt, FdMapping};
 use rustix::process::{Pid, Signal, kill_process};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
 use tokio::process::{Child, Command};
-use tokio::sync::oneshot;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
-use crate::model::ALLOCATOR;
-
+use crate::edge::budget::FilterBudget;
+use crate::edge::metrics::Metrics;
+use crate::edge::pulse::{FILTER, LOST, PROBE, Pulse};
 use crate::edge::sockets::{Holder, Lease};
+use crate::model::{ALLOCATOR, FILTER_CONNECTIONS, FILTER_CONNECTIONS_PER_ADDRESS, FILTER_DRAIN, FILTER_MEMORY, PROBE_PATH};
 
 /// How to start the filter proxy. Four arguments follow: `--snapshot` and the path of the unix socket that serves its
 /// snapshot, `--report` and the path of the one on which it tells what it counted. The listening sockets for requests and for
@@ -36,74 +40,170 @@ pub(super) struct Paths {
     pub snapshot: PathBuf,
     /// The one on which it is to tell what it counted.
     pub report: PathBuf,
+    /// The one by which requests come.
+    pub hop: PathBuf,
+}
+
+/// How the child is kept.
+pub(super) struct Keeping {
+    /// How to start it.
+    pub command: FilterCommand,
+    /// What it may hold.
+    pub budget: FilterBudget,
+    /// How long requests, streams and tunnels in flight may take at the end.
+    pub drain: Duration,
 }
 
 /// The running child's keeper.
 pub(super) struct Kept {
-    stop: oneshot::Sender<()>,
+    end: watch::Sender<End>,
     task: JoinHandle<()>,
+}
+
+/// How far the end is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum End {
+    /// It serves.
+    NotYet,
+    /// It tells its clients, and takes what comes by connections that are open.
+    Parting,
+    /// Nothing comes any more.
+    Now,
 }
 
 /// A child that lived this long is replaced at once when it dies.
 const STABLE: Duration = Duration::from_secs(1);
 /// First and longest wait before one that did not is replaced.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
-/// Requests in flight may take this long at the end.
-const DRAIN: Duration = Duration::from_secs(1);
+/// Once nothing can come any more, it has this long to end.
+const LAST: Duration = Duration::from_secs(1);
 
 /// Keeps a filter proxy running.
-pub(super) fn keep(command: FilterCommand, holder: Holder, paths: Paths, starts: Arc<AtomicU64>) -> Kept {
-    let (stop, stopped) = oneshot::channel();
-    let task = tokio::spawn(run(command, holder, paths, starts, stopped));
-    Kept { stop, task }
+pub(super) fn keep(keeping: Keeping, holder: Holder, paths: Paths, metrics: &Metrics) -> Kept {
+    let (end, ends) = watch::channel(End::NotYet);
+    let keeper = Keeper { keeping, holder, paths, starts: metrics.filter_starts.clone(), pulse: metrics.pulses.filter.clone() };
+    Kept { end, task: tokio::spawn(keeper.run(ends)) }
 }
 
 impl Kept {
-    /// Lets requests in flight end, then ends the child.
+    /// Has the child tell its clients that it ends. It serves on what comes by open connections.
+    pub(super) fn part(self) -> Self {
+        self.end.send_replace(End::Parting);
+        self
+    }
+
+    /// Ends the child.
     pub(super) async fn stop(self) {
-        drop(self.stop);
+        self.end.send_replace(End::Now);
         if let Err(error) = self.task.await {
             tracing::warn!(%error, "the filter proxy's keeper ended badly");
         }
     }
 }
 
-async fn run(command: FilterCommand, holder: Holder, paths: Paths, starts: Arc<AtomicU64>, mut stopped: oneshot::Receiver<()>) {
-    let mut wait = BACKOFF.0;
-    loop {
-        let mut lease = tokio::select! {
-            lease = holder.lease() => lease,
-            _ = &mut stopped => return,
-        };
-        let since = Instant::now();
-        match start(&command, &lease, &paths) {
-            Ok(mut child) => {
-                starts.fetch_add(1, Relaxed);
-                // Waiting would close it, and the child ends when its input does.
-                let _input = child.stdin.take();
-                tokio::select! {
-                    _ = &mut stopped => return end(child).await,
-                    status = child.wait() => tracing::error!(?status, "the filter proxy ended by itself"),
-                    () = lease.lost() => {
-                        tracing::warn!("whoever held the filter proxy's sockets is gone; starting it over with the next one's");
-                        end(child).await;
+struct Keeper {
+    keeping: Keeping,
+    holder: Holder,
+    paths: Paths,
+    starts: Arc<AtomicU64>,
+    pulse: Arc<Pulse>,
+}
+
+impl Keeper {
+    async fn run(self, mut ends: watch::Receiver<End>) {
+        let mut wait = BACKOFF.0;
+        loop {
+            let lease = tokio::select! {
+                lease = self.holder.lease() => lease,
+                () = reached(&mut ends, End::Now) => return,
+            };
+            let since = Instant::now();
+            match start(&self.keeping, &lease, &self.paths) {
+                Ok(child) => {
+                    self.starts.fetch_add(1, Relaxed);
+                    if self.serve(child, lease, &mut ends).await {
+                        return;
                     }
                 }
+                Err(error) => tracing::error!(%error, "the filter proxy cannot be started"),
             }
-            Err(error) => tracing::error!(%error, "the filter proxy cannot be started"),
+            if since.elapsed() > STABLE {
+                wait = BACKOFF.0;
+                continue;
+            }
+            tokio::select! {
+                () = reached(&mut ends, End::Now) => return,
+                () = sleep(wait) => wait = (wait * 2).min(BACKOFF.1),
+            }
         }
-        if since.elapsed() > STABLE {
-            wait = BACKOFF.0;
-            continue;
-        }
-        tokio::select! {
-            _ = &mut stopped => return,
-            () = sleep(wait) => wait = (wait * 2).min(BACKOFF.1),
+    }
+
+    /// Follows a child until it is gone; whether that is the end.
+    async fn serve(&self, mut child: Child, mut lease: Lease, ends: &mut watch::Receiver<End>) -> bool {
+        // Waiting would close it, and the child ends when its input does.
+        let _input = child.stdin.take();
+        let mut told = false;
+        let pid = child.id();
+        let probed = probe(&self.paths.hop, pid, &self.pulse);
+        tokio::pin!(probed);
+        loop {
+            tokio::select! {
+                () = reached(ends, if told { End::Now } else { End::Parting }) => {
+                    if *ends.borrow() == End::Now {
+                        end(child, LAST).await;
+                        return true;
+                    }
+                    told = true;
+                    terminate(&child);
+                }
+                status = child.wait() => {
+                    tracing::error!(?status, "the filter proxy ended by itself");
+                    return false;
+                }
+                () = lease.lost() => {
+                    tracing::warn!("the holder of the filter proxy's sockets is gone; starting it over with those of the next one");
+                    end(child, LAST).await;
+                    return false;
+                }
+                () = &mut probed, if !told => {
+                    end(child, Duration::ZERO).await;
+                    self.pulse.renew();
+                    return false;
+                }
+            }
         }
     }
 }
 
-fn start(command: &FilterCommand, lease: &Lease, paths: &Paths) -> std::io::Result<Child> {
+async fn reached(ends: &mut watch::Receiver<End>, end: End) {
+    // Without a sender there is nobody to serve for.
+    drop(ends.wait_for(|now| *now >= end).await);
+}
+
+/// Resolves when a child hangs.
+async fn probe(hop: &Path, pid: Option<u32>, pulse: &Pulse) {
+    let mut look = interval(PROBE);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        look.tick().await;
+        if pulse.note(answers(hop).await, FILTER) >= LOST {
+            return tracing::error!(process = FILTER, pid, "hangs; killed, to be replaced");
+        }
+    }
+}
+
+/// Whether requests are answered that come by the socket for requests.
+async fn answers(hop: &Path) -> bool {
+    let asked = async {
+        let mut stream = UnixStream::connect(hop).await?;
+        stream.write_all(format!("GET {PROBE_PATH} HTTP/1.1\r\nHost: probe\r\nConnection: close\r\n\r\n").as_bytes()).await?;
+        stream.read(&mut [0; 64]).await
+    };
+    matches!(timeout(PROBE, asked).await, Ok(Ok(1..)))
+}
+
+fn start(keeping: &Keeping, lease: &Lease, paths: &Paths) -> std::io::Result<Child> {
+    let Keeping { command, budget, drain } = keeping;
     let mut mappings = Vec::new();
     for (socket, child_fd) in lease.sockets.iter().zip(3..) {
         mappings.push(FdMapping { parent_fd: socket.try_clone()?, child_fd });
@@ -111,19 +211,29 @@ fn start(command: &FilterCommand, lease: &Lease, paths: &Paths) -> std::io::Resu
     let mut child = Command::new(&command.program);
     child.args(&command.args).arg("--snapshot").arg(&paths.snapshot).arg("--report").arg(&paths.report);
     child.env("LISTEN_FDS", "2").env_remove("LISTEN_PID");
+    child.env(FILTER_MEMORY, budget.memory.to_string()).env(FILTER_CONNECTIONS, budget.connections.to_string());
+    child.env(FILTER_CONNECTIONS_PER_ADDRESS, budget.connections_per_address.to_string());
+    child.env(FILTER_DRAIN, drain.as_secs().to_string());
     // Requests take and free all the time.
     child.env_remove(ALLOCATOR.0);
     child.fd_mappings(mappings).map_err(std::io::Error::other)?;
     child.stdin(Stdio::piped()).kill_on_drop(true).spawn()
 }
 
-async fn end(mut child: Child) {
+fn terminate(child: &Child) {
     if let Some(pid) = child.id().and_then(|id| Pid::from_raw(id.cast_signed()))
         && let Err(error) = kill_process(pid, Signal::TERM)
     {
         tracing::debug!(%error, "the filter proxy is gone already");
     }
-    if timeout(DRAIN, child.wait()).await.is_err()
+}
+
+/// Ends a child, which has so long to end by itself.
+async fn end(mut child: Child, within: Duration) {
+    if !within.is_zero() {
+        terminate(&child);
+    }
+    if timeout(within, child.wait()).await.is_err()
         && let Err(error) = child.kill().await
     {
         tracing::warn!(%error, "the filter proxy cannot be killed");

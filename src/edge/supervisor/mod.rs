@@ -9,7 +9,7 @@ mod settings;
 mod source;
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio::net::UnixListener;
@@ -24,7 +24,7 @@ pub use source::Origin;
 use super::metrics::Metrics;
 use super::plan::{Options, Planner, PortKind};
 use super::sockets::{self, Holder, Sockets};
-use super::sozu::{self, AccessLog, Item, Maker, Silence, Sozu, SpawnSettings, Wire};
+use super::sozu::{self, AccessLog, Item, Maker, Silence, Sozu, Wire};
 use super::{health, traffic};
 use crate::listen::listen;
 use crate::snapshot::publish::Publisher;
@@ -48,10 +48,12 @@ const AUDIT: Duration = Duration::from_secs(30);
 const RETRY: Duration = Duration::from_secs(1);
 /// First and longest wait after a failed apply.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
-/// Requests in flight may take this long once the edge is told to end.
-const DRAIN: Duration = Duration::from_secs(3);
-/// An adopted Sōzu is ended by its launcher, which may take this long.
-const DRAIN_ADOPTED: Duration = Duration::from_secs(30);
+/// An adopted Sōzu is ended by its launcher, which may take so much longer than requests in flight may.
+const LAUNCHER: Duration = Duration::from_secs(8);
+/// Frontends up to this many tell clients at the end to come by another connection: a larger change would hold up requests.
+const TOLD: usize = 5_000;
+/// How often Sōzu is asked how full it is.
+const CROWD: Duration = Duration::from_secs(2);
 
 /// Runs an edge until it is told to end (SIGTERM, SIGINT, or the end of a piped standard input: its parent is gone), then
 /// lets requests in flight end.
@@ -69,24 +71,27 @@ pub async fn run(settings: EdgeSettings) -> Result<(), EdgeError> {
     };
     let pages = bind(&dir.join(PAGES))?;
     let publisher = Publisher::new(0);
-    let serving = tokio::spawn(serve(publisher.clone(), bind(&filter_snapshot)?));
+    let (server, socket) = (publisher.clone(), bind(&filter_snapshot)?);
+    let serving = tokio::spawn(async move { match server.serve(socket).await {} });
     let metrics = Metrics::new(&settings.name, &publisher, (report.clone(), settings.sozu.command_socket(dir)));
-    let paths = filter::Paths { snapshot: filter_snapshot, report };
-    let filter = filter::keep(settings.filter.clone(), holder, paths, metrics.filter_starts.clone());
+    let [hop, relay] = sockets::paths(settings.sozu.dir(dir));
+    let paths = filter::Paths { snapshot: filter_snapshot, report, hop: hop.clone() };
+    let kept = filter::Keeping { command: settings.filter.clone(), budget: settings.filter_budget(), drain: settings.drain };
+    let filter = filter::keep(kept, holder, paths, &metrics);
     let port = watch::Sender::new(None);
     let health = health(settings.health, pages, &metrics).await?;
     let stop = told_to_end().map_err(EdgeError::Signals)?;
     tokio::pin!(stop);
-    let [hop, relay] = sockets::paths(settings.sozu.dir(dir));
     let wire = Wire { address: settings.address, hop, relay, silence: Silence::default() };
     let sozu = tokio::select! {
-        sozu = start(&settings.sozu, dir, wire) => sozu?,
+        sozu = start(&settings, wire) => sozu?,
         reason = &mut stop => {
             tracing::info!(edge = settings.name, reason, "ending before Sōzu is up");
             return Ok(());
         }
     };
     tracing::info!(edge = settings.name, pid = sozu.pid(), "Sōzu is up");
+    let probing = tokio::spawn(probe(settings.sozu.command_socket(dir), metrics.clone()));
     let (source, states) = Source::follow(settings.snapshot.clone(), &metrics);
     let counting = tokio::spawn(traffic::follow(AccessLog::of(settings.sozu.dir(dir)), metrics.native.clone(), port.subscribe()));
     let mut edge = Edge {
@@ -111,8 +116,7 @@ pub async fn run(settings: EdgeSettings) -> Result<(), EdgeError> {
     };
     edge.hear_first().await;
     edge.follow(states.clone(), told).await;
-    edge.end(states, &settings, &source).await;
-    filter.stop().await;
+    edge.end(states, (&settings, filter), (&source, &probing)).await;
     for task in [serving, counting].into_iter().chain(health) {
         task.abort();
     }
@@ -121,28 +125,20 @@ pub async fn run(settings: EdgeSettings) -> Result<(), EdgeError> {
 
 /// Opens the health port, and its like for this machine.
 async fn health(address: Option<SocketAddr>, pages: UnixListener, metrics: &Metrics) -> Result<Vec<JoinHandle<()>>, EdgeError> {
-    let gone = |served: std::io::Result<()>| {
-        if let Err(error) = served {
-            tracing::error!(%error, "the health port is gone");
-        }
-    };
     let local = metrics.clone();
-    let mut tasks = vec![tokio::spawn(async move { gone(health::serve_local(pages, local).await) })];
+    let mut tasks = vec![tokio::spawn(async move { match health::serve(pages, local).await {} })];
     if let Some(address) = address {
         let listener = listen(address).map_err(|source| EdgeError::Health { address, source })?;
         let metrics = metrics.clone();
-        tasks.push(tokio::spawn(async move { gone(health::serve(listener, metrics).await) }));
+        tasks.push(tokio::spawn(async move { match health::serve(listener, metrics).await {} }));
     }
     Ok(tasks)
 }
 
 /// A Sōzu: an empty one made, or one adopted as soon as it is there.
-async fn start(origin: &SozuOrigin, dir: &Path, wire: Wire) -> Result<Sozu, sozu::Error> {
-    match origin {
-        SozuOrigin::Spawn { program, log_level } => {
-            let settings = SpawnSettings { program: program.clone(), dir: dir.to_owned(), log_level: log_level.clone() };
-            Sozu::start(Maker::Spawn(settings), wire).await
-        }
+async fn start(settings: &EdgeSettings, wire: Wire) -> Result<Sozu, sozu::Error> {
+    match &settings.sozu {
+        SozuOrigin::Spawn { program, log_level } => Sozu::start(Maker::Spawn(settings.spawn(program, log_level)), wire).await,
         SozuOrigin::Adopt(socket) => loop {
             match Sozu::start(Maker::Adopt(socket.clone()), wire.clone()).await {
                 Ok(sozu) => return Ok(sozu),
@@ -250,21 +246,38 @@ impl Edge {
         });
     }
 
-    /// Serves on for a while, no longer ready, then lets requests in flight end.
-    async fn end(mut self, states: watch::Receiver<Option<State>>, settings: &EdgeSettings, source: &Source) {
+    /// Serves on for a while, no longer ready. Then no new connection is taken, clients of kept ones are told to come by another
+    /// one, and requests, streams and tunnels in flight may end. Sōzu ends before the filter proxy, which may have to answer what
+    /// comes by it.
+    async fn end(
+        mut self,
+        states: watch::Receiver<Option<State>>,
+        (settings, filter): (&EdgeSettings, filter::Kept),
+        (source, probing): (&Source, &JoinHandle<()>),
+    ) {
         let serving = std::mem::replace(&mut self.serving, watch::Sender::new(false));
         serving.send_replace(false);
         self.ending = true;
         self.follow(states, sleep(settings.linger)).await;
         // What is drained changes no more: nobody is to wait for its acks.
         source.stop();
+        // Its ports close, which is no sign of a hang.
+        probing.abort();
+        let parting = filter.part();
+        let target = self.planner.target();
+        if target.frontends() <= TOLD
+            && let Err(error) = self.sozu.apply(&target.closing()).await
+        {
+            tracing::warn!(%error, "clients of kept connections are not told that they end");
+        }
         match settings.sozu {
-            SozuOrigin::Spawn { .. } => self.sozu.stop(DRAIN).await,
-            SozuOrigin::Adopt(_) if timeout(DRAIN_ADOPTED, self.sozu.ended()).await.is_err() => {
+            SozuOrigin::Spawn { .. } => self.sozu.stop(settings.drain).await,
+            SozuOrigin::Adopt(_) if timeout(settings.drain + LAUNCHER, self.sozu.ended()).await.is_err() => {
                 tracing::warn!("the adopted Sōzu outlives its edge");
             }
             SozuOrigin::Adopt(_) => {}
         }
+        parting.stop().await;
     }
 
     /// Brings filter and Sōzu to a state; without a newer one, sees to it that Sōzu still holds the last.
@@ -337,6 +350,7 @@ impl Edge {
         self.metrics.standing.send_modify(|standing| {
             standing.sozu_starts = self.sozu.starts();
             standing.sozu_workers = self.sozu.workers().len();
+            standing.sozu_pid = self.sozu.pid();
             standing.listeners = (target.bound().count().saturating_sub(refused), refused);
         });
         let plain = target.bound().find(|port| port.kind == PortKind::Http);
@@ -370,9 +384,23 @@ impl Edge {
     }
 }
 
-async fn serve(publisher: Publisher, listener: UnixListener) {
-    if let Err(error) = publisher.serve(listener).await {
-        tracing::error!(%error, "the filter proxy's snapshot socket is gone");
+/// Probes Sōzu, and asks it how full it is, for ever.
+async fn probe(command: PathBuf, metrics: Metrics) {
+    let own = || metrics.standing.borrow().sozu_pid.and_then(|pid| i32::try_from(pid).ok());
+    let crowd = async {
+        let mut refused = 0;
+        loop {
+            sleep(CROWD).await;
+            if let Ok(now) = sozu::connections(&command).await {
+                // A number that fell is another process's.
+                metrics.crowded.send_replace(now.refused > refused);
+                refused = now.refused;
+            }
+        }
+    };
+    tokio::select! {
+        never = sozu::watch(&command, own, &metrics.pulses) => match never {},
+        never = crowd => match never {},
     }
 }
 

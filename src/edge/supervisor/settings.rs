@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{FilterCommand, Origin};
-use crate::edge::sozu;
+use crate::edge::budget::{Capacity, FilterBudget};
+use crate::edge::{limits, sozu};
+use crate::edge::sozu::SpawnSettings;
 
 /// What an edge is.
 #[derive(Clone, Debug)]
@@ -30,6 +32,10 @@ pub struct EdgeSettings {
     pub health: Option<SocketAddr>,
     /// How long it serves on, no longer ready, once it is told to end.
     pub linger: Duration,
+    /// How long requests, streams and tunnels in flight may then take.
+    pub drain: Duration,
+    /// How much it holds.
+    pub capacity: Capacity,
 }
 
 /// Where the Sōzu of an edge comes from.
@@ -61,6 +67,24 @@ impl SozuOrigin {
             Self::Spawn { .. } => dir,
             Self::Adopt(socket) => socket.parent().unwrap_or(dir),
         }
+    }
+}
+
+impl EdgeSettings {
+    /// How to start a Sōzu. Where the filter proxy runs beside it both have half of the memory.
+    pub(super) fn spawn(&self, program: &Path, log_level: &str) -> SpawnSettings {
+        let budget = self.capacity.sozu(self.capacity.memory() / 2, limits::files());
+        SpawnSettings { program: program.to_owned(), dir: self.runtime_dir.clone(), log_level: log_level.to_owned(), budget }
+    }
+
+    /// What the filter proxy may hold.
+    pub(super) fn filter_budget(&self) -> FilterBudget {
+        let memory = self.capacity.memory();
+        let own = match self.sozu {
+            SozuOrigin::Spawn { .. } => memory / 2,
+            SozuOrigin::Adopt(_) => memory,
+        };
+        self.capacity.filter(own, limits::files())
     }
 }
 

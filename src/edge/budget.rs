@@ -1,0 +1,180 @@
+//! One budget of memory for an edge: from the bytes that it may use follow the connections and buffers of Sōzu and the bytes of
+//! the filter proxy.
+//!
+//! Measured by `make bench-limits`: a kept connection that is idle costs Sōzu 24 kB, whatever the size of its buffers, because
+//! the system gives a page only when it is written to; one that fills both buffers costs their size too.
+
+use std::path::Path;
+
+use super::limits;
+
+/// What an edge was told of its size. What is left out follows from the memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Capacity {
+    /// Bytes of memory that the process and its children may use.
+    pub memory: Option<u64>,
+    /// Client connections.
+    pub connections: Option<u64>,
+    /// Connections of one client address; 0 is no bound.
+    pub connections_per_address: Option<u64>,
+    /// Size of one of Sōzu's buffers, in bytes.
+    pub buffer_bytes: Option<u64>,
+    /// Sōzu's worker processes.
+    pub sozu_workers: Option<u64>,
+}
+
+/// What Sōzu is started with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SozuBudget {
+    /// Worker processes.
+    pub workers: u64,
+    /// Client connections of one worker.
+    pub connections: u64,
+    /// Buffers of one worker. A connection takes two, and so does a stream of HTTP/2.
+    pub buffers: u64,
+    /// Bytes of a buffer.
+    pub buffer_bytes: u64,
+    /// Connections of one client address to one upstream; 0 is no bound.
+    pub connections_per_address: u64,
+}
+
+/// What the filter proxy is started with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FilterBudget {
+    /// Bytes that its connections may make it hold.
+    pub memory: u64,
+    /// Client connections.
+    pub connections: u64,
+    /// Connections of one client address; 0 is no bound.
+    pub connections_per_address: u64,
+}
+
+/// Size of Sōzu's buffers by default: a frame of HTTP/2 with its head, the least that Sōzu takes.
+pub const BUFFER_BYTES: u64 = 16_393;
+/// What the processes need before anyone connects.
+const BASE: u64 = 64 << 20;
+/// What a buffer costs beside its bytes: half of a connection's session, TLS state and place in Sōzu's tables.
+const BESIDE: u64 = 6 << 10;
+/// Fewest connections of an edge, however little memory there is.
+const FEWEST: u64 = 100;
+/// What is assumed where nothing says how much memory there is.
+const UNKNOWN: u64 = 1 << 30;
+/// The part of a machine's memory that an edge takes where no control group bounds it.
+const SHARE: u64 = 4;
+
+impl Capacity {
+    /// The bytes that may be used: what was told, else the limit of the control group, else a quarter of the machine's.
+    pub fn memory(&self) -> u64 {
+        self.memory.unwrap_or_else(|| available(Path::new("/")))
+    }
+
+    /// What Sōzu may use where it has the memory for itself.
+    pub fn launched(&self) -> SozuBudget {
+        self.sozu(self.memory(), limits::files())
+    }
+
+    /// What Sōzu may use of `memory` bytes, when it may open `files` files. Three fifths are for connections, the rest for what it
+    /// is configured with. There are five buffers for every two connections, so that some can have streams.
+    pub fn sozu(&self, memory: u64, files: u64) -> SozuBudget {
+        let workers = self.sozu_workers.unwrap_or(1).max(1);
+        let buffer_bytes = self.buffer_bytes.unwrap_or(BUFFER_BYTES).max(BUFFER_BYTES);
+        let affordable = memory.saturating_sub(BASE) / 5 * 3 / (buffer_bytes + BESIDE);
+        // Sōzu refuses to start when it may open fewer files than twice the connections of a worker.
+        let openable = files / 2 * workers;
+        let wanted = self.connections.unwrap_or(u64::MAX);
+        let connections = (affordable / 5 * 2).min(openable).min(wanted).max(FEWEST);
+        let per_worker = connections.div_ceil(workers).min(files / 2);
+        let buffers = affordable.max(FEWEST * 5 / 2).div_ceil(workers).min(per_worker.saturating_mul(8));
+        let connections_per_address = self.connections_per_address.unwrap_or(per_worker / 2);
+        SozuBudget { workers, connections: per_worker, buffers, buffer_bytes, connections_per_address }
+    }
+
+    /// What the filter proxy may use of `memory` bytes; half of them are for connections.
+    pub fn filter(&self, memory: u64, files: u64) -> FilterBudget {
+        let connections = self.connections.unwrap_or(u64::MAX).min(files / 2).max(FEWEST);
+        let connections_per_address = self.connections_per_address.unwrap_or(connections / 2);
+        FilterBudget { memory: memory.saturating_sub(BASE).max(BASE) / 2, connections, connections_per_address }
+    }
+}
+
+/// The memory that a process below this root directory may use.
+fn available(root: &Path) -> u64 {
+    let number = |file: &str| -> Option<u64> { std::fs::read_to_string(root.join(file)).ok()?.trim().parse().ok() };
+    let machine = std::fs::read_to_string(root.join("proc/meminfo")).ok().and_then(|text| total(&text));
+    let groups = ["sys/fs/cgroup/memory.max", "sys/fs/cgroup/memory/memory.limit_in_bytes"];
+    let group = groups.into_iter().find_map(number).filter(|limit| machine.is_none_or(|machine| *limit < machine));
+    group.or(machine.map(|machine| machine / SHARE)).unwrap_or(UNKNOWN)
+}
+
+/// `MemTotal` of /proc/meminfo, in bytes.
+fn total(text: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? << 10)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{BASE, BUFFER_BYTES, Capacity, FEWEST, available};
+
+    const GIB: u64 = 1 << 30;
+    const MANY: u64 = 1 << 20;
+
+    #[test]
+    fn a_gibibyte_holds_ten_thousand_connections() {
+        let budget = Capacity::default().sozu(GIB, MANY);
+        assert!((10_000..12_000).contains(&budget.connections), "{budget:?}");
+        assert!(budget.buffers >= 2 * budget.connections, "{budget:?}");
+        assert_eq!(budget.connections_per_address, budget.connections / 2);
+    }
+
+    #[test]
+    fn what_the_profile_says_counts_within_what_memory_and_descriptors_allow() {
+        let capacity = Capacity { connections: Some(5000), connections_per_address: Some(0), sozu_workers: Some(2), ..Default::default() };
+        let budget = capacity.sozu(GIB, MANY);
+        assert_eq!((budget.workers, budget.connections, budget.connections_per_address), (2, 2500, 0));
+        assert_eq!(capacity.sozu(GIB, 3000).connections, 1500, "Sōzu would not start");
+        let greedy = Capacity { connections: Some(1_000_000), ..Default::default() };
+        assert_eq!(greedy.sozu(GIB, MANY).connections, Capacity::default().sozu(GIB, MANY).connections);
+        assert_eq!(capacity.filter(GIB, MANY).connections, 5000);
+    }
+
+    #[test]
+    fn the_limit_of_the_control_group_counts_then_a_share_of_the_machine() {
+        let root = tempfile::tempdir().unwrap();
+        let write = |file: &str, text: &str| {
+            let path = root.path().join(file);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        };
+        assert_eq!(available(root.path()), GIB);
+        write("proc/meminfo", "MemTotal:        8388608 kB\nMemFree:  5 kB\n");
+        assert_eq!(available(root.path()), 2 * GIB);
+        write("sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n");
+        assert_eq!(available(root.path()), 2 * GIB, "that is no limit");
+        write("sys/fs/cgroup/memory/memory.limit_in_bytes", "536870912\n");
+        assert_eq!(available(root.path()), GIB / 2);
+        write("sys/fs/cgroup/memory.max", "max\n");
+        assert_eq!(available(root.path()), GIB / 2, "the other version has a limit");
+        write("sys/fs/cgroup/memory.max", "268435456\n");
+        assert_eq!(available(root.path()), GIB / 4);
+    }
+
+    proptest! {
+        #[test]
+        fn full_buffers_stay_within_the_memory(
+            memory in 2 * BASE..64 * GIB,
+            connections in prop::option::of(1..1_000_000_u64),
+            buffer_bytes in prop::option::of(BUFFER_BYTES..1 << 20),
+            sozu_workers in prop::option::of(1..16_u64),
+        ) {
+            let capacity = Capacity { connections, buffer_bytes, sozu_workers, ..Default::default() };
+            let budget = capacity.sozu(memory, MANY);
+            let held = budget.workers * budget.buffers * budget.buffer_bytes;
+            let least = (FEWEST * 5 / 2 + budget.workers) * budget.buffer_bytes;
+            prop_assert!(held <= memory.max(least), "{:?}", budget);
+            prop_assert!(budget.connections >= 1 && budget.buffers >= 1);
+        }
+    }
+}
