@@ -8,7 +8,7 @@ CARGO        ?= cargo
 
 .DEFAULT_GOAL := help
 include tests/cluster/cluster.mk
-.PHONY: help run test check bless generate tools sozu sozu-lto bench-standalone bench-profile e2e images conformance
+.PHONY: help run test check bless generate tools sozu sozu-lto bench-standalone bench-limits bench-chaos bench-profile e2e images conformance
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -33,6 +33,12 @@ bless: tools $(SOZU_TEST) ## rewrites the expected side of the golden cases
 bench-standalone: tools $(SOZU_LTO) ## CPU per request beside Envoy and others, failures under churn, latency, memory; ROWS=tls,relay for some of it
 	config/install-bench-tools
 	KAKEHI_BENCH_ROWS='$(ROWS)' KAKEHI_SOZU=$${KAKEHI_SOZU:-$(SOZU_LTO)} $(CARGO) bench --bench standalone
+
+bench-limits: tools $(SOZU_TEST) ## what an edge holds, and what happens beyond: connections, slow heads, streams, memory; ROWS=kept for some of it
+	KAKEHI_BENCH_ROWS='$(ROWS)' KAKEHI_SOZU=$${KAKEHI_SOZU:-$(SOZU_TEST)} $(CARGO) bench --bench limits
+
+bench-chaos: tools $(SOZU_TEST) ## what clients notice when processes are killed, stopped or told to end; ROWS=SIGTERM for some of it
+	KAKEHI_BENCH_ROWS='$(ROWS)' KAKEHI_SOZU=$${KAKEHI_SOZU:-$(SOZU_TEST)} $(CARGO) bench --bench chaos
 
 bench-profile: export KAKEHI_BENCH_PROFILE := 1
 bench-profile: bench-standalone ## where the filter proxy's CPU time goes, and its system calls per request (with perf); ROWS=relay as above

@@ -39,6 +39,8 @@ pub struct Rig {
     directory: tempfile::TempDir,
     /// Where its listeners are.
     pub ports: Ports,
+    /// Where its admin port is.
+    pub admin: SocketAddr,
 }
 
 /// Addresses of the listeners of `manifests::gateway`.
@@ -53,6 +55,11 @@ pub struct Ports {
 impl Rig {
     /// Starts it on manifests that `write` puts into a directory.
     pub async fn start(write: impl FnOnce(&Path, Ports)) -> Self {
+        Self::with(&[], write).await
+    }
+
+    /// The same with more flags.
+    pub async fn with(flags: &[&str], write: impl FnOnce(&Path, Ports)) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let config = directory.path().join("config");
         std::fs::create_dir(&config).unwrap();
@@ -68,13 +75,14 @@ impl Rig {
             .arg(directory.path().join("status"))
             .arg("--sozu")
             .arg(sozu())
+            .args(flags)
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
             .stderr(log)
             .kill_on_drop(true)
             .spawn()
             .unwrap();
-        Self { child, directory, ports }
+        Self { child, directory, ports, admin }
     }
 
     /// Writes a manifest the way careful tools do: beside the directory, then renamed into it.
@@ -115,6 +123,16 @@ impl Rig {
         used
     }
 
+    /// The processes of that role, a parent before its children: of Sōzu the main process and its workers.
+    pub fn pids_of(&self, wanted: &str) -> Vec<u32> {
+        tree(self.child.id().unwrap()).into_iter().filter(|pid| role(*pid) == wanted).collect()
+    }
+
+    /// What it has logged.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.directory.path().join("log")).unwrap_or_default()
+    }
+
     /// A process of that role.
     pub fn pid_of(&self, wanted: &str) -> Option<u32> {
         tree(self.child.id().unwrap()).into_iter().find(|pid| role(*pid) == wanted)
@@ -136,7 +154,7 @@ impl Rig {
         if let Some(pid) = self.child.id().and_then(|id| rustix::process::Pid::from_raw(id as i32)) {
             let _gone = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
         }
-        let _status = tokio::time::timeout(Duration::from_secs(10), self.child.wait()).await;
+        let _status = tokio::time::timeout(Duration::from_secs(25), self.child.wait()).await;
     }
 }
 
