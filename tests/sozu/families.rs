@@ -9,7 +9,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::process::Command;
 
 use crate::build::{backend, listener, prefix, route, rule};
-use crate::rig::{control_plane, get, program, serve, until};
+use crate::rig::{Directory, control_plane, get, program, serve, until};
 
 /// A port that is free on every address.
 async fn free() -> u16 {
@@ -18,7 +18,7 @@ async fn free() -> u16 {
 
 #[tokio::test]
 async fn a_pod_with_an_ipv6_address_serves_both_families() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = Directory::new();
     let path = |name: &str| dir.path().join(name);
     let publisher = control_plane(dir.path(), 1);
     let (health, web) = (free().await, free().await);

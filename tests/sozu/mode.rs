@@ -19,7 +19,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::build::{backend, backend_id, listener, prefix, redirect, route, rule};
 use crate::pod::{edge, launch, ready};
-use crate::rig::{address, control_plane, receive, serve};
+use crate::rig::{Directory, address, control_plane, receive, serve};
 use crate::tls::{certificate, connect, https};
 
 const HOST: &str = "app.example";
@@ -102,7 +102,7 @@ async fn http2(at: SocketAddr, end: watch::Receiver<bool>) -> Load {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn open_connections_are_served_on_through_changes_of_mode() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = Directory::new();
     let (publisher, at) = (control_plane(dir.path(), 1), address());
     let health = SocketAddr::new(at, 8081);
     let (_launcher, _edge) = (launch(dir.path()), edge(dir.path(), health));
@@ -177,7 +177,7 @@ async fn repeating() -> Resource {
 /// A bidirectional gRPC stream comes by a relayed port, whose only GRPCRoute then goes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stream_outlives_the_relay_that_it_came_by() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = Directory::new();
     let (publisher, at) = (control_plane(dir.path(), 1), address());
     let health = SocketAddr::new(at, 8081);
     let (_launcher, _edge) = (launch(dir.path()), edge(dir.path(), health));

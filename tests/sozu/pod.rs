@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::build::{backend, backend_id, listener, prefix, redirect, route, rule};
-use crate::rig::{address, control_plane, get, program, receive, serve, try_send, until};
+use crate::rig::{Directory, address, control_plane, get, program, receive, serve, try_send, until};
 
 fn start(dir: &Path, words: &[&str]) -> Child {
     let mut command = Command::new(env!("CARGO_BIN_EXE_kakehi"));
@@ -78,7 +78,7 @@ pub async fn ready(health: SocketAddr, status: u16) {
 
 #[tokio::test]
 async fn the_processes_of_a_pod_survive_one_another_and_end_gently() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = Directory::new();
     let (publisher, at) = (control_plane(dir.path(), 1), address());
     let (health, web) = (SocketAddr::new(at, 8081), SocketAddr::new(at, 8080));
 
@@ -207,7 +207,7 @@ async fn load(at: SocketAddr, kept: bool, (target, status): (&'static str, u16),
 
 #[tokio::test]
 async fn nothing_is_lost_but_what_is_in_flight_while_a_container_is_away() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = Directory::new();
     let at = address();
     let _publisher = publish(dir.path()).await;
     let health = SocketAddr::new(at, 8081);

@@ -35,6 +35,35 @@ pub fn control_plane(dir: &Path, epoch: u64) -> Publisher {
     publisher
 }
 
+/// A directory for a test's edges. When it goes, so does every Sōzu that was started in it and is still there: a launcher or an edge
+/// that a test kills cannot end its own.
+pub struct Directory(tempfile::TempDir);
+
+impl Directory {
+    /// A new one.
+    pub fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let place = [b"TMPDIR=", self.0.path().as_os_str().as_encoded_bytes()].concat();
+        for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+            let environment = std::fs::read(entry.path().join("environ")).unwrap_or_default();
+            let pid = entry.file_name().to_str().and_then(|name| name.parse().ok()).and_then(rustix::process::Pid::from_raw);
+            if let Some(pid) = pid.filter(|_| environment.split(|byte| *byte == 0).any(|word| word.starts_with(&place))) {
+                let _gone = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+            }
+        }
+    }
+}
+
 /// A loopback address of its own for every caller: no port of it is anybody's.
 pub fn address() -> IpAddr {
     static NEXT: AtomicU8 = AtomicU8::new(1);
@@ -45,7 +74,7 @@ pub fn address() -> IpAddr {
 pub struct Rig {
     pub sozu: Sozu,
     pub planner: Planner,
-    pub dir: tempfile::TempDir,
+    pub dir: Directory,
     address: IpAddr,
 }
 
@@ -63,7 +92,7 @@ impl Rig {
         if std::env::var_os("KAKEHI_TEST_LOG").is_some() {
             drop(tracing_subscriber::fmt().with_test_writer().try_init());
         }
-        let dir = tempfile::tempdir().unwrap();
+        let dir = Directory::new();
         let hop = dir.path().join("hop.sock");
         serve_unix(&hop, "hop");
         let address = address();

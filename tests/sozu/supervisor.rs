@@ -14,7 +14,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::time::{Instant, sleep};
 
 use crate::build::{backend, listener, prefix, redirect, route, route_id, rule};
-use crate::rig::{address, control_plane, get, program, receive, serve, serve_hop, until};
+use crate::rig::{Directory, address, control_plane, get, program, receive, serve, serve_hop, until};
 
 /// Plays the filter proxy in a process of its own; started by the edge, not by the test runner.
 #[tokio::test]
@@ -33,7 +33,7 @@ async fn child() {
 }
 
 struct Edge {
-    dir: tempfile::TempDir,
+    dir: Directory,
     publisher: Publisher,
     address: IpAddr,
     task: tokio::task::JoinHandle<()>,
@@ -46,7 +46,7 @@ impl Edge {
 
     /// With this Sōzu.
     async fn with(sozu: PathBuf) -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = Directory::new();
         let publisher = control_plane(dir.path(), 9);
         let own = std::env::current_exe().unwrap().to_string_lossy().into_owned();
         let script = "KAKEHI_TEST_SNAPSHOT=\"$2\" exec \"$0\" --exact supervisor::child --ignored --nocapture".to_owned();
@@ -226,7 +226,7 @@ async fn lone_edge() {
 
 #[tokio::test]
 async fn an_edge_ends_with_its_parent_and_leaves_nothing_behind() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = Directory::new();
     let mut edge = tokio::process::Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "supervisor::lone_edge", "--ignored", "--nocapture"])
         .env("KAKEHI_TEST_EDGE", dir.path())

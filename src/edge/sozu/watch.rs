@@ -75,9 +75,9 @@ impl Watch {
                 self.parts = parts;
                 pulses.sozu.note(true, SOZU);
             }
-            // Nobody listens there: it starts, and who starts it knows.
-            Ok(Err(error)) => tracing::debug!(%error, "Sōzu does not say what it serves"),
-            Err(_) => {
+            // No process listens there: Sōzu starts, and what starts it knows.
+            Ok(Err(SocketError::Io(error))) => tracing::debug!(%error, "Sōzu does not say what it serves"),
+            Ok(Err(_)) | Err(_) => {
                 let misses = pulses.sozu.note(false, SOZU);
                 if let Some(main) = main
                     && self.is_lost(main, misses)
