@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use clap::Args;
 
-use crate::edge::{self, EdgeSettings, FilterCommand, Origin, SozuOrigin};
 use super::capacity::CapacitySettings;
+use crate::edge::{self, EdgeSettings, FilterCommand, Origin, SozuOrigin};
 use crate::model::capacity::DRAIN;
 use crate::settings::LogSettings;
 use crate::snapshot::disk::Disk;

@@ -33,9 +33,10 @@ const AHEAD: usize = 2048;
 /// Bytes of one answer over HTTP/2 that may wait to be written.
 const SEND_BUFFER: usize = 64 * 1024;
 
-/// How often a drain is looked at, and how long nothing must have been open.
+/// How often a drain is looked at, and how long nothing must have been open, a quarter of the drain at most: Sōzu may still hand over requests of connections that its
+/// clients keep.
 const LOOK: Duration = Duration::from_millis(20);
-const QUIET: Duration = Duration::from_millis(100);
+const QUIET: Duration = Duration::from_secs(3);
 
 /// How long the first request of a connection is waited for that is to end.
 const FIRST: Duration = Duration::from_secs(1);
@@ -183,6 +184,7 @@ async fn drained(worker: &Worker, mut phase: watch::Receiver<Phase>, drain: Dura
         return;
     }
     let deadline = Instant::now() + drain;
+    let quiet = QUIET.min(drain / 4);
     let mut busy_at = Instant::now();
     loop {
         let over = tokio::select! {
@@ -198,7 +200,7 @@ async fn drained(worker: &Worker, mut phase: watch::Receiver<Phase>, drain: Dura
         if busy > 0 {
             busy_at = Instant::now();
         }
-        if over || busy_at.elapsed() >= QUIET {
+        if over || busy_at.elapsed() >= quiet {
             return;
         }
     }

@@ -58,7 +58,7 @@ pub(super) enum Way {
 impl Origin {
     /// Whether a request is the supervisor's: Sōzu names a port in all that it hands over.
     fn is_probe<B>(&self, request: &Request<B>) -> bool {
-        matches!(self, Self::Hop) && request.uri().path() == PROBE_PATH && !request.headers().contains_key(hygiene::HOP)
+        matches!(self.way, Way::Hop) && request.uri().path() == PROBE_PATH && !request.headers().contains_key(hygiene::HOP)
     }
 
     /// The port of its listener, when the request is fit to be decided.

@@ -168,7 +168,9 @@ fn container(edge: &EdgeSpec, installation: &Installation, resources: Option<Res
     let drain = (capacity::DRAIN, DRAIN.to_string());
     let env = given.iter().chain([&drain]).map(|(name, value)| variable(name, value));
     let usual = || {
-        let amounts = |amounts: &[(&str, &str)]| Some(amounts.iter().map(|(name, amount)| ((*name).to_owned(), Quantity((*amount).to_owned()))).collect());
+        let amounts = |amounts: &[(&str, &str)]| {
+            Some(amounts.iter().map(|(name, amount)| ((*name).to_owned(), Quantity((*amount).to_owned()))).collect())
+        };
         let requests = amounts(&[("cpu", "50m"), ("memory", "64Mi")]);
         ResourceRequirements { requests, limits: amounts(&[("memory", MEMORY_LIMIT)]), ..Default::default() }
     };

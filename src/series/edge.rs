@@ -39,8 +39,11 @@ pub const SOZU_LISTENERS: Series =
 pub const SOZU_CONNECTIONS: Series =
     gauge("kakehi_sozu_connections", &["side"], "Open connections of Sōzu: from clients, and to backends (the filter proxy among them)");
 /// Most connections.
-pub const SOZU_CONNECTIONS_LIMIT: Series =
-    gauge("kakehi_sozu_connections_limit", &[], "Connections of clients that Sōzu holds at most; then it closes those that are silent for longest");
+pub const SOZU_CONNECTIONS_LIMIT: Series = gauge(
+    "kakehi_sozu_connections_limit",
+    &[],
+    "Connections of clients that Sōzu holds at most; then it closes those that are silent for longest",
+);
 /// Buffers.
 pub const SOZU_BUFFERS: Series =
     gauge("kakehi_sozu_buffers", &["state"], "Buffers of Sōzu: those in use (used), and all that there may be (all)");

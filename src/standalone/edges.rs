@@ -13,9 +13,9 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
+use crate::api::Variable;
 use crate::controller::EdgeHost;
 use crate::edge::{PAGES, plan, private_directory};
-use crate::api::Variable;
 use crate::model::capacity::{DRAIN, MEMORY};
 use crate::model::{ALLOCATOR, EdgeId};
 use crate::observe::metrics::Metrics;

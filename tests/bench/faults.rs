@@ -117,7 +117,9 @@ async fn client((way, address): (Way, SocketAddr), keeps: bool, stop: watch::Rec
     while !*stop.borrow() {
         requests += 1;
         // Clients look whether a connection has ended before they use it again.
-        let open = kept.take().filter(|stream| matches!(stream.try_read(&mut [0; 1]), Err(error) if error.kind() == std::io::ErrorKind::WouldBlock));
+        let open = kept
+            .take()
+            .filter(|stream| matches!(stream.try_read(&mut [0; 1]), Err(error) if error.kind() == std::io::ErrorKind::WouldBlock));
         let stream = match open {
             Some(stream) => Ok(stream),
             None => timeout(PATIENCE, TcpStream::connect(address)).await.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into())),

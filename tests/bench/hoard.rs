@@ -38,7 +38,9 @@ pub async fn measure() {
             slow_heads(&name, way).await;
         }
     }
-    for (name, row) in [("HTTP/2 windows that stay shut", Row::Windows), ("HPACK references", Row::Hpack), ("clients that never read", Row::Readers)] {
+    for (name, row) in
+        [("HTTP/2 windows that stay shut", Row::Windows), ("HPACK references", Row::Hpack), ("clients that never read", Row::Readers)]
+    {
         if wants(name) {
             greedy(name, row).await;
         }
@@ -133,7 +135,10 @@ async fn kept(name: &str, way: Way) {
         Err(error) => Err(error.to_string()),
     };
     let (evicted, refused) = (series(&rig, "kakehi_sozu_evicted").await, series(&rig, "kakehi_sozu_refused").await);
-    println!("    the newest 500 again: {} answered, {} not; one more client: {fresh:?}; evicted {evicted}, refused {refused}", again.0, again.1);
+    println!(
+        "    the newest 500 again: {} answered, {} not; one more client: {fresh:?}; evicted {evicted}, refused {refused}",
+        again.0, again.1
+    );
     drop(open);
     rig.stop().await;
 }
@@ -175,13 +180,28 @@ async fn slow_heads(name: &str, way: Way) {
             Ok(mut stream) => get(&mut stream, way, "/").await,
             Err(error) => Err(error.to_string()),
         };
-        if answered == Ok(200) { new.0 += 1 } else { new.1 += 1 }
+        if answered == Ok(200) {
+            new.0 += 1
+        } else {
+            new.1 += 1
+        }
         let place = new.0 % kept.len();
-        if get(&mut kept[place], way, "/").await == Ok(200) { old.0 += 1 } else { old.1 += 1 }
+        if get(&mut kept[place], way, "/").await == Ok(200) {
+            old.0 += 1
+        } else {
+            old.1 += 1
+        }
         sleep(Duration::from_millis(20)).await;
     }
     println!("{name}: {opened} connections, a byte every 2 s");
-    println!("    others on new connections: {} answered, {} not; on kept ones: {} answered, {} not; {}", new.0, new.1, old.0, old.1, both(&rig));
+    println!(
+        "    others on new connections: {} answered, {} not; on kept ones: {} answered, {} not; {}",
+        new.0,
+        new.1,
+        old.0,
+        old.1,
+        both(&rig)
+    );
     println!("    evicted {}, refused {}", series(&rig, "kakehi_sozu_evicted").await, series(&rig, "kakehi_sozu_refused").await);
     dripping.abort();
     rig.stop().await;
@@ -229,7 +249,12 @@ async fn greedy(name: &str, row: Row) {
     }
     fresh.1.sort();
     fresh.1.dedup();
-    println!("{name}: {} connections make the filter proxy hold {held:.0} MB more; 100 others: {} answered {:?}", clients.len(), fresh.0, fresh.1);
+    println!(
+        "{name}: {} connections make the filter proxy hold {held:.0} MB more; 100 others: {} answered {:?}",
+        clients.len(),
+        fresh.0,
+        fresh.1
+    );
     println!("    {}; filter starts {}", both(&rig), series(&rig, "kakehi_filter_starts").await);
     drop(clients);
     rig.stop().await;

@@ -39,7 +39,12 @@ impl Stage {
         backend::serve_hop(&hop);
         let ports = common_ports(&[Ipv4Addr::LOCALHOST], 2);
         let wire = Wire { address: Ipv4Addr::LOCALHOST.into(), hop, relay, silence: Silence::default() };
-        let settings = SpawnSettings { program: sozu(), dir: directory.path().to_owned(), log_level: "error".to_owned(), budget: Capacity::default().launched() };
+        let settings = SpawnSettings {
+            program: sozu(),
+            dir: directory.path().to_owned(),
+            log_level: "error".to_owned(),
+            budget: Capacity::default().launched(),
+        };
         Self {
             sozu: Sozu::start(Maker::Spawn(settings), wire).await.unwrap(),
             planner: Planner::new(Options::default()),

@@ -97,14 +97,24 @@ impl Rig {
         serve_unix(&hop, "hop");
         let address = address();
         let wire = Wire { address, hop, relay: dir.path().join("relay.sock"), silence };
-        let settings = SpawnSettings { program: program(), dir: dir.path().to_owned(), log_level: "error".to_owned(), budget: Capacity::default().launched() };
+        let settings = SpawnSettings {
+            program: program(),
+            dir: dir.path().to_owned(),
+            log_level: "error".to_owned(),
+            budget: Capacity::default().launched(),
+        };
         let sozu = Sozu::start(Maker::Spawn(settings), wire).await.unwrap();
         Self { sozu, planner: Planner::new(options), dir, address }
     }
 
     /// Starts over on the address of another.
     pub async fn move_to(&mut self, other: &Self) {
-        let settings = SpawnSettings { program: program(), dir: self.dir.path().to_owned(), log_level: "error".to_owned(), budget: Capacity::default().launched() };
+        let settings = SpawnSettings {
+            program: program(),
+            dir: self.dir.path().to_owned(),
+            log_level: "error".to_owned(),
+            budget: Capacity::default().launched(),
+        };
         let [hop, relay] = ["hop.sock", "relay.sock"].map(|name| self.dir.path().join(name));
         let wire = Wire { address: other.address, hop, relay, silence: Silence::default() };
         self.sozu = Sozu::start(Maker::Spawn(settings), wire).await.unwrap();

@@ -147,7 +147,12 @@ async fn a_sozu_left_behind_is_stopped() {
     let mut rig = Rig::start().await;
     let resources = || [listener("web", 8080, "*"), route("r", "web", &["*"], vec![rule(prefix("/"), "absent")])];
     assert!(rig.hold(resources()).await.is_empty());
-    let settings = SpawnSettings { program: program(), dir: rig.dir.path().to_owned(), log_level: "error".to_owned(), budget: Capacity::default().launched() };
+    let settings = SpawnSettings {
+        program: program(),
+        dir: rig.dir.path().to_owned(),
+        log_level: "error".to_owned(),
+        budget: Capacity::default().launched(),
+    };
     let wire = Wire {
         address: rig.at(0).ip(),
         hop: rig.dir.path().join("hop.sock"),

@@ -247,7 +247,8 @@ async fn close_ports(socket: &mut Socket) -> Result<(), SocketError> {
     let reply = socket.request(RequestType::ListListeners(ListListeners {}), COMMAND).await?;
     let Some(ContentType::ListenersList(list)) = reply.content else { return Ok(()) };
     let http = list.http_listeners.into_values().filter(|listener| listener.active).map(|listener| (listener.address, ListenerType::Http));
-    let https = list.https_listeners.into_values().filter(|listener| listener.active).map(|listener| (listener.address, ListenerType::Https));
+    let https =
+        list.https_listeners.into_values().filter(|listener| listener.active).map(|listener| (listener.address, ListenerType::Https));
     let relays = list.tcp_listeners.into_values().filter(|listener| listener.active).map(|listener| (listener.address, ListenerType::Tcp));
     for (address, proxy) in http.chain(https).chain(relays).collect::<Vec<_>>() {
         let close = DeactivateListener { address, proxy: proxy.into(), to_scm: false, ..Default::default() };

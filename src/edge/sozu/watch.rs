@@ -161,4 +161,3 @@ async fn touch(port: Port) -> bool {
         Err(_) => false,
     }
 }
-

@@ -157,7 +157,11 @@ impl Keeper {
                     terminate(&child);
                 }
                 status = child.wait() => {
-                    tracing::error!(?status, "the filter proxy ended by itself");
+                    if told {
+                        tracing::debug!("the filter proxy had nothing to do; the next one takes what Sōzu may still hand over");
+                    } else {
+                        tracing::error!(?status, "the filter proxy ended by itself");
+                    }
                     return false;
                 }
                 () = lease.lost() => {

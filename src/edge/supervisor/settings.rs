@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::{FilterCommand, Origin};
 use crate::edge::budget::{Capacity, FilterBudget};
-use crate::edge::{limits, sozu};
 use crate::edge::sozu::SpawnSettings;
+use crate::edge::{limits, sozu};
 
 /// What an edge is.
 #[derive(Clone, Debug)]
