@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, interval, sleep, timeout};
 
 use super::rig::Rig;
@@ -143,17 +144,8 @@ async fn kept(name: &str, way: Way) {
     rig.stop().await;
 }
 
-/// One address opens as many connections as it can and sends a byte of a head on each now and then. Meanwhile another one is served,
-/// on new connections and on kept ones.
-async fn slow_heads(name: &str, way: Way) {
-    let rig = stand::start(&["--memory", MEMORY]).await;
-    let (port, attacker) = (way.port(&rig), IpAddr::from([127, 9, 9, 9]));
-    let mut kept = Vec::new();
-    for number in 0..50 {
-        let mut stream = connect(port, source(number)).await.unwrap();
-        assert_eq!(get(&mut stream, way, "/").await, Ok(200));
-        kept.push(stream);
-    }
+/// Opens connections from one address and sends a byte of a head on each every two seconds, until the task is aborted.
+async fn drip(port: SocketAddr, attacker: IpAddr) -> (usize, JoinHandle<()>) {
     let mut slow = Vec::new();
     for _ in 0..count().saturating_sub(500) {
         if let Ok(mut stream) = connect(port, attacker).await {
@@ -166,13 +158,25 @@ async fn slow_heads(name: &str, way: Way) {
         let mut tick = interval(Duration::from_secs(2));
         loop {
             tick.tick().await;
-            for stream in &mut slow {
-                if let Ok(written) = stream.try_write(b"x") {
-                    debug_assert!(written <= 1);
-                }
-            }
+            // Those that were closed take none.
+            slow.iter().for_each(|stream| drop(stream.try_write(b"x")));
         }
     });
+    (opened, dripping)
+}
+
+/// One address opens as many connections as it can and sends a byte of a head on each now and then. Meanwhile another one is served,
+/// on new connections and on kept ones.
+async fn slow_heads(name: &str, way: Way) {
+    let rig = stand::start(&["--memory", MEMORY]).await;
+    let (port, attacker) = (way.port(&rig), IpAddr::from([127, 9, 9, 9]));
+    let mut kept = Vec::new();
+    for number in 0..50 {
+        let mut stream = connect(port, source(number)).await.unwrap();
+        assert_eq!(get(&mut stream, way, "/").await, Ok(200));
+        kept.push(stream);
+    }
+    let (opened, dripping) = drip(port, attacker).await;
     let (mut new, mut old) = ((0, 0), (0, 0));
     let end = Instant::now() + ATTACK;
     while Instant::now() < end {
@@ -228,8 +232,8 @@ async fn greedy(name: &str, row: Row) {
         let Ok(mut stream) = connect(rig.ports.relay, source(number * 7)).await else { continue };
         let bytes = match row {
             Row::Readers => http::get(Way::Relay.host(), "/endless", ""),
-            Row::Windows => frames(|stream| windows(stream)),
-            Row::Hpack => frames(|stream| references(stream)),
+            Row::Windows => frames(windows),
+            Row::Hpack => frames(references),
         };
         // What is not taken is not sent: the other side may read as slowly as it likes.
         drop(timeout(Duration::from_millis(500), stream.write_all(&bytes)).await);

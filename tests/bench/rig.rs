@@ -128,11 +128,6 @@ impl Rig {
         tree(self.child.id().unwrap()).into_iter().filter(|pid| role(*pid) == wanted).collect()
     }
 
-    /// What it has logged.
-    pub fn log(&self) -> String {
-        std::fs::read_to_string(self.directory.path().join("log")).unwrap_or_default()
-    }
-
     /// A process of that role.
     pub fn pid_of(&self, wanted: &str) -> Option<u32> {
         tree(self.child.id().unwrap()).into_iter().find(|pid| role(*pid) == wanted)

@@ -7,6 +7,7 @@
 //! `KAKEHI_BENCH_ROUTES` (`0,1000,5000`) and `KAKEHI_BENCH_TRIES` (200) belong to propagation; `KAKEHI_SOZU` names the sozu
 //! binary, `KAKEHI_BENCH_BINARY` another kakehi to compare with. With `KAKEHI_BENCH_PROFILE` the filter proxy is looked into instead (`profile`).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a benchmark fails by panicking")]
+#![allow(dead_code, reason = "the benchmarks share their rooms")]
 
 mod certificates;
 mod churn;

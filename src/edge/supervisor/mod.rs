@@ -5,11 +5,12 @@
 
 mod filter;
 mod news;
+mod probing;
 mod settings;
 mod source;
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use tokio::net::UnixListener;
@@ -52,8 +53,6 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration::fro
 const LAUNCHER: Duration = Duration::from_secs(8);
 /// Frontends up to this many tell clients at the end to come by another connection: a larger change would hold up requests.
 const TOLD: usize = 5_000;
-/// How often Sōzu is asked how full it is.
-const CROWD: Duration = Duration::from_secs(2);
 
 /// Runs an edge until it is told to end (SIGTERM, SIGINT, or the end of a piped standard input: its parent is gone), then
 /// lets requests in flight end.
@@ -76,12 +75,10 @@ pub async fn run(settings: EdgeSettings) -> Result<(), EdgeError> {
     let metrics = Metrics::new(&settings.name, &publisher, (report.clone(), settings.sozu.command_socket(dir)));
     let [hop, relay] = sockets::paths(settings.sozu.dir(dir));
     let paths = filter::Paths { snapshot: filter_snapshot, report, hop: hop.clone() };
-    let kept = filter::Keeping { command: settings.filter.clone(), budget: settings.filter_budget(), drain: settings.drain };
-    let filter = filter::keep(kept, holder, paths, &metrics);
+    let filter = filter::keep(settings.keeping(), holder, paths, &metrics);
     let port = watch::Sender::new(None);
     let health = health(settings.health, pages, &metrics).await?;
-    let stop = told_to_end().map_err(EdgeError::Signals)?;
-    tokio::pin!(stop);
+    let mut stop = std::pin::pin!(told_to_end().map_err(EdgeError::Signals)?);
     let wire = Wire { address: settings.address, hop, relay, silence: Silence::default() };
     let sozu = tokio::select! {
         sozu = start(&settings, wire) => sozu?,
@@ -91,7 +88,7 @@ pub async fn run(settings: EdgeSettings) -> Result<(), EdgeError> {
         }
     };
     tracing::info!(edge = settings.name, pid = sozu.pid(), "Sōzu is up");
-    let probing = tokio::spawn(probe(settings.sozu.command_socket(dir), metrics.clone()));
+    let probing = tokio::spawn(probing::probe(settings.sozu.command_socket(dir), metrics.clone()));
     let (source, states) = Source::follow(settings.snapshot.clone(), &metrics);
     let counting = tokio::spawn(traffic::follow(AccessLog::of(settings.sozu.dir(dir)), metrics.native.clone(), port.subscribe()));
     let mut edge = Edge {
@@ -381,26 +378,6 @@ impl Edge {
             }
         });
         self.acks.send_replace(Some(Ack { stamp: self.stamp, refused }));
-    }
-}
-
-/// Probes Sōzu, and asks it how full it is, for ever.
-async fn probe(command: PathBuf, metrics: Metrics) {
-    let own = || metrics.standing.borrow().sozu_pid.and_then(|pid| i32::try_from(pid).ok());
-    let crowd = async {
-        let mut refused = 0;
-        loop {
-            sleep(CROWD).await;
-            if let Ok(now) = sozu::connections(&command).await {
-                // A number that fell is another process's.
-                metrics.crowded.send_replace(now.refused > refused);
-                refused = now.refused;
-            }
-        }
-    };
-    tokio::select! {
-        never = sozu::watch(&command, own, &metrics.pulses) => match never {},
-        never = crowd => match never {},
     }
 }
 

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::filter::Keeping;
 use super::{FilterCommand, Origin};
 use crate::edge::budget::{Capacity, FilterBudget};
 use crate::edge::sozu::SpawnSettings;
@@ -77,8 +78,12 @@ impl EdgeSettings {
         SpawnSettings { program: program.to_owned(), dir: self.runtime_dir.clone(), log_level: log_level.to_owned(), budget }
     }
 
-    /// What the filter proxy may hold.
-    pub(super) fn filter_budget(&self) -> FilterBudget {
+    /// How to keep the filter proxy.
+    pub(super) fn keeping(&self) -> Keeping {
+        Keeping { command: self.filter.clone(), budget: self.filter_budget(), drain: self.drain }
+    }
+
+    fn filter_budget(&self) -> FilterBudget {
         let memory = self.capacity.memory();
         let own = match self.sozu {
             SozuOrigin::Spawn { .. } => memory / 2,
