@@ -70,6 +70,7 @@ impl IngressSettings {
             default_backend: self.default_backend.clone(),
             without_class,
             cluster_profiles: None,
+            claims: None,
         })
     }
 }

@@ -9,6 +9,8 @@ mod crds;
 #[path = "store/mutate.rs"]
 mod mutate;
 
+#[path = "apiserver/claims.rs"]
+mod claims;
 #[path = "apiserver/endpoints.rs"]
 mod endpoints;
 #[path = "apiserver/failover.rs"]

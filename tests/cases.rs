@@ -17,6 +17,7 @@ use kakehi::report::{Acknowledgement, Observed, status};
 use kakehi::snapshot::{Resource, Snapshot};
 use kakehi::store::directory::{Directory, Settings as Source};
 use kakehi::trace::{self, Request};
+use kakehi::translate::ownership::ClaimsPlace;
 use kakehi::translate::{IngressSettings, Now, Settings, Translator};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -62,6 +63,9 @@ struct Given {
     /// Namespace of EdgeProfiles for the whole cluster.
     #[serde(default)]
     cluster_profiles: Option<String>,
+    /// Namespace of the ConfigMaps with claims of hosts.
+    #[serde(default)]
+    claims: Option<String>,
     /// As in a cluster.
     #[serde(default)]
     no_loopback: bool,
@@ -73,6 +77,7 @@ fn settings(given: &Given) -> Settings {
         without_class: true,
         default_backend,
         cluster_profiles: given.cluster_profiles.clone(),
+        claims: given.claims.clone().map(|namespace| ClaimsPlace { namespace, prefix: "kakehi-hosts-".to_owned() }),
         ..IngressSettings::default()
     };
     Settings {

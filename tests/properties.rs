@@ -4,6 +4,10 @@
 
 #[path = "properties/hostile.rs"]
 mod hostile;
+#[path = "properties/limits.rs"]
+mod limits;
+#[path = "properties/ownership.rs"]
+mod ownership;
 #[path = "properties/translate.rs"]
 mod translate;
 #[path = "properties/universe.rs"]

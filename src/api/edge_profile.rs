@@ -83,6 +83,23 @@ pub struct EdgeProfileSpec {
     /// Port for HTTPS of the edge of an IngressClass. Default: that of the installation.
     #[schemars(range(min = 1, max = 65535))]
     pub https_port: Option<i32>,
+    /// Hosts of an IngressClass that belong to a namespace whoever named them first. Only in the profile of an IngressClass.
+    /// Default: a host belongs to the namespace whose Ingress was accepted for it first.
+    #[schemars(length(max = 1024))]
+    pub hosts: Option<Vec<ReservedHosts>>,
+}
+
+/// Hosts that belong to a namespace.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ReservedHosts {
+    /// The namespace.
+    #[schemars(length(min = 1, max = 63))]
+    pub namespace: String,
+    /// Hosts: a name, or `*.` and a name for that name's subdomains of any depth and their wildcards. Of several entries that
+    /// cover a host the longest counts, of equal ones the first.
+    #[schemars(length(min = 1, max = 1024), inner(length(min = 1, max = 253)))]
+    pub hosts: Vec<String>,
 }
 
 /// How much an edge pod holds.
@@ -296,6 +313,7 @@ impl EdgeProfileSpec {
             capacity: nested(self.capacity, &below.capacity, EdgeCapacity::over),
             http_port: self.http_port.or(below.http_port),
             https_port: self.https_port.or(below.https_port),
+            hosts: self.hosts.or_else(|| below.hosts.clone()),
         }
     }
 }

@@ -25,6 +25,7 @@ use crate::snapshot::serve::{Counters, Publishers};
 use crate::stop::told_to_end;
 use crate::store::cluster::connect;
 use crate::translate;
+use crate::translate::ownership::ClaimsPlace;
 
 #[tokio::main(worker_threads = 2)]
 pub(super) async fn run(settings: ControllerSettings) -> anyhow::Result<ExitCode> {
@@ -96,12 +97,13 @@ fn election(settings: &ControllerSettings) -> leader::Settings {
 
 fn translation(settings: &ControllerSettings) -> anyhow::Result<translate::Settings> {
     let ingress = settings.ingress.translation(settings.watch_ingress_without_class)?;
+    let claims = ClaimsPlace { namespace: settings.namespace.clone(), prefix: format!("{}-hosts-", settings.lease) };
     Ok(translate::Settings {
         controller_name: settings.controller_name.clone(),
         default_address: settings.address,
         external_names: settings.names.allow_external_names,
         own_pods: settings.provision.own_pods()?,
-        ingress: translate::IngressSettings { cluster_profiles: Some(settings.namespace.clone()), ..ingress },
+        ingress: translate::IngressSettings { cluster_profiles: Some(settings.namespace.clone()), claims: Some(claims), ..ingress },
         ..translate::Settings::default()
     })
 }

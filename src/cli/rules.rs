@@ -25,6 +25,7 @@ const MORE: &[More] = &[
 const BESIDE_EDGES: &[More] = &[
     ("", "pods", &["get"], "the token's pod must be a live pod of the edge"),
     ("apps", "replicasets", &["get"], "which belongs to its Deployment through a ReplicaSet"),
+    ("", "configmaps", &["create", "delete", "patch"], "claims of hosts, in the operator's namespace"),
 ];
 
 pub(super) fn run() -> anyhow::Result<ExitCode> {

@@ -7,6 +7,7 @@
 pub mod acks;
 pub mod auth;
 pub mod ca;
+pub mod claims;
 pub mod complaints;
 pub mod dispatch;
 pub mod endpoint;

@@ -12,6 +12,7 @@ use tokio::time::{Instant, timeout};
 
 use super::EdgeHost;
 use super::acks::{Acks, Wake};
+use super::claims::Keeper;
 use super::complaints::Complaints;
 use super::dispatch::controllers;
 use super::finalizer::{Finalizers, of_controller};
@@ -116,12 +117,17 @@ impl Operator {
             acks: acks.subscribe(),
             finalizers: Finalizers { name: of_controller(&names.0), hold_attached: settings.hold_routes },
             controller_name: names.0.clone(),
-            writer: Writer::new(client, leadership.clone(), cluster.states(), names),
+            writer: Writer::new(client.clone(), leadership.clone(), cluster.states(), names),
             metrics: metrics.clone(),
             complaints: Complaints::new(metrics.reconcile_errors.clone()),
             retries: retries(),
             queued,
             memories: Mutex::new(HashMap::new()),
+        });
+        let claims = settings.translation.ingress.claims.clone().map(|place| {
+            let complaints = Complaints::new(metrics.reconcile_errors.clone());
+            let keeper = Keeper::new(client.clone(), place, leadership.clone(), (cluster.states(), complaints));
+            tokio::spawn(keeper.run(world.subscribe(), epoch.subscribe()))
         });
         let stopping = watch::Sender::new(false);
         let (dispatch, mut controllers) = controllers(&cluster, context, stopping.subscribe());
@@ -152,7 +158,7 @@ impl Operator {
         let electing = tokio::spawn(elected);
         let (candidate, translating, ending) = (candidate.run(released), translating.map(Ok), ending.map(Ok));
         let done = tokio::try_join!(candidate, translating, ending).map(drop);
-        for task in [watching, dispatching, electing, reporting].into_iter().chain(provisioning) {
+        for task in [watching, dispatching, electing, reporting].into_iter().chain(provisioning).chain(claims) {
             task.abort();
         }
         done

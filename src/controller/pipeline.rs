@@ -163,8 +163,9 @@ impl<H: EdgeHost> Pipeline<H> {
     }
 
     fn tell(&self) {
-        let World { objects, reports, edges, served, withdrawn, refusals, fresh, published, .. } = self.next.clone();
+        let World { objects, reports, edges, served, withdrawn, claims, refusals, fresh, published, .. } = self.next.clone();
         self.world.send_modify(|world| {
+            world.claims = claims;
             (world.objects, world.reports, world.edges) = (objects, reports, edges);
             (world.served, world.withdrawn) = (served, withdrawn);
             (world.refusals, world.fresh, world.published) = (refusals, fresh, published);
@@ -261,6 +262,12 @@ impl<H: EdgeHost> Pipeline<H> {
                 None => self.next.reports.remove(&id),
             };
         }
+        for (namespace, hosts) in decided.claims {
+            match hosts.is_empty() {
+                true => self.next.claims.remove(&namespace),
+                false => self.next.claims.insert(namespace, hosts),
+            };
+        }
         self.next.published = true;
         self.tell();
         drop(self.wakes.send(Wake::Objects(dirty)));
@@ -277,7 +284,8 @@ impl<H: EdgeHost> Pipeline<H> {
         let answered = timeout(FIRST_NAMES, async {
             while !names.is_settled() {
                 let answer = names.changed().await;
-                let Changes { edges, reports, .. } = translator.apply_with([], [answer], now);
+                let Changes { edges, reports, claims, .. } = translator.apply_with([], [answer], now);
+                decided.claims.extend(claims);
                 decided.edges.extend(edges);
                 decided.reports.extend(reports);
             }

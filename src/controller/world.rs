@@ -1,5 +1,6 @@
 //! Everything that is known now, as one persistent value: written by the translator task, read by everybody else.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use imbl::OrdMap;
@@ -13,6 +14,7 @@ use crate::snapshot::Key;
 use crate::snapshot::publish::Publisher;
 use crate::snapshot::wire::Stamp;
 use crate::store::Refusal;
+use crate::translate::ownership::Host;
 
 /// What is known now. A clone costs nothing.
 #[derive(Clone, Default)]
@@ -28,6 +30,8 @@ pub struct World {
     /// For every route that an edge does not serve any more: the state of that edge which was the first without it, and
     /// since when.
     pub withdrawn: OrdMap<(ObjectId, EdgeId), (Stamp, Instant)>,
+    /// The hosts that each namespace is to have claims of.
+    pub claims: OrdMap<String, Arc<BTreeSet<Host>>>,
     /// Refused manifests by file.
     pub refusals: OrdMap<String, Vec<Refusal>>,
     /// What was made of edges so far; none where edges are not made on the cluster.

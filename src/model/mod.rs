@@ -23,8 +23,8 @@ pub use hostname::{Hostname, HostnameError};
 pub use id::{BackendId, BackendIdError, CertificateId, EdgeId, EdgeIdError, Kind, ListenerName, ObjectId};
 pub use listener::{HEALTH_PORT, Listener, PROBE_PATH, Protocol, RESERVED_PORTS};
 pub use name::Resolution;
-pub use pattern::{Expressions, Pattern, PatternError, WeakPattern};
-pub use rank::{HostRank, PathRank, Rank};
+pub use pattern::{Expressions, Pattern, PatternError, Sizes, WeakPattern};
+pub use rank::{Age, HostRank, PathRank, Rank};
 pub use route::{
     Action, Attachment, BackendRef, BackendTarget, Filter, HeaderEdit, HeaderMatch, InvalidBackend, Match, PathMatch, PathModifier, Place,
     QueryMatch, Redirect, Rewrite, Route, Rule, Scheme, ValueMatch,

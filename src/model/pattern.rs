@@ -87,7 +87,7 @@ impl Pattern {
     }
 
     /// Bytes that it takes.
-    fn size(&self) -> usize {
+    pub fn size(&self) -> usize {
         self.0.memory_usage() + BESIDE
     }
 
@@ -149,17 +149,55 @@ impl Expressions {
             return Err(PatternError::TooMany);
         }
         let compiled = compile(text);
-        // What is refused for its size has cost as much as what is not.
-        let cost = match &compiled {
-            Ok(pattern) => pattern.size(),
-            Err(PatternError::TooLarge) => MAX_PROGRAM,
-            Err(_) => BESIDE,
-        };
-        let fits = cost <= self.left;
-        self.left = if fits { self.left - cost } else { 0 };
+        let fits = charge(&mut self.left, compiled.as_ref().map(Pattern::size).map_err(|error| *error));
         let compiled = if fits { compiled } else { Err(PatternError::TooMany) };
         self.known.insert(text.into(), compiled.clone());
         compiled
+    }
+}
+
+/// Takes from what is left to a route what an expression costs; whether that was enough.
+fn charge(left: &mut usize, size: Result<usize, PatternError>) -> bool {
+    // What is refused for its size has cost as much as what is not.
+    let cost = match size {
+        Ok(size) => size,
+        Err(PatternError::TooLarge) => MAX_PROGRAM,
+        Err(_) => BESIDE,
+    };
+    let fits = cost <= *left;
+    *left = if fits { *left - cost } else { 0 };
+    fits
+}
+
+/// The same verdicts as those of [`Expressions`], where sizes are known and programs are not wanted.
+#[derive(Debug)]
+pub struct Sizes {
+    known: BTreeMap<Box<str>, Result<(), PatternError>>,
+    left: usize,
+}
+
+impl Default for Sizes {
+    fn default() -> Self {
+        Self { known: BTreeMap::new(), left: MAX_OF_ROUTE }
+    }
+}
+
+impl Sizes {
+    /// Judges `text`, of which `size` says what it takes when compiled.
+    ///
+    /// # Errors
+    /// As [`Expressions::compile`].
+    pub fn judge(&mut self, text: &str, size: impl FnOnce(&str) -> Result<usize, PatternError>) -> Result<(), PatternError> {
+        if let Some(known) = self.known.get(text) {
+            return *known;
+        }
+        if self.left == 0 {
+            return Err(PatternError::TooMany);
+        }
+        let size = size(text);
+        let verdict = if charge(&mut self.left, size) { size.map(drop) } else { Err(PatternError::TooMany) };
+        self.known.insert(text.into(), verdict);
+        verdict
     }
 }
 
@@ -167,7 +205,7 @@ impl Expressions {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{Expressions, MAX_OF_ROUTE, MAX_PROGRAM, Pattern, PatternError};
+    use super::{Expressions, MAX_OF_ROUTE, MAX_PROGRAM, Pattern, PatternError, Sizes};
 
     #[test]
     fn the_whole_value_must_match() {
@@ -238,6 +276,10 @@ mod tests {
                 Err(error) => assert_eq!(error, PatternError::TooMany),
             }
         }
+        let mut sizes = Sizes::default();
+        let judged = (0..2048).map(|number| format!(r"h{number}\w{{20}}"));
+        let judged = judged.filter(|text| sizes.judge(text, |text| Pattern::compile(text).map(|pattern| pattern.size())).is_ok());
+        assert_eq!(judged.count(), accepted.len(), "the same verdicts without programs");
         let size: usize = accepted.iter().map(|(_, pattern)| pattern.size()).sum();
         assert!((100..1000).contains(&accepted.len()) && size <= MAX_OF_ROUTE, "{} {size}", accepted.len());
         assert!(expressions.compile(&accepted[0].0).is_ok(), "what is there already costs nothing");

@@ -2,6 +2,7 @@
 //! both).
 
 use std::cmp::Reverse;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -23,13 +24,27 @@ pub struct Rank {
     /// Number of query conditions.
     pub query: usize,
     /// Older wins.
-    pub created: Reverse<i64>,
+    pub age: Reverse<Age>,
     /// Then by alphabetical order of `namespace/name`, then by kind.
     pub object: Reverse<(String, super::Kind)>,
     /// Then the earlier rule.
     pub rule: Reverse<usize>,
     /// Then the earlier match.
     pub index: Reverse<usize>,
+}
+
+/// Age of an object, the older the smaller. What has no time of creation is older than what has one.
+///
+/// ```
+/// # use kakehi::model::Age;
+/// assert!(Age::File("a.yaml".into()) < Age::File("b.yaml".into()) && Age::File("b.yaml".into()) < Age::Created(0));
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Age {
+    /// A manifest without a time of creation, by the path of its file.
+    File(Arc<str>),
+    /// Seconds since the Unix epoch.
+    Created(i64),
 }
 
 /// Specificity of a declared hostname: characters of an exact name first, then characters of the pattern.
@@ -102,29 +117,40 @@ fn length(name: Option<&ValueMatch>) -> usize {
 impl Rank {
     pub(super) fn new(host: HostRank, path: PathRank, regular: bool) -> Self {
         let object = Reverse((String::new(), super::Kind::HttpRoute));
-        Self { host, path, regular, method: false, headers: 0, query: 0, created: Reverse(0), object, rule: Reverse(0), index: Reverse(0) }
+        Self {
+            host,
+            path,
+            regular,
+            method: false,
+            headers: 0,
+            query: 0,
+            age: Reverse(Age::Created(0)),
+            object,
+            rule: Reverse(0),
+            index: Reverse(0),
+        }
     }
 
     pub(super) fn conditions(self, method: bool, headers: usize, query: usize) -> Self {
         Self { method, headers, query, ..self }
     }
 
-    pub(super) fn origin(self, created: i64, object: &ObjectId, rule: usize, index: usize) -> Self {
+    pub(super) fn origin(self, age: Age, object: &ObjectId, rule: usize, index: usize) -> Self {
         let object = Reverse((format!("{}/{}", object.namespace, object.name), object.kind));
-        Self { created: Reverse(created), object, rule: Reverse(rule), index: Reverse(index), ..self }
+        Self { age: Reverse(age), object, rule: Reverse(rule), index: Reverse(index), ..self }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{HostRank, PathRank, Rank};
+    use super::{Age, HostRank, PathRank, Rank};
     use crate::model::{Hostname, Kind, ObjectId, PathMatch};
 
     #[test]
     fn ties_go_to_the_first_namespace_and_name_as_one_text() {
         let rank = |namespace: &str, name: &str| {
             let rank = Rank::new(HostRank::of(&Hostname::Any), PathRank::of(&PathMatch::Prefix("/".into())), true);
-            rank.origin(0, &ObjectId::new(Kind::HttpRoute, namespace, name), 0, 0)
+            rank.origin(Age::Created(0), &ObjectId::new(Kind::HttpRoute, namespace, name), 0, 0)
         };
         assert!(rank("a", "a") > rank("a", "b"));
         // `-` comes before `/`: comparing namespaces first would turn this round.

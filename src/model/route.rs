@@ -1,10 +1,11 @@
 //! Routes: attachments, rules, matches, filters and backend references, for every dialect once translated.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::{BackendId, Cors, HostRank, Hostname, Kind, ListenerName, Mirror, ObjectId, PathRank, Rank, Retry, Timeouts};
+use super::{Age, BackendId, Cors, HostRank, Hostname, Kind, ListenerName, Mirror, ObjectId, PathRank, Rank, Retry, Timeouts};
 
 /// A list that takes no more room than it needs: there are thousands, of one entry mostly.
 fn exact<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
@@ -20,6 +21,9 @@ pub struct Route {
     pub id: ObjectId,
     /// Age for precedence: creation time in seconds since the Unix epoch; older (smaller) wins.
     pub created: i64,
+    /// Path of its manifest where that has no time of creation, in place of `created`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<Arc<str>>,
     /// Listeners that accepted it. Never empty in a snapshot.
     #[serde(deserialize_with = "exact")]
     pub attachments: Vec<Attachment>,
@@ -382,6 +386,20 @@ impl Route {
         }
     }
 
+    /// A route of an object of this age: attachments, rules, and where their matches are written.
+    pub fn new(id: ObjectId, age: Age, (attachments, rules, written): (Vec<Attachment>, Vec<Rule>, Vec<Place>)) -> Self {
+        let (created, file) = match age {
+            Age::Created(created) => (created, None),
+            Age::File(file) => (0, Some(file)),
+        };
+        Self { id, created, file, attachments, rules, written }
+    }
+
+    /// Its age.
+    pub fn age(&self) -> Age {
+        self.file.clone().map_or(Age::Created(self.created), Age::File)
+    }
+
     /// The precedence of one match of this route on a host that it declares as `declared`. The greatest rank among the
     /// matches that a request satisfies wins; ranks of different matches are never equal.
     ///
@@ -390,6 +408,6 @@ impl Route {
         let regular = self.rules.get(rule).is_none_or(|rule| !rule.fallback);
         Rank::new(HostRank::of(declared), PathRank::of(&matched.path), regular)
             .conditions(matched.method.is_some(), matched.headers.len(), matched.query.len())
-            .origin(self.created, &self.id, rule, index)
+            .origin(self.age(), &self.id, rule, index)
     }
 }

@@ -135,6 +135,7 @@ mod tests {
         Resource::Route(Route {
             id: ObjectId::new(Kind::HttpRoute, "n", name),
             created: 1,
+            file: None,
             attachments: Vec::new(),
             rules: vec![rule],
             written: Vec::new(),

@@ -1,5 +1,6 @@
 //! Standalone mode: store, translator and statuses in one process, edges as its children. No cluster.
 
+mod claims;
 mod edges;
 mod meaning;
 mod status_dir;
@@ -79,7 +80,9 @@ pub enum Error {
 /// When it cannot start, or the directory cannot be watched any more.
 pub async fn run(settings: StandaloneSettings, log: LogSettings, stop: impl Future<Output = &'static str>) -> Result<(), Error> {
     let metrics = Metrics::new()?;
-    let translator = Translator::new(translation_settings(&settings.directory)?);
+    let mut translation = translation_settings(&settings.directory)?;
+    translation.ingress.claims = Some(claims::place());
+    let translator = Translator::new(translation);
     let source = Directory::open(source_settings(&settings.config_dir, &settings.directory))?;
     let statuses = settings.status_dir.as_deref().map(|root| open_statuses(root, &settings.config_dir)).transpose()?;
     let address = settings.admin;
@@ -90,6 +93,7 @@ pub async fn run(settings: StandaloneSettings, log: LogSettings, stop: impl Futu
     let own = (Duration::from_secs(settings.drain), settings.memory);
     let command = EdgeCommand { program, sozu: settings.sozu, runtime_dir: runtime.path.clone(), options, own, log };
 
+    let claims = claims::Keeper::open(&runtime.path);
     let world = watch::Sender::new(World::default());
     let (wakes, woken) = mpsc::unbounded_channel();
     let writer = Statuses::new(world.subscribe(), settings.directory.controller_name.clone(), statuses, metrics.clone());
@@ -101,8 +105,14 @@ pub async fn run(settings: StandaloneSettings, log: LogSettings, stop: impl Futu
     let serving = tokio::spawn(admin::serve(listener, Arc::new(view), metrics.clone()));
     let (_only, epoch) = watch::channel(EPOCH);
     let outputs = Outputs { world, wakes, metrics };
+    let known = outputs.world.subscribe();
     let pipeline = Pipeline::new(translator, edges, epoch, outputs).asking(settings.directory.names.source());
     let (events, received) = mpsc::channel(EVENTS);
+    if let Some(first) = claims.first() {
+        // There is room: nothing else was sent yet.
+        drop(events.send(first).await);
+    }
+    let claiming = tokio::spawn(claims.run(known, events.downgrade()));
     // Not inside the macro: below its level nothing there is evaluated, and nobody would wait.
     let stopped = async {
         let reason = stop.await;
@@ -110,6 +120,7 @@ pub async fn run(settings: StandaloneSettings, log: LogSettings, stop: impl Futu
     };
     let (watched, ()) = tokio::join!(source.watch(events), pipeline.run(received, stopped));
     serving.abort();
+    claiming.abort();
     if let Err(error) = writing.await {
         tracing::error!(%error, "the status task ended badly");
     }

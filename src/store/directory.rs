@@ -11,7 +11,6 @@
 //!   among themselves the older the earlier their file comes by path. A file's times never count.
 
 mod admit;
-mod ages;
 mod catalog;
 mod definitions;
 mod judge;

@@ -227,7 +227,7 @@ fn criterion(winner: &Rank, other: &Rank) -> Option<Criterion> {
         (winner.method.cmp(&other.method), Criterion::Method),
         (winner.headers.cmp(&other.headers), Criterion::Headers),
         (winner.query.cmp(&other.query), Criterion::Query),
-        (winner.created.cmp(&other.created), Criterion::Age),
+        (winner.age.cmp(&other.age), Criterion::Age),
         (winner.object.cmp(&other.object), Criterion::Name),
         (winner.rule.cmp(&other.rule), Criterion::RuleOrder),
         (winner.index.cmp(&other.index), Criterion::MatchOrder),

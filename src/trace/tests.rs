@@ -204,6 +204,7 @@ fn forwarded(affinity: Affinity) -> Snapshot {
     let route = Route {
         id: ObjectId::new(Kind::HttpRoute, "n", "r"),
         created: 0,
+        file: None,
         attachments: vec![attachment],
         rules: vec![rule],
         written: Vec::new(),

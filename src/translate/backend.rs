@@ -11,6 +11,9 @@ use crate::model::{Backend, BackendId, BackendProtocol, Endpoint, InvalidBackend
 use crate::report::{Finding, Issue, Scope};
 use crate::snapshot::Resource;
 
+/// Ports of one Service that are served, the first ones: each has the list of the Service's endpoints for itself.
+const MAX_PORTS: usize = 64;
+
 /// What a Service port comes to.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct BackendOutcome {
@@ -80,24 +83,31 @@ fn reach(reader: &mut Reader<'_>, id: &BackendId, service: &ServiceFacts) -> Res
     let mut findings: Vec<Finding> = remarks(id, port).collect();
     let mut of_services = BTreeSet::new();
     for (slice, facts) in &slices {
-        let own: BTreeSet<IpAddr> = facts.endpoints.iter().map(|(ip, _)| *ip).filter(|ip| reader.is_cluster_address(*ip)).collect();
+        let own: BTreeSet<IpAddr> = facts.endpoints.iter().map(|(ip, _)| *ip).filter(|ip| reader.is_endpoint_of_service(*ip)).collect();
         let refused = own.iter().map(|address| Issue::EndpointRefused { address: *address, range: "cluster" });
         let finding = |issue| Finding { object: slice.clone(), scope: Scope::Object, issue };
         findings.extend(facts.issues.iter().cloned().chain(refused).map(finding));
         of_services.extend(own);
     }
     let endpoints = endpoints(&slices, port, &service.families, &of_services);
-    let topology =
-        |endpoint: &Endpoint| slices.iter().find_map(|(_, slice)| Some((endpoint.ip, slice.topology.get(&endpoint.ip)?.clone())));
-    let topology = endpoints.iter().filter_map(topology).collect();
+    let mut topology = BTreeMap::new();
+    let served: BTreeSet<IpAddr> = endpoints.iter().map(|endpoint| endpoint.ip).collect();
+    for (ip, place) in slices.iter().flat_map(|(_, slice)| &slice.topology).filter(|(ip, _)| served.contains(ip)) {
+        topology.entry(*ip).or_insert_with(|| place.clone());
+    }
     Ok(Reached { protocol, endpoints, topology, findings })
 }
 
 /// The Service's port of this number.
 pub(super) fn port_of<'a>(service: &'a ServiceFacts, id: &BackendId) -> Result<&'a ServicePort, Box<Unreachable>> {
-    let of_number = service.ports.iter().filter(|port| port.port == i32::from(id.port));
+    let of_number = service.ports.iter().enumerate().filter(|(_, port)| port.port == i32::from(id.port));
     // One number may be there for TCP and for UDP.
-    of_number.min_by_key(|port| port.protocol != "TCP").ok_or_else(|| {
+    let found = of_number.min_by_key(|(_, port)| port.protocol != "TCP");
+    if found.is_some_and(|(place, _)| place >= MAX_PORTS) {
+        let issue = Issue::TooManyPorts { backend: id.clone(), most: MAX_PORTS };
+        return Err(Box::new(Unreachable(InvalidBackend::NotFound, issue)));
+    }
+    found.map(|(_, port)| port).ok_or_else(|| {
         let issue = Issue::BackendNotFound { namespace: id.namespace.clone(), name: id.service.clone(), port: Some(id.port) };
         Box::new(Unreachable(InvalidBackend::NotFound, issue))
     })

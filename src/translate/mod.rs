@@ -5,7 +5,9 @@
 //! the reads it came from, so that a change costs what depends on it. From scratch or step by step, in any order, the same
 //! objects give the same snapshots and reports (`tests/properties.rs`).
 
+mod addresses;
 mod backend;
+mod budget;
 mod certificate;
 mod external;
 mod facts;
@@ -14,6 +16,8 @@ mod grant;
 mod graph;
 mod groups;
 mod ingress;
+pub mod ownership;
+mod patterns;
 mod queue;
 mod reader;
 mod rendering;
@@ -30,6 +34,7 @@ use std::sync::Arc;
 use imbl::OrdSet;
 
 use self::graph::Graph;
+use self::ownership::{ClaimsPlace, Host};
 use self::rendering::Rendering;
 use crate::api::{Change, EdgeProfileSpec};
 use crate::model::{BackendId, EdgeId, ObjectId, Resolution};
@@ -84,6 +89,8 @@ pub struct IngressSettings {
     /// Namespace of EdgeProfiles that IngressClasses refer to for the whole cluster (`parameters.scope: Cluster`): the
     /// operator's own, in which its administrators alone may write; none: they must name a namespace.
     pub cluster_profiles: Option<String>,
+    /// Where claims of hosts are kept; none: the age of Ingresses alone decides.
+    pub claims: Option<ClaimsPlace>,
 }
 
 impl Default for IngressSettings {
@@ -94,6 +101,7 @@ impl Default for IngressSettings {
             default_backend: None,
             without_class: false,
             cluster_profiles: None,
+            claims: None,
         }
     }
 }
@@ -174,6 +182,8 @@ pub struct Changes {
     pub edges: BTreeMap<EdgeId, EdgeChange>,
     /// Reports; none for an object that has no report any more.
     pub reports: BTreeMap<ObjectId, Option<Arc<ObjectReport>>>,
+    /// Namespaces whose hosts on edges of IngressClasses differ, with those that they are to have claims of.
+    pub claims: BTreeMap<String, Arc<BTreeSet<Host>>>,
     /// Number of routes, Gateways, classes, Service ports and certificates that were computed anew.
     pub computed: usize,
 }
@@ -226,7 +236,8 @@ impl Translator {
         now: Now,
     ) -> Changes {
         let changed = self.graph.update(changes, names, now);
-        self.rendering.update(&self.graph, changed)
+        let claims = self.graph.held_anew();
+        Changes { claims, ..self.rendering.update(&self.graph, changed) }
     }
 
     /// Names that somebody is to ask DNS for, absolute, without a dot at their end.

@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::model::Age;
+
 /// One who wants a thing, with the time since when.
-pub(super) type Entry<W> = (i64, W);
+pub(super) type Entry<W> = (Age, W);
 
 /// Per thing everybody who wants it, the oldest first.
 #[derive(Debug)]
@@ -19,6 +21,16 @@ impl<T: Ord + Clone, W: Ord + Clone> Queues<T, W> {
     /// The one who has it.
     pub(super) fn first(&self, thing: &T) -> Option<&W> {
         self.0.get(thing)?.first().map(|(_, who)| who)
+    }
+
+    /// All who want it, the oldest first.
+    pub(super) fn all(&self, thing: &T) -> impl Iterator<Item = &W> {
+        self.0.get(thing).into_iter().flatten().map(|(_, who)| who)
+    }
+
+    /// The things that somebody wants, from `first` on.
+    pub(super) fn things<'a>(&'a self, first: &T) -> impl Iterator<Item = &'a T> + use<'a, T, W> {
+        self.0.range(first.clone()..).map(|(thing, _)| thing)
     }
 
     /// Replaces what somebody wanted by what he wants now. Returns the things that somebody else has now, who differs from the

@@ -6,14 +6,16 @@ use std::sync::Arc;
 
 use super::Settings;
 use super::backend::BackendState;
+use super::budget::Good;
 use super::certificate::CertificateOutcome;
-use super::facts::{Body, Fact, GrantFacts, NamespaceFacts, Namespaces, SecretFacts, ServiceFacts, SliceFacts, reached};
+use super::facts::{Body, Fact, NamespaceFacts, Namespaces, SecretFacts, ServiceFacts, SliceFacts, reached};
+use super::grant::Grants;
 use super::graph::Graph;
-use super::groups::{AttachPoint, Claim, Draft, JudgedClass};
+use super::groups::{Claim, Draft, JudgedClass, Points};
 use super::ingress::{Applicant, Wish};
 use super::world::Class;
 use crate::api::EdgeProfileSpec;
-use crate::model::{BackendId, CertificateId, EdgeId, Hostname, Kind, ObjectId, Resolution};
+use crate::model::{Age, BackendId, CertificateId, EdgeId, Hostname, Kind, ObjectId, PatternError, Resolution};
 
 /// Something that was looked up, whether it was there or not.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -38,6 +40,8 @@ pub(super) enum Read {
     Host(EdgeId, Hostname),
     /// Which Ingress has something else of the edge of an IngressClass.
     Wish(EdgeId, Wish),
+    /// Whether a route has what it asks its namespace's budget for.
+    Budget(Good, ObjectId),
     /// The day.
     Today,
     /// A certificate made of a Secret.
@@ -123,10 +127,10 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The ReferenceGrants of a namespace.
-    pub(super) fn grants(&mut self, namespace: &str) -> Vec<Arc<GrantFacts>> {
+    /// What ReferenceGrants permit, to look something of this namespace up.
+    pub(super) fn grants(&mut self, namespace: &str) -> &Grants {
         self.reads.insert(Read::Grants(namespace.to_owned()));
-        self.graph.world().grants(namespace)
+        self.graph.world().grants()
     }
 
     /// All IngressClasses, by name.
@@ -135,10 +139,15 @@ impl<'a> Reader<'a> {
         self.graph.world().ingress_classes()
     }
 
-    /// The namespace of the oldest Ingress that uses a host on the edge of an IngressClass.
+    /// The namespace that a host on the edge of an IngressClass belongs to: the one that the class's profile names, the one
+    /// that has the claim, or that of the oldest Ingress that names the host. None: it is free.
     pub(super) fn host_owner(&mut self, edge: &EdgeId, host: &Hostname) -> Option<String> {
+        self.reads.insert(Read::Group(edge.clone()));
+        if let Some(owner) = self.graph.group(edge).and_then(|group| group.reserved.owner(host)) {
+            return Some(owner.clone());
+        }
         self.reads.insert(Read::Host(edge.clone(), host.clone()));
-        self.graph.host_owner(edge, host).cloned()
+        self.graph.host_owner(&(edge.clone(), host.clone())).cloned()
     }
 
     /// The oldest Ingress that wants something of the edge of an IngressClass.
@@ -147,6 +156,17 @@ impl<'a> Reader<'a> {
         let granted = self.graph.granted(&wish).cloned();
         self.reads.insert(Read::Wish(wish.0, wish.1));
         granted
+    }
+
+    /// Whether a route of this age has what it asks its namespace's budget for.
+    pub(super) fn within(&mut self, good: Good, (id, age): (&ObjectId, &Age)) -> bool {
+        self.reads.insert(Read::Budget(good, id.clone()));
+        self.graph.admits(good, &(age.clone(), id.clone()))
+    }
+
+    /// The size of an expression that the filter can run. That depends on its text alone, so it is no record.
+    pub(super) fn size_of(&mut self, expression: &str) -> Result<usize, PatternError> {
+        self.graph.size_of(expression)
     }
 
     /// The EndpointSlices of a Service, by name.
@@ -161,6 +181,12 @@ impl<'a> Reader<'a> {
         self.graph.resolution(name).cloned()
     }
 
+    /// Whether an endpoint of a slice has the address of a Service. What was read of the slices is the record: it reads
+    /// differently when such an address comes or goes.
+    pub(super) fn is_endpoint_of_service(&self, ip: IpAddr) -> bool {
+        self.graph.world().is_cluster_address(ip)
+    }
+
     /// Whether an address is one of a Service of the cluster.
     pub(super) fn is_cluster_address(&mut self, ip: IpAddr) -> bool {
         let ip = reached(ip);
@@ -172,7 +198,7 @@ impl<'a> Reader<'a> {
     pub(super) fn sets(&mut self, edge: &EdgeId) -> Vec<(ObjectId, Fact)> {
         let range = Read::Sets(edge.clone());
         let mut sets: Vec<_> = self.graph.world().members(&range).map(|(id, fact)| (id.clone(), fact.clone())).collect();
-        sets.sort_by_cached_key(|(id, fact)| (fact.meta.created, format!("{}/{}", id.namespace, id.name)));
+        sets.sort_by_cached_key(|(id, fact)| (fact.meta.age.clone(), format!("{}/{}", id.namespace, id.name)));
         self.reads.insert(range);
         sets
     }
@@ -219,7 +245,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The listeners of a Gateway of ours.
-    pub(super) fn listeners(&mut self, edge: &EdgeId) -> Option<Arc<Vec<AttachPoint>>> {
+    pub(super) fn listeners(&mut self, edge: &EdgeId) -> Option<Arc<Points>> {
         self.reads.insert(Read::Group(edge.clone()));
         self.graph.group(edge).map(|group| group.points.clone())
     }

@@ -49,6 +49,8 @@ struct Touched {
     /// Edges, as they were before.
     edges: BTreeMap<EdgeId, Option<Edge>>,
     reports: BTreeSet<ObjectId>,
+    /// Edges whose listeners may count other routes.
+    counts: BTreeSet<EdgeId>,
 }
 
 impl Rendering {
@@ -85,9 +87,13 @@ impl Rendering {
                 Node::Route(id) => self.route(graph, id, &mut touched),
             }
         }
+        for edge in touched.counts {
+            touched.reports.extend(self.edges.get(&edge).into_iter().flat_map(|rendered| &rendered.sets).cloned());
+            touched.reports.insert(edge.owner());
+        }
         let edges = self.edge_changes(graph, touched.edges);
         let reports = touched.reports.into_iter().filter_map(|id| self.report(graph, id)).collect();
-        Changes { edges, reports, computed: graph.computed() }
+        Changes { edges, reports, computed: graph.computed(), ..Changes::default() }
     }
 
     fn touch<'a>(&'a mut self, edge: &EdgeId, touched: &mut Touched) -> &'a mut Rendered {
@@ -171,8 +177,7 @@ impl Rendering {
         };
         let listeners = |share: Option<&Share>| share.map(|share| share.attached.clone()).unwrap_or_default();
         if listeners(before) != listeners(after) {
-            touched.reports.insert(edge.owner());
-            touched.reports.extend(rendered.sets.iter().cloned());
+            touched.counts.insert(edge.clone());
         }
         let offers = |share: Option<&Share>| share.map(|share| share.certificates.clone()).unwrap_or_default();
         if offers(before) != offers(after) {

@@ -5,11 +5,13 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::Settings;
-use super::facts::{self, Body, Fact, GrantFacts, IngressClassFacts, SliceFacts};
+use super::addresses::Addresses;
+use super::facts::{self, Body, Fact, IngressClassFacts, SliceFacts};
+use super::grant::Grants;
+use super::ownership::{Claimed, Claims, Host};
 use super::reader::Read;
-use super::rendering::release;
 use crate::api::{Change, Object};
-use crate::model::{Kind, ObjectId};
+use crate::model::{Age, Kind, ObjectId};
 
 /// The facts of all objects, with the ranges that are read.
 #[derive(Debug, Default)]
@@ -17,15 +19,15 @@ pub(super) struct World {
     facts: BTreeMap<ObjectId, Known>,
     /// Members of the ranges that are read: [`Read::Slices`], [`Read::Sets`].
     ranges: BTreeMap<Read, BTreeSet<ObjectId>>,
-    /// Addresses of Services, with their number.
-    addresses: BTreeMap<IpAddr, usize>,
+    addresses: Addresses,
+    grants: Grants,
+    claimed: Claimed,
 }
 
 /// An IngressClass among others.
 pub(super) struct Class {
     pub(super) name: String,
-    /// Seconds since the Unix epoch.
-    pub(super) created: i64,
+    pub(super) age: Age,
     pub(super) facts: Arc<IngressClassFacts>,
 }
 
@@ -44,20 +46,12 @@ impl World {
 
     /// Whether there is no object.
     pub(super) fn is_empty(&self) -> bool {
-        self.facts.is_empty()
+        self.facts.is_empty() && self.addresses.is_empty() && self.grants.is_empty() && self.claimed.is_empty()
     }
 
-    /// The ReferenceGrants of a namespace.
-    pub(super) fn grants(&self, namespace: &str) -> Vec<Arc<GrantFacts>> {
-        let first = ObjectId::new(Kind::ReferenceGrant, namespace, "");
-        let in_namespace = |id: &&ObjectId| id.kind == Kind::ReferenceGrant && id.namespace == namespace;
-        let range = self.facts.range(first..).map(|(id, known)| (id, &known.fact.body)).take_while(|(id, _)| in_namespace(id));
-        range
-            .filter_map(|(_, body)| match body {
-                Body::Grant(grant) => Some(grant.clone()),
-                _ => None,
-            })
-            .collect()
+    /// What the ReferenceGrants of all namespaces permit.
+    pub(super) fn grants(&self) -> &Grants {
+        &self.grants
     }
 
     /// All IngressClasses, by name.
@@ -66,7 +60,7 @@ impl World {
         let range = self.facts.range(first..).take_while(|(id, _)| id.kind == Kind::IngressClass);
         range
             .filter_map(|(id, known)| match &known.fact.body {
-                Body::IngressClass(facts) => Some(Class { name: id.name.clone(), created: known.fact.meta.created, facts: facts.clone() }),
+                Body::IngressClass(facts) => Some(Class { name: id.name.clone(), age: known.fact.meta.age.clone(), facts: facts.clone() }),
                 _ => None,
             })
             .collect()
@@ -90,23 +84,23 @@ impl World {
 
     /// Whether an address is one of a Service of the cluster.
     pub(super) fn is_cluster_address(&self, ip: IpAddr) -> bool {
-        self.addresses.contains_key(&ip)
+        self.addresses.is_of_service(ip)
     }
 
-    /// Counts the addresses of a Service. Returns those that it has or had.
-    fn count_addresses(&mut self, old: Option<&Fact>, new: Option<&Fact>) -> BTreeSet<IpAddr> {
-        let of = |fact: Option<&Fact>| match fact.map(|fact| &fact.body) {
-            Some(Body::Service(service)) => service.cluster_ips.iter().copied().collect::<BTreeSet<_>>(),
-            _ => BTreeSet::new(),
+    /// The namespace that has the claim of a host.
+    pub(super) fn claimant(&self, host: &Host) -> Option<&String> {
+        self.claimed.owner(host)
+    }
+
+    fn apply_claims(&mut self, old: Option<&Fact>, new: Option<&Fact>) -> Vec<Read> {
+        let claims = |fact: Option<&Fact>| match fact.map(|fact| &fact.body) {
+            Some(Body::Claims(claims)) => Some(claims.clone()),
+            _ => None,
         };
-        let (old, new) = (of(old), of(new));
-        for ip in &new {
-            *self.addresses.entry(*ip).or_default() += 1;
-        }
-        for ip in &old {
-            release(&mut self.addresses, ip);
-        }
-        old.symmetric_difference(&new).copied().collect()
+        let (old, new) = (claims(old), claims(new));
+        let Some(claimant) = old.as_ref().or(new.as_ref()).map(|claims| claims.0.clone()) else { return Vec::new() };
+        let of = |claims: &Option<Arc<(String, Claims)>>| claims.as_ref().map(|claims| claims.1.clone());
+        self.claimed.apply(&claimant, of(&old).as_ref(), of(&new).as_ref())
     }
 
     /// Takes one change in. Returns what reads differently now; nothing when the object says what it said before.
@@ -139,10 +133,12 @@ impl World {
             self.ranges.entry(of.clone()).or_default().insert(id.clone());
         }
         let mut reads: BTreeSet<_> = [before, after].into_iter().flatten().collect();
-        reads.extend(self.count_addresses(old.as_ref(), new.as_ref()).into_iter().map(Read::ClusterAddress));
+        reads.extend(self.addresses.apply(&id, old.as_ref(), new.as_ref()));
         if id.kind == Kind::ReferenceGrant {
+            self.grants.apply(&id.namespace, old.as_ref(), new.as_ref());
             reads.insert(Read::Grants(id.namespace.clone()));
         }
+        reads.extend(self.apply_claims(old.as_ref(), new.as_ref()));
         if id.kind == Kind::IngressClass {
             reads.insert(Read::IngressClasses);
         }

@@ -259,7 +259,14 @@ pub fn route(rules: Vec<Rule>) -> Resource {
 
 pub fn route_on(name: &str, listener: &str, rules: Vec<Rule>) -> Resource {
     let attachments = vec![Attachment { listener: ListenerName(listener.into()), hostnames: vec![(Hostname::Any, Hostname::Any)] }];
-    Resource::Route(Route { id: ObjectId::new(Kind::HttpRoute, "n", name), created: 0, attachments, rules, written: Vec::new() })
+    Resource::Route(Route {
+        id: ObjectId::new(Kind::HttpRoute, "n", name),
+        created: 0,
+        file: None,
+        attachments,
+        rules,
+        written: Vec::new(),
+    })
 }
 
 /// A backend that answers every request through `answer`, HTTP/1.1 or HTTP/2 as the caller speaks.

@@ -37,6 +37,7 @@ pub fn route(name: &str, listener: &str, hosts: &[&str], rules: Vec<Rule>) -> Re
     Resource::Route(Route {
         id: route_id(name),
         created: 0,
+        file: None,
         attachments: vec![Attachment { listener: ListenerName(listener.to_owned()), hostnames: pairs }],
         rules,
         written: Vec::new(),

@@ -44,6 +44,7 @@ fn snapshot(status: u16) -> Snapshot {
     let route = Route {
         id: ObjectId::new(Kind::HttpRoute, "shop", "all"),
         created: 1,
+        file: None,
         attachments: vec![Attachment { listener: name, hostnames: vec![(Hostname::Any, Hostname::Any)] }],
         rules: vec![rule("/native", Action::Redirect(redirect)), rule("/", Action::Answer(status))],
         written: Vec::new(),

@@ -124,6 +124,7 @@ fn routed(mut resources: Vec<Resource>, kind: Kind, host: &str, protocol: Backen
     resources.push(Resource::Route(Route {
         id: ObjectId::new(kind, "n", "r"),
         created: 0,
+        file: None,
         attachments,
         rules: vec![rule],
         written: Vec::new(),

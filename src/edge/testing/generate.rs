@@ -141,7 +141,7 @@ fn route(listeners: Vec<Listener>, name: usize) -> impl Strategy<Value = Option<
         };
         let attachments: Vec<Attachment> = listeners.iter().filter_map(attach).collect();
         let id = ObjectId::new(kind, "n", format!("r{name}"));
-        (!attachments.is_empty()).then_some(Route { id, created, attachments, rules, written: Vec::new() })
+        (!attachments.is_empty()).then_some(Route { id, created, file: None, attachments, rules, written: Vec::new() })
     })
 }
 

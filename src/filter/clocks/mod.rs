@@ -95,7 +95,7 @@ fn resources(kind: Kind, filters: &[Filter], backends: &[(&str, SocketAddr)]) ->
     let (matches, action) = (vec![matched], Action::Forward(vec![reference]));
     let rule = Rule { name: None, host: None, fallback: false, matches, filters: filters.to_vec(), action };
     let attachments = vec![Attachment { listener: name, hostnames: vec![(Hostname::Any, Hostname::Any)] }];
-    let route = Route { id: ObjectId::new(kind, "n", "r"), created: 0, attachments, rules: vec![rule], written: Vec::new() };
+    let route = Route { id: ObjectId::new(kind, "n", "r"), created: 0, file: None, attachments, rules: vec![rule], written: Vec::new() };
     let backend = |(name, at): &(&str, SocketAddr)| {
         let endpoints = vec![Endpoint { ip: at.ip(), port: at.port() }];
         Resource::Backend(Backend::new(id(name), BackendProtocol::Http, endpoints))

@@ -53,7 +53,7 @@ fn route(name: &str, listeners: &[&Listener], hostnames: &[&str], rules: Vec<Rul
         })
         .filter(|attachment| !attachment.hostnames.is_empty())
         .collect();
-    Route { id: ObjectId::new(Kind::HttpRoute, "n", name), created: 0, attachments, rules, written: Vec::new() }
+    Route { id: ObjectId::new(Kind::HttpRoute, "n", name), created: 0, file: None, attachments, rules, written: Vec::new() }
 }
 
 fn table(listeners: &[Listener], routes: &[Route]) -> Table {

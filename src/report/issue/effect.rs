@@ -1,12 +1,16 @@
 //! What each problem means for conditions.
 
 use super::Issue;
-use crate::report::{ConditionType, Effect, Severity};
+use crate::report::ConditionType::{Accepted, Conflicted, PartiallyInvalid, Programmed, ResolvedRefs};
+use crate::report::{Effect, Severity};
+
+/// Reason of everything that is beyond a limit of tenants.
+const LIMIT: &str = "LimitExceeded";
 
 impl Issue {
+    #[expect(clippy::too_many_lines, reason = "one table")]
     /// Which condition shows this, with which status and reason. Reasons are those of Gateway API where it has one.
     pub fn effect(&self) -> Effect {
-        use ConditionType::{Accepted, Conflicted, PartiallyInvalid, Programmed, ResolvedRefs};
         let (condition, status, reason) = match self {
             Self::UnknownField { .. } | Self::UnsupportedField { .. } | Self::ParameterOfClass { .. } | Self::DuplicateName { .. } => {
                 (Accepted, true, "Accepted")
@@ -36,9 +40,11 @@ impl Issue {
             Self::NoCertificateRef | Self::InvalidCertificateRef { .. } => (ResolvedRefs, false, "InvalidCertificateRef"),
             Self::NoCertificate | Self::ListenerNotServing { .. } => (Programmed, false, "Invalid"),
             Self::CertificateNotPermitted { .. } | Self::BackendNotPermitted { .. } => (ResolvedRefs, false, "RefNotPermitted"),
-            Self::CertificateExpired { .. } | Self::CertificateNotYetValid { .. } | Self::CertificateNameMismatch { .. } => {
-                (ResolvedRefs, true, "ResolvedRefs")
+            Self::TooManyPlaces { .. } | Self::TooManyEntries { .. } | Self::EntryBudget { .. } | Self::HostBudget { .. } => {
+                (Accepted, false, LIMIT)
             }
+            Self::TooManyExpressions { .. } | Self::ExpressionsNotJudged | Self::ExpressionBudget { .. } => (PartiallyInvalid, true, LIMIT),
+            Self::TooManyTlsHosts { .. } | Self::TooManyPorts { .. } => (ResolvedRefs, false, LIMIT),
             Self::NoMatchingParent => (Accepted, false, "NoMatchingParent"),
             Self::NotAllowedByListeners => (Accepted, false, "NotAllowedByListeners"),
             Self::NoMatchingListenerHostname => (Accepted, false, "NoMatchingListenerHostname"),
@@ -58,7 +64,10 @@ impl Issue {
             Self::UnsupportedBackendProtocol { .. } => (ResolvedRefs, false, "UnsupportedProtocol"),
             Self::ExternalName { .. } => (ResolvedRefs, false, "UnsupportedValue"),
             Self::ClusterName { .. } => (ResolvedRefs, false, "RefNotPermitted"),
-            Self::NameNotResolved { .. }
+            Self::CertificateExpired { .. }
+            | Self::CertificateNotYetValid { .. }
+            | Self::CertificateNameMismatch { .. }
+            | Self::NameNotResolved { .. }
             | Self::UnknownAppProtocol { .. }
             | Self::EndpointPortMissing { .. }
             | Self::NoEndpoints { .. }

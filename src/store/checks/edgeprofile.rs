@@ -54,6 +54,17 @@ static CLIENT_ADDRESS: Shape = Shape::Object {
 };
 static PORT: Shape = Shape::Integer { min: 1, max: 65535 };
 static STREAMS: Shape = Shape::Integer { min: 1, max: 65535 };
+static RESERVED: Shape = Shape::Object {
+    fields: &[
+        ("namespace", &Shape::Text { min: 1, max: 63, form: &ANY }, Absent::Refused),
+        (
+            "hosts",
+            &Shape::List { of: &Shape::Text { min: 1, max: 253, form: &ANY }, min: 1, max: 1024, unique: Unique::No, rules: &[] },
+            Absent::Refused,
+        ),
+    ],
+    rules: &[],
+};
 static SPEC: Shape = Shape::Object {
     fields: &[
         ("replicas", &REPLICAS, Absent::Fine),
@@ -68,6 +79,7 @@ static SPEC: Shape = Shape::Object {
         ("filterWorkers", &Shape::Integer { min: 1, max: 64 }, Absent::Fine),
         ("httpPort", &PORT, Absent::Fine),
         ("httpsPort", &PORT, Absent::Fine),
+        ("hosts", &Shape::List { of: &RESERVED, min: 0, max: 1024, unique: Unique::No, rules: &[] }, Absent::Fine),
     ],
     rules: &[
         |spec| {

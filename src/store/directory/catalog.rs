@@ -8,12 +8,9 @@ mod refusals;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use k8s_openapi::jiff::Timestamp;
 use kube::runtime::watcher;
 
 use super::admit::{Accepted, Admission, hash, implied_namespace};
-use super::ages::Ages;
 use crate::api::Object;
 use crate::model::{Kind, ObjectId};
 use crate::store::Refusal;
@@ -61,19 +58,17 @@ struct Claim {
 struct Published {
     accepted: Arc<Accepted>,
     generation: i64,
-    /// The time of creation that its file's place stands for.
-    age: Option<i64>,
+    /// Its file, where its age is that of its file.
+    file: Option<Arc<str>>,
 }
 
 impl Published {
     fn object(&self) -> Object {
-        let version = hash(&serde_json::json!([self.accepted.content.to_hex().as_str(), self.generation, self.age]));
+        let version = hash(&serde_json::json!([self.accepted.content.to_hex().as_str(), self.generation, self.file.as_deref()]));
         self.accepted.object.clone().with_metadata(|metadata| {
             metadata.generation = Some(self.generation);
             metadata.resource_version = version.to_hex().get(..16).map(str::to_owned);
-            if let Some(created) = self.age.and_then(|age| Timestamp::from_second(age).ok()) {
-                metadata.creation_timestamp = Some(Time(created));
-            }
+            metadata.self_link = self.file.as_deref().map(str::to_owned);
         })
     }
 }
@@ -97,8 +92,6 @@ pub struct Catalog {
     namespaces: HashMap<String, usize>,
     /// Kinds that Kakehi does not read, with the files that hold them.
     unknown: BTreeMap<String, BTreeSet<String>>,
-    /// Files with objects whose age is that of their file.
-    ages: Ages,
     refusals: BTreeMap<String, Vec<Refusal>>,
     touched: BTreeSet<ObjectId>,
     dirty: BTreeSet<String>,
@@ -141,7 +134,6 @@ impl Catalog {
             self.mark_unknown(kind);
         }
         self.files.insert(path.to_owned(), File { reading: Some(reading), claims });
-        self.settle_age(path);
         self.dirty.insert(path.to_owned());
     }
 
@@ -149,22 +141,7 @@ impl Catalog {
     pub fn remove(&mut self, path: &str) {
         if let Some(old) = self.files.remove(path) {
             self.unclaim(path, &old);
-            self.settle_age(path);
             self.dirty.insert(path.to_owned());
-        }
-    }
-
-    /// A file has an age while it holds an object that goes by it.
-    fn settle_age(&mut self, path: &str) {
-        let goes_by_it = |file: &File| file.claims.values().any(|claim| claim.accepted.goes_by_path());
-        let moved = match (self.files.get(path).is_some_and(goes_by_it), self.ages.contains(path)) {
-            (true, false) => self.ages.insert(path),
-            (false, true) => self.ages.remove(path),
-            _ => return,
-        };
-        for file in moved.iter().filter_map(|path| self.files.get(path)) {
-            let claims = file.claims.values().filter(|claim| claim.accepted.goes_by_path());
-            self.touched.extend(claims.map(|claim| claim.accepted.id.clone()));
         }
     }
 
@@ -220,12 +197,12 @@ impl Catalog {
         self.dirty.extend(self.claims.get(id).into_iter().flatten().map(|(path, _)| path.clone()));
     }
 
-    /// What defines the object, with the age that its file's place gives it.
-    fn winner(&self, id: &ObjectId) -> Option<(Arc<Accepted>, Option<i64>)> {
+    /// What defines the object, with its file where that decides its age.
+    fn winner(&self, id: &ObjectId) -> Option<(Arc<Accepted>, Option<Arc<str>>)> {
         let (path, index) = self.claims.get(id)?.first()?;
         let accepted = Arc::clone(&self.files.get(path)?.claims.get(index)?.accepted);
-        let age = if accepted.goes_by_path() { self.ages.label(path) } else { None };
-        Some((accepted, age))
+        let file = accepted.goes_by_path().then(|| path.as_str().into());
+        Some((accepted, file))
     }
 
     fn settle_object(&mut self, id: &ObjectId) -> Option<watcher::Event<Object>> {
@@ -253,15 +230,15 @@ impl Catalog {
         self.publish(&id, winner)
     }
 
-    fn publish(&mut self, id: &ObjectId, winner: Option<(Arc<Accepted>, Option<i64>)>) -> Option<watcher::Event<Object>> {
-        let Some((accepted, age)) = winner else {
+    fn publish(&mut self, id: &ObjectId, winner: Option<(Arc<Accepted>, Option<Arc<str>>)>) -> Option<watcher::Event<Object>> {
+        let Some((accepted, file)) = winner else {
             if self.claims.get(id).is_some_and(BTreeSet::is_empty) {
                 self.claims.remove(id);
             }
             return self.published.remove(id).map(|published| watcher::Event::Delete(published.object()));
         };
         let before = self.published.get(id);
-        if before.is_some_and(|published| published.accepted.content == accepted.content && published.age == age) {
+        if before.is_some_and(|published| published.accepted.content == accepted.content && published.file == file) {
             return None;
         }
         let generation = match before {
@@ -269,7 +246,7 @@ impl Catalog {
             Some(published) => published.generation + 1,
             None => 1,
         };
-        let published = Published { accepted, generation, age };
+        let published = Published { accepted, generation, file };
         let object = published.object();
         self.published.insert(id.clone(), published);
         Some(watcher::Event::Apply(object))

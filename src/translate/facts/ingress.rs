@@ -1,5 +1,7 @@
 //! Ingresses and IngressClasses.
 
+use std::collections::BTreeMap;
+
 use kube::api::ObjectMeta;
 
 use super::ObjectRef;
@@ -105,6 +107,16 @@ impl IngressFacts {
             tls,
             issues,
         }
+    }
+
+    /// The same Ingress without anything to serve.
+    pub(crate) fn without_rules(&self) -> Self {
+        Self { rules: Vec::new(), default_backend: None, tls: Vec::new(), ..self.clone() }
+    }
+
+    /// The hosts of the rules, each once, with the first rule that names it.
+    pub(crate) fn hosts_of_rules(&self) -> BTreeMap<&Hostname, usize> {
+        self.rules.iter().rev().map(|rule| (&rule.host, rule.index)).collect()
     }
 
     /// Every host that rules are declared for, the one for all hosts included.

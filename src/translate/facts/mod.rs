@@ -4,21 +4,26 @@ mod cluster;
 mod gateway;
 mod grant;
 mod ingress;
+mod refused;
 mod service;
 
 use std::sync::Arc;
+
+use kube::api::ObjectMeta;
 
 pub(super) use cluster::{NamespaceFacts, SecretFacts};
 pub(super) use gateway::{ClassFacts, GatewayFacts, ListenerFacts, Namespaces, SetFacts, TlsFacts};
 pub(super) use grant::GrantFacts;
 pub(super) use ingress::{BackendPort, HostFacts, IngressClassFacts, IngressFacts, TlsEntry};
-pub(super) use service::{Family, Readiness, ServiceFacts, ServicePort, SliceFacts, reached, refused_range};
+pub(super) use refused::{reached, refused_range};
+pub(super) use service::{Family, Readiness, ServiceFacts, ServicePort, SliceFacts};
 
 use super::Settings;
+use super::ownership::Claims;
 use super::reader::Read;
 use super::routes::{RouteFacts, grpc, http};
-use crate::api::{EdgeProfileSpec, Obj, Object};
-use crate::model::{Kind, ObjectId};
+use crate::api::{ConfigMap, EdgeProfileSpec, Obj, Object};
+use crate::model::{Age, Kind, ObjectId};
 use crate::report::{Finding, Issue, Scope};
 
 /// API group of Gateway API.
@@ -38,11 +43,21 @@ pub(super) struct Fact {
 }
 
 /// The metadata that decisions depend on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Meta {
     pub(super) generation: i64,
-    /// Seconds since the Unix epoch.
-    pub(super) created: i64,
+    pub(super) age: Age,
+}
+
+impl Meta {
+    /// Where an object's manifest is, which its source writes into `selfLink`, counts only without a time of creation. API
+    /// servers have written none since Kubernetes 1.20, and take none from users.
+    fn of(metadata: &ObjectMeta) -> Self {
+        let created = metadata.creation_timestamp.as_ref().map(|time| Age::Created(time.0.as_second()));
+        let by_file = || metadata.self_link.as_deref().map(|file| Age::File(file.into()));
+        let age = created.or_else(by_file).unwrap_or(Age::Created(0));
+        Self { generation: metadata.generation.unwrap_or_default(), age }
+    }
 }
 
 /// What an object says, by kind.
@@ -60,7 +75,9 @@ pub(super) enum Body {
     Secret(Arc<SecretFacts>),
     IngressClass(Arc<IngressClassFacts>),
     Ingress(Arc<IngressFacts>),
-    /// A kind that nothing refers to yet.
+    /// Claims of hosts, with the namespace that has them.
+    Claims(Arc<(String, Claims)>),
+    /// An object that nothing refers to.
     Unused,
     /// The object could not be read.
     Malformed,
@@ -102,13 +119,23 @@ pub(super) fn read(object: &Object, settings: &Settings) -> Fact {
             body(slice, |body| Body::Slice(Arc::new(SliceFacts::read(&slice.metadata, body, settings.loopback_endpoints))))
         }
         Object::Secret(secret) => body(secret, |secret| Body::Secret(Arc::new(SecretFacts::read(secret)))),
-        Object::ConfigMap(_) => Body::Unused,
+        Object::ConfigMap(map) => body(map, |body| claims(&object.id(), body, settings)),
         Object::IngressClass(class) => body(class, |body| Body::IngressClass(Arc::new(IngressClassFacts::read(&class.metadata, body)))),
         Object::Ingress(ingress) => body(ingress, |body| Body::Ingress(Arc::new(IngressFacts::read(&ingress.metadata, body)))),
     };
-    let created = object.metadata().creation_timestamp.as_ref().map(|time| time.0.as_second()).unwrap_or_default();
-    let meta = Meta { generation: object.metadata().generation.unwrap_or_default(), created };
-    Fact { meta, uid: object.metadata().uid.clone().unwrap_or_default(), body, findings: text_findings(object) }
+    Fact {
+        meta: Meta::of(object.metadata()),
+        uid: object.metadata().uid.clone().unwrap_or_default(),
+        body,
+        findings: text_findings(object),
+    }
+}
+
+/// A ConfigMap of the place for claims as such; what others write elsewhere is none.
+fn claims(id: &ObjectId, map: &ConfigMap, settings: &Settings) -> Body {
+    let place = settings.ingress.claims.as_ref();
+    let claimant = place.and_then(|place| place.claimant(&id.namespace, &id.name));
+    claimant.map_or(Body::Unused, |claimant| Body::Claims(Arc::new((claimant.to_owned(), Claims::read(map)))))
 }
 
 fn body<T>(object: &Obj<T>, read: impl FnOnce(&T) -> Body) -> Body {

@@ -1,13 +1,14 @@
 //! Services and EndpointSlices.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use k8s_openapi::api::discovery::v1::Endpoint;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::api::ObjectMeta;
 
+use super::refused::refused_range;
 use crate::api::{EndpointSlice, Service};
 use crate::model::{Affinity, Topology};
 use crate::report::Issue;
@@ -154,95 +155,5 @@ fn readiness(endpoint: &Endpoint) -> Readiness {
         (Some(true), _) | (None, false) => Readiness::Ready,
         (_, true) if serving => Readiness::LastResort,
         _ => Readiness::No,
-    }
-}
-
-/// The name of the range that keeps an address from being a backend: requests of one tenant must not reach the proxy's
-/// own machine or link by a hand-written slice.
-pub(crate) fn refused_range(ip: IpAddr, loopback: bool) -> Option<&'static str> {
-    match reached(ip) {
-        ip if ip.is_loopback() => (!loopback).then_some("loopback"),
-        IpAddr::V4(ip) => refused_v4(ip),
-        IpAddr::V6(ip) => refused_v6(ip),
-    }
-}
-
-/// The address that packets end at: IPv4 ones are written in IPv6 in several ways.
-pub(crate) fn reached(ip: IpAddr) -> IpAddr {
-    let IpAddr::V6(v6) = ip.to_canonical() else { return ip.to_canonical() };
-    match v6.segments() {
-        // IPv4-compatible (RFC 4291 §2.5.5.1), and NAT64 (RFC 6052 §2.1).
-        [0, 0, 0, 0, 0, 0, high, low] if high != 0 => IpAddr::V4(joined(high, low)),
-        [0x64, 0xff9b, 0, 0, 0, 0, high, low] => IpAddr::V4(joined(high, low)),
-        _ => IpAddr::V6(v6),
-    }
-}
-
-fn joined(high: u16, low: u16) -> Ipv4Addr {
-    Ipv4Addr::from(u32::from(high) << 16 | u32::from(low))
-}
-
-fn refused_v4(ip: Ipv4Addr) -> Option<&'static str> {
-    match ip.octets() {
-        // "This network" (RFC 1122 §3.2.1.3) is this machine to many systems.
-        [0, ..] => Some("unspecified"),
-        [169, 254, ..] => Some("link-local"),
-        [224..=239, ..] => Some("multicast"),
-        [240..=255, ..] => Some("broadcast"),
-        // Clouds answer there with credentials, beside the link-local one.
-        [100, 100, 100, 200] | [192, 0, 0, 192] => Some("cloud metadata"),
-        _ => None,
-    }
-}
-
-fn refused_v6(ip: Ipv6Addr) -> Option<&'static str> {
-    match ip.segments() {
-        _ if ip.is_unspecified() => Some("unspecified"),
-        _ if ip.is_unicast_link_local() => Some("link-local"),
-        _ if ip.is_multicast() => Some("multicast"),
-        [0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254] => Some("cloud metadata"),
-        _ => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::refused_range;
-
-    #[test]
-    fn special_addresses_are_refused_however_they_are_written() {
-        for (address, range) in [
-            ("127.0.0.1", Some("loopback")),
-            ("127.9.9.9", Some("loopback")),
-            ("::1", Some("loopback")),
-            ("::ffff:127.0.0.1", Some("loopback")),
-            ("::127.0.0.1", Some("loopback")),
-            ("64:ff9b::7f00:1", Some("loopback")),
-            ("0.0.0.0", Some("unspecified")),
-            ("0.1.2.3", Some("unspecified")),
-            ("::", Some("unspecified")),
-            ("169.254.169.254", Some("link-local")),
-            ("::ffff:169.254.169.254", Some("link-local")),
-            ("64:ff9b::a9fe:a9fe", Some("link-local")),
-            ("fe80::1", Some("link-local")),
-            ("febf::1", Some("link-local")),
-            ("224.0.0.1", Some("multicast")),
-            ("239.1.1.1", Some("multicast")),
-            ("ff02::1", Some("multicast")),
-            ("255.255.255.255", Some("broadcast")),
-            ("240.0.0.1", Some("broadcast")),
-            ("100.100.100.200", Some("cloud metadata")),
-            ("fd00:ec2::254", Some("cloud metadata")),
-            ("10.0.0.1", None),
-            ("192.168.1.1", None),
-            ("100.100.100.201", None),
-            ("2001:db8::1", None),
-            ("fd00::1", None),
-            ("64:ff9b::a00:1", None),
-        ] {
-            assert_eq!(refused_range(address.parse().unwrap(), false), range, "{address}");
-            let in_standalone = range.filter(|range| *range != "loopback");
-            assert_eq!(refused_range(address.parse().unwrap(), true), in_standalone, "{address} in standalone");
-        }
     }
 }

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use super::super::budget::Good;
 use super::super::groups::{self, Draft, Group};
 use super::super::ingress::{self, Application};
 use super::super::reader::{Read, Reader};
 use super::super::routes::{self, RouteOutcome};
 use super::super::{backend, certificate};
 use super::{Graph, Node};
-use crate::model::{EdgeId, Kind, ObjectId};
+use crate::model::{EdgeId, Hostname, Kind, ObjectId};
 
 impl Graph {
     /// An object changed: what is computed for it is dirty.
@@ -43,6 +44,23 @@ impl Graph {
             self.touch(&Read::Class(name.clone()));
         }
         let gone = self.world.get(&ObjectId::new(Kind::GatewayClass, "", name)).is_none();
+        self.forget(gone, &node);
+    }
+
+    fn refresh_group(&mut self, edge: &EdgeId) {
+        let node = Node::Group(edge.clone());
+        let computed = self.compute(|reader| groups::settle(reader, edge));
+        let (old, new) = self.remember(node.clone(), |graph| &mut graph.groups, edge, computed);
+        let seen = |group: &Group| (group.points.clone(), group.data.addresses.clone(), group.reserved.clone());
+        let (old, new) = (old.as_deref().and_then(Option::as_ref).map(seen), new.as_ref().as_ref().map(seen));
+        if old != new {
+            self.touch(&Read::Group(edge.clone()));
+        }
+        if old.map(|seen| seen.2) != new.map(|seen| seen.2) {
+            let first = (edge.clone(), Hostname::Any);
+            self.contested.extend(self.hosts.things(&first).take_while(|(of, _)| of == edge).cloned());
+        }
+        let gone = self.world.get(&edge.owner()).is_none();
         self.forget(gone, &node);
     }
 
@@ -86,21 +104,23 @@ impl Graph {
                 let gone = self.world.get(id).is_none();
                 self.forget(gone, &node);
             }
-            Node::Group(edge) => {
-                let computed = self.compute(|reader| groups::settle(reader, edge));
-                let (old, new) = self.remember(node.clone(), |graph| &mut graph.groups, edge, computed);
-                let points = |group: &Option<Group>| group.as_ref().map(|group| (group.points.clone(), group.data.addresses.clone()));
-                if old.as_deref().and_then(points) != points(&new) {
-                    self.touch(&Read::Group(edge.clone()));
-                }
-                let gone = self.world.get(&edge.owner()).is_none();
-                self.forget(gone, &node);
-            }
+            Node::Group(edge) => self.refresh_group(edge),
             Node::Route(id) => {
                 let computed = self.compute(|reader| translate(reader, id));
-                self.remember(node.clone(), |graph| &mut graph.routes, id, computed);
+                let (old, new) = self.remember(node.clone(), |graph| &mut graph.routes, id, computed);
+                self.ask(id, old.as_deref().and_then(Option::as_ref), new.as_ref().as_ref());
                 let gone = self.world.get(id).is_none();
                 self.forget(gone, &node);
+            }
+        }
+    }
+
+    /// Takes back what a route asked its namespace's budgets for before, and notes what it asks for now.
+    fn ask(&mut self, id: &ObjectId, old: Option<&RouteOutcome>, new: Option<&RouteOutcome>) {
+        for good in [Good::Expressions, Good::Entries] {
+            let [old, new] = [old, new].map(|outcome| outcome.and_then(|outcome| outcome.demand.of(good, id)));
+            for route in self.budgets.replace(good, (&id.namespace, old, new)) {
+                self.touch(&Read::Budget(good, route));
             }
         }
     }
@@ -108,6 +128,7 @@ impl Graph {
     /// Takes back what an Ingress wanted before, and notes what it wants now.
     fn own(&mut self, id: &ObjectId, old: Option<&Application>, new: Option<&Application>) {
         let [hosts_before, hosts] = [old, new].map(|of| of.map(|of| of.hosts(id)).unwrap_or_default());
+        self.contested.extend(hosts_before.symmetric_difference(&hosts).map(|(host, _)| host.clone()));
         for (edge, host) in self.hosts.replace(&hosts_before, &hosts, |id| id.namespace.clone()) {
             self.touch(&Read::Host(edge, host));
         }
@@ -115,11 +136,15 @@ impl Graph {
         for (edge, wish) in self.wishes.replace(&wishes_before, &wishes, Clone::clone) {
             self.touch(&Read::Wish(edge, wish));
         }
+        let [before, asked] = [old, new].map(|of| of.map(|of| of.demand(id)));
+        for ingress in self.budgets.replace(Good::Hosts, (&id.namespace, before, asked)) {
+            self.touch(&Read::Budget(Good::Hosts, ingress));
+        }
     }
 
     /// Takes back what a Gateway wanted before, and notes what it wants now.
     fn claim(&mut self, edge: &EdgeId, old: Option<&Draft>, new: Option<&Draft>) {
-        let entries = |draft: &Draft| draft.claims().into_iter().map(|claim| (claim, (draft.meta.created, edge.clone()))).collect();
+        let entries = |draft: &Draft| draft.claims().into_iter().map(|claim| (claim, (draft.meta.age.clone(), edge.clone()))).collect();
         let [old, new] = [old, new].map(|draft| draft.map(entries).unwrap_or_default());
         for claim in self.claims.replace(&old, &new, Clone::clone) {
             self.touch(&Read::Claim(claim));

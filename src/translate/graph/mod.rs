@@ -6,23 +6,26 @@
 mod dirty;
 mod memo;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use imbl::OrdSet;
 
 use self::memo::Memo;
 use super::backend::{self, BackendOutcome};
+use super::budget::{Budgets, Good};
 use super::certificate::{self, CertificateOutcome};
 use super::groups::{Claim, Draft, Group, JudgedClass};
 use super::ingress::{Applicant, Application, Wish};
-use super::queue::Queues;
+use super::ownership::{Holdings, Host};
+use super::patterns::Judged;
+use super::queue::{Entry, Queues};
 use super::reader::Read;
 use super::routes::RouteOutcome;
 use super::world::World;
 use super::{Now, Settings};
 use crate::api::Change;
-use crate::model::{BackendId, CertificateId, EdgeId, Hostname, ObjectId, Resolution};
+use crate::model::{BackendId, CertificateId, EdgeId, ObjectId, PatternError, Resolution};
 
 /// One computation.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -65,11 +68,21 @@ pub(super) struct Graph {
     claims: Queues<Claim, EdgeId>,
     applications: Memo<ObjectId, Option<Application>>,
     /// Which Ingresses use a host on an edge.
-    hosts: Queues<(EdgeId, Hostname), ObjectId>,
+    hosts: Queues<Host, ObjectId>,
     /// Which Ingresses want something else of an edge.
     wishes: Queues<(EdgeId, Wish), Applicant>,
     groups: Memo<EdgeId, Option<Group>>,
     routes: Memo<ObjectId, Option<RouteOutcome>>,
+    /// Which namespace is served for which host.
+    holdings: Holdings,
+    /// Hosts that may have another owner since [`Graph::update`] began.
+    contested: BTreeSet<Host>,
+    /// Namespaces whose hosts differ since then.
+    held_anew: BTreeSet<String>,
+    /// What routes of each namespace ask for.
+    budgets: Budgets,
+    /// Expressions that were judged.
+    judged: Judged,
     dependents: HashMap<Read, BTreeSet<Node>>,
     dirty: BTreeSet<Node>,
     /// Nodes whose outcome differs since [`Graph::update`] began.
@@ -99,6 +112,11 @@ impl Graph {
             wishes: Queues::default(),
             groups: HashMap::new(),
             routes: HashMap::new(),
+            holdings: Holdings::default(),
+            contested: BTreeSet::new(),
+            held_anew: BTreeSet::new(),
+            budgets: Budgets::default(),
+            judged: Judged::default(),
             dependents: HashMap::new(),
             dirty: BTreeSet::new(),
             changed: BTreeSet::new(),
@@ -147,6 +165,7 @@ impl Graph {
         now: Now,
     ) -> BTreeSet<Node> {
         self.computed = 0;
+        self.held_anew.clear();
         if self.today != now.start_of_day() {
             self.today = now.start_of_day();
             self.touch(&Read::Today);
@@ -154,8 +173,10 @@ impl Graph {
         let settings = self.settings.clone();
         for change in changes {
             for read in self.world.apply(change, &settings) {
-                if let Read::Object(id) = &read {
-                    self.touch_object(id);
+                match &read {
+                    Read::Object(id) => self.touch_object(id),
+                    Read::Host(edge, host) => drop(self.contested.insert((edge.clone(), host.clone()))),
+                    _ => {}
                 }
                 self.touch(&read);
             }
@@ -170,6 +191,10 @@ impl Graph {
             self.refresh(node);
         }
         self.drop_orphans();
+        for host in std::mem::take(&mut self.contested) {
+            let served = self.served(&host);
+            self.held_anew.extend(self.holdings.note(&host, served));
+        }
         std::mem::take(&mut self.changed)
     }
 
@@ -201,14 +226,36 @@ impl Graph {
         self.classes.get(name)?.outcome.as_ref().clone()
     }
 
-    /// The namespace of the oldest Ingress that uses a host.
-    pub(super) fn host_owner(&self, edge: &EdgeId, host: &Hostname) -> Option<&String> {
-        self.hosts.first(&(edge.clone(), host.clone())).map(|id| &id.namespace)
+    /// The namespace that has the claim of a host, else that of the oldest Ingress that names it.
+    pub(super) fn host_owner(&self, host: &Host) -> Option<&String> {
+        self.world.claimant(host).or_else(|| self.hosts.first(host).map(|id| &id.namespace))
+    }
+
+    /// The namespace that is served for a host: its owner, if an Ingress of it names the host.
+    fn served(&self, host: &Host) -> Option<String> {
+        let reserved = self.group(&host.0).and_then(|group| group.reserved.owner(&host.1));
+        let owner = reserved.or_else(|| self.host_owner(host))?;
+        self.hosts.all(host).any(|id| id.namespace == *owner).then(|| owner.clone())
+    }
+
+    /// The namespaces whose hosts the last update changed, with all that each has now.
+    pub(super) fn held_anew(&self) -> BTreeMap<String, Arc<BTreeSet<Host>>> {
+        self.held_anew.iter().map(|namespace| (namespace.clone(), self.holdings.of(namespace))).collect()
     }
 
     /// The oldest Ingress that wants something of an edge.
     pub(super) fn granted(&self, wish: &(EdgeId, Wish)) -> Option<&Applicant> {
         self.wishes.first(wish)
+    }
+
+    /// Whether a route has what it asked its namespace's budget for.
+    pub(super) fn admits(&self, good: Good, entry: &Entry<ObjectId>) -> bool {
+        self.budgets.admits(good, entry)
+    }
+
+    /// The size of an expression that the filter can run.
+    pub(super) fn size_of(&mut self, expression: &str) -> Result<usize, PatternError> {
+        self.judged.size(expression)
     }
 
     /// A Gateway or IngressClass as it is for itself, when it is ours.
@@ -247,6 +294,8 @@ impl Graph {
             && self.wishes.is_empty()
             && self.groups.is_empty()
             && self.routes.is_empty()
+            && self.holdings.is_empty()
+            && self.budgets.is_empty()
             && self.dependents.is_empty()
     }
 }

@@ -6,7 +6,7 @@ mod listener;
 mod parameters;
 mod sets;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -17,17 +17,21 @@ use sets::SetDraft;
 
 use super::EdgeData;
 use super::facts::{Body, Fact, GatewayFacts, Meta};
+use super::ownership::Reserved;
 use super::reader::Reader;
-use crate::model::{EdgeId, ListenerName};
+use crate::model::{EdgeId, Kind, ListenerName, ObjectId};
 use crate::report::{Finding, Issue, RouteKind, Scope, Severity};
 use crate::snapshot::Resource;
+
+/// Listeners as routes see them, by the Gateway, ListenerSet or IngressClass that declares them.
+pub(super) type Points = BTreeMap<ObjectId, Vec<AttachPoint>>;
 
 /// A Gateway or IngressClass of ours with its listeners.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Group {
     pub(super) generation: i64,
-    /// What routes see of the listeners, in the order of the spec.
-    pub(super) points: Arc<Vec<AttachPoint>>,
+    /// What routes see of the listeners, by who declares them, in the order of the spec.
+    pub(super) points: Arc<Points>,
     /// Its ListenerSets in order of precedence.
     pub(super) sets: Vec<JudgedSet>,
     /// Whether it can be served as a whole.
@@ -35,6 +39,8 @@ pub(super) struct Group {
     /// Route kinds that each listener of its own admits, in the order of the spec.
     pub(super) kinds: Vec<(ListenerName, Vec<RouteKind>)>,
     pub(super) findings: Vec<Finding>,
+    /// Hosts that the profile of an IngressClass gives to namespaces.
+    pub(super) reserved: Arc<Reserved>,
     /// What else concerns its edge.
     pub(super) data: EdgeData,
     /// Listeners and certificates, for the snapshot.
@@ -111,11 +117,11 @@ pub(super) fn settle(reader: &mut Reader<'_>, edge: &EdgeId) -> Option<Group> {
     if reader.settings().shared_host {
         issues.extend(taken(reader, edge, &draft, &mut listeners));
     }
-    let sets = sets.into_iter().map(|set| set.settle(&listeners)).collect();
+    let sets = sets::settle(sets, &listeners);
     let id = edge.owner();
     let tuning = parameters::tuning(&data.profile);
     let mut resources = Vec::new();
-    let mut points = Vec::new();
+    let mut points = Points::new();
     let mut kinds = Vec::new();
     for mut listener in listeners {
         listener.point.serving &= accepted;
@@ -126,22 +132,30 @@ pub(super) fn settle(reader: &mut Reader<'_>, edge: &EdgeId) -> Option<Group> {
             issues.extend(listener.issues.into_iter().map(|issue| (Scope::Listener(listener.point.name.clone()), issue)));
             kinds.push((listener.point.name.clone(), listener.point.kinds.clone()));
         }
-        points.push(listener.point);
+        points.entry(listener.point.owner.clone()).or_default().push(listener.point);
     }
     let mut findings: Vec<_> = issues.into_iter().map(|(scope, issue)| Finding { object: id.clone(), scope, issue }).collect();
     findings.sort();
     findings.dedup();
-    Some(Group { generation: meta.generation, points: Arc::new(points), sets, accepted, kinds, findings, data, resources })
+    let reserved = Reserved::read(data.profile.hosts.as_deref().filter(|_| id.kind == Kind::IngressClass).unwrap_or_default());
+    Some(Group { generation: meta.generation, points: Arc::new(points), sets, accepted, kinds, findings, reserved, data, resources })
 }
 
 /// Where all edges are on one host, an address and port belong to the oldest Gateway that wants it. The others do not
 /// serve there: two proxies on one socket would share its connections at random.
 fn taken(reader: &mut Reader<'_>, edge: &EdgeId, draft: &Draft, listeners: &mut [Judged]) -> Vec<(Scope, Issue)> {
     let mut issues = Vec::new();
+    let mut by_port: BTreeMap<u16, Vec<&mut Judged>> = BTreeMap::new();
+    for listener in listeners {
+        if let Some(port) = listener.bound_port() {
+            by_port.entry(port).or_default().push(listener);
+        }
+    }
     for (address, port) in draft.claims() {
         let Some(holder) = reader.holder(&(address, port)).filter(|holder| holder != edge) else { continue };
         let issue = Issue::AddressTaken { address, port, holder };
-        listeners.iter_mut().filter(|listener| listener.bound_port() == Some(port)).for_each(|listener| listener.add(issue.clone()));
+        let serving = by_port.get_mut(&port).into_iter().flatten().filter(|listener| listener.bound_port().is_some());
+        serving.for_each(|listener| listener.add(issue.clone()));
         issues.push((Scope::Object, issue));
     }
     issues

@@ -98,6 +98,7 @@ pub(crate) fn without_effect(reader: &Reader<'_>, profile: &EdgeProfileSpec, of:
         ("images", !made && profile.images.is_some()),
         ("httpPort", own_ports && profile.http_port.is_some()),
         ("httpsPort", own_ports && profile.https_port.is_some()),
+        ("hosts", own_ports && profile.hosts.is_some()),
     ];
     let ignored = fields.into_iter().filter(|(_, ignored)| *ignored);
     ignored.map(|(field, _)| Issue::UnsupportedField { field: format!("EdgeProfile spec.{field}") }).collect()

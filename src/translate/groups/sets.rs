@@ -1,5 +1,7 @@
 //! ListenerSets of a Gateway: which it admits, and what their listeners come to.
 
+use std::collections::BTreeMap;
+
 use super::listener::{self, Judged};
 use crate::model::{EdgeId, ListenerName, ObjectId};
 use crate::report::{Finding, Issue, RouteKind, Scope};
@@ -49,17 +51,29 @@ pub(super) fn judge(reader: &mut Reader<'_>, edge: &EdgeId, gateway: &GatewayFac
     sets
 }
 
+/// Settles the sets among the Gateway's listeners, `listeners` being all of them.
+pub(super) fn settle(sets: Vec<SetDraft>, listeners: &[Judged]) -> Vec<JudgedSet> {
+    let mut by_owner: BTreeMap<&ObjectId, Vec<&Judged>> = BTreeMap::new();
+    for listener in listeners {
+        by_owner.entry(&listener.point.owner).or_default().push(listener);
+    }
+    let settle = |set: SetDraft| {
+        let own = by_owner.get(&set.id).map(Vec::as_slice).unwrap_or_default();
+        set.settle(own)
+    };
+    sets.into_iter().map(settle).collect()
+}
+
 impl SetDraft {
-    /// Settles the set among the Gateway's listeners, `listeners` being all of them.
-    pub(super) fn settle(self, listeners: &[Judged]) -> JudgedSet {
+    /// Settles the set, whose own listeners these are.
+    fn settle(self, own: &[&Judged]) -> JudgedSet {
         let Self { id, mut issues } = self;
-        let own = || listeners.iter().filter(|listener| listener.point.owner == id);
-        for listener in own() {
+        for listener in own {
             let scoped = |issue: &Issue| (Scope::Listener(listener.point.name.clone()), issue.clone());
             issues.extend(listener.issues.iter().map(scoped));
         }
-        let kinds = own().map(|listener| (listener.point.name.clone(), listener.point.kinds.clone())).collect();
-        let attached = own().any(Judged::is_valid);
+        let kinds = own.iter().map(|listener| (listener.point.name.clone(), listener.point.kinds.clone())).collect();
+        let attached = own.iter().any(|listener| listener.is_valid());
         let mut findings: Vec<_> = issues.into_iter().map(|(scope, issue)| Finding { object: id.clone(), scope, issue }).collect();
         findings.sort();
         findings.dedup();

@@ -23,5 +23,5 @@ pub(super) fn edge_of(reader: &mut Reader<'_>, facts: &IngressFacts) -> Option<E
 /// The class that Ingresses without one are for: of several, the newest, as the API server chooses.
 fn default_class(reader: &mut Reader<'_>) -> Option<String> {
     let classes = reader.ingress_classes().into_iter().filter(|class| class.facts.default);
-    classes.min_by_key(|class| (std::cmp::Reverse(class.created), class.name.clone())).map(|class| class.name)
+    classes.min_by_key(|class| (std::cmp::Reverse(class.age.clone()), class.name.clone())).map(|class| class.name)
 }

@@ -8,7 +8,7 @@ use crate::model::{Attachment, EdgeId, Hostname, ObjectId, Route, Rule};
 use crate::report::{Finding, ObjectReport, Scope, Verdict};
 use crate::snapshot::Resource;
 use crate::translate::reader::Reader;
-use crate::translate::routes::{RouteOutcome, Share, backends_of};
+use crate::translate::routes::{Demand, RouteOutcome, Share, backends_of};
 
 /// The route of an IngressClass of ours; none when nothing is set.
 pub(crate) fn fallback(reader: &mut Reader<'_>, id: &ObjectId) -> Option<RouteOutcome> {
@@ -20,11 +20,11 @@ pub(crate) fn fallback(reader: &mut Reader<'_>, id: &ObjectId) -> Option<RouteOu
     let rule = Rule::for_every_path(Hostname::Any, action, true);
     let backends: BTreeSet<_> = backends_of(&rule).cloned().collect();
     let every_host = || vec![(Hostname::Any, Hostname::Any)];
-    let serving = points.iter().filter(|point| point.serving);
+    let serving = points.values().flatten().filter(|point| point.serving);
     let attachments: Vec<_> = serving.map(|point| Attachment { listener: point.name.clone(), hostnames: every_host() }).collect();
     let served = !attachments.is_empty();
     // Younger than every Ingress: whatever their default backends take is theirs.
-    let route = Route { id: id.clone(), created: i64::MAX, attachments, rules: vec![rule], written: Vec::new() };
+    let route = Route { id: id.clone(), created: i64::MAX, file: None, attachments, rules: vec![rule], written: Vec::new() };
     let share = Share {
         attached: BTreeSet::new(),
         backends: if served { backends } else { BTreeSet::new() },
@@ -34,5 +34,5 @@ pub(crate) fn fallback(reader: &mut Reader<'_>, id: &ObjectId) -> Option<RouteOu
     let finding = |issue| Finding { object: id.clone(), scope: Scope::Field("--default-backend".to_owned()), issue };
     let findings = issues.into_iter().map(finding).collect();
     let report = Arc::new(ObjectReport { id: id.clone(), generation, findings, verdict: Verdict::None });
-    Some(RouteOutcome { report, shares: Arc::new(BTreeMap::from([(edge, share)])) })
+    Some(RouteOutcome { report, shares: Arc::new(BTreeMap::from([(edge, share)])), demand: Demand::default() })
 }

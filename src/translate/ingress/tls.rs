@@ -11,6 +11,9 @@ use crate::translate::facts::{IngressFacts, TlsEntry};
 use crate::translate::reader::Reader;
 use crate::translate::routes::Offer;
 
+/// Hosts that entries of one Ingress may name again after an earlier entry did.
+const MOST_TWICE: usize = 2_048;
+
 /// Certificates by Secret, each with the names that it is shown for.
 pub(super) type Offers = BTreeMap<CertificateId, Offer>;
 
@@ -19,9 +22,12 @@ pub(super) type Offers = BTreeMap<CertificateId, Offer>;
 pub(super) fn offers(reader: &mut Reader<'_>, (id, facts): (&ObjectId, &IngressFacts), owned: &Owned<'_>) -> (Offers, Vec<(Scope, Issue)>) {
     let mut offers = Offers::new();
     let mut issues = Vec::new();
-    for entry in &facts.tls {
+    let (all, complete) = covered(facts);
+    if !complete {
+        issues.push((Scope::Field("spec.tls".to_owned()), Issue::TooManyTlsHosts { most: MOST_TWICE }));
+    }
+    for Covered { entry, hosts, unused } in all {
         let at = |field: &str| Scope::Field(format!("spec.tls[{}]{field}", entry.index));
-        let (hosts, unused) = common(facts, entry);
         let mut hosts = owned_hosts(reader, hosts, owned);
         issues.extend(unused.into_iter().map(|hostname| (at(".hosts"), Issue::HostWithoutRule { hostname })));
         let Some(secret) = &entry.secret else {
@@ -45,27 +51,59 @@ pub(super) fn offers(reader: &mut Reader<'_>, (id, facts): (&ObjectId, &IngressF
     (offers, issues)
 }
 
-/// What an entry's hosts have in common with hosts of the rules; and those of its hosts that have nothing in common with any
-/// rule.
-pub(super) fn common(facts: &IngressFacts, entry: &TlsEntry) -> (BTreeSet<Hostname>, Vec<Hostname>) {
-    let mut all = BTreeSet::new();
-    let mut unused = Vec::new();
+/// An entry of `spec.tls`, with what its hosts have in common with hosts of the rules.
+pub(super) struct Covered<'a> {
+    pub(super) entry: &'a TlsEntry,
+    pub(super) hosts: BTreeSet<Hostname>,
+    /// Hosts of it that have nothing in common with any rule.
+    unused: Vec<Hostname>,
+}
+
+/// The entries with their hosts, as far as they are looked at, and whether that is all of them. Entries without hosts, and
+/// wildcards, are for many hosts each.
+pub(super) fn covered(facts: &IngressFacts) -> (Vec<Covered<'_>>, bool) {
     let declared: BTreeSet<_> = facts.hosts().filter(|host| **host != Hostname::Any).collect();
-    for host in &entry.hosts {
-        let of_host: BTreeSet<_> = declared.iter().filter_map(|of_rule| host.intersect(of_rule)).collect();
-        if of_host.is_empty() && *host != Hostname::Any {
-            unused.push(host.clone());
+    let mut below: BTreeMap<&str, Vec<&Hostname>> = BTreeMap::new();
+    for host in &declared {
+        if let Hostname::Exact(name) = host
+            && let Some((_, suffix)) = name.split_once('.')
+        {
+            below.entry(suffix).or_default().push(host);
         }
-        all.extend(of_host);
     }
-    (all, unused)
+    let mut room = declared.len() + MOST_TWICE;
+    let mut all = Vec::new();
+    for entry in &facts.tls {
+        let (mut hosts, mut unused) = (BTreeSet::new(), Vec::new());
+        for host in &entry.hosts {
+            let of_host: Vec<&Hostname> = match host {
+                Hostname::Any => declared.iter().copied().collect(),
+                Hostname::Label(suffix) | Hostname::Wildcard(suffix) => {
+                    let itself = declared.get(host).copied();
+                    itself.into_iter().chain(below.get(suffix.as_str()).into_iter().flatten().copied()).collect()
+                }
+                Hostname::Exact(name) => {
+                    let wider = name.split_once('.').is_some_and(|(_, suffix)| declared.contains(&Hostname::Label(suffix.to_owned())));
+                    Vec::from_iter((wider || declared.contains(host)).then_some(host))
+                }
+            };
+            let Some(left) = room.checked_sub(of_host.len()) else { return (all, false) };
+            room = left;
+            if of_host.is_empty() && *host != Hostname::Any {
+                unused.push(host.clone());
+            }
+            hosts.extend(of_host.into_iter().cloned());
+        }
+        all.push(Covered { entry, hosts, unused });
+    }
+    (all, true)
 }
 
 /// Those of the hosts that the Ingress's namespace owns.
 fn owned_hosts(reader: &mut Reader<'_>, hosts: BTreeSet<Hostname>, owned: &Owned<'_>) -> BTreeSet<Hostname> {
-    let within = hosts.into_iter().filter(|host| owned.hosts().any(|of_rule| *of_rule != Hostname::Any && of_rule.covers(host)));
     // A host within a wildcard of ours may belong to another namespace by itself.
-    within.filter(|host| reader.host_owner(owned.edge, host).is_none_or(|owner| owner == owned.namespace)).collect()
+    let is_free = |host: &Hostname| reader.host_owner(owned.edge, host).is_none_or(|owner| owner == owned.namespace);
+    hosts.into_iter().filter(|host| owned.covers(host)).filter(is_free).collect()
 }
 
 /// Takes out the hosts for which another Secret is shown: that of the oldest Ingress, of several the first. Two certificates

@@ -4,15 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, LazyLock};
 
 use super::edge::HTTPS;
-use super::{Applicant, Wish, class, tls};
+use super::{Applicant, Wish, class, rest, tls};
 use crate::model::{Action, Attachment, BackendRef, BackendTarget, EdgeId, Hostname, InvalidBackend, ObjectId, Place, Route, Rule};
 use crate::report::{Finding, Issue, ObjectReport, RouteKind, Scope, Verdict};
 use crate::snapshot::Resource;
+use crate::translate::budget::{Good, HOST_BYTES_OF_NAMESPACE};
 use crate::translate::facts::{BackendPort, Body, Fact, HostFacts, IngressFacts, ObjectRef};
 use crate::translate::grant::Referrer;
-use crate::translate::groups::AttachPoint;
+use crate::translate::groups::Points;
 use crate::translate::reader::Reader;
-use crate::translate::routes::{BackendFacts, RouteOutcome, Share, backends_of, resolve};
+use crate::translate::routes::{BackendFacts, Demand, RouteOutcome, Share, backends_of, resolve};
 
 const GROUP: &str = "networking.k8s.io";
 
@@ -37,6 +38,16 @@ impl<'a> Owned<'a> {
         self.hosts.iter().filter(|(_, stranger)| stranger.is_none()).map(|(host, _)| host)
     }
 
+    /// Whether a host is one of these, or within a wildcard that is.
+    pub(super) fn covers(&self, host: &Hostname) -> bool {
+        let own = |host: &Hostname| self.hosts.get(host).is_some_and(Option::is_none);
+        let parent = match host {
+            Hostname::Exact(name) => name.split_once('.').map(|(_, suffix)| Hostname::Label(suffix.to_owned())),
+            _ => None,
+        };
+        *host != Hostname::Any && (own(host) || parent.is_some_and(|parent| own(&parent)))
+    }
+
     /// What is wrong with a host that is not the namespace's.
     fn issue(&self, host: &Hostname) -> Option<Issue> {
         let owner = self.hosts.get(host)?.clone()?;
@@ -47,13 +58,17 @@ impl<'a> Owned<'a> {
 /// Translates an Ingress; none when it does not exist, cannot be read, or its class is not ours.
 pub(crate) fn translate(reader: &mut Reader<'_>, id: &ObjectId) -> Option<RouteOutcome> {
     let Fact { meta, body, findings, .. } = reader.fact(id)?.clone();
-    let Body::Ingress(facts) = body else { return None };
+    let Body::Ingress(mut facts) = body else { return None };
     let edge = class::edge_of(reader, &facts)?;
     let points = reader.listeners(&edge)?;
-    let owned = Owned::of(reader, &edge, &id.namespace, &facts);
     let mut issues: Vec<_> = findings.into_iter().map(|finding| (finding.scope, finding.issue)).collect();
+    if !reader.within(Good::Hosts, (id, &meta.age)) {
+        issues.push((Scope::Object, Issue::HostBudget { namespace: id.namespace.clone(), most: HOST_BYTES_OF_NAMESPACE }));
+        facts = Arc::new(facts.without_rules());
+    }
+    let owned = Owned::of(reader, &edge, &id.namespace, &facts);
     issues.extend(facts.issues.iter().cloned());
-    let silent = points.iter().filter(|point| !point.serving);
+    let silent = points.values().flatten().filter(|point| !point.serving);
     issues.extend(silent.map(|point| (Scope::Object, Issue::ListenerNotServing { listener: point.name.clone() })));
     let Rules { rules, written, issues: of_rules, .. } = Rules::of(reader, (id, &facts), &owned);
     issues.extend(of_rules);
@@ -61,8 +76,8 @@ pub(crate) fn translate(reader: &mut Reader<'_>, id: &ObjectId) -> Option<RouteO
     issues.extend(of_tls);
 
     let backends: BTreeSet<_> = rules.iter().flat_map(backends_of).cloned().collect();
-    let route = Route { id: id.clone(), created: meta.created, attachments: attachments(&points, &owned), rules, written };
-    let secure = points.iter().any(|point| point.serving && point.name.0 == HTTPS);
+    let route = Route::new(id.clone(), meta.age, (attachments(&points, &owned), rules, written));
+    let secure = points.values().flatten().any(|point| point.serving && point.name.0 == HTTPS);
     let served = !route.attachments.is_empty() && !route.rules.is_empty();
     let share = Share {
         attached: BTreeSet::new(),
@@ -75,13 +90,13 @@ pub(crate) fn translate(reader: &mut Reader<'_>, id: &ObjectId) -> Option<RouteO
     findings.dedup();
     let verdict = Verdict::Ingress { edge: edge.clone(), addresses: reader.addresses(&edge), served };
     let report = Arc::new(ObjectReport { id: id.clone(), generation: meta.generation, findings, verdict });
-    Some(RouteOutcome { report, shares: Arc::new(BTreeMap::from([(edge, share)])) })
+    Some(RouteOutcome { report, shares: Arc::new(BTreeMap::from([(edge, share)])), demand: Demand::default() })
 }
 
 /// Every listener of a class takes every host.
-fn attachments(points: &[AttachPoint], owned: &Owned<'_>) -> Vec<Attachment> {
+fn attachments(points: &Points, owned: &Owned<'_>) -> Vec<Attachment> {
     let hostnames: Vec<_> = owned.hosts().map(|host| (host.clone(), host.clone())).collect();
-    let serving = points.iter().filter(|point| point.serving && !hostnames.is_empty());
+    let serving = points.values().flatten().filter(|point| point.serving && !hostnames.is_empty());
     serving.map(|point| Attachment { listener: point.name.clone(), hostnames: hostnames.clone() }).collect()
 }
 
@@ -106,6 +121,13 @@ impl<'r, 'g, 'a> Rules<'r, 'g, 'a> {
             match owned.issue(&rule.host) {
                 Some(issue) => all.issues.push((Scope::Field(format!("spec.rules[{}].host", rule.index)), issue)),
                 None => all.host(rule, facts.default_backend.as_ref()),
+            }
+        }
+        for (host, index) in facts.hosts_of_rules() {
+            if owned.issue(host).is_none()
+                && let Some(rule) = rest::close(all.reader, (id, owned.edge), host, &all.rules)
+            {
+                all.add(Place::new(index, None), rule);
             }
         }
         if let Some(backend) = &facts.default_backend {
@@ -157,7 +179,7 @@ impl<'r, 'g, 'a> Rules<'r, 'g, 'a> {
         };
         let issue = match wish {
             Wish::Path(_, hostname, path) => Issue::PathTaken { hostname, path, owner },
-            Wish::Fallback(_) | Wish::Certificate(..) => Issue::DefaultBackendTaken { owner },
+            Wish::Fallback(_) | Wish::Certificate(..) | Wish::Rest(..) => Issue::DefaultBackendTaken { owner },
         };
         self.issues.push((Scope::Field(at), issue));
     }

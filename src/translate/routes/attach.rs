@@ -3,8 +3,9 @@
 use super::RouteFacts;
 use crate::model::{EdgeId, Hostname, Kind, ObjectId};
 use crate::report::{Issue, ParentRef};
+use crate::translate::budget::PLACES_OF_ROUTE;
 use crate::translate::facts::GATEWAY_GROUP;
-use crate::translate::groups::AttachPoint;
+use crate::translate::groups::{AttachPoint, Points};
 use crate::translate::reader::Reader;
 
 /// The Gateway or ListenerSet that a parent reference of a route in `namespace` names, and the edge that it belongs to; none
@@ -34,7 +35,8 @@ pub(super) struct Accepted<'a> {
     pub(super) hostnames: Vec<(Hostname, Hostname)>,
 }
 
-/// The listeners of `owner`, a Gateway or ListenerSet, that accept the route through one reference to it.
+/// The listeners of `owner`, a Gateway or ListenerSet, that accept the route through one reference to it. `room` is how many
+/// more pairs of listener and hostname the route may have.
 ///
 /// The reason of a refusal says how far the route came: no listener of that name and port, none that admits its kind and
 /// namespace, none that shares a hostname (`RouteConditionReason`).
@@ -42,14 +44,12 @@ pub(super) fn attach<'a>(
     reader: &mut Reader<'_>,
     (id, route): (&ObjectId, &RouteFacts),
     (parent, owner): (&ParentRef, &ObjectId),
-    points: &'a [AttachPoint],
+    (points, room): (&'a Points, &mut usize),
 ) -> Result<Vec<Accepted<'a>>, Issue> {
     let named = |point: &&AttachPoint| {
-        point.owner == *owner
-            && parent.section_name.as_ref().is_none_or(|name| name.0 == point.name.declared())
-            && parent.port.is_none_or(|port| port == point.port)
+        parent.section_name.as_ref().is_none_or(|name| name.0 == point.name.declared()) && parent.port.is_none_or(|port| port == point.port)
     };
-    let selected: Vec<_> = points.iter().filter(named).collect();
+    let selected: Vec<_> = points.get(owner).into_iter().flatten().filter(named).collect();
     if selected.is_empty() {
         return Err(Issue::NoMatchingParent);
     }
@@ -59,11 +59,14 @@ pub(super) fn attach<'a>(
     if allowed.is_empty() {
         return Err(Issue::NotAllowedByListeners);
     }
-    let accepted: Vec<_> = allowed
-        .into_iter()
-        .map(|point| Accepted { point, hostnames: intersections(&route.hostnames, point.hostname.as_ref()) })
-        .filter(|accepted| !accepted.hostnames.is_empty())
-        .collect();
+    let mut accepted = Vec::new();
+    for point in allowed {
+        let hostnames = intersections(&route.hostnames, point.hostname.as_ref());
+        *room = room.checked_sub(hostnames.len()).ok_or(Issue::TooManyPlaces { most: PLACES_OF_ROUTE })?;
+        if !hostnames.is_empty() {
+            accepted.push(Accepted { point, hostnames });
+        }
+    }
     if accepted.is_empty() { Err(Issue::NoMatchingListenerHostname) } else { Ok(accepted) }
 }
 

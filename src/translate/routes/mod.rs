@@ -1,6 +1,8 @@
 //! Routes: each kind is parsed once into the vocabulary here; attaching and resolving are written once for all kinds.
 
 pub(super) mod attach;
+mod demand;
+mod expressions;
 mod filters;
 pub(super) mod grpc;
 pub(super) mod headers;
@@ -10,6 +12,7 @@ pub(super) mod paths;
 pub(super) mod resolve;
 mod translate;
 
+pub(super) use demand::Demand;
 pub(super) use translate::{Offer, RouteOutcome, Share, backends_of, translate};
 
 use super::facts::ObjectRef;
@@ -41,11 +44,18 @@ pub(crate) struct RuleFacts {
 }
 
 /// Matches that can be evaluated.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Matches {
     list: Vec<Match>,
     /// Where each is written in the rule.
     written: Vec<usize>,
+}
+
+impl Matches {
+    fn push(&mut self, matched: Match, written: usize) {
+        self.list.push(matched);
+        self.written.push(written);
+    }
 }
 
 impl std::ops::Deref for Matches {

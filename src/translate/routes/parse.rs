@@ -1,7 +1,7 @@
 //! What all kinds of routes declare alike. Each kind has its own generated types of one shape, hence the macros.
 
 use super::{BackendFacts, Matches, RouteFacts, RuleFacts, shorten};
-use crate::model::{HeaderMatch, Hostname, Match, ObjectId, Pattern, ValueMatch};
+use crate::model::{HeaderMatch, Hostname, Match, ObjectId, ValueMatch};
 use crate::report::{Issue, ParentRef, RouteKind, Scope, Severity};
 use crate::translate::facts::GATEWAY_GROUP;
 use crate::translate::routes::headers;
@@ -160,7 +160,7 @@ pub(super) fn header_matches<'a>(
     let (mut matches, mut remarks): (Vec<HeaderMatch>, _) = (Vec::new(), Vec::new());
     for (name, text, regular_expression) in declared {
         let name = headers::name(name)?;
-        let value = value(text, regular_expression)?;
+        let value = value(text, regular_expression);
         if matches.iter().any(|earlier| earlier.name == name) {
             remarks.push(Issue::DuplicateName { name });
         } else {
@@ -170,17 +170,11 @@ pub(super) fn header_matches<'a>(
     Ok((matches, remarks))
 }
 
-/// A condition on a value.
-pub(super) fn value(text: &str, regular_expression: bool) -> Result<ValueMatch, Issue> {
-    if regular_expression { pattern(text).map(ValueMatch::Regex) } else { Ok(ValueMatch::Exact(text.to_owned())) }
-}
-
-/// A regular expression that can be run.
-pub(super) fn pattern(text: &str) -> Result<String, Issue> {
-    match Pattern::compile(text) {
-        Ok(_) => Ok(text.to_owned()),
-        Err(problem) => Err(Issue::InvalidPattern { pattern: shorten(text), problem }),
-    }
+/// A condition on a value. Whether a regular expression can be run is judged for routes that are served
+/// ([`super::expressions`]).
+pub(super) fn value(text: &str, regular_expression: bool) -> ValueMatch {
+    let condition = if regular_expression { ValueMatch::Regex } else { ValueMatch::Exact };
+    condition(text.to_owned())
 }
 
 /// Whether a rule with these issues cannot be served.

@@ -4,12 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::attach::{self, Accepted};
-use super::{BackendFacts, RouteFacts, RuleAction, RuleFacts, resolve};
+use super::demand::{self, Demand};
+use super::{BackendFacts, RouteFacts, RuleAction, RuleFacts, expressions, resolve};
 use crate::model::{
     Action, Attachment, BackendId, BackendTarget, CertificateId, EdgeId, Filter, ListenerName, ObjectId, Place, Route, Rule,
 };
 use crate::report::{Finding, Issue, ObjectReport, ParentReport, Scope, Severity, Verdict};
 use crate::snapshot::Resource;
+use crate::translate::budget::PLACES_OF_ROUTE;
 use crate::translate::facts::{Body, Fact};
 use crate::translate::grant::Referrer;
 use crate::translate::reader::Reader;
@@ -19,6 +21,8 @@ use crate::translate::reader::Reader;
 pub(crate) struct RouteOutcome {
     pub(crate) report: Arc<ObjectReport>,
     pub(crate) shares: Arc<BTreeMap<EdgeId, Share>>,
+    /// What it asks for of its namespace's budgets.
+    pub(crate) demand: Demand,
 }
 
 /// What a route brings to one edge.
@@ -45,10 +49,12 @@ pub(crate) struct Offer {
 pub(crate) fn translate(reader: &mut Reader<'_>, id: &ObjectId) -> Option<RouteOutcome> {
     let Fact { meta, body, findings, .. } = reader.fact(id)?.clone();
     let Body::Route(facts) = body else { return None };
-    let attached = attach_all(reader, id, &facts);
+    let mut attached = attach_all(reader, id, &facts);
     if attached.parents.is_empty() {
         return None;
     }
+    let demand = demand::ask(reader, (id, &meta.age), &facts, &mut attached);
+    let facts = if attached.listeners.is_empty() { facts } else { expressions::judge(reader, (id, &meta.age), facts) };
     let mut issues: Vec<_> = findings.into_iter().map(|finding| (finding.scope, finding.issue)).collect();
     issues.extend(facts.issues.iter().cloned());
     issues.extend(attached.issues);
@@ -61,7 +67,7 @@ pub(crate) fn translate(reader: &mut Reader<'_>, id: &ObjectId) -> Option<RouteO
     let shares = attached.listeners.into_iter().map(|(edge, listeners)| {
         let serving = listeners.values().filter(|(serving, _)| *serving).map(|(_, attachment)| attachment.clone());
         let attachments: Vec<_> = serving.collect();
-        let route = Route { id: id.clone(), created: meta.created, attachments, rules: rules.clone(), written: written.clone() };
+        let route = Route::new(id.clone(), meta.age.clone(), (attachments, rules.clone(), written.clone()));
         let served = !route.attachments.is_empty() && !route.rules.is_empty();
         let share = Share {
             attached: if counts { listeners.into_keys().collect() } else { BTreeSet::new() },
@@ -77,29 +83,34 @@ pub(crate) fn translate(reader: &mut Reader<'_>, id: &ObjectId) -> Option<RouteO
     findings.dedup();
     let verdict = Verdict::Route { parents: attached.parents, rules: facts.rules.len() };
     let report = Arc::new(ObjectReport { id: id.clone(), generation: meta.generation, findings, verdict });
-    Some(RouteOutcome { report, shares })
+    Some(RouteOutcome { report, shares, demand })
 }
 
 /// Attachments of one edge: whether the listener serves, and the hostnames.
-type Listeners = BTreeMap<ListenerName, (bool, Attachment)>;
+pub(super) type Listeners = BTreeMap<ListenerName, (bool, Attachment)>;
 
+/// Parents of ours, and the listeners that accept the route.
 #[derive(Default)]
-struct Attached {
+pub(super) struct Attached {
     parents: Vec<ParentReport>,
-    issues: Vec<(Scope, Issue)>,
-    listeners: BTreeMap<EdgeId, Listeners>,
+    pub(super) issues: Vec<(Scope, Issue)>,
+    pub(super) listeners: BTreeMap<EdgeId, Listeners>,
 }
 
 fn attach_all(reader: &mut Reader<'_>, id: &ObjectId, facts: &RouteFacts) -> Attached {
     let mut all = Attached::default();
     // A route that is refused as a whole has parents, and attaches to none.
-    let refused = facts.issues.iter().any(|(scope, issue)| *scope == Scope::Object && issue.severity() == Severity::Error);
+    let mut refused = facts.issues.iter().any(|(scope, issue)| *scope == Scope::Object && issue.severity() == Severity::Error);
+    let mut room = PLACES_OF_ROUTE;
     for parent in &facts.parents {
         let Some((owner, edge)) = attach::parent(reader, parent, &id.namespace) else { continue };
         let Some(points) = reader.listeners(&edge) else { continue };
-        let accepted = attach::attach(reader, (id, facts), (parent, &owner), &points);
         all.parents.push(ParentReport { parent: parent.clone(), edge: edge.clone() });
-        match accepted {
+        match attach::attach(reader, (id, facts), (parent, &owner), (&points, &mut room)) {
+            Err(issue @ Issue::TooManyPlaces { .. }) => {
+                all.issues.push((Scope::Object, issue));
+                (refused, room) = (true, 0);
+            }
             Err(issue) => all.issues.push((Scope::Parent(parent.clone()), issue)),
             Ok(_) if refused => {}
             Ok(accepted) => {
@@ -114,6 +125,9 @@ fn attach_all(reader: &mut Reader<'_>, id: &ObjectId, facts: &RouteFacts) -> Att
                 }
             }
         }
+    }
+    if refused {
+        all.listeners.clear();
     }
     all
 }

@@ -2,7 +2,7 @@
 //!
 //! What they leave open follows the decisions of this project: a host belongs to the first namespace that uses it, and so
 //! does the host of rules without one; `ImplementationSpecific` is `Prefix`; a request that no path of its host takes goes to
-//! a wildcard, then to rules without host, then to a default backend; of equal paths the older Ingress has it.
+//! a wildcard, then to rules without host, then to a default backend, as long as these are of the same namespace; of equal paths the older Ingress has it.
 
 use super::super::naive::{Verdict, forwarded, path_and_query, request_host};
 use super::super::world::{Match, Request, Rule, Service};
@@ -33,7 +33,13 @@ pub fn winner<'a>(set: &'a [Ingress], request: &Request) -> Option<Winner<'a>> {
     let wildcard = host.split_once('.').filter(|(label, _)| !label.is_empty()).map(|(_, rest)| format!("*.{rest}"));
     // Precise before wildcard before none.
     let patterns = [Some(Some(host.as_str())), wildcard.as_deref().map(Some), Some(None)];
+    let mut first_owner = None;
     for pattern in patterns.into_iter().flatten() {
+        let Some(owner) = owner(set, pattern) else { continue };
+        // What is left over of a host never goes to another namespace.
+        if *first_owner.get_or_insert(owner) != owner {
+            return None;
+        }
         if let Some(winner) = best_path(set, pattern, &path) {
             return Some(winner);
         }

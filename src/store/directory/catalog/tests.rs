@@ -194,23 +194,35 @@ fn what_may_not_change_does_not() {
     assert_eq!(events, ["Secret/demo/x 2"], "another file is another object");
 }
 
-fn created(files: &Files, name: &str) -> i64 {
-    files.object(&format!("HTTPRoute/demo/{name}")).metadata().creation_timestamp.as_ref().map_or(0, |time| time.0.as_second())
+fn file(files: &Files, name: &str) -> Option<String> {
+    files.object(&format!("HTTPRoute/demo/{name}")).metadata().self_link.clone()
 }
 
 #[test]
-fn age_is_the_time_of_creation_else_the_order_of_paths() {
+fn age_is_the_time_of_creation_else_the_path_of_the_file() {
     let mut files = Files::default();
-    let dated = route("dated", ", creationTimestamp: \"2024-01-02T03:04:05Z\"");
+    let dated = route("dated", ", creationTimestamp: \"2024-01-02T03:04:05Z\", selfLink: 0.yaml");
     assert_eq!(files.step("a.yaml", &dated).0, ["HTTPRoute/demo/dated 1"]);
-    assert_eq!(files.step("c.yaml", &route("c", "")).0, ["HTTPRoute/demo/c 1"]);
-    assert_eq!(created(&files, "c"), 0, "alone, it needs no age");
-    assert_eq!(files.step("b.yaml", &route("z", "")).0, ["HTTPRoute/demo/c 1", "HTTPRoute/demo/z 1"]);
-    let (z, c, dated) = (created(&files, "z"), created(&files, "c"), created(&files, "dated"));
-    assert!(z < c && c < 0 && dated == 1_704_164_645, "{z} {c} {dated}");
-    assert_eq!(files.step("d.yaml", &config_map("x", "1")).0, ["ConfigMap/demo/x 1"], "no age is asked of a ConfigMap");
-    assert_eq!((created(&files, "z"), created(&files, "c")), (z, c));
-    assert_eq!(files.remove("b.yaml").0, ["HTTPRoute/demo/c 1", "-HTTPRoute/demo/z"]);
+    assert_eq!(files.step("c.yaml", &route("c", ", selfLink: 0.yaml")).0, ["HTTPRoute/demo/c 1"]);
+    assert_eq!((file(&files, "dated"), file(&files, "c").as_deref()), (None, Some("c.yaml")), "a manifest cannot say where it is");
+    assert_eq!(files.step("d.yaml", &config_map("x", "1")).0, ["ConfigMap/demo/x 1"]);
+    assert_eq!(files.object("ConfigMap/demo/x").metadata().self_link, None, "no age is asked of a ConfigMap");
+    files.step("b.yaml", &route("c", ""));
+    assert_eq!(file(&files, "c").as_deref(), Some("b.yaml"), "the file that counts");
+}
+
+/// By labels in the order of the paths, some new files changed the age of hundreds of objects.
+#[test]
+fn a_new_file_changes_nothing_of_other_files() {
+    let mut files = Files::default();
+    (0..400).for_each(|index| drop(files.step(&format!("routes/{index:03}.yaml"), &route(&format!("r{index}"), ""))));
+    for index in 0..100 {
+        let (name, path) = (format!("n{index}"), format!("n{index}.yaml"));
+        assert_eq!(files.step(&path, &route(&name, "")).0, [format!("HTTPRoute/demo/{name} 1")]);
+    }
+    for index in (0..100).step_by(7) {
+        assert_eq!(files.remove(&format!("n{index}.yaml")).0, [format!("-HTTPRoute/demo/n{index}")]);
+    }
 }
 
 /// A file's text: some objects, good and bad, some of them in several files.

@@ -17,7 +17,7 @@ pub(super) fn one(declared: &HttpRouteRulesMatches) -> Result<(Match, Vec<Issue>
     let mut query: Vec<QueryMatch> = Vec::new();
     for parameter in declared.query_params.iter().flatten() {
         let name = parameter.name.clone();
-        let value = parse::value(&parameter.value, matches!(parameter.r#type, Some(QueryType::RegularExpression)))?;
+        let value = parse::value(&parameter.value, matches!(parameter.r#type, Some(QueryType::RegularExpression)));
         if query.iter().any(|earlier| earlier.name == name) {
             remarks.push(Issue::DuplicateName { name });
         } else {
@@ -32,7 +32,7 @@ fn path(declared: Option<&HttpRouteRulesMatchesPath>) -> Result<PathMatch, Issue
     let text = declared.and_then(|path| path.value.as_deref()).unwrap_or("/");
     match declared.and_then(|path| path.r#type.as_ref()) {
         Some(PathType::Exact) => paths::exact(text),
-        Some(PathType::RegularExpression) => parse::pattern(text).map(PathMatch::Regex),
+        Some(PathType::RegularExpression) => Ok(PathMatch::Regex(text.to_owned())),
         Some(PathType::PathPrefix) | None => paths::prefix(text),
     }
 }
