@@ -97,7 +97,7 @@ fn election(settings: &ControllerSettings) -> leader::Settings {
 
 fn translation(settings: &ControllerSettings) -> anyhow::Result<translate::Settings> {
     let ingress = settings.ingress.translation(settings.watch_ingress_without_class)?;
-    let claims = ClaimsPlace { namespace: settings.namespace.clone(), prefix: format!("{}-hosts-", settings.lease) };
+    let claims = ClaimsPlace::of(&settings.namespace, &settings.lease);
     Ok(translate::Settings {
         controller_name: settings.controller_name.clone(),
         default_address: settings.address,

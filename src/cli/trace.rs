@@ -41,7 +41,11 @@ pub(super) fn run(settings: &TraceSettings) -> anyhow::Result<ExitCode> {
             let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs().cast_signed();
             let meaning = standalone::translate(directory, &settings.manifests, now)?;
             let options = settings.manifests.plan_options();
-            meaning.edges.into_iter().map(|(id, edge)| (id, Edge { snapshot: edge.snapshot, options, progress: None })).collect()
+            meaning
+                .edges
+                .into_iter()
+                .map(|(id, edge)| (id, Edge { snapshot: edge.snapshot.for_people(), options, progress: None }))
+                .collect()
         }
         None => fetch(settings.admin).with_context(|| format!("cannot ask the instance at {}", settings.admin))?,
     };

@@ -224,9 +224,9 @@ pub fn snapshot_view(snapshot: &Snapshot) -> Value {
     json!({"hash": snapshot.hash(), "resources": resources})
 }
 
-/// What each stage serves, with reasons.
+/// What each stage serves, with reasons; without header values that filters set.
 pub fn plan_view(snapshot: &Snapshot, options: &plan::Options) -> Value {
-    serde_json::to_value(explain::explain(snapshot, options)).unwrap_or_default()
+    serde_json::to_value(explain::explain(&snapshot.for_people(), options)).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -248,7 +248,7 @@ mod tests {
         let mut rule = Rule::for_path(Hostname::Any, path, Action::Forward(vec![backend]));
         rule.filters = vec![Filter::RequestHeaders(edit()), Filter::ResponseHeaders(edit())];
         let id = ObjectId::new(Kind::HttpRoute, "shop", "route");
-        let route = Route { id, created: 0, attachments: Vec::new(), rules: vec![rule], written: Vec::new() };
+        let route = Route { id, created: 0, attachments: Vec::new(), rules: vec![rule], written: Vec::new(), file: None };
         let shown = snapshot_view(&Snapshot::from_resources([Resource::Route(route.clone())])).to_string();
         assert!(!shown.contains(CANARY) && shown.matches("\"redacted\"").count() == 6, "{shown}");
         assert!(shown.contains("authorization") && shown.contains("x-gone"));

@@ -10,10 +10,10 @@ use std::time::Duration;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
-use kube::api::{Api, DeleteParams, Patch, PatchParams};
+use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams};
 use kube::{Client, Resource};
 use serde_json::json;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
@@ -21,6 +21,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use self::clear::Clearing;
 use super::endpoint::slice_names;
 use crate::leader::{self, Candidate, Lost};
+use crate::translate::ownership::ClaimsPlace;
 
 /// First and longest wait before everything is looked at again.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
@@ -185,8 +186,23 @@ async fn leave(client: &Client, settings: &Settings, owner: &Option<OwnerReferen
     for name in slice_names(&settings.service) {
         leave_one::<EndpointSlice>(client, (namespace, &name), owner.as_ref()).await?;
     }
+    forget_hosts(client, settings).await?;
     leave_one::<Secret>(client, (namespace, &settings.ca_secret), owner.as_ref()).await?;
     leave_one::<Lease>(client, (namespace, &settings.leader.name), owner.as_ref()).await
+}
+
+/// Deletes the claims of hosts: there is no edge left that they are about.
+async fn forget_hosts(client: &Client, settings: &Settings) -> Result<(), Refused> {
+    let place = ClaimsPlace::of(&settings.leader.namespace, &settings.leader.name);
+    let api: Api<ConfigMap> = Api::namespaced(client.clone(), &place.namespace);
+    let listed = answer("claims of hosts", api.list_metadata(&ListParams::default())).await?;
+    for name in listed.items.into_iter().filter_map(|map| map.metadata.name) {
+        if place.claimant(&place.namespace, &name).is_some() {
+            let gone = async { api.delete(&name, &DeleteParams::default()).await.map(drop) };
+            answer_if_there(&format!("ConfigMap {name}"), gone).await?;
+        }
+    }
+    Ok(())
 }
 
 async fn leave_one<K>(client: &Client, (namespace, name): (&str, &str), owner: Option<&OwnerReference>) -> Result<(), Refused>

@@ -1,6 +1,8 @@
 //! The pods of an edge: containers `edge` (supervisor and filter proxy) and `sozu` (Sōzu under a small launcher). They meet
 //! the `restricted` Pod Security Standard.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::api::core::v1::{
     Affinity, Capabilities, ConfigMapVolumeSource, Container, ContainerPort, EmptyDirVolumeSource, EnvVar, EnvVarSource, HTTPGetAction,
     ObjectFieldSelector, PodAffinityTerm, PodAntiAffinity, PodSecurityContext, PodSpec, PodTemplateSpec, Probe, ProjectedVolumeSource,

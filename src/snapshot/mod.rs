@@ -198,6 +198,12 @@ impl Snapshot {
         self.resources.iter().map(|(key, (resource, _))| (key, resource))
     }
 
+    /// The same snapshot as people may read it: see [`Resource::for_people`].
+    #[must_use]
+    pub fn for_people(&self) -> Self {
+        Self::from_resources(self.iter().map(|(_, resource)| resource.for_people()))
+    }
+
     /// Number of resources.
     pub fn len(&self) -> usize {
         self.resources.len()

@@ -100,8 +100,8 @@ impl Budgets {
         if old == new {
             return BTreeSet::new();
         }
-        let own = new.clone().or_else(|| old.clone()).map(|(entry, _)| entry);
-        let had = own.as_ref().map(|entry| self.admits(good, entry));
+        let [left, entered] = [&old, &new].map(|asked| asked.as_ref().map(|(entry, _)| entry.clone()));
+        let had = left.as_ref().or(entered.as_ref()).map(|entry| self.admits(good, entry));
         let key = (namespace.to_owned(), good);
         let account = self.0.entry(key.clone()).or_default();
         let before = account.beyond.clone();
@@ -117,8 +117,8 @@ impl Budgets {
         if account.routes.is_empty() {
             self.0.remove(&key);
         }
-        let has = own.as_ref().map(|entry| self.admits(good, entry));
-        if let Some((_, id)) = own {
+        let has = entered.as_ref().or(left.as_ref()).map(|entry| self.admits(good, entry));
+        if let Some((_, id)) = entered.or(left) {
             if had == has {
                 changed.remove(&id)
             } else {

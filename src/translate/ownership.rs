@@ -25,6 +25,11 @@ pub struct ClaimsPlace {
 }
 
 impl ClaimsPlace {
+    /// The claims of the operator in a namespace whose replicas share this Lease.
+    pub fn of(namespace: &str, lease: &str) -> Self {
+        Self { namespace: namespace.to_owned(), prefix: format!("{lease}-hosts-") }
+    }
+
     /// The namespace whose claims the ConfigMap of this namespace and name holds.
     pub fn claimant<'a>(&self, namespace: &str, name: &'a str) -> Option<&'a str> {
         name.strip_prefix(self.prefix.as_str()).filter(|rest| namespace == self.namespace && !rest.is_empty())

@@ -71,9 +71,15 @@ mod tests {
 
     #[test]
     fn places_are_counted_with_repetitions_written_out() {
-        for (text, counted) in
-            [("", Some(0)), ("ab", Some(2)), (r"h1\w{20}", Some(22)), ("((a{9}){9}){9}", Some(729)), ("(a|bc)*", Some(6)), ("(", None)]
-        {
+        for (text, counted) in [
+            ("", Some(0)),
+            ("ab", Some(2)),
+            (r"h1\w{20}", Some(22)),
+            ("((a{9}){9}){9}", Some(729)),
+            ("(a|bc)*", Some(3)),
+            ("(a|bc)+", Some(6)),
+            ("(", None),
+        ] {
             assert_eq!(places(text), counted, "{text}");
         }
         assert_eq!((price("a"), price(r"h1\w{20}"), price("(?:a?){900}")), (1, 2, 1 + MOST_PLACES / 16));

@@ -203,7 +203,7 @@ fn all_ingresses_of_a_host_are_one() {
 }
 
 #[test]
-fn a_host_belongs_to_the_namespace_that_used_it_first() {
+fn a_host_stays_with_the_namespace_whose_claim_was_accepted_first() {
     let world = World::start(&[]);
     let of = |namespace, name, day, service| {
         let service = rule("mine.test", &[("Prefix", "/", service)]);
@@ -213,17 +213,16 @@ fn a_host_belongs_to_the_namespace_that_used_it_first() {
         json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "trap", "namespace": "a"}, "spec": {"ports": [{"port": 80}]}});
     world.hold("late", vec![service, of("a", "late", 9, "trap"), ingress("a", "hostless", json!({"defaultBackend": backend("trap")}))]);
     world.check(&[("mine.test", "/", "503"), ("else.test", "/", "503")]);
+    // An older Ingress of another namespace takes nothing away: the claim that was accepted first is kept.
     world.hold("first", vec![of("demo", "first", 2, "blue"), of("demo", "second", 3, "green")]);
-    world.check(&[("mine.test", "/", "blue")]);
-    let found = world.findings("Ingress/a/late");
-    assert_eq!(
-        found,
-        ["spec.rules[0].host host mine.test belongs to namespace demo, which has the oldest Ingress that names it, so this is not served"]
-    );
-    // The owner goes, the next one gets it.
-    world.rig.remove("first.yaml");
-    world.rig.eventually("the host is the other namespace's again", || world.ask("mine.test", "/") == "503");
+    let taken = "spec.rules[0].host host mine.test belongs to namespace a, so this is not served";
+    world.rig.eventually("the older Ingress is told who has the host", || world.findings("Ingress/demo/first") == [taken]);
+    world.check(&[("mine.test", "/", "503")]);
     assert!(world.findings("Ingress/a/late").iter().all(|finding| !finding.contains("belongs to")));
+    // The owner goes, the next one gets it.
+    world.rig.remove("late.yaml");
+    world.rig.eventually("the host is the other namespace's", || world.ask("mine.test", "/") == "blue");
+    assert!(world.findings("Ingress/demo/first").is_empty());
 }
 
 #[test]

@@ -54,6 +54,15 @@ static CLIENT_ADDRESS: Shape = Shape::Object {
 };
 static PORT: Shape = Shape::Integer { min: 1, max: 65535 };
 static STREAMS: Shape = Shape::Integer { min: 1, max: 65535 };
+static CAPACITY: Shape = Shape::Object {
+    fields: &[
+        ("connections", &Shape::Integer { min: 100, max: 1_000_000 }, Absent::Fine),
+        ("connectionsPerAddress", &Shape::Integer { min: 0, max: 1_000_000 }, Absent::Fine),
+        ("bufferBytes", &Shape::Integer { min: 16_393, max: 1_048_576 }, Absent::Fine),
+        ("sozuWorkers", &Shape::Integer { min: 1, max: 16 }, Absent::Fine),
+    ],
+    rules: &[],
+};
 static RESERVED: Shape = Shape::Object {
     fields: &[
         ("namespace", &Shape::Text { min: 1, max: 63, form: &ANY }, Absent::Refused),
@@ -77,6 +86,7 @@ static SPEC: Shape = Shape::Object {
         ("maxConcurrentStreams", &STREAMS, Absent::Fine),
         ("maxConnectionAgeSeconds", &Shape::Integer { min: 10, max: 86_400 }, Absent::Fine),
         ("filterWorkers", &Shape::Integer { min: 1, max: 64 }, Absent::Fine),
+        ("capacity", &CAPACITY, Absent::Fine),
         ("httpPort", &PORT, Absent::Fine),
         ("httpsPort", &PORT, Absent::Fine),
         ("hosts", &Shape::List { of: &RESERVED, min: 0, max: 1024, unique: Unique::No, rules: &[] }, Absent::Fine),

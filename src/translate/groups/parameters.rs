@@ -81,6 +81,7 @@ fn withhold(own: &mut EdgeProfileSpec, settings: &Settings) -> Vec<Issue> {
     withheld("autoscaling", of_size && own.autoscaling.take().is_some());
     withheld("resources", of_size && own.resources.take().is_some());
     withheld("filterWorkers", of_size && own.filter_workers.take().is_some());
+    withheld("capacity", of_size && own.capacity.take().is_some());
     issues
 }
 

@@ -173,6 +173,8 @@ fn mismatch(table: &Table, set: &[Ingress], request: &Request, default_backend: 
     let decision = table.decide(&Head { port: PLACE.ports[0], host: &host, method: &request.method, target: &target, headers: &headers });
     let right = match (winner(set, request), &decision) {
         (None, Decision::NotFound) => !default_backend || !request.target.starts_with('/'),
+        // The rule that closes a host whose rest would go to another namespace.
+        (None, Decision::Answer(found, 404)) => !default_backend && found.rule.route.kind == Kind::Ingress,
         (None, Decision::Forward(found, _)) => default_backend && found.rule.route.kind == Kind::IngressClass,
         (Some(Winner { target: Target::Resource, .. }), Decision::Answer(_, 500)) => true,
         (Some(Winner { ingress, target: Target::Service(service, _) }), Decision::Forward(found, candidates)) => {

@@ -2,7 +2,8 @@
 //!
 //! What they leave open follows the decisions of this project: a host belongs to the first namespace that uses it, and so
 //! does the host of rules without one; `ImplementationSpecific` is `Prefix`; a request that no path of its host takes goes to
-//! a wildcard, then to rules without host, then to a default backend, as long as these are of the same namespace; of equal paths the older Ingress has it.
+//! a wildcard, then to rules without host, then to a default backend, as long as these are of the same namespace; of equal paths the
+//! older Ingress has it.
 
 use super::super::naive::{Verdict, forwarded, path_and_query, request_host};
 use super::super::world::{Match, Request, Rule, Service};
