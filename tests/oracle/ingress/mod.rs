@@ -175,7 +175,12 @@ fn mismatch(table: &Table, set: &[Ingress], request: &Request, default_backend: 
         (None, Decision::NotFound) => !default_backend || !request.target.starts_with('/'),
         // The rule that closes a host whose rest would go to another namespace.
         (None, Decision::Answer(found, 404)) => !default_backend && found.rule.route.kind == Kind::Ingress,
-        (None, Decision::Forward(found, _)) => default_backend && found.rule.route.kind == Kind::IngressClass,
+        // To the default backend of the class, which does not exist here: by its own rule, or by the one that closes a host.
+        (None, Decision::Forward(found, candidates)) => {
+            let missing = candidates.list().iter().all(|candidate| matches!(candidate.target, BackendTarget::Invalid(_)));
+            let closes = found.rule.route.kind == Kind::Ingress && missing;
+            default_backend && (closes || found.rule.route.kind == Kind::IngressClass)
+        }
         (Some(Winner { target: Target::Resource, .. }), Decision::Answer(_, 500)) => true,
         (Some(Winner { ingress, target: Target::Service(service, _) }), Decision::Forward(found, candidates)) => {
             let of = &found.rule.route;
