@@ -106,8 +106,7 @@ pub struct ReservedHosts {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct EdgeCapacity {
-    /// Client connections; when all are taken, those that are silent for longest are closed. Fewer where memory does not suffice.
-    /// Default: as many as memory allows, about 11000 on 1Gi.
+    /// Client connections. Fewer where memory does not suffice. Default: as many as memory allows, about 14000 on 1Gi.
     #[schemars(range(min = 100, max = 1_000_000))]
     pub connections: Option<i32>,
     /// Connections of one client address; 0 is no bound, for edges that see all clients under few addresses. Default: half of all.

@@ -12,7 +12,7 @@ pub(super) struct CapacitySettings {
     /// machine's
     #[arg(long, env = names::MEMORY, value_name = "BYTES")]
     memory: Option<u64>,
-    /// Client connections to hold; when full, those that are silent for longest are closed. Default: as many as memory allows
+    /// Client connections to hold. Default: as many as memory allows
     #[arg(long, env = FILTER_CONNECTIONS, value_name = "N")]
     connections: Option<u64>,
     /// Connections of one client address; 0 is no bound. Default: half of all

@@ -28,9 +28,10 @@ pub struct Capacity {
 pub struct SozuBudget {
     /// Worker processes.
     pub workers: u64,
-    /// Client connections of one worker.
-    pub connections: u64,
-    /// Buffers of one worker. A connection takes two, and so does a stream of HTTP/2.
+    /// Connections that one worker may have by Sōzu's own count. Its buffers are used up before that: at this limit it would take no
+    /// connection, and answer nothing, until a tenth of those that it has are gone (`make bench-limits`).
+    pub places: u64,
+    /// Buffers of one worker. A connection takes two, and so does a stream of HTTP/2. Without one a new connection is reset.
     pub buffers: u64,
     /// Bytes of a buffer.
     pub buffer_bytes: u64,
@@ -57,6 +58,8 @@ const BASE: u64 = 64 << 20;
 const BESIDE: u64 = 6 << 10;
 /// Fewest connections of an edge, however little memory there is.
 const FEWEST: u64 = 100;
+/// Sōzu's own limit of connections is so much higher than the one that its buffers set.
+const PLACES: (u64, u64) = (9, 8);
 /// What is assumed where nothing says how much memory there is.
 const UNKNOWN: u64 = 1 << 30;
 /// The part of a machine's memory that an edge takes where no control group bounds it.
@@ -74,19 +77,18 @@ impl Capacity {
     }
 
     /// What Sōzu may use of `memory` bytes, when it may open `files` files. Three fifths are for connections, the rest for what it
-    /// is configured with. There are five buffers for every two connections, so that some can have streams.
+    /// is configured with.
     pub fn sozu(&self, memory: u64, files: u64) -> SozuBudget {
         let workers = self.sozu_workers.unwrap_or(1).max(1);
         let buffer_bytes = self.buffer_bytes.unwrap_or(BUFFER_BYTES).max(BUFFER_BYTES);
         let affordable = memory.saturating_sub(BASE) / 5 * 3 / (buffer_bytes + BESIDE);
         // Sōzu refuses to start when it may open fewer files than twice the connections of a worker.
-        let openable = files / 2 * workers;
+        let openable = files / 2 / PLACES.0 * PLACES.1;
         let wanted = self.connections.unwrap_or(u64::MAX);
-        let connections = (affordable / 5 * 2).min(openable).min(wanted).max(FEWEST);
-        let per_worker = connections.div_ceil(workers).min(files / 2);
-        let buffers = affordable.max(FEWEST * 5 / 2).div_ceil(workers).min(per_worker.saturating_mul(8));
-        let connections_per_address = self.connections_per_address.unwrap_or(per_worker / 2);
-        SozuBudget { workers, connections: per_worker, buffers, buffer_bytes, connections_per_address }
+        let connections = (affordable / 2).min(wanted).max(FEWEST).div_ceil(workers).min(openable);
+        let places = connections / PLACES.1 * PLACES.0 + PLACES.0;
+        let connections_per_address = self.connections_per_address.unwrap_or(connections / 2);
+        SozuBudget { workers, places: places.min(files / 2), buffers: 2 * connections, buffer_bytes, connections_per_address }
     }
 
     /// What the filter proxy may use of `memory` bytes; half of them are for connections.
@@ -124,19 +126,18 @@ mod tests {
     #[test]
     fn a_gibibyte_holds_ten_thousand_connections() {
         let budget = Capacity::default().sozu(GIB, MANY);
-        assert!((10_000..12_000).contains(&budget.connections), "{budget:?}");
-        assert!(budget.buffers >= 2 * budget.connections, "{budget:?}");
-        assert_eq!(budget.connections_per_address, budget.connections / 2);
+        assert!((10_000..15_000).contains(&(budget.buffers / 2)), "{budget:?}");
+        assert_eq!(budget.connections_per_address, budget.buffers / 4);
     }
 
     #[test]
     fn what_the_profile_says_counts_within_what_memory_and_descriptors_allow() {
         let capacity = Capacity { connections: Some(5000), connections_per_address: Some(0), sozu_workers: Some(2), ..Default::default() };
         let budget = capacity.sozu(GIB, MANY);
-        assert_eq!((budget.workers, budget.connections, budget.connections_per_address), (2, 2500, 0));
-        assert_eq!(capacity.sozu(GIB, 3000).connections, 1500, "Sōzu would not start");
+        assert_eq!((budget.workers, budget.buffers, budget.connections_per_address), (2, 5000, 0));
+        assert!(capacity.sozu(GIB, 3000).places <= 1500, "Sōzu would not start");
         let greedy = Capacity { connections: Some(1_000_000), ..Default::default() };
-        assert_eq!(greedy.sozu(GIB, MANY).connections, Capacity::default().sozu(GIB, MANY).connections);
+        assert_eq!(greedy.sozu(GIB, MANY).buffers, Capacity::default().sozu(GIB, MANY).buffers);
         assert_eq!(capacity.filter(GIB, MANY).connections, 5000);
     }
 
@@ -172,9 +173,9 @@ mod tests {
             let capacity = Capacity { connections, buffer_bytes, sozu_workers, ..Default::default() };
             let budget = capacity.sozu(memory, MANY);
             let held = budget.workers * budget.buffers * budget.buffer_bytes;
-            let least = (FEWEST * 5 / 2 + budget.workers) * budget.buffer_bytes;
+            let least = 2 * (FEWEST + budget.workers) * budget.buffer_bytes;
             prop_assert!(held <= memory.max(least), "{:?}", budget);
-            prop_assert!(budget.connections >= 1 && budget.buffers >= 1);
+            prop_assert!(budget.buffers >= 2 && budget.places > budget.buffers / 2, "buffers are used up first: {:?}", budget);
         }
     }
 }

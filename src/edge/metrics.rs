@@ -187,14 +187,10 @@ impl Metrics {
         for (state, number) in [("bound", standing.listeners.0), ("refused", standing.listeners.1)] {
             text.sample(&series::SOZU_LISTENERS, &[state], of_count(number as u64));
         }
-        let Connections { clients, backends, limit, buffers, evicted, refused } = connections.unwrap_or_default();
-        text.only(&series::SOZU_CONNECTIONS_LIMIT, of_count(limit));
-        text.family(&series::SOZU_BUFFERS);
-        for (state, number) in [("used", buffers.0), ("all", buffers.1)] {
-            text.sample(&series::SOZU_BUFFERS, &[state], of_count(number));
-        }
-        text.only(&series::SOZU_EVICTED, of_count(evicted));
-        text.only(&series::SOZU_TURNED_AWAY, of_count(refused));
+        let connections = connections.unwrap_or_default();
+        let Connections { clients, backends, buffers, .. } = connections;
+        text.only(&series::SOZU_BUFFERS, of_count(buffers));
+        text.only(&series::SOZU_FULL, of_count(connections.is_full().into()));
         text.family(&series::HANGS);
         for (process, pulse) in self.pulses.each() {
             text.sample(&series::HANGS, &[process], of_count(pulse.hangs()));

@@ -38,24 +38,11 @@ pub const SOZU_LISTENERS: Series =
 /// Connections.
 pub const SOZU_CONNECTIONS: Series =
     gauge("kakehi_sozu_connections", &["side"], "Open connections of Sōzu: from clients, and to backends (the filter proxy among them)");
-/// Most connections.
-pub const SOZU_CONNECTIONS_LIMIT: Series = gauge(
-    "kakehi_sozu_connections_limit",
-    &[],
-    "Connections of clients that Sōzu holds at most; then it closes those that are silent for longest",
-);
 /// Buffers.
-pub const SOZU_BUFFERS: Series =
-    gauge("kakehi_sozu_buffers", &["state"], "Buffers of Sōzu: those in use (used), and all that there may be (all)");
-/// Connections closed for others.
-pub const SOZU_EVICTED: Series =
-    counter("kakehi_sozu_evicted_connections_total", &[], "Connections that Sōzu closed because it was full and others came");
-/// Connections not taken.
-pub const SOZU_TURNED_AWAY: Series = counter(
-    "kakehi_sozu_refused_connections_total",
-    &[],
-    "Connections of clients that Sōzu did not take because it was full; while the number rises the edge is not ready",
-);
+pub const SOZU_BUFFERS: Series = gauge("kakehi_sozu_buffers", &[], "Buffers of Sōzu in use: two for each connection and for each stream");
+/// Full.
+pub const SOZU_FULL: Series =
+    gauge("kakehi_sozu_full", &[], "1 while nearly all buffers of Sōzu are in use: new clients are turned away, and the edge is not ready");
 /// Hanging processes.
 pub const HANGS: Series = counter(
     "kakehi_edge_hangs_total",
@@ -185,10 +172,8 @@ pub const EDGE: &[&Series] = &[
     &SOZU_WORKERS,
     &SOZU_LISTENERS,
     &SOZU_CONNECTIONS,
-    &SOZU_CONNECTIONS_LIMIT,
     &SOZU_BUFFERS,
-    &SOZU_EVICTED,
-    &SOZU_TURNED_AWAY,
+    &SOZU_FULL,
     &HANGS,
     &FILTER_UP,
     &FILTER_STARTS,

@@ -135,11 +135,8 @@ async fn kept(name: &str, way: Way) {
         Ok(mut stream) => get(&mut stream, way, "/").await,
         Err(error) => Err(error.to_string()),
     };
-    let (evicted, refused) = (series(&rig, "kakehi_sozu_evicted").await, series(&rig, "kakehi_sozu_refused").await);
-    println!(
-        "    the newest 500 again: {} answered, {} not; one more client: {fresh:?}; evicted {evicted}, refused {refused}",
-        again.0, again.1
-    );
+    let (full, hangs) = (series(&rig, "kakehi_sozu_full").await, series(&rig, "kakehi_edge_hangs").await);
+    println!("    the newest 500 again: {} answered, {} not; one more client: {fresh:?}; full {full}, hangs {hangs}", again.0, again.1);
     drop(open);
     rig.stop().await;
 }
@@ -206,7 +203,7 @@ async fn slow_heads(name: &str, way: Way) {
         old.1,
         both(&rig)
     );
-    println!("    evicted {}, refused {}", series(&rig, "kakehi_sozu_evicted").await, series(&rig, "kakehi_sozu_refused").await);
+    println!("    full {}", series(&rig, "kakehi_sozu_full").await);
     dripping.abort();
     rig.stop().await;
 }

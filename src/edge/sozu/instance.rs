@@ -396,19 +396,17 @@ async fn evict(socket: &Path) {
 
 /// A minimal configuration: everything else comes over the socket.
 fn configuration(settings: &SpawnSettings, socket: &Path) -> String {
-    let SozuBudget { workers, connections, buffers, buffer_bytes, connections_per_address } = settings.budget;
+    let SozuBudget { workers, places, buffers, buffer_bytes, connections_per_address } = settings.budget;
     let lines = [
         format!("command_socket = {:?}", socket.to_string_lossy()),
         format!("worker_count = {workers}"),
         "worker_automatic_restart = true".to_owned(),
         "activate_listeners = false".to_owned(),
         "handle_process_affinity = false".to_owned(),
-        format!("max_connections = {connections}"),
+        format!("max_connections = {places}"),
         format!("max_buffers = {buffers}"),
         format!("buffer_size = {buffer_bytes}"),
         format!("max_connections_per_ip = {connections_per_address}"),
-        // A client that comes while all places are taken gets that of the one that was silent for longest.
-        "evict_on_queue_full = true".to_owned(),
         format!("zombie_check_interval = {ZOMBIE_SECONDS}"),
         format!("log_level = {:?}", format!("{},{RECORDED}", settings.log_level)),
         "log_target = \"stdout\"".to_owned(),

@@ -19,12 +19,16 @@ pub struct Connections {
     pub backends: u64,
     /// Most from clients.
     pub limit: u64,
-    /// Buffers in use, and all.
-    pub buffers: (u64, u64),
-    /// Connections that were closed to make room, since the process started.
-    pub evicted: u64,
-    /// Connections that were not taken.
-    pub refused: u64,
+    /// Buffers in use.
+    pub buffers: u64,
+}
+
+impl Connections {
+    /// Whether new clients are turned away: nearly all buffers are taken. There are sixteen for every nine connections that Sōzu
+    /// itself allows (`edge/budget`).
+    pub fn is_full(&self) -> bool {
+        self.limit > 0 && self.buffers.saturating_mul(9) >= self.limit.saturating_mul(16) / 100 * 98
+    }
 }
 
 /// What is under way in all workers that an end would cut.
@@ -41,15 +45,7 @@ pub(super) struct Activity {
 /// An answer takes no longer.
 const WITHIN: Duration = Duration::from_secs(2);
 /// Sōzu's names for them (its `metrics/names.rs`).
-const NAMES: [&str; 7] = [
-    "client.connections",
-    "backend.connections",
-    "client.connections_max",
-    "buffer.in_use",
-    "buffer.capacity",
-    "sessions.evicted",
-    "listener.connection_capped",
-];
+const NAMES: [&str; 4] = ["client.connections", "backend.connections", "client.connections_max", "buffer.in_use"];
 /// Its names for what is under way.
 const ACTIVITY: [&str; 5] =
     ["http.active_requests", "websocket.active_requests", "protocol.tcp", "protocol.proxy.send", "client.connections"];
@@ -60,8 +56,8 @@ const ACTIVITY: [&str; 5] =
 /// The socket's.
 pub async fn connections(socket: &Path) -> Result<Connections, SocketError> {
     let mut socket = Socket::connect(socket).await?;
-    let [clients, backends, limit, used, all, evicted, refused] = numbers(&mut socket, NAMES).await?;
-    Ok(Connections { clients, backends, limit, buffers: (used, all), evicted, refused })
+    let [clients, backends, limit, buffers] = numbers(&mut socket, NAMES).await?;
+    Ok(Connections { clients, backends, limit, buffers })
 }
 
 /// What is under way.

@@ -14,13 +14,10 @@ const CROWD: Duration = Duration::from_secs(2);
 pub(super) async fn probe(command: PathBuf, metrics: Metrics) {
     let own = || metrics.standing.borrow().sozu_pid.and_then(|pid| i32::try_from(pid).ok());
     let crowd = async {
-        let mut refused = 0;
         loop {
             sleep(CROWD).await;
             if let Ok(now) = sozu::connections(&command).await {
-                // A number that fell is another process's.
-                metrics.crowded.send_replace(now.refused > refused);
-                refused = now.refused;
+                metrics.crowded.send_replace(now.is_full());
             }
         }
     };
