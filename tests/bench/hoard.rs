@@ -125,7 +125,7 @@ async fn kept(name: &str, way: Way) {
     println!("{name}: opened {wanted}, held {held}, first failure {first_failure:?}");
     println!("    {}, {:.1} MB per thousand held", both(&rig), used * 1000.0 / held.max(1) as f64);
     let mut again = (0, 0);
-    for stream in open.iter_mut().rev().take(500) {
+    for stream in open.iter_mut().rev().filter(|stream| is_open(stream)).take(500) {
         match get(stream, way, "/").await {
             Ok(200) => again.0 += 1,
             _ => again.1 += 1,
@@ -136,7 +136,10 @@ async fn kept(name: &str, way: Way) {
         Err(error) => Err(error.to_string()),
     };
     let (full, hangs) = (series(&rig, "kakehi_sozu_full").await, series(&rig, "kakehi_edge_hangs").await);
-    println!("    the newest 500 again: {} answered, {} not; one more client: {fresh:?}; full {full}, hangs {hangs}", again.0, again.1);
+    println!(
+        "    the newest 500 of them again: {} answered, {} not; one more client: {fresh:?}; full {full}, hangs {hangs}",
+        again.0, again.1
+    );
     drop(open);
     rig.stop().await;
 }
@@ -148,6 +151,10 @@ async fn drip(port: SocketAddr, attacker: IpAddr) -> (usize, JoinHandle<()>) {
         if let Ok(mut stream) = connect(port, attacker).await {
             stream.write_all(b"GET / HTTP/1.1\r\nHost: ").await.unwrap_or_default();
             slow.push(stream);
+            // The first ones must not be taken for idle meanwhile.
+            if slow.len().is_multiple_of(1000) {
+                slow.iter().for_each(|stream| drop(stream.try_write(b"x")));
+            }
         }
     }
     let opened = slow.len();
