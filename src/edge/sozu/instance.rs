@@ -7,11 +7,11 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 use sozu_command_lib::proto::command::request::RequestType;
 use sozu_command_lib::proto::command::response_content::ContentType;
-use sozu_command_lib::proto::command::{DeactivateListener, HardStop, ListListeners, ListWorkers, ListenerType, RunState, SoftStop};
+use sozu_command_lib::proto::command::{HardStop, ListListeners, ListWorkers, RunState};
 use tokio::process::{Child, Command};
 use tokio::time::Instant;
 
-use super::{Error, Reply, Socket, SocketError, access, query};
+use super::{Error, Reply, Socket, SocketError, access, ending};
 use crate::edge::budget::SozuBudget;
 
 /// How a process comes to be.
@@ -63,17 +63,11 @@ const START: Duration = Duration::from_secs(10);
 /// A session without any event for this long is given up: longer than any clock of a listener.
 const ZOMBIE_SECONDS: u32 = super::request::LONG_SECONDS + 30 * 60;
 /// A single command is answered within this; Sōzu itself gives a worker 10 s.
-const COMMAND: Duration = Duration::from_secs(12);
+pub(super) const COMMAND: Duration = Duration::from_secs(12);
 /// Requests are recorded at the level info of these modules, which log nothing else at it.
 const RECORDED: &str = "sozu_lib::protocol::mux::stream=info,sozu_lib::protocol::pipe=info";
 /// Workers notice within this that their main process is gone.
 const WORKER_END: Duration = Duration::from_secs(1);
-/// How long clients of kept connections have to send the request whose answer tells them to come by another connection.
-const TOLD: Duration = Duration::from_secs(3);
-/// How often Sōzu is asked what is under way.
-const POLL: Duration = Duration::from_millis(100);
-/// A soft stop takes at least this, whatever is left of the drain.
-const LAST: Duration = Duration::from_millis(500);
 /// A state file is answered within this.
 const LOAD: Duration = Duration::from_secs(60);
 
@@ -186,9 +180,6 @@ impl Instance {
     }
 
     /// Closes its ports, lets what is in flight end, at most for `within`, then stops the process if it is ours.
-    ///
-    /// A soft stop comes last: it ends tunnels and relayed connections at once, and closes kept connections under clients that
-    /// may just be sending the next request (`sozu-options`, 1).
     pub(super) async fn stop(mut self, within: Duration) {
         if self.child.is_none() {
             return;
@@ -196,13 +187,7 @@ impl Instance {
         let deadline = Instant::now() + within;
         match Socket::connect(&self.dir().join(COMMAND_SOCKET)).await {
             Ok(mut socket) => {
-                if let Err(error) = close_ports(&mut socket).await {
-                    tracing::warn!(%error, "Sōzu's ports do not close");
-                }
-                quiet(&mut socket, deadline).await;
-                let left = deadline.saturating_duration_since(Instant::now()).max(LAST);
-                let asked = socket.request(RequestType::SoftStop(SoftStop {}), left).await;
-                tracing::debug!(?asked, "soft stop");
+                let left = ending::end(&mut socket, deadline).await;
                 self.reap(left).await;
             }
             Err(error) => {
@@ -239,39 +224,6 @@ impl Drop for Instance {
         for pid in strays(&self.dir()) {
             end_stray(pid);
         }
-    }
-}
-
-/// New connections are refused from now on; those that are open are served.
-async fn close_ports(socket: &mut Socket) -> Result<(), SocketError> {
-    let reply = socket.request(RequestType::ListListeners(ListListeners {}), COMMAND).await?;
-    let Some(ContentType::ListenersList(list)) = reply.content else { return Ok(()) };
-    let http = list.http_listeners.into_values().filter(|listener| listener.active).map(|listener| (listener.address, ListenerType::Http));
-    let https =
-        list.https_listeners.into_values().filter(|listener| listener.active).map(|listener| (listener.address, ListenerType::Https));
-    let relays = list.tcp_listeners.into_values().filter(|listener| listener.active).map(|listener| (listener.address, ListenerType::Tcp));
-    for (address, proxy) in http.chain(https).chain(relays).collect::<Vec<_>>() {
-        let close = DeactivateListener { address, proxy: proxy.into(), to_scm: false, ..Default::default() };
-        socket.request(RequestType::DeactivateListener(close), COMMAND).await?;
-    }
-    Ok(())
-}
-
-/// Waits until no tunnel and no relayed connection is left, and for a moment in which clients of kept connections learn with their
-/// next answer that they end.
-async fn quiet(socket: &mut Socket, deadline: Instant) {
-    let told = Instant::now() + TOLD;
-    loop {
-        let now = Instant::now();
-        let streams = match query::activity(socket).await {
-            Ok(activity) if activity.streams == 0 && activity.requests == 0 && now < told => activity.connections,
-            Ok(activity) => activity.streams + u64::from(now < told),
-            Err(error) => return tracing::debug!(%error, "Sōzu does not say what is under way"),
-        };
-        if streams == 0 || now >= deadline {
-            return;
-        }
-        tokio::time::sleep(POLL).await;
     }
 }
 

@@ -6,6 +6,7 @@
 mod access;
 mod answers;
 mod apply;
+mod ending;
 mod error;
 mod held;
 mod instance;

@@ -1,12 +1,13 @@
 //! What a Sōzu says about itself, asked over a connection of its own.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
 use sozu_command_lib::proto::command::filtered_metrics::Inner;
 use sozu_command_lib::proto::command::request::RequestType;
 use sozu_command_lib::proto::command::response_content::ContentType;
-use sozu_command_lib::proto::command::{FilteredMetrics, QueryMetricsOptions};
+use sozu_command_lib::proto::command::{FilteredMetrics, ListListeners, ListenerType, QueryMetricsOptions};
 
 use super::{Socket, SocketError};
 
@@ -67,6 +68,20 @@ pub async fn connections(socket: &Path) -> Result<Connections, SocketError> {
 pub(super) async fn activity(socket: &mut Socket) -> Result<Activity, SocketError> {
     let [requests, tunnels, relayed, greeting, connections] = numbers(socket, ACTIVITY).await?;
     Ok(Activity { requests, streams: tunnels + relayed + greeting, connections })
+}
+
+/// The ports that take connections, those without TLS first, relayed ones last.
+///
+/// # Errors
+/// The socket's.
+pub(super) async fn active(socket: &mut Socket, within: Duration) -> Result<Vec<(SocketAddr, ListenerType)>, SocketError> {
+    let reply = socket.request(RequestType::ListListeners(ListListeners {}), within).await?;
+    let Some(ContentType::ListenersList(list)) = reply.content else { return Ok(Vec::new()) };
+    let http = list.http_listeners.into_values().map(|listener| (listener.active, listener.address, ListenerType::Http));
+    let https = list.https_listeners.into_values().map(|listener| (listener.active, listener.address, ListenerType::Https));
+    let relays = list.tcp_listeners.into_values().map(|listener| (listener.active, listener.address, ListenerType::Tcp));
+    let all = http.chain(https).chain(relays).filter(|(active, ..)| *active);
+    Ok(all.map(|(_, address, kind)| (address.into(), kind)).collect())
 }
 
 async fn numbers<const N: usize>(socket: &mut Socket, names: [&str; N]) -> Result<[u64; N], SocketError> {

@@ -8,12 +8,13 @@ use std::path::Path;
 use futures::future::join_all;
 use sozu_command_lib::proto::command::request::RequestType;
 use sozu_command_lib::proto::command::response_content::ContentType;
-use sozu_command_lib::proto::command::{ListListeners, ListWorkers, RunState};
+use sozu_command_lib::proto::command::{ListWorkers, ListenerType, RunState};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::access::NUDGE;
+use super::query::active;
 use super::{Socket, SocketError};
 use crate::edge::pulse::{BUSY, LOST, PROBE, Pulses, SOZU, WORKER, kill, ran};
 
@@ -127,13 +128,8 @@ async fn parts(socket: &mut Socket) -> Result<Parts, SocketError> {
     if let Some(ContentType::Workers(workers)) = listed {
         found.workers = workers.vec.iter().filter(|worker| worker.run_state() == RunState::Running).map(|worker| worker.pid).collect();
     }
-    let listed = socket.request(RequestType::ListListeners(ListListeners {}), PROBE).await?.content;
-    if let Some(ContentType::ListenersList(list)) = listed {
-        let plain = list.http_listeners.into_values().find(|listener| listener.active).map(|listener| (listener.address, true));
-        let tls = list.https_listeners.into_values().find(|listener| listener.active).map(|listener| (listener.address, false));
-        let relay = list.tcp_listeners.into_values().find(|listener| listener.active).map(|listener| (listener.address, false));
-        found.port = plain.or(tls).or(relay).map(|(address, http)| Port { address: reachable(address.into()), http });
-    }
+    let first = active(socket, PROBE).await?.into_iter().next();
+    found.port = first.map(|(address, kind)| Port { address: reachable(address), http: kind == ListenerType::Http });
     Ok(found)
 }
 
