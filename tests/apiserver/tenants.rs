@@ -62,6 +62,9 @@ async fn a_service_of_another_namespace_changes_no_gateway_s_addresses() {
         (&victim, "fake", claims(&format!("{victim}/web"), &controller, Some(uid))),
     ];
     for (space, name, metadata) in &fakes {
+        // The cluster's garbage collector takes an object whose owner is not in its namespace, so the attacker holds on to it.
+        let mut metadata = metadata.clone();
+        metadata["finalizers"] = json!(["attacker.example/stays"]);
         apply(&client, "Service", space, name, json!({"metadata": metadata, "spec": {"type": "LoadBalancer", "ports": ports}})).await;
         balance(&client, (space, name), "203.0.113.66").await;
     }
@@ -79,6 +82,10 @@ async fn a_service_of_another_namespace_changes_no_gateway_s_addresses() {
     let told = next.world.borrow().provisioned.clone().unwrap_or_default();
     assert!(told.keys().all(|edge| edge.namespace == victim), "{told:?}");
     next.stop().await.unwrap();
+    for (space, name, _) in &fakes {
+        let freed = Patch::Merge(json!({"metadata": {"finalizers": null}}));
+        api(&client, "Service", space).patch(name, &PatchParams::default(), &freed).await.unwrap();
+    }
     discard(&client, &victim).await;
     discard(&client, &attacker).await;
 }
