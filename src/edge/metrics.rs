@@ -10,6 +10,7 @@ use tokio::net::UnixStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
+use super::gate::Refusals;
 use super::pulse::Pulses;
 use super::sozu::{self, Connections};
 use super::traffic::Native;
@@ -74,6 +75,8 @@ pub(super) struct Metrics {
     pub pulses: Pulses,
     /// Whether Sōzu turns clients away.
     pub crowded: watch::Sender<bool>,
+    /// Client addresses that have too many connections.
+    pub refusals: Arc<Refusals>,
     /// The filter proxy's report socket.
     pub report: PathBuf,
     /// Sōzu's command socket.
@@ -96,6 +99,7 @@ impl Metrics {
             filter_starts: Arc::default(),
             pulses: Pulses::default(),
             crowded: watch::Sender::new(false),
+            refusals: Arc::default(),
             report,
             command,
         }
@@ -191,6 +195,8 @@ impl Metrics {
         let Connections { clients, backends, buffers, .. } = connections;
         text.only(&series::SOZU_BUFFERS, of_count(buffers));
         text.only(&series::SOZU_FULL, of_count(connections.is_full().into()));
+        text.only(&series::ADDRESSES_OVER, of_count(self.refusals.addresses.load(Relaxed)));
+        text.only(&series::ADDRESSES_REFUSED, of_count(self.refusals.connections.load(Relaxed)));
         text.family(&series::HANGS);
         for (process, pulse) in self.pulses.each() {
             text.sample(&series::HANGS, &[process], of_count(pulse.hangs()));

@@ -4,6 +4,7 @@
 //! there and says what it refused; [`run`] keeps both stages in step with the control plane.
 
 mod budget;
+mod gate;
 mod health;
 mod limits;
 mod metrics;

@@ -43,6 +43,18 @@ pub const SOZU_BUFFERS: Series = gauge("kakehi_sozu_buffers", &[], "Buffers of S
 /// Full.
 pub const SOZU_FULL: Series =
     gauge("kakehi_sozu_full", &[], "1 while nearly all buffers of Sōzu are in use: new clients are turned away, and the edge is not ready");
+/// Addresses with too many connections.
+pub const ADDRESSES_OVER: Series = gauge(
+    "kakehi_addresses_over_limit",
+    &[],
+    "Client addresses that have as many connections as one may have on ports that Sōzu reads: their new ones are refused",
+);
+/// Connections refused for their address.
+pub const ADDRESSES_REFUSED: Series = counter(
+    "kakehi_connections_refused_total",
+    &[],
+    "Connections on ports that Sōzu reads that were refused because their address has too many; under a flood not all are counted",
+);
 /// Hanging processes.
 pub const HANGS: Series = counter(
     "kakehi_edge_hangs_total",
@@ -174,6 +186,8 @@ pub const EDGE: &[&Series] = &[
     &SOZU_CONNECTIONS,
     &SOZU_BUFFERS,
     &SOZU_FULL,
+    &ADDRESSES_OVER,
+    &ADDRESSES_REFUSED,
     &HANGS,
     &FILTER_UP,
     &FILTER_STARTS,

@@ -28,7 +28,7 @@ pub use error::Error;
 pub use instance::{COMMAND_SOCKET, Maker, SpawnSettings};
 pub use launch::{Farewell, launch};
 pub use parting::HANDSHAKE;
-pub use query::{Connections, connections};
+pub use query::{Connections, connections, http_ports};
 pub use request::{Silence, Wire};
 pub use socket::{Reply, Socket, SocketError};
 pub use state::{Refused, Shadow, orphans};

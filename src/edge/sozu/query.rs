@@ -25,6 +25,11 @@ pub struct Connections {
 }
 
 impl Connections {
+    /// How many connections there are room for: nine places that Sōzu itself allows are eight of these.
+    pub fn room(&self) -> u64 {
+        self.limit / 9 * 8
+    }
+
     /// Whether new clients are turned away: nearly all buffers are taken. There are sixteen for every nine connections that Sōzu
     /// itself allows (`edge/budget`).
     pub fn is_full(&self) -> bool {
@@ -59,6 +64,16 @@ pub async fn connections(socket: &Path) -> Result<Connections, SocketError> {
     let mut socket = Socket::connect(socket).await?;
     let [clients, backends, limit, buffers] = numbers(&mut socket, NAMES).await?;
     Ok(Connections { clients, backends, limit, buffers })
+}
+
+/// The ports on which the Sōzu behind a command socket speaks HTTP.
+///
+/// # Errors
+/// The socket's.
+pub async fn http_ports(socket: &Path) -> Result<Vec<SocketAddr>, SocketError> {
+    let mut socket = Socket::connect(socket).await?;
+    let active = active(&mut socket, WITHIN).await?.into_iter();
+    Ok(active.filter(|(_, kind)| *kind != ListenerType::Tcp).map(|(address, _)| address).collect())
 }
 
 /// What is under way.

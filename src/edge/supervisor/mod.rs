@@ -88,7 +88,7 @@ pub async fn run(settings: EdgeSettings) -> Result<(), EdgeError> {
         }
     };
     tracing::info!(edge = settings.name, pid = sozu.pid(), "Sōzu is up");
-    let probing = tokio::spawn(probing::probe(settings.sozu.command_socket(dir), metrics.clone()));
+    let probing = tokio::spawn(probing::probe(settings.sozu.command_socket(dir), settings.capacity.connections_per_address, metrics.clone()));
     let (source, states) = Source::follow(settings.snapshot.clone(), &metrics);
     let counting = tokio::spawn(traffic::follow(AccessLog::of(settings.sozu.dir(dir)), metrics.native.clone(), port.subscribe()));
     let mut edge = Edge {
