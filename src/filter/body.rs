@@ -221,6 +221,7 @@ impl Streamed {
             }
             return Poll::Ready(Some(Err(BodyError::Late)));
         }
+        ready!(self.flight.poll_room(cx));
         let mut frame = ready!(Pin::new(&mut self.incoming).poll_frame(cx));
         if let Some(Ok(frame)) = &mut frame
             && let Some(data) = frame.data_mut()

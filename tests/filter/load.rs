@@ -162,6 +162,64 @@ async fn what_a_request_made_it_hold_is_given_back() {
     panic!("{} bytes are held", proxy.shared.report().held);
 }
 
+/// An HTTP/2 client with windows of 1 GiB that asks on 80 streams and reads nothing.
+#[tokio::test]
+async fn answers_that_are_not_taken_wait_at_their_backends() {
+    let proxy = limited(Limits::default(), endless().await).await;
+    let mut client = client(&proxy, [192, 0, 2, 1]).await;
+    let frame = |kind: u8, flags: u8, stream: u32, payload: &[u8]| {
+        let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+        [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
+    };
+    // SETTINGS_INITIAL_WINDOW_SIZE and as much for the connection.
+    let mut bytes = [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", &frame(4, 0, 0, &[0, 4, 0x40, 0, 0, 0])[..]].concat();
+    bytes.extend(frame(8, 0, 0, &0x3fff_0000_u32.to_be_bytes()));
+    for stream in 0..80 {
+        // GET, http, /, and the host `h`.
+        bytes.extend(frame(1, 5, 2 * stream + 1, &[0x82, 0x86, 0x84, 1, 1, b'h']));
+    }
+    client.write_all(&bytes).await.unwrap();
+    let mut before = 0;
+    for _ in 0..60 {
+        sleep(Duration::from_millis(250)).await;
+        let held = proxy.shared.report().held;
+        if held == before && held > MIB as u64 {
+            break;
+        }
+        before = held;
+    }
+    // Each answer may have a part here and one at its backend, small ones at that, as none was ever taken.
+    assert!((MIB as u64..6 * MIB as u64).contains(&before), "{before}");
+    assert_eq!(read(&proxy.shared.counters.closed_for_memory), 0);
+}
+
+/// Ten answers are not taken, which is more than may wait; the eleventh is.
+#[tokio::test]
+async fn an_answer_that_is_taken_does_not_wait_for_others() {
+    let proxy = limited(Limits::default(), endless().await).await;
+    let mut builder = h2::client::Builder::new();
+    builder.initial_window_size(200_000).initial_connection_window_size(1 << 30);
+    let (mut sender, connection) = builder.handshake::<_, Bytes>(client(&proxy, [192, 0, 2, 1]).await).await.unwrap();
+    tokio::spawn(connection);
+    let mut answers = Vec::new();
+    for _ in 0..11 {
+        sender = sender.ready().await.unwrap();
+        let (answer, _) = sender.send_request(Request::get("http://h/").body(()).unwrap(), true).unwrap();
+        answers.push(answer.await.unwrap().into_body());
+    }
+    sleep(Duration::from_millis(500)).await;
+    let (mut taken, last) = (0, answers.last_mut().unwrap());
+    timeout(Duration::from_secs(20), async {
+        while taken < 8 * MIB {
+            let part = last.data().await.unwrap().unwrap();
+            taken += part.len();
+            last.flow_control().release_capacity(part.len()).unwrap();
+        }
+    })
+    .await
+    .unwrap();
+}
+
 #[tokio::test]
 async fn beyond_the_budget_requests_are_answered_503() {
     let limits = Limits { memory: 81_000, ..Limits::default() };

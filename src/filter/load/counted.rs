@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::meter::Meter;
+use super::queue::Queue;
 
 /// What a part takes beside its bytes.
 const BESIDE: usize = 128;
@@ -13,8 +14,8 @@ struct Counted {
     bytes: Bytes,
     meter: Arc<Meter>,
     charge: usize,
-    /// It waits to be written to the connection that it is charged to.
-    queued: bool,
+    /// Where it waits to be written to the connection that it is charged to.
+    queue: Option<Arc<Queue>>,
 }
 
 impl AsRef<[u8]> for Counted {
@@ -25,24 +26,26 @@ impl AsRef<[u8]> for Counted {
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        if self.queued {
-            self.meter.unqueue(self.charge);
-        } else {
-            self.meter.release(self.charge);
+        match &self.queue {
+            Some(queue) => {
+                self.meter.unqueue(self.charge);
+                queue.sub(self.charge);
+            }
+            None => self.meter.release(self.charge),
         }
     }
 }
 
 /// The same bytes, charged.
-pub(super) fn counted(bytes: Bytes, meter: &Arc<Meter>, queued: bool) -> Bytes {
+pub(super) fn counted(bytes: Bytes, meter: &Arc<Meter>, queue: Option<&Arc<Queue>>) -> Bytes {
     if bytes.is_empty() {
         return bytes;
     }
     let charge = bytes.len() + BESIDE;
-    if queued {
-        meter.queue(charge);
-    } else {
-        meter.charge(charge);
+    match queue {
+        Some(_) => meter.queue(charge),
+        None => meter.charge(charge),
     }
-    Bytes::from_owner(Counted { bytes, meter: meter.clone(), charge, queued })
+    let queue = queue.map(|queue| queue.add(charge));
+    Bytes::from_owner(Counted { bytes, meter: meter.clone(), charge, queue })
 }

@@ -1,12 +1,14 @@
 //! Requests and tunnels under way.
 
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::{HeaderMap, Uri};
 
 use super::counted::counted;
 use super::meter::Meter;
+use super::queue::Queue;
 use crate::filter::counters::{Counters, Gauge};
 
 /// What a request takes beside its head.
@@ -18,6 +20,8 @@ const FIELD: usize = 64;
 pub(in crate::filter) struct Flight {
     meter: Arc<Meter>,
     charge: usize,
+    /// Of its answer; none before the first part.
+    queue: Option<Arc<Queue>>,
     active: Gauge,
 }
 
@@ -29,7 +33,7 @@ impl Flight {
         let charge = REQUEST + 2 * (target + fields) + FIELD * headers.len();
         meter.begin(target + fields + 4 * headers.len());
         meter.charge(charge);
-        Self { meter: meter.clone(), charge, active: Gauge::new(counters, |counters| &counters.active) }
+        Self { meter: meter.clone(), charge, queue: None, active: Gauge::new(counters, |counters| &counters.active) }
     }
 
     /// All counters.
@@ -43,8 +47,17 @@ impl Flight {
     }
 
     /// Part of the answer, charged until it is written.
-    pub(in crate::filter) fn answered(&self, bytes: Bytes) -> Bytes {
-        counted(bytes, &self.meter, true)
+    pub(in crate::filter) fn answered(&mut self, bytes: Bytes) -> Bytes {
+        counted(bytes, &self.meter, Some(self.queue.get_or_insert_default()))
+    }
+
+    /// Ready when the next part of the answer may be taken from the backend: little waits on the connection and memory is left, or
+    /// nothing of this answer waits.
+    pub(in crate::filter) fn poll_room(&self, cx: &mut Context<'_>) -> Poll<()> {
+        match &self.queue {
+            Some(queue) if self.meter.is_crowded() => queue.poll_empty(cx),
+            _ => Poll::Ready(()),
+        }
     }
 }
 
@@ -52,7 +65,7 @@ impl Meter {
     /// Part of a request's body that is passed on, charged until nobody has it.
     pub(in crate::filter) fn uploaded(self: &Arc<Self>, bytes: Bytes) -> Bytes {
         self.passed(bytes.len());
-        counted(bytes, self, false)
+        counted(bytes, self, None)
     }
 }
 

@@ -14,6 +14,7 @@ use tokio::time::{Duration, Instant};
 use super::addresses::{self, Addresses};
 use super::budget::Budget;
 use super::frames::{self, Grown};
+use super::queue::CONNECTION_QUEUE;
 
 /// What a connection takes beside what is counted: its tasks, its buffers as long as they are small, the state of TLS.
 pub(super) const CONNECTION: usize = 20 * 1024;
@@ -168,6 +169,11 @@ impl Meter {
     /// Whether nothing more may come in.
     pub(in crate::filter) fn is_full(&self) -> bool {
         self.budget.is_full()
+    }
+
+    /// Whether answers on it are to wait for what was queued before.
+    pub(super) fn is_crowded(&self) -> bool {
+        self.queued.load(Relaxed) >= CONNECTION_QUEUE || self.is_full()
     }
 
     /// Bytes were read, of frames or not.

@@ -14,6 +14,7 @@ mod frames;
 mod inbound;
 mod meter;
 mod metered;
+mod queue;
 
 pub(super) use addresses::Addresses;
 pub(super) use budget::Budget;
