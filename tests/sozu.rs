@@ -3,6 +3,8 @@
 
 #[path = "sozu/access.rs"]
 mod access;
+#[path = "sozu/bouncers.rs"]
+mod bouncers;
 #[path = "sozu/build.rs"]
 mod build;
 #[path = "sozu/families.rs"]

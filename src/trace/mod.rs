@@ -22,7 +22,7 @@ pub use said::{Progress, Said, Standing};
 
 use self::tls::Bar;
 use crate::edge::plan::explain::Region;
-use crate::edge::plan::{self, Lookup, Planner, PortId, PortKind, RelayReason, Target};
+use crate::edge::plan::{self, Bouncer, Lookup, Planner, PortId, PortKind, RelayReason, Target, bouncers};
 use crate::filter::router::Table;
 use crate::model::{CertificateId, Hostname, Listener, ListenerName, Protocol, Rule};
 use crate::snapshot::{Resource, Snapshot};
@@ -92,6 +92,13 @@ pub enum Stage {
         reason: String,
         /// The entry.
         entry: Region,
+    },
+    /// The filter proxy, to which every request with a certain field goes.
+    Bounced {
+        /// The field, lower-case.
+        field: String,
+        /// What is wrong with it.
+        reason: String,
     },
     /// The filter proxy, to which the port's connections go as they are.
     Relay {
@@ -195,6 +202,10 @@ fn specificity(hostname: &Hostname) -> (u8, usize) {
 fn stage(target: &Target, relay: Option<&RelayReason>, request: &Request, barred: bool) -> Stage {
     if let Some(reason) = relay {
         return Stage::Relay { reason: reason.to_string() };
+    }
+    let caught = |bouncer: &&Bouncer| request.headers.get(bouncer.name).is_some_and(|value| bouncer.takes(value.as_bytes()));
+    if let Some(bouncer) = bouncers().iter().find(caught) {
+        return Stage::Bounced { field: bouncer.name.to_owned(), reason: bouncer.why.text().to_owned() };
     }
     let lookup = Lookup { port: request.port, host: &request.host, target: &request.target, method: &request.method };
     match target.frontend(&lookup).filter(|_| !barred) {

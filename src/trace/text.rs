@@ -72,6 +72,7 @@ impl fmt::Display for Stage {
             Self::Native { entry: Some(entry) } => write!(f, "native: Sōzu decides alone, by {} {}", entry.host, entry.path),
             Self::Native { entry: None } => f.write_str("native: Sōzu answers alone"),
             Self::Relay { reason } => write!(f, "relay: the filter proxy takes the port's connections: {reason}"),
+            Self::Bounced { field, reason } => write!(f, "hop: the filter proxy decides every request with {field}: {reason}"),
             Self::Hop { reason, entry } => write!(f, "hop: the filter proxy decides all of {} {}: {reason}", entry.host, entry.path),
         }
     }

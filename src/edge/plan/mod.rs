@@ -6,6 +6,7 @@
 //! go to the filter proxy as they are, with their [`RelayReason`].
 
 mod asked;
+mod bouncers;
 mod certificates;
 mod closing;
 pub mod explain;
@@ -23,6 +24,7 @@ mod target;
 mod tests;
 
 pub use asked::USUAL_SILENCE;
+pub use bouncers::{Bouncer, bouncers};
 pub use lookup::Lookup;
 pub use planner::{Options, Planner};
 pub use reason::{Reason, RelayReason};

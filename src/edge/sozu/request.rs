@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use sozu_command_lib::config::{ForwardedHeadersMode, ListenerBuilder};
 use sozu_command_lib::proto::command::request::RequestType;
 use sozu_command_lib::proto::command::{
-    ActivateListener, AddBackend, AddCertificate, CertificateAndKey, Cluster, DeactivateListener, Header, HeaderPosition,
-    HttpListenerConfig, HttpsListenerConfig, ListenerType, LoadBalancingAlgorithms, PathRule as SozuPathRule, PathRuleKind,
+    ActivateListener, AddBackend, AddCertificate, CertificateAndKey, Cluster, DeactivateListener, Header, HeaderMatchKind, HeaderPosition,
+    HeaderPredicate, HttpListenerConfig, HttpsListenerConfig, ListenerType, LoadBalancingAlgorithms, PathRule as SozuPathRule, PathRuleKind,
     ProxyProtocolConfig, RemoveBackend, RemoveCertificate, RemoveListener, ReplaceCertificate, RequestHttpFrontend, RequestTcpFrontend,
     RulePosition, UpdateHttpListenerConfig, UpdateHttpsListenerConfig,
 };
@@ -16,7 +16,7 @@ use sozu_command_lib::proto::command::{
 use super::access::ROUTE_TAG;
 use super::{Error, answers};
 use crate::edge::plan::{
-    ClusterId, Frontend, HostRule, PathKind, PortCertificate, PortId, PortKind, PortLimits, Side, Stage, USUAL_SILENCE,
+    Bouncer, ClusterId, Frontend, HostRule, PathKind, PortCertificate, PortId, PortKind, PortLimits, Side, Stage, USUAL_SILENCE,
 };
 use crate::model::Affinity;
 use crate::snapshot::Key;
@@ -231,6 +231,36 @@ impl Wire {
         }
     }
 
+    pub(super) fn add_bouncer(&self, port: PortId, bouncer: &Bouncer) -> RequestType {
+        let request = self.bouncer(port, bouncer);
+        match port.kind {
+            PortKind::Http | PortKind::Relay => RequestType::AddHttpFrontend(request),
+            PortKind::Https => RequestType::AddHttpsFrontend(request),
+        }
+    }
+
+    pub(super) fn remove_bouncer(&self, port: PortId, bouncer: &Bouncer) -> RequestType {
+        let request = self.bouncer(port, bouncer);
+        match port.kind {
+            PortKind::Http | PortKind::Relay => RequestType::RemoveHttpFrontend(request),
+            PortKind::Https => RequestType::RemoveHttpsFrontend(request),
+        }
+    }
+
+    fn bouncer(&self, port: PortId, bouncer: &Bouncer) -> RequestHttpFrontend {
+        let kind = if bouncer.value.is_some() { HeaderMatchKind::Regex } else { HeaderMatchKind::Present };
+        RequestHttpFrontend {
+            cluster_id: Some(ClusterId::Hop.to_string()),
+            address: self.address(port).into(),
+            hostname: "*".to_owned(),
+            path: SozuPathRule { kind: PathRuleKind::Prefix.into(), value: "/".to_owned() },
+            position: RulePosition::Pre.into(),
+            headers: hop_headers(port),
+            header_predicates: vec![HeaderPredicate { name: bouncer.name.to_owned(), kind: kind.into(), value: bouncer.value.clone() }],
+            ..Default::default()
+        }
+    }
+
     fn frontend(&self, port: PortId, frontend: &Frontend) -> RequestHttpFrontend {
         let (hostname, position) = match &frontend.host {
             HostRule::Exact(name) => (name.clone(), RulePosition::Tree),
@@ -270,38 +300,36 @@ fn tags(frontend: &Frontend) -> BTreeMap<String, String> {
 }
 
 /// The edits of a frontend. What the client says about scheme and port is replaced by the truth, and what it says in fields
-/// that nobody here writes is taken out; Sōzu itself would pass it on (`tests/sozu/headers.rs`).
+/// that nobody here writes is taken out; Sōzu itself would pass it on (`tests/sozu/headers.rs`). Fields that a bouncer takes are
+/// not here.
 fn headers(port: PortId, stage: &Stage) -> Vec<Header> {
+    let Stage::Native { edits, .. } = stage else { return hop_headers(port) };
+    let edits = edits.iter().map(|edit| {
+        let side = match edit.side {
+            Side::Request => HeaderPosition::Request,
+            Side::Response => HeaderPosition::Response,
+        };
+        header(side, &edit.name, edit.value.as_deref().unwrap_or_default())
+    });
+    truths(port).into_iter().chain(edits).collect()
+}
+
+fn hop_headers(port: PortId) -> Vec<Header> {
+    truths(port).into_iter().chain(set(HOP_HEADER, &port.number.to_string())).collect()
+}
+
+/// What every backend is told, the filter proxy too.
+fn truths(port: PortId) -> Vec<Header> {
     let scheme = match port.kind {
         PortKind::Http | PortKind::Relay => "http",
         PortKind::Https => "https",
     };
-    let number = port.number.to_string();
-    let mut headers: Vec<Header> = CLAIMED.into_iter().map(|name| header(HeaderPosition::Request, name, "")).collect();
-    let mut set = |name: &str, value: &str| {
-        headers.push(header(HeaderPosition::Request, name, ""));
-        headers.push(header(HeaderPosition::Request, name, value));
-    };
-    set("x-forwarded-proto", scheme);
-    set("x-forwarded-port", &number);
-    match stage {
-        Stage::Hop(_) => set(HOP_HEADER, &number),
-        Stage::Native { edits, .. } => {
-            // No backend sees what only the hop may carry, whichever stage serves it.
-            headers.push(header(HeaderPosition::Request, HOP_HEADER, ""));
-            // Nor may one change to HTTP/2 within a connection, whose requests no rule would see: without settings it must not
-            // (RFC 7540 §3.2.1). Sōzu itself passes every wish for another protocol on.
-            headers.push(header(HeaderPosition::Request, "http2-settings", ""));
-            headers.extend(edits.iter().map(|edit| {
-                let side = match edit.side {
-                    Side::Request => HeaderPosition::Request,
-                    Side::Response => HeaderPosition::Response,
-                };
-                header(side, &edit.name, edit.value.as_deref().unwrap_or_default())
-            }));
-        }
-    }
-    headers
+    let claimed = CLAIMED.into_iter().map(|name| header(HeaderPosition::Request, name, ""));
+    claimed.chain(set("x-forwarded-proto", scheme)).chain(set("x-forwarded-port", &port.number.to_string())).collect()
+}
+
+fn set(name: &str, value: &str) -> [Header; 2] {
+    [header(HeaderPosition::Request, name, ""), header(HeaderPosition::Request, name, value)]
 }
 
 /// The address of a unix backend is only its name within the cluster.

@@ -117,7 +117,7 @@ impl Shadow {
                 Item::Certificate(port, print) => self.wire.remove_certificate(*port, print),
                 Item::Listener(port) => self.wire.remove_listener(*port),
                 Item::Bound(port) => self.wire.deactivate(*port),
-                Item::Cluster(_) | Item::Backend(..) | Item::Frontend(..) | Item::Relay(_) | Item::Limits(_) => return,
+                Item::Cluster(_) | Item::Backend(..) | Item::Frontend(..) | Item::Relay(_) | Item::Bouncer(..) | Item::Limits(_) => return,
             },
         };
         if let Err(error) = self.state.dispatch(&inverse.into()) {
@@ -195,7 +195,7 @@ impl Shadow {
 
 fn asks(target: &Target, item: &Item) -> bool {
     match item {
-        Item::Listener(port) | Item::Limits(port) | Item::Relay(port) => target.ports.contains_key(port),
+        Item::Listener(port) | Item::Limits(port) | Item::Relay(port) | Item::Bouncer(port, _) => target.ports.contains_key(port),
         Item::Bound(port) => target.is_bound(*port),
         Item::Certificate(port, print) => target.certificates.contains_key(&(*port, print.clone())),
         Item::Cluster(id) => target.clusters.contains_key(id),

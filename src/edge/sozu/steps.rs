@@ -12,7 +12,9 @@ use imbl::ordmap::DiffItem;
 use sozu_command_lib::proto::command::request::RequestType;
 
 use super::{Error, Shadow};
-use crate::edge::plan::{Chain, ChainId, ClusterId, Frontend, HostRule, PathRule, PortCertificate, PortId, PortKind, Target, Upstream};
+use crate::edge::plan::{
+    Chain, ChainId, ClusterId, Frontend, HostRule, PathRule, PortCertificate, PortId, PortKind, Target, Upstream, bouncers,
+};
 use crate::model::Affinity;
 use crate::snapshot::Key;
 
@@ -31,6 +33,8 @@ pub enum Item {
     Cluster(ClusterId),
     /// The frontend of a relayed port.
     Relay(PortId),
+    /// The frontend that takes requests with this field out, before any other.
+    Bouncer(PortId, &'static str),
     /// A backend of a cluster; none is the filter's socket.
     Backend(ClusterId, Option<SocketAddr>),
     /// A frontend by what identifies it to Sōzu.
@@ -70,6 +74,7 @@ pub fn steps(shadow: &Shadow, target: &Target, order: Order) -> Result<Vec<Step>
     plan.add_listeners(target)?;
     plan.certificates(target);
     plan.clusters(target);
+    plan.bouncers(target);
     plan.chains(target, order);
     plan.relays(target);
     plan.bind(target);
@@ -115,6 +120,22 @@ impl Steps<'_> {
             }
         }
         Ok(())
+    }
+
+    /// They come and go with their listener, whatever its routes are.
+    fn bouncers(&mut self, target: &Target) {
+        let (wire, applied) = (self.shadow.wire(), self.shadow.applied());
+        let reads = |port: &PortId| port.kind != PortKind::Relay;
+        for (port, keys) in target.ports.iter().filter(|(port, _)| reads(port) && !applied.ports.contains_key(*port)) {
+            for bouncer in bouncers() {
+                self.add(Item::Bouncer(*port, bouncer.name), wire.add_bouncer(*port, bouncer), keys);
+            }
+        }
+        for port in applied.ports.keys().filter(|port| reads(port) && !target.ports.contains_key(*port)) {
+            for bouncer in bouncers() {
+                self.remove(Item::Bouncer(*port, bouncer.name), wire.remove_bouncer(*port, bouncer));
+            }
+        }
     }
 
     fn relays(&mut self, target: &Target) {
