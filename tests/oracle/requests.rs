@@ -49,6 +49,18 @@ const HOSTS: [&str; 12] = [
 ];
 const LABELS: [&str; 5] = ["a", "x", "a.b", "x-1", "1.2.3"];
 
+/// Fields with which Sōzu hands a request to the filter proxy, whatever its host and path (`edge/plan/bouncers.rs`): the answer is to
+/// be the same.
+const BOUNCED: [(&str, &str); 7] = [
+    ("Connection", "keep-alive, X-Odd"),
+    ("Keep-Alive", "timeout=5"),
+    ("Proxy-Connection", "keep-alive"),
+    ("TE", "gzip"),
+    ("X_Real_IP", "192.0.2.66"),
+    ("X-Original-URL", "/admin"),
+    ("x-kakehi-hop", "1"),
+];
+
 /// `count` requests to a world.
 pub fn requests(world: &World, seed: u64, count: usize) -> Vec<Request> {
     let mut random = Random::new(seed ^ 0x5eed_0f5e_ed0f);
@@ -192,6 +204,10 @@ fn headers(matched: &Match, random: &mut Random) -> Vec<(String, String)> {
     }
     if random.chance(25) {
         headers.push((random.word(&HEADERS).to_owned(), random.word(&HEADER_VALUES).to_owned()));
+    }
+    if random.chance(8) {
+        let (name, value) = *random.pick(&BOUNCED);
+        headers.push((name.to_owned(), value.to_owned()));
     }
     headers
 }
