@@ -57,6 +57,10 @@ pub struct EdgeProfileSpec {
     /// Relay the connections of every port to the filter proxy, which then also ends TLS: HTTP/2 with prior knowledge and
     /// clients without SNI are served on any port. Default: false.
     pub force_relay: Option<bool>,
+    /// Have the filter proxy read what clients send on every port, because Sōzu takes some requests that an HTTP server should
+    /// refuse (`docs/limits.md` lists them). Ports are then relayed to the filter proxy. Default: false.
+    #[serde(rename = "strictHTTP")]
+    pub strict_http: Option<bool>,
     /// How the address of a client is found behind other proxies. Where it is set, even empty, ports are relayed to the
     /// filter proxy, and whatever somebody says in X-Forwarded-For who is not trusted is taken out. Default: it is the
     /// address of the connection, in X-Real-IP and as the last member of X-Forwarded-For.
@@ -304,6 +308,7 @@ impl EdgeProfileSpec {
             images: nested(self.images, &below.images, ImageOverrides::over),
             force_hop: self.force_hop.or(below.force_hop),
             force_relay: self.force_relay.or(below.force_relay),
+            strict_http: self.strict_http.or(below.strict_http),
             client_address: self.client_address.or_else(|| below.client_address.clone()),
             connect_timeout_seconds: self.connect_timeout_seconds.or(below.connect_timeout_seconds),
             max_concurrent_streams: self.max_concurrent_streams.or(below.max_concurrent_streams),

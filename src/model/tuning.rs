@@ -30,6 +30,9 @@ pub struct Tuning {
     /// Connections are relayed to the filter proxy (`forceRelay`).
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub force_relay: bool,
+    /// Connections are relayed because Sōzu takes requests that it should refuse (`strictHTTP`).
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub strict: bool,
     /// How the client's address is found; none: it is the connection's (`clientAddress`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_address: Option<ClientAddress>,

@@ -18,6 +18,9 @@ pub(super) fn relay(index: &Index, port: PortId, options: &Options) -> Option<Re
     if options.force_relay || tuning.is_some_and(|tuning| tuning.force_relay) {
         return Some(RelayReason::Forced);
     }
+    if tuning.is_some_and(|tuning| tuning.strict) {
+        return Some(RelayReason::Strict);
+    }
     if let Some(client) = tuning.and_then(|tuning| tuning.client_address.as_ref()) {
         return Some(if client.proxy_protocol { RelayReason::ProxyProtocol } else { RelayReason::ClientAddress });
     }

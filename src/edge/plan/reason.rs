@@ -93,6 +93,8 @@ impl fmt::Display for Reason {
 pub enum RelayReason {
     /// Every port is relayed by request (the EdgeProfile, the differential test).
     Forced,
+    /// Sōzu takes requests that an HTTP server should refuse, and the EdgeProfile wants them refused.
+    Strict,
     /// Connections begin with a header of the PROXY protocol, of which Sōzu reads version 2 only.
     ProxyProtocol,
     /// The client's address is what trusted proxies say; Sōzu knows the address of the connection only.
@@ -120,6 +122,7 @@ impl fmt::Display for RelayReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Forced => "every port is relayed",
+            Self::Strict => "strict HTTP",
             Self::ProxyProtocol => "PROXY protocol from clients",
             Self::ClientAddress => "client address by trusted proxies",
             Self::MaxAge => "greatest age of connections",

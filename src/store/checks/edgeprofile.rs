@@ -81,6 +81,7 @@ static SPEC: Shape = Shape::Object {
         ("service", &SERVICE, Absent::Fine),
         ("forceHop", &Shape::Boolean, Absent::Fine),
         ("forceRelay", &Shape::Boolean, Absent::Fine),
+        ("strictHTTP", &Shape::Boolean, Absent::Fine),
         ("clientAddress", &CLIENT_ADDRESS, Absent::Fine),
         ("connectTimeoutSeconds", &Shape::Integer { min: 1, max: 60 }, Absent::Fine),
         ("maxConcurrentStreams", &STREAMS, Absent::Fine),

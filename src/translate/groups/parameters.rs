@@ -118,6 +118,7 @@ pub(super) fn tuning(profile: &EdgeProfileSpec) -> Tuning {
     Tuning {
         force_hop: profile.force_hop.unwrap_or_default(),
         force_relay: profile.force_relay.unwrap_or_default(),
+        strict: profile.strict_http.unwrap_or_default(),
         client_address,
         connect_seconds: number(profile.connect_timeout_seconds),
         max_streams: number(profile.max_concurrent_streams),
