@@ -58,7 +58,7 @@ pub struct EdgeProfileSpec {
     /// clients without SNI are served on any port. Default: false.
     pub force_relay: Option<bool>,
     /// Have the filter proxy read what clients send on every port, because Sōzu takes some requests that an HTTP server should
-    /// refuse (`docs/limits.md` lists them). Ports are then relayed to the filter proxy. Default: false.
+    /// refuse (`docs/wire.md` lists them). Ports are then relayed to the filter proxy. Default: false.
     #[serde(rename = "strictHTTP")]
     pub strict_http: Option<bool>,
     /// How the address of a client is found behind other proxies. Where it is set, even empty, ports are relayed to the
