@@ -61,6 +61,9 @@ pub struct EdgeProfileSpec {
     /// refuse (`docs/wire.md` lists them). Ports are then relayed to the filter proxy. Default: false.
     #[serde(rename = "strictHTTP")]
     pub strict_http: Option<bool>,
+    /// What is done with paths that can be read in two ways: those with dot segments, empty segments or encoded slashes. Ports
+    /// with anything but Keep are relayed to the filter proxy. Default: Keep.
+    pub path_normalization: Option<PathNormalization>,
     /// How the address of a client is found behind other proxies. Where it is set, even empty, ports are relayed to the
     /// filter proxy, and whatever somebody says in X-Forwarded-For who is not trusted is taken out. Default: it is the
     /// address of the connection, in X-Real-IP and as the last member of X-Forwarded-For.
@@ -186,6 +189,18 @@ pub struct ServiceProfile {
     pub load_balancer_source_ranges: Option<Vec<String>>,
 }
 
+/// What is done with paths that can be read in two ways.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum PathNormalization {
+    /// Rules compare them as they came, and backends get them so.
+    #[default]
+    Keep,
+    /// They are brought to one form first: dot segments and empty ones go, encoded slashes and letters are decoded.
+    Normalize,
+    /// They are answered 400.
+    Reject,
+}
+
 /// Type of the Service of an edge.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum ServiceType {
@@ -309,6 +324,7 @@ impl EdgeProfileSpec {
             force_hop: self.force_hop.or(below.force_hop),
             force_relay: self.force_relay.or(below.force_relay),
             strict_http: self.strict_http.or(below.strict_http),
+            path_normalization: self.path_normalization.or(below.path_normalization),
             client_address: self.client_address.or_else(|| below.client_address.clone()),
             connect_timeout_seconds: self.connect_timeout_seconds.or(below.connect_timeout_seconds),
             max_concurrent_streams: self.max_concurrent_streams.or(below.max_concurrent_streams),

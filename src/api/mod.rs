@@ -8,7 +8,7 @@ mod kinds;
 pub mod listener_set;
 mod object;
 
-pub use edge_profile::{EdgeProfile, EdgeProfileSpec, ReservedHosts, Variable};
+pub use edge_profile::{EdgeProfile, EdgeProfileSpec, PathNormalization, ReservedHosts, Variable};
 pub use gateway_api::apis::experimental::gatewayclasses;
 pub use gateway_api::apis::experimental::gatewayclasses::GatewayClass;
 pub use gateway_api::apis::experimental::gateways;

@@ -204,6 +204,8 @@ async fn respond(
     let plan = {
         let table = worker.shared.table();
         let port = origin.enter(&worker.shared, &table, &mut parts).map_err(refused)?;
+        let form = table.any_listener(port).map(|listener| listener.tuning.paths).unwrap_or_default();
+        hygiene::settle_path(&mut parts.uri, form).map_err(refused)?;
         plan(&worker.shared, &table, &parts, port, known)?
     };
     match plan {

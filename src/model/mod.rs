@@ -11,6 +11,7 @@ mod hostname;
 mod id;
 mod listener;
 mod name;
+mod path_form;
 mod pattern;
 mod rank;
 mod route;
@@ -29,6 +30,7 @@ pub use route::{
     Action, Attachment, BackendRef, BackendTarget, Filter, HeaderEdit, HeaderMatch, InvalidBackend, Match, PathMatch, PathModifier, Place,
     QueryMatch, Redirect, Rewrite, Route, Rule, Scheme, ValueMatch,
 };
+pub use path_form::{Ambiguous, PathForm};
 pub use tuning::{
     ALLOCATOR, ClientAddress, FILTER_CONNECTIONS, FILTER_CONNECTIONS_PER_ADDRESS, FILTER_DRAIN, FILTER_MEMORY, FILTER_WORKERS, Trusted,
     Tuning,

@@ -5,6 +5,8 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use super::PathForm;
+
 /// A variable for edge processes, and its value: their allocator gives back at once what the first snapshot needed for a
 /// moment. By itself it waits, and looks again only when more is freed.
 pub const ALLOCATOR: (&str, &str) = ("MIMALLOC_PURGE_DELAY", "0");
@@ -33,6 +35,9 @@ pub struct Tuning {
     /// Connections are relayed because Sōzu takes requests that it should refuse (`strictHTTP`).
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub strict: bool,
+    /// What becomes of paths that can be read in two ways (`pathNormalization`).
+    #[serde(skip_serializing_if = "PathForm::is_keep")]
+    pub paths: PathForm,
     /// How the client's address is found; none: it is the connection's (`clientAddress`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_address: Option<ClientAddress>,

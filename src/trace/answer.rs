@@ -87,6 +87,9 @@ pub enum Why {
     /// 421: the connection is for another name.
     #[error("the connection that the URL's host gets is not for the Host header's")]
     Misdirected,
+    /// 400.
+    #[error("the path can be read in two ways, and the port takes no such paths")]
+    AmbiguousPath,
     /// No handshake.
     #[error("the client names no host, and no listener of the port takes such clients")]
     NoServerName,

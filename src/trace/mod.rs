@@ -12,6 +12,8 @@ mod tests;
 mod text;
 mod tls;
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -118,6 +120,10 @@ pub struct Isolated {
 
 /// What becomes of a request on the edge that holds this snapshot.
 pub fn trace(snapshot: &Snapshot, options: plan::Options, request: &Request) -> Trace {
+    let form = listeners(snapshot).find(|listener| listener.port == request.port).map(|listener| listener.tuning.paths);
+    let settled = form.unwrap_or_default().settle(&request.target).map(Cow::into_owned).ok();
+    let refused = settled.is_none();
+    let request = &Request { target: settled.unwrap_or_else(|| request.target.clone()), ..request.clone() };
     let mut planner = Planner::new(options);
     planner.apply(&snapshot.as_delta());
     let target = planner.target();
@@ -136,6 +142,7 @@ pub fn trace(snapshot: &Snapshot, options: plan::Options, request: &Request) -> 
     let answer = match bars {
         Some(Bar::Misdirected) => Answer::Status { status: 421, why: Why::Misdirected },
         Some(Bar::Closed(why)) => Answer::Closed { why: why.clone() },
+        None if refused => Answer::Status { status: 400, why: Why::AmbiguousPath },
         None => answer::answer(&table, snapshot, chosen.is_some(), rule, request),
     };
     Trace {

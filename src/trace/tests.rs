@@ -9,7 +9,8 @@ use crate::edge::testing::{generate, naive};
 use crate::filter::router::{Decision, Head, Table};
 use crate::model::{
     Action, Affinity, Attachment, Backend, BackendId, BackendProtocol, BackendRef, BackendTarget, Certificate, CertificateId, Endpoint,
-    Hostname, Kind, Listener, ListenerName, Match, ObjectId, PathMatch, PrivateKey, Protocol, Route, Rule,
+    Hostname, Kind, Listener, ListenerName, Match, ObjectId, PathForm, PathMatch, PrivateKey, Protocol,
+    Route, Rule, Tuning,
 };
 use crate::snapshot::wire::{Ack, Refusal, Stamp};
 use crate::snapshot::{Key, Resource, Snapshot};
@@ -124,6 +125,22 @@ fn clients_without_a_server_name_belong_to_the_listener_without_hostname() {
     assert_eq!(nameless(&[&named], "a.example"), ("named".to_owned(), status(404, Why::NoRule)), "the only one there is");
     let other = listener("other", "b.example");
     assert_eq!(nameless(&[&named, &other], "a.example"), (String::new(), Answer::Closed { why: Why::NoServerName }));
+}
+
+#[test]
+fn a_path_is_read_in_the_form_that_the_port_wants() {
+    let Resource::Listener(https) = listener("any", "") else { unreachable!() };
+    let asked = |paths| {
+        let tuning = Tuning { paths, ..Tuning::default() };
+        let plain = Listener { port: 80, protocol: Protocol::Http, certificates: Vec::new(), tuning, ..https.clone() };
+        let request = Request::parse("http://a.example/x/../y", "GET", &[]).unwrap();
+        trace(&Snapshot::from_resources([Resource::Listener(plain)]), Options::default(), &request)
+    };
+    assert_eq!(asked(PathForm::Reject).answer, Answer::Status { status: 400, why: Why::AmbiguousPath });
+    for form in [PathForm::Keep, PathForm::Normalize] {
+        assert_eq!(asked(form).answer, Answer::Status { status: 404, why: Why::NoRule });
+        assert_eq!(matches!(asked(form).stage, Stage::Relay { .. }), form == PathForm::Normalize);
+    }
 }
 
 /// An Ingress's certificate is for the hosts that it is offered for, whichever stage ends TLS.

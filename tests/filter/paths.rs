@@ -1,8 +1,9 @@
 //! From the socket to the answer: decisions, filters, fixed answers.
 
 use kakehi::model::{
-    Action, BackendRef, BackendTarget, Filter, HeaderEdit, InvalidBackend, PathModifier, Protocol, Redirect, Rewrite, Scheme,
+    Action, BackendRef, BackendTarget, Filter, HeaderEdit, InvalidBackend, PathForm, PathModifier, Protocol, Redirect, Rewrite, Scheme,
 };
+use kakehi::snapshot::Resource;
 
 use crate::harness::{Proxy, backend, backend_id, echo, get, listener, listener_on, request, route, route_on, rule, to};
 
@@ -15,6 +16,28 @@ async fn a_request_reaches_its_backend_and_the_answer_comes_back() {
     assert_eq!(answer.header("x-backend"), "one");
     assert_eq!(answer.text(), "POST /a/b?c=d HTTP/1.1\ncontent-length: 5\nhost: h\n\nhello");
     assert_eq!(proxy.get("/ab").await.status, 404);
+}
+
+/// Rules and backends see one form of a path.
+#[tokio::test]
+async fn paths_are_kept_or_brought_to_one_form_or_refused() {
+    let address = echo("one").await;
+    for (form, expected) in [
+        (PathForm::Keep, ["GET /a/../b//c?d=/../e", "404", "GET /b/%2e%2e/a"]),
+        (PathForm::Normalize, ["GET /b/c?d=/../e", "GET /b/x", "404"]),
+        (PathForm::Reject, ["400", "400", "400"]),
+    ] {
+        let Resource::Listener(mut port) = listener() else { unreachable!() };
+        port.tuning.paths = form;
+        let rules = vec![rule("/b", Vec::new(), to("s")), rule("/a/..", Vec::new(), to("s"))];
+        let proxy = Proxy::start([Resource::Listener(port), backend("s", &[address]), route(rules)]).await;
+        for (target, expected) in ["/a/../b//c?d=/../e", "/%62%2Fx", "/b/%2e%2e/a"].into_iter().zip(expected) {
+            let answer = proxy.get(target).await;
+            let met = if answer.status == 200 { answer.text().to_owned() } else { answer.status.as_u16().to_string() };
+            assert!(met.starts_with(expected), "{form:?} {target}: {met}");
+        }
+        assert_eq!(proxy.get("/b").await.status, 200);
+    }
 }
 
 #[tokio::test]

@@ -21,6 +21,9 @@ pub(super) fn relay(index: &Index, port: PortId, options: &Options) -> Option<Re
     if tuning.is_some_and(|tuning| tuning.strict) {
         return Some(RelayReason::Strict);
     }
+    if tuning.is_some_and(|tuning| !tuning.paths.is_keep()) {
+        return Some(RelayReason::Paths);
+    }
     if let Some(client) = tuning.and_then(|tuning| tuning.client_address.as_ref()) {
         return Some(if client.proxy_protocol { RelayReason::ProxyProtocol } else { RelayReason::ClientAddress });
     }

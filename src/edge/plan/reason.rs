@@ -95,6 +95,8 @@ pub enum RelayReason {
     Forced,
     /// Sōzu takes requests that an HTTP server should refuse, and the EdgeProfile wants them refused.
     Strict,
+    /// Paths are brought to one form, or refused, before any rule looks at them.
+    Paths,
     /// Connections begin with a header of the PROXY protocol, of which Sōzu reads version 2 only.
     ProxyProtocol,
     /// The client's address is what trusted proxies say; Sōzu knows the address of the connection only.
@@ -123,6 +125,7 @@ impl fmt::Display for RelayReason {
         f.write_str(match self {
             Self::Forced => "every port is relayed",
             Self::Strict => "strict HTTP",
+            Self::Paths => "path normalization",
             Self::ProxyProtocol => "PROXY protocol from clients",
             Self::ClientAddress => "client address by trusted proxies",
             Self::MaxAge => "greatest age of connections",

@@ -11,7 +11,7 @@ use crate::edge::testing::naive::{self, Request};
 use crate::edge::testing::router::Router;
 use crate::model::{
     Action, Attachment, Backend, BackendId, BackendProtocol, BackendRef, BackendTarget, Certificate, CertificateId, ClientAddress,
-    Hostname, Kind, Listener, ListenerName, ObjectId, PathMatch, PrivateKey, Protocol, Route, Rule, Trusted, Tuning,
+    Hostname, Kind, Listener, ListenerName, ObjectId, PathForm, PathMatch, PrivateKey, Protocol, Route, Rule, Trusted, Tuning,
 };
 use crate::snapshot::{Key, Resource, Snapshot};
 
@@ -159,6 +159,7 @@ fn relays() -> Vec<(&'static str, Vec<Resource>, Option<RelayReason>)> {
         ("nobody is trusted", trusting(Trusted::default(), false), Some(RelayReason::ClientAddress)),
         ("trusted proxies", trusting(Trusted::Hops(1), false), Some(RelayReason::ClientAddress)),
         ("strict", one_host(|listener| listener.tuning.strict = true), Some(RelayReason::Strict)),
+        ("paths", one_host(|listener| listener.tuning.paths = PathForm::Reject), Some(RelayReason::Paths)),
         ("a greatest age", one_host(|listener| listener.tuning.max_age_seconds = Some(600)), Some(RelayReason::MaxAge)),
         ("h2c", routed(one_host(|_| ()), Kind::HttpRoute, "one.example", BackendProtocol::H2c), Some(RelayReason::Http2)),
         ("h2c without TLS", plain(Kind::HttpRoute, BackendProtocol::H2c), Some(RelayReason::Http2)),
@@ -216,8 +217,8 @@ fn every_reason_to_relay_has_a_port() {
     let known = |reason: &RelayReason| match reason {
         RelayReason::Forced | RelayReason::ProxyProtocol | RelayReason::ClientAddress | RelayReason::Http2 | RelayReason::Grpc => true,
         RelayReason::NoHostname | RelayReason::NestedHostnames | RelayReason::SharedCertificate => true,
-        RelayReason::SeveralCertificates | RelayReason::WildcardDepth | RelayReason::MaxAge | RelayReason::Strict => true,
+        RelayReason::SeveralCertificates | RelayReason::WildcardDepth | RelayReason::MaxAge | RelayReason::Strict | RelayReason::Paths => true,
     };
-    assert_eq!(met.iter().filter(|reason| known(reason)).count(), 12, "{met:?}");
+    assert_eq!(met.iter().filter(|reason| known(reason)).count(), 13, "{met:?}");
     assert_eq!(relayed(one_host(|_| ()), Options { force_relay: true, ..Options::default() }), Some(RelayReason::Forced));
 }

@@ -13,9 +13,11 @@ mod upgrade;
 
 use http::{HeaderName, StatusCode};
 
+use crate::model::Ambiguous;
+
 pub use connection::clean_trailers;
 pub use forwarded::{Connection, forwarded, real_ip};
-pub use request::{admit, hop_port, towards_h1, towards_h2};
+pub use request::{admit, hop_port, settle_path, towards_h1, towards_h2};
 pub use response::{clean, clean_upgraded};
 pub use upgrade::{Switch, Upgrade};
 
@@ -49,6 +51,9 @@ pub enum Refusal {
     /// It came by a connection that was made for another listener.
     #[error("another listener's host")]
     Misdirected,
+    /// Its path can be read in two ways, and the port takes no such paths.
+    #[error(transparent)]
+    Path(#[from] Ambiguous),
 }
 
 impl Refusal {
@@ -56,7 +61,7 @@ impl Refusal {
     pub fn status(self) -> StatusCode {
         match self {
             Self::Connect => StatusCode::METHOD_NOT_ALLOWED,
-            Self::Host | Self::Target | Self::Nomination | Self::Key => StatusCode::BAD_REQUEST,
+            Self::Host | Self::Target | Self::Nomination | Self::Key | Self::Path(_) => StatusCode::BAD_REQUEST,
             Self::Expectation => StatusCode::EXPECTATION_FAILED,
             Self::Hop => StatusCode::NOT_FOUND,
             Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,

@@ -1,11 +1,14 @@
 //! Requests: what is admitted, and how it is written to a backend.
 
+use std::borrow::Cow;
+
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Uri, Version, header, uri};
 
 use super::connection::{single_length, strip, strip_nominated};
 use super::upgrade::{self, Upgrade};
 use super::{HOP, Refusal, host};
+use crate::model::PathForm;
 
 /// Checks a request and takes out everything that belongs to the connection it came by. `body` says whether it has one. The
 /// protocol that it wants to change to is returned, where a tunnel may be offered.
@@ -33,6 +36,20 @@ pub fn admit(parts: &mut Parts, body: bool) -> Result<Option<Upgrade>, Refusal> 
     }
     strip(headers);
     Ok(extended.or(wanted))
+}
+
+/// Gives the path of a target the form that the port wants.
+///
+/// # Errors
+/// [`Refusal::Path`] where it wants none that can be read in two ways.
+pub fn settle_path(target: &mut Uri, form: PathForm) -> Result<(), Refusal> {
+    let Some(held) = target.path_and_query().filter(|_| !form.is_keep()) else { return Ok(()) };
+    if let Cow::Owned(settled) = form.settle(held.as_str())? {
+        let mut parts = target.clone().into_parts();
+        parts.path_and_query = Some(settled.try_into().map_err(|_| Refusal::Target)?);
+        *target = Uri::from_parts(parts).map_err(|_| Refusal::Target)?;
+    }
+    Ok(())
 }
 
 /// Takes the port of the listener out of a request that came over the hop.

@@ -82,6 +82,7 @@ static SPEC: Shape = Shape::Object {
         ("forceHop", &Shape::Boolean, Absent::Fine),
         ("forceRelay", &Shape::Boolean, Absent::Fine),
         ("strictHTTP", &Shape::Boolean, Absent::Fine),
+        ("pathNormalization", &Shape::Choice(&["Keep", "Normalize", "Reject"]), Absent::Fine),
         ("clientAddress", &CLIENT_ADDRESS, Absent::Fine),
         ("connectTimeoutSeconds", &Shape::Integer { min: 1, max: 60 }, Absent::Fine),
         ("maxConcurrentStreams", &STREAMS, Absent::Fine),

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::api::EdgeProfileSpec;
-use crate::model::{ClientAddress, EdgeId, Kind, ObjectId, Trusted, Tuning};
+use crate::api::{EdgeProfileSpec, PathNormalization};
+use crate::model::{ClientAddress, EdgeId, Kind, ObjectId, PathForm, Trusted, Tuning};
 use crate::report::{Issue, ProfileProblem};
 use crate::translate::facts::{Body, GatewayFacts, ObjectRef};
 use crate::translate::reader::Reader;
@@ -119,6 +119,11 @@ pub(super) fn tuning(profile: &EdgeProfileSpec) -> Tuning {
         force_hop: profile.force_hop.unwrap_or_default(),
         force_relay: profile.force_relay.unwrap_or_default(),
         strict: profile.strict_http.unwrap_or_default(),
+        paths: match profile.path_normalization.unwrap_or_default() {
+            PathNormalization::Keep => PathForm::Keep,
+            PathNormalization::Normalize => PathForm::Normalize,
+            PathNormalization::Reject => PathForm::Reject,
+        },
         client_address,
         connect_seconds: number(profile.connect_timeout_seconds),
         max_streams: number(profile.max_concurrent_streams),
