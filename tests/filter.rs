@@ -5,8 +5,14 @@
 mod cors;
 #[path = "filter/drain.rs"]
 mod drain;
+#[path = "filter/early.rs"]
+mod early;
+#[path = "filter/fields.rs"]
+mod fields;
 #[path = "filter/harness.rs"]
 mod harness;
+#[path = "filter/leaving.rs"]
+mod leaving;
 #[path = "filter/load.rs"]
 mod load;
 #[path = "filter/logger.rs"]

@@ -7,18 +7,21 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
+use http::{Request, header};
+use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use listenfd::ListenFd;
 use tokio::io::BufReader;
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::watch;
 use tokio::time::{Duration, Instant, sleep, sleep_until, timeout};
 
 use super::counters::count;
 use super::executor::Local;
 use super::gathered::Gathered;
+use super::leaving::{Patient, Tie, Watched};
 use super::load::{CONNECTION_WINDOW, Meter, Metered, STREAM_WINDOW, Side};
 use super::relay::{self, Duplex, Stream};
 use super::serve::{Origin, Way, Worker, serve};
@@ -148,7 +151,7 @@ pub(super) enum Phase {
 pub(super) async fn run(worker: Rc<Worker>, sockets: Sockets, phase: watch::Receiver<Phase>, drain: Duration) -> io::Result<()> {
     let (hop, relay) = (sockets.hop.acceptor()?, sockets.relay.map(Socket::acceptor).transpose()?);
     let limits = worker.shared.limits;
-    let requests = Rc::new(builder(&limits, limits.head_timeout));
+    let requests = Rc::new(builder(&limits.over_the_hop(), limits.head_timeout));
     let relayed = || async {
         match &relay {
             Some(relay) => relay.accept().await,
@@ -158,14 +161,16 @@ pub(super) async fn run(worker: Rc<Worker>, sockets: Sockets, phase: watch::Rece
     let mut drained = pin!(drained(&worker, phase.clone(), drain));
     loop {
         let accepted = tokio::select! {
-            accepted = hop.accept() => accepted.map(|stream| {
+            accepted = hop.accept() => accepted.map(|accepted| {
                 let Some(meter) = worker.clients.admit(Side::Hop) else { return };
-                let opened = Opened { stream, origin: Origin { meter, way: Way::Hop }, builder: requests.clone() };
+                let tie = Tie::default();
+                let (stream, origin) = (accepted.stream(&meter, &tie), Origin { meter, way: Way::Hop });
+                let opened = Opened { stream, tie, origin, builder: requests.clone() };
                 tokio::task::spawn_local(serve_connection(worker.clone(), opened, phase.clone()));
             }),
-            accepted = relayed() => accepted.map(|stream| {
+            accepted = relayed() => accepted.map(|accepted| {
                 let Some(meter) = worker.clients.admit(Side::Client) else { return };
-                tokio::task::spawn_local(serve_relayed(worker.clone(), stream, meter, phase.clone()));
+                tokio::task::spawn_local(serve_relayed(worker.clone(), accepted, meter, phase.clone()));
             }),
             () = drained.as_mut() => return Ok(()),
         };
@@ -206,32 +211,50 @@ async fn drained(worker: &Worker, mut phase: watch::Receiver<Phase>, drain: Dura
     }
 }
 
+/// A connection that has just come.
+enum Accepted {
+    Unix(UnixStream),
+    Tcp(TcpStream),
+}
+
 impl Acceptor {
-    async fn accept(&self) -> io::Result<Stream> {
+    async fn accept(&self) -> io::Result<Accepted> {
         Ok(match self {
-            Self::Unix(listener) => stream(listener.accept().await?.0),
+            Self::Unix(listener) => Accepted::Unix(listener.accept().await?.0),
             Self::Tcp(listener) => {
                 let (accepted, _) = listener.accept().await?;
                 accepted.set_nodelay(true)?;
-                stream(accepted)
+                Accepted::Tcp(accepted)
             }
         })
     }
 }
 
+impl Accepted {
+    fn stream(self, meter: &Arc<Meter>, tie: &Tie) -> Stream {
+        match self {
+            Self::Unix(socket) => ahead(Watched::new(socket, meter.clone(), tie.clone())),
+            Self::Tcp(socket) => ahead(Watched::new(socket, meter.clone(), tie.clone())),
+        }
+    }
+}
+
 /// A connection that is read ahead of where little is asked for: the PROXY protocol, and the version of HTTP.
-fn stream(accepted: impl Duplex + 'static) -> Stream {
-    Box::new(BufReader::with_capacity(AHEAD, Gathered::new(accepted)))
+fn ahead(socket: impl Duplex + 'static) -> Stream {
+    Box::new(BufReader::with_capacity(AHEAD, Gathered::new(socket)))
 }
 
 /// A connection that is ready for requests.
 struct Opened {
     stream: Stream,
+    tie: Tie,
     origin: Origin,
     builder: Rc<auto::Builder<Local>>,
 }
 
-async fn serve_relayed(worker: Rc<Worker>, stream: Stream, meter: Arc<Meter>, phase: watch::Receiver<Phase>) {
+async fn serve_relayed(worker: Rc<Worker>, accepted: Accepted, meter: Arc<Meter>, phase: watch::Receiver<Phase>) {
+    let tie = Tie::default();
+    let stream = accepted.stream(&meter, &tie);
     let opened = tokio::select! {
         opened = relay::open(&worker, stream, &meter) => opened,
         () = poll_fn(|cx| meter.poll_closed(cx)) => return,
@@ -240,19 +263,26 @@ async fn serve_relayed(worker: Rc<Worker>, stream: Stream, meter: Arc<Meter>, ph
         Ok((stream, link)) => {
             let limits = worker.shared.given.over(&worker.shared.limits);
             let builder = Rc::new(builder(&limits, limits.client_head_timeout));
-            serve_connection(worker, Opened { stream, origin: Origin { meter, way: Way::Relay(link) }, builder }, phase).await;
+            let origin = Origin { meter, way: Way::Relay(link) };
+            serve_connection(worker, Opened { stream, tie, origin, builder }, phase).await;
         }
         Err(error) => tracing::debug!(%error, "no relayed connection"),
     }
 }
 
 async fn serve_connection(worker: Rc<Worker>, opened: Opened, phase: watch::Receiver<Phase>) {
-    let Opened { stream, origin, builder } = opened;
+    let Opened { stream, tie, origin, builder } = opened;
     let meter = origin.meter.clone();
     let tls = matches!(&origin.way, Way::Relay(link) if link.tls.is_some());
+    let stream = Patient::new(stream, meter.clone(), tie.clone());
     let stream = TokioIo::new(Metered::new(stream, meter.clone(), tls));
     let own = worker.clone();
-    let service = service_fn(move |request| serve(own.clone(), origin.clone(), request));
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        if request.headers().contains_key(header::UPGRADE) {
+            request.extensions_mut().insert(tie.clone());
+        }
+        serve(own.clone(), origin.clone(), request)
+    });
     let mut connection = pin!(builder.serve_connection_with_upgrades(stream, service).into_owned());
     let mut closed = pin!(poll_fn(|cx| meter.poll_closed(cx)));
     let ended = tokio::select! {

@@ -13,6 +13,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::copies::{self, Copy, Feed};
 use super::counters::{Observed, count};
+use super::drain;
 use super::hygiene;
 use super::load::{Flight, Meter};
 use super::replay::Replay;
@@ -46,9 +47,7 @@ pub(super) enum RequestBody {
 
 /// A body as the client sends it.
 pub(super) struct Received {
-    incoming: Incoming,
-    /// The connection that it comes by.
-    meter: Arc<Meter>,
+    incoming: drain::Upload,
     upload: Rc<Upload>,
     /// Who gets copies.
     feeds: Vec<Feed>,
@@ -76,12 +75,13 @@ impl Upload {
 }
 
 impl RequestBody {
-    /// What comes by a connection.
-    pub(super) fn new(incoming: Incoming, meter: &Arc<Meter>) -> Self {
+    /// What comes by a connection; `expects` says that the client waits for `100 Continue` before it sends it.
+    pub(super) fn new(incoming: Incoming, meter: &Arc<Meter>, expects: bool) -> Self {
         if incoming.is_end_stream() {
             return Self::Empty;
         }
-        Self::Stream(Received { incoming, meter: meter.clone(), upload: Rc::default(), feeds: Vec::new() })
+        let incoming = drain::Upload::new(incoming, meter.clone(), expects);
+        Self::Stream(Received { incoming, upload: Rc::default(), feeds: Vec::new() })
     }
 
     /// Whether the length is not known beforehand.
@@ -124,12 +124,12 @@ impl Received {
     }
 
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let mut frame = ready!(Pin::new(&mut self.incoming).poll_frame(cx));
+        let mut frame = ready!(self.incoming.poll_frame(cx));
         if let Some(Ok(frame)) = &mut frame {
             if let Some(trailers) = frame.trailers_mut() {
                 hygiene::clean_trailers(trailers);
             } else if let Some(data) = frame.data_mut() {
-                *data = self.meter.uploaded(std::mem::take(data));
+                *data = self.incoming.meter().uploaded(std::mem::take(data));
             }
         }
         self.upload.touch();

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version, header};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use tokio::time::{Instant, timeout};
@@ -16,7 +16,9 @@ use super::attempts::{self, Answered};
 use super::body::{RequestBody, ResponseBody, Streamed};
 use super::counters::{Observed, count};
 use super::filters::Filters;
+use super::filters::cors::is_credentialed;
 use super::hygiene::{self, Refusal, Switch, Upgrade};
+use super::leaving::Tie;
 use super::load::{Clients, Flight, Meter};
 use super::mirror::Aim;
 use super::relay::Link;
@@ -64,7 +66,10 @@ impl Origin {
     /// The port of its listener, when the request is fit to be decided.
     fn enter(&self, shared: &Shared, table: &Table, parts: &mut Parts) -> Result<u16, Refusal> {
         let link = match &self.way {
-            Way::Hop => return hygiene::hop_port(&mut parts.headers),
+            Way::Hop => {
+                hygiene::drop_claims(&mut parts.headers);
+                return hygiene::hop_port(&mut parts.headers);
+            }
             Way::Relay(link) => link,
         };
         parts.headers.remove(hygiene::HOP);
@@ -127,24 +132,25 @@ struct Forward {
 /// What is known of a request beside its answer.
 struct Known {
     observed: Observed,
-    /// The rule that takes it, when that has a CORS policy, and the origin that may read the answer.
-    across: Option<(Arc<Rule>, Option<HeaderValue>)>,
+    /// The rule that takes it, when that has a CORS policy, the origin that may read the answer, and whether the request says
+    /// who its user is.
+    across: Option<(Arc<Rule>, Option<HeaderValue>, bool)>,
 }
 
 impl Known {
     /// A rule takes a request with these headers.
     fn taken(&mut self, found: &Found<'_>, headers: &HeaderMap) {
         if let Some(cors) = &found.rule.filters.cors {
-            self.across = Some((found.rule.clone(), cors.allows(headers)));
+            self.across = Some((found.rule.clone(), cors.allows(headers), is_credentialed(headers)));
         }
     }
 
     /// Whatever is answered, the browser must be let read it.
     fn open(&self, headers: &mut HeaderMap) {
-        if let Some((rule, origin)) = &self.across
+        if let Some((rule, origin, credentialed)) = &self.across
             && let Some(cors) = &rule.filters.cors
         {
-            cors.apply(origin.as_ref(), headers);
+            cors.apply(origin.as_ref(), *credentialed, headers);
         }
     }
 }
@@ -154,17 +160,33 @@ struct Asked {
     upgrade: Option<Upgrade>,
     /// The client's side of a tunnel.
     client: Option<OnUpgrade>,
+    /// The connection that becomes one.
+    tie: Option<Tie>,
 }
 
 /// Answers one request. It cannot fail: what goes wrong becomes a status.
-pub(super) async fn serve(worker: Rc<Worker>, origin: Origin, request: Request<Incoming>) -> Result<Response<ResponseBody>, Infallible> {
+pub(super) fn serve(
+    worker: Rc<Worker>,
+    origin: Origin,
+    request: Request<Incoming>,
+) -> impl Future<Output = Result<Response<ResponseBody>, Infallible>> {
+    // It is open from now on, not from when this is first polled: its client may have ended its side by then.
+    let flight = Flight::new(&origin.meter, &worker.shared.counters, request.uri(), request.headers());
+    answer(worker, origin, request, flight)
+}
+
+async fn answer(
+    worker: Rc<Worker>,
+    origin: Origin,
+    request: Request<Incoming>,
+    flight: Flight,
+) -> Result<Response<ResponseBody>, Infallible> {
     if origin.is_probe(&request) {
         let mut response = Response::new(ResponseBody::Text(bytes::Bytes::new()));
         *response.status_mut() = StatusCode::NO_CONTENT;
         return Ok(response);
     }
     let (method, is_call) = (request.method().clone(), filters::is_call(request.headers()));
-    let flight = Flight::new(&origin.meter, &worker.shared.counters, request.uri(), request.headers());
     let mut known = Known { observed: Observed::new(worker.shared.nowhere.clone()), across: None };
     let answered = respond(&worker, &origin, request, flight, &mut known).await;
     // Calls are counted by what happened to them, not by the 200 that carries it.
@@ -193,12 +215,16 @@ async fn respond(
         return Err(StatusCode::SERVICE_UNAVAILABLE);
     }
     let (mut parts, body) = request.into_parts();
-    let body = RequestBody::new(body, flight.meter());
+    let body = RequestBody::new(body, flight.meter(), parts.headers.contains_key(header::EXPECT));
     let refused = |refusal: Refusal| {
         count(&worker.shared.counters.refused);
         tracing::debug!(%refusal, "request refused");
         refusal.status()
     };
+    // Over HTTP/1.1 the parser has counted.
+    if parts.version == Version::HTTP_2 && parts.headers.len() > worker.shared.limits.max_fields {
+        return Err(refused(Refusal::Fields));
+    }
     let upgrade = hygiene::admit(&mut parts, !matches!(body, RequestBody::Empty)).map_err(refused)?;
     worker.wait_until_ready().await?;
     let plan = {
@@ -221,15 +247,15 @@ fn plan(shared: &Shared, table: &Table, parts: &Parts, port: u16, known: &mut Kn
     let host = host_of(authority(parts));
     let target = parts.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
     let head = Head { port, host: &host, method: parts.method.as_str(), target, headers: &parts.headers };
+    if let Some((found, response)) = table.preflight(&head) {
+        known.observed.tally = found.rule.tally(&shared.traffic).clone();
+        return Ok(Plan::Respond(Box::new(response.map(ResponseBody::Text))));
+    }
     let decision = table.decide(&head);
     if let Decision::Answer(found, _) | Decision::Redirect(found, _) = &decision {
         known.observed.tally = found.rule.tally(&shared.traffic).clone();
     }
     if let Some(found) = decision.found() {
-        if let Some(response) = found.preflight(&parts.method, &parts.headers) {
-            known.observed.tally = found.rule.tally(&shared.traffic).clone();
-            return Ok(Plan::Respond(Box::new(response.map(ResponseBody::Text))));
-        }
         known.taken(found, &parts.headers);
     }
     match decision {
@@ -359,7 +385,7 @@ impl Worker {
             BackendProtocol::H2c => hygiene::towards_h2(&mut parts, upgrade.as_ref()),
         };
         readied.map_err(|refusal| refusal.status())?;
-        let asked = Asked { upgrade, client: parts.extensions.remove() };
+        let asked = Asked { upgrade, client: parts.extensions.remove(), tie: parts.extensions.remove() };
         Ok((Request::from_parts(parts, body), asked))
     }
 
@@ -370,6 +396,7 @@ impl Worker {
             (Switch::Stays, ..) => {}
             (Switch::Changes, Some(upgrade), Some(client)) => {
                 let backend = hyper::upgrade::on(&mut response);
+                asked.tie.iter().for_each(Tie::tunnels);
                 tokio::task::spawn_local(tunnel::join(client, backend, self.shared.limits.tunnel_idle, (flight, lease)));
                 let (mut parts, _) = response.into_parts();
                 hygiene::clean_upgraded(&mut parts, &upgrade);

@@ -97,6 +97,15 @@ pub struct Limits {
     pub connections_per_address: usize,
 }
 
+impl Limits {
+    /// Those of connections that carry requests which Sōzu has read: what Sōzu adds does not count against the client.
+    pub(super) fn over_the_hop(&self) -> Self {
+        /// Fields that Sōzu adds, and their bytes, `X-Forwarded-For` with the members of some proxies.
+        const ADDED: (usize, usize) = (16, 2048);
+        Self { max_fields: self.max_fields + ADDED.0, max_head: self.max_head + ADDED.1, ..*self }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
@@ -104,7 +113,7 @@ impl Default for Limits {
             client_head_timeout: Duration::from_secs(75),
             open_timeout: Duration::from_secs(10),
             tunnel_idle: Duration::from_secs(3600),
-            max_fields: 128,
+            max_fields: 256,
             max_head: 32 * 1024,
             max_answer_head: 64 * 1024,
             max_streams: Tuning::MAX_STREAMS,

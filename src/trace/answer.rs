@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use http::{HeaderName, HeaderValue, Method};
+use http::{HeaderName, HeaderValue};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -121,8 +121,7 @@ pub(super) fn answer(table: &Table, snapshot: &Snapshot, listened: bool, rule: O
     let head =
         Head { port: request.port, host: &request.host, method: &request.method, target: &request.target, headers: &request.headers };
     let decision = table.decide(&head);
-    let method = Method::from_bytes(request.method.as_bytes()).unwrap_or_default();
-    if let Some(response) = decision.found().and_then(|found| found.preflight(&method, &request.headers)) {
+    if let Some((_, response)) = table.preflight(&head) {
         let field = |(name, value): (&HeaderName, &HeaderValue)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned());
         return Answer::Preflight { status: response.status().as_u16(), headers: response.headers().iter().map(field).collect() };
     }

@@ -115,3 +115,30 @@ async fn what_the_edge_answers_itself_can_be_read_across_origins() {
         assert_eq!((answer.status.as_u16(), answer.header("access-control-allow-origin")), (status, ""), "{target}");
     }
 }
+
+/// The policy belongs to the rule that the request reaches which the browser asks for.
+#[tokio::test]
+async fn a_rule_that_names_a_method_gets_its_preflight() {
+    let for_method = |method: &str, origin: &str| {
+        let origins = Allowed::These(vec![Origin { scheme: Scheme::Https, host: origin.into(), port: 443 }]);
+        let mut rule = rule("/p", vec![Filter::Cors(Cors { origins, ..cors() })], to("s"));
+        rule.matches[0].method = Some(method.into());
+        rule
+    };
+    let script = Script::start(&[OPEN]).await;
+    let plain = rule("/p", Vec::new(), to("s"));
+    let rules = vec![for_method("PUT", "put.example"), for_method("GET", "get.example"), plain];
+    let proxy = Proxy::start([listener(), backend("s", &[script.address]), route(rules)]).await;
+    for (method, origin, allowed) in [
+        ("PUT", "https://put.example", "https://put.example"),
+        ("GET", "https://get.example", "https://get.example"),
+        ("GET", "https://put.example", ""),
+    ] {
+        let answer = proxy.send(from(origin, "OPTIONS", Some(method))).await;
+        let said = (answer.status.as_u16(), answer.header("access-control-allow-origin"));
+        assert_eq!(said, (204, allowed), "{method} {origin}");
+    }
+    assert!(script.requests().is_empty());
+    // A method without a policy: the backend answers for itself.
+    assert_eq!(proxy.send(from("https://put.example", "OPTIONS", Some("DELETE"))).await.text(), "ok");
+}

@@ -66,8 +66,27 @@ const PROBES: &[Probe] = &[
     refused("no host", "GET /p HTTP/1.1\r\nX-Kakehi-Hop: 8080\r\n\r\n"),
     refused("a host with a path", "GET /p HTTP/1.1\r\nHost: h/x\r\nX-Kakehi-Hop: 8080\r\n\r\n"),
     refused("Connection nominates Host", "GET /p HTTP/1.1\r\n{}Connection: Host, X-Hop\r\nX-Hop: 1\r\n\r\n"),
-    refused("Connection nominates the client's address", "GET /p HTTP/1.1\r\n{}Connection: close, x-real-ip\r\n\r\n"),
-    refused("Connection nominates the hop", "GET /p HTTP/1.1\r\n{}Connection: X-Kakehi-Hop\r\n\r\n"),
+    Probe {
+        name: "what the edge says outlives its nomination",
+        send: "GET /p HTTP/1.1\r\n{}X-Real-IP: 1.1.1.1\r\nX-Own: 1\r\nConnection: X-Real-IP, X-Kakehi-Hop\r\nConnection: X-Own\r\nX-End: 1\r\n\r\n",
+        backend: &["x-real-ip: 1.1.1.1", "x-end: 1"],
+        backend_not: &["x-own", "connection:"],
+        ..BASE
+    },
+    Probe {
+        name: "underscore twins and claims go",
+        send: "GET /p HTTP/1.1\r\n{}X_Real_IP: 6.6.6.6\r\nX_Forwarded_For: 6.6.6.6\r\nContent_Length: 9\r\nX-Original-URL: /admin\r\nX-Forwarded-Prefix: /x\r\nX-Rewrite-URL: /x\r\nuser_id: 7\r\nX-End: 1\r\n\r\n",
+        backend: &["user_id: 7", "x-end: 1"],
+        backend_not: &["x_", "6.6.6.6", "content", "x-original", "x-forwarded-prefix", "x-rewrite"],
+        ..BASE
+    },
+    Probe {
+        name: "what Java's client asks for by default",
+        send: "GET /p HTTP/1.1\r\nConnection: Upgrade, HTTP2-Settings\r\n{}HTTP2-Settings: AAEAAEAAAAIAAAABAAMAAABkAAQBAAAAAAUAAEAA\r\nUpgrade: h2c\r\nUser-Agent: Java-http-client/17.0.11\r\n\r\n",
+        backend: &["user-agent: java"],
+        backend_not: &["upgrade", "http2-settings", "connection"],
+        ..BASE
+    },
     Probe { status: "HTTP/1.1 405", ..refused("CONNECT", "CONNECT h:80 HTTP/1.1\r\n{}\r\n") },
     Probe { status: "HTTP/1.1 417", ..refused("an unknown expectation", "GET /p HTTP/1.1\r\n{}Expect: tea\r\n\r\n") },
     Probe { status: "HTTP/1.1 404", ..refused("a second hop port", "GET /p HTTP/1.1\r\n{}X-Kakehi-Hop: 80\r\n\r\n") },

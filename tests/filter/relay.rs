@@ -34,7 +34,7 @@ fn header(port: u16) -> Vec<u8> {
     bytes
 }
 
-async fn connect(proxy: &Proxy, port: u16) -> UnixStream {
+pub async fn connect(proxy: &Proxy, port: u16) -> UnixStream {
     proxy.client().await;
     let mut stream = UnixStream::connect(proxy.socket.with_file_name("relay")).await.unwrap();
     stream.write_all(&header(port)).await.unwrap();

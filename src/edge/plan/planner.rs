@@ -13,7 +13,7 @@ use super::index::{Entries, Index, Touched};
 use super::regions::{self, Entry, ROOT};
 use super::target::{Chain, ChainId, ClusterId, HostRule, PortId, PortKind, PortLimits, Stage, Target, Upstream, VhostId};
 use super::{Reason, RelayReason, certificates, mode, native};
-use crate::model::{BackendId, Hostname, ListenerName, Rank};
+use crate::model::{BackendId, Filter, Hostname, ListenerName, Rank};
 use crate::snapshot::{Delta, Key, Snapshot};
 
 /// Frontends that Sōzu may have to scan for a request of no known host.
@@ -330,7 +330,8 @@ impl Planner {
 
     fn entry(&self, rank: &Rank) -> Option<Entry<'_>> {
         let (owner, rule, matched) = self.index.find(rank)?;
-        Some(Entry { owner, matched, rule: native::judge(rule, |backend| self.index.protocol(backend)) })
+        let across = rule.filters.iter().any(|filter| matches!(filter, Filter::Cors(_)));
+        Some(Entry { owner, matched, across, rule: native::judge(rule, |backend| self.index.protocol(backend)) })
     }
 
     /// The list that Sōzu consults last: wildcards of several labels, then the routes for every host.

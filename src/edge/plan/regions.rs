@@ -18,6 +18,8 @@ use crate::snapshot::Key;
 pub(super) struct Entry<'a> {
     pub owner: Key,
     pub matched: &'a Match,
+    /// Its rule has a CORS policy.
+    pub across: bool,
     pub rule: Result<NativeRule, Reason>,
 }
 
@@ -52,6 +54,9 @@ pub(super) fn list<'a>(entries: impl IntoIterator<Item = Entry<'a>>) -> Vec<Fron
 pub(super) fn everything(host: &HostRule, reason: Reason) -> Frontend {
     Frontend { host: host.clone(), path: root(), method: None, stage: Stage::Hop(reason), owner: None }
 }
+
+/// The method of CORS preflights.
+const PREFLIGHT: &str = "OPTIONS";
 
 /// The text of the path that every path starts with.
 pub(super) const ROOT: &str = "/";
@@ -91,8 +96,12 @@ struct Taken {
 
 impl Regions {
     fn offer_entry(&mut self, class: PathRule, entry: &Entry) {
-        let stage = stage(entry, &class);
-        self.offer(class, entry.matched.method.clone(), stage, Some(entry.owner.clone()));
+        let (stage, method) = (stage(entry, &class), entry.matched.method.clone());
+        if entry.across && method.is_some() {
+            // The filter finds the policy for the method that a preflight asks for.
+            self.offer(class.clone(), Some(PREFLIGHT.to_owned()), Stage::Hop(Reason::Cors), Some(entry.owner.clone()));
+        }
+        self.offer(class, method, stage, Some(entry.owner.clone()));
     }
 
     fn offer(&mut self, class: PathRule, method: Option<String>, stage: Stage, owner: Option<Key>) {

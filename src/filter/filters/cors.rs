@@ -6,7 +6,7 @@
 use bytes::Bytes;
 use http::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_REQUEST_METHOD, ORIGIN, VARY,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_REQUEST_METHOD, AUTHORIZATION, COOKIE, ORIGIN, VARY,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 
@@ -42,6 +42,17 @@ enum Listed<T> {
     None,
 }
 
+/// The method that a preflight request asks for; none when this is no preflight.
+pub fn wanted<'h>(method: &str, request: &'h HeaderMap) -> Option<&'h HeaderValue> {
+    let wanted = request.get(ACCESS_CONTROL_REQUEST_METHOD)?;
+    (method == Method::OPTIONS.as_str() && request.contains_key(ORIGIN)).then_some(wanted)
+}
+
+/// Whether a request says who its user is. No wildcard answers it (`HTTPCORSFilter.exposeHeaders`).
+pub fn is_credentialed(request: &HeaderMap) -> bool {
+    request.contains_key(COOKIE) || request.contains_key(AUTHORIZATION)
+}
+
 impl Cors {
     /// Compiles; a list that cannot stand in a header is a problem.
     pub(super) fn compile(cors: &model::Cors, problems: &mut Vec<String>) -> Self {
@@ -69,17 +80,13 @@ impl Cors {
         }
     }
 
-    /// The answer to a preflight request; none when this is no preflight, and goes the way of every request.
-    pub fn preflight(&self, method: &Method, request: &HeaderMap) -> Option<Response<Bytes>> {
-        let wanted = request.get(ACCESS_CONTROL_REQUEST_METHOD)?;
-        if *method != Method::OPTIONS || !request.contains_key(ORIGIN) {
-            return None;
-        }
+    /// The answer to a preflight request that asks for this method.
+    pub fn preflight(&self, wanted: &HeaderValue, request: &HeaderMap) -> Response<Bytes> {
         let mut response = Response::new(Bytes::new());
         *response.status_mut() = StatusCode::NO_CONTENT;
         let headers = response.headers_mut();
         let allowed = self.allows(request);
-        self.apply(allowed.as_ref(), headers);
+        self.apply(allowed.as_ref(), is_credentialed(request), headers);
         if allowed.is_some() {
             let lists = [
                 (ACCESS_CONTROL_ALLOW_METHODS, &self.methods, Some(wanted)),
@@ -95,7 +102,7 @@ impl Cors {
             }
             headers.insert(ACCESS_CONTROL_MAX_AGE, self.max_age.clone());
         }
-        Some(response)
+        response
     }
 
     /// The origin of a request, when it may read answers.
@@ -113,14 +120,15 @@ impl Cors {
         allowed.then(|| origin.clone())
     }
 
-    /// Says to the browser what the policy says; `origin` is what [`Cors::allows`] gave for the request.
-    pub fn apply(&self, origin: Option<&HeaderValue>, headers: &mut HeaderMap) {
+    /// Says to the browser what the policy says; `origin` is what [`Cors::allows`] gave for the request, `credentialed` what
+    /// [`is_credentialed`] did.
+    pub fn apply(&self, origin: Option<&HeaderValue>, credentialed: bool, headers: &mut HeaderMap) {
         OWN.iter().for_each(|name| drop(headers.remove(name)));
         // Also where nothing is allowed: a cache must not give this answer to another origin.
         headers.append(VARY, HeaderValue::from_static("origin"));
         let Some(origin) = origin else { return };
         let exposed = match &self.exposed {
-            Listed::All if self.credentials => names_of(headers),
+            Listed::All if self.credentials || credentialed => names_of(headers),
             Listed::All => Some(HeaderValue::from_static("*")),
             Listed::These(list) => Some(list.clone()),
             Listed::None => None,
@@ -168,9 +176,9 @@ fn covers(origin: &Origin, scheme: Scheme, host: &str, port: u16) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use http::{HeaderMap, HeaderName, HeaderValue, Method};
+    use http::{HeaderMap, HeaderName, HeaderValue};
 
-    use super::Cors;
+    use super::{Cors, is_credentialed, wanted};
     use crate::model::{self, Allowed, Origin, Scheme};
 
     fn these(items: &[&str]) -> Allowed<String> {
@@ -214,7 +222,7 @@ mod tests {
     fn preflight(model: &model::Cors, origin: &str, wanted: &[(&str, &str)]) -> HeaderMap {
         let mut request = fields(&[("origin", origin), ("access-control-request-method", "PUT")]);
         request.extend(fields(wanted));
-        let response = compiled(model).preflight(&Method::OPTIONS, &request).unwrap();
+        let response = compiled(model).preflight(&HeaderValue::from_static("PUT"), &request);
         assert_eq!(response.status(), 204);
         response.headers().clone()
     }
@@ -304,11 +312,10 @@ mod tests {
 
     #[test]
     fn only_a_question_for_a_method_is_a_preflight() {
-        let cors = compiled(&model::Cors { origins: Allowed::All, ..none() });
-        let asks = |method: Method, lines: &[(&str, &str)]| cors.preflight(&method, &fields(lines)).is_some();
+        let asks = |method: &str, lines: &[(&str, &str)]| wanted(method, &fields(lines)).is_some();
         let (from, wants) = (("origin", "https://a"), ("access-control-request-method", "GET"));
-        assert!(asks(Method::OPTIONS, &[from, wants]));
-        assert!(!asks(Method::GET, &[from, wants]) && !asks(Method::OPTIONS, &[from]) && !asks(Method::OPTIONS, &[wants]));
+        assert!(asks("OPTIONS", &[from, wants]));
+        assert!(!asks("GET", &[from, wants]) && !asks("OPTIONS", &[from]) && !asks("OPTIONS", &[wants]));
     }
 
     #[test]
@@ -318,15 +325,47 @@ mod tests {
         let cors = compiled(&model::Cors { origins: Allowed::All, exposed: Allowed::All, ..none() });
         let origin = HeaderValue::from_static("https://a.example");
         let mut answer = fields(&from_backend);
-        cors.apply(Some(&origin), &mut answer);
+        cors.apply(Some(&origin), false, &mut answer);
         assert_eq!(said(&answer), [("allow-origin", "https://a.example"), ("expose-headers", "*"), ("x-a", "1")]);
         assert_eq!(answer.get_all("vary").iter().collect::<Vec<_>>(), ["accept", "origin"]);
         let mut answer = fields(&from_backend);
-        cors.apply(None, &mut answer);
+        cors.apply(None, false, &mut answer);
         assert_eq!(said(&answer), [("x-a", "1")]);
         let with_credentials = compiled(&model::Cors { origins: Allowed::All, exposed: Allowed::All, credentials: true, ..none() });
         let mut answer = fields(&from_backend);
-        with_credentials.apply(Some(&origin), &mut answer);
+        with_credentials.apply(Some(&origin), false, &mut answer);
         assert_eq!(answer["access-control-expose-headers"], "x-a");
+    }
+
+    /// What the documentation of `HTTPCORSFilter` says of wildcards, with `allowCredentials` and without, for requests that say
+    /// who their user is and for those that do not.
+    #[test]
+    fn wildcards_never_meet_credentials() {
+        for (allowed, cookie, exposed) in [(false, false, "*"), (false, true, "x-a"), (true, false, "x-a"), (true, true, "x-a")] {
+            let policy = model::Cors {
+                origins: Allowed::All,
+                methods: Allowed::All,
+                headers: Allowed::All,
+                exposed: Allowed::All,
+                credentials: allowed,
+                max_age: 5,
+            };
+            let mut request = fields(&[("origin", "https://a.example"), ("access-control-request-headers", "x-1")]);
+            if cookie {
+                request.insert("cookie", HeaderValue::from_static("session=1"));
+            }
+            let (cors, mut answer) = (compiled(&policy), fields(&[("x-a", "1")]));
+            cors.apply(cors.allows(&request).as_ref(), is_credentialed(&request), &mut answer);
+            let preflight = cors.preflight(&HeaderValue::from_static("PUT"), &request);
+            for headers in [&answer, preflight.headers()] {
+                assert_eq!(headers["access-control-allow-origin"], "https://a.example");
+                assert_eq!(headers.contains_key("access-control-allow-credentials"), allowed);
+            }
+            assert_eq!(answer["access-control-expose-headers"], exposed, "{allowed} {cookie}");
+            let lists = ["access-control-allow-methods", "access-control-allow-headers"].map(|name| &preflight.headers()[name]);
+            assert_eq!(lists, ["PUT", "x-1"]);
+            request.remove("access-control-request-headers");
+            assert!(!cors.preflight(&HeaderValue::from_static("PUT"), &request).headers().contains_key("access-control-allow-headers"));
+        }
     }
 }

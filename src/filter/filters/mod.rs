@@ -1,7 +1,7 @@
 //! What a rule changes on the way, one file per filter, compiled once and applied by pure functions.
 
 mod answer;
-mod cors;
+pub(in crate::filter) mod cors;
 mod grpc;
 mod headers;
 mod mirror;

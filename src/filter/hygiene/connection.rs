@@ -3,28 +3,11 @@
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use super::Refusal;
+use super::names::{self, FRAMING, OURS};
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
-
-/// Fields that `Connection` may not take away: they frame the message, name its host, or carry what the edge says about
-/// the client.
-const PROTECTED: [&str; 11] = [
-    "host",
-    "content-length",
-    "transfer-encoding",
-    "forwarded",
-    "x-forwarded-for",
-    "x-forwarded-proto",
-    "x-forwarded-port",
-    "x-forwarded-host",
-    "x-real-ip",
-    "x-request-id",
-    HOP_NAME,
-];
-
-const HOP_NAME: &str = "x-kakehi-hop";
 
 /// Whether a list field holds `token` (ASCII letters in any case).
 pub(super) fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
@@ -36,18 +19,20 @@ pub(super) fn tokens(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
     value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii).filter(|token| !token.is_empty())
 }
 
-/// Removes the fields that `Connection` nominates, except protected ones.
+/// Removes the fields that `Connection` nominates. What the edge says about the client is not the client's to take away:
+/// such a nomination is passed over.
 ///
 /// # Errors
-/// [`Refusal::Nomination`] when a protected one is among them.
+/// [`Refusal::Nomination`] when a field that frames the message or names its host is among them.
 pub(super) fn strip_nominated(headers: &mut HeaderMap) -> Result<(), Refusal> {
+    let is_of = |names: &[&str], token: &[u8]| names.iter().any(|name| token.eq_ignore_ascii_case(name.as_bytes()));
     let mut nominated = Vec::new();
     let mut result = Ok(());
     for token in headers.get_all(header::CONNECTION).iter().flat_map(tokens) {
-        if [&b"close"[..], b"keep-alive", b"upgrade", b"te"].iter().any(|known| token.eq_ignore_ascii_case(known)) {
+        if is_of(&["close", "keep-alive", "upgrade", "te"], token) || is_of(&OURS, token) {
             continue;
         }
-        if PROTECTED.iter().any(|name| token.eq_ignore_ascii_case(name.as_bytes())) {
+        if is_of(&FRAMING, token) {
             result = Err(Refusal::Nomination);
         } else {
             nominated.extend(HeaderName::from_bytes(token));
@@ -73,9 +58,11 @@ pub(super) fn strip(headers: &mut HeaderMap) {
 /// Takes out of a request's trailers what only a head may say, and what the edge says there about the client: some backends
 /// merge the two.
 pub fn clean_trailers(trailers: &mut HeaderMap) {
-    for name in PROTECTED {
-        trailers.remove(name);
+    for name in FRAMING.iter().chain(&OURS) {
+        trailers.remove(*name);
     }
+    names::drop_twins(trailers);
+    names::drop_claims(trailers);
     strip(trailers);
 }
 
@@ -92,8 +79,9 @@ pub(super) fn single_length(headers: &mut HeaderMap) {
 mod tests {
     use http::HeaderMap;
 
-    use super::{HOP_NAME, strip, strip_nominated};
+    use super::{clean_trailers, strip, strip_nominated};
     use crate::filter::hygiene::Refusal;
+    use crate::filter::hygiene::names::HOP_NAME;
 
     fn headers(lines: &[(&'static str, &'static str)]) -> HeaderMap {
         let mut headers = HeaderMap::new();
@@ -104,17 +92,39 @@ mod tests {
     }
 
     #[test]
-    fn nominated_fields_go_and_protected_ones_refuse() {
+    fn nominated_fields_go_and_those_that_frame_refuse() {
         let mut some =
             headers(&[("connection", "X-Gone, close"), ("connection", " x-too,,"), ("x-gone", "1"), ("x-too", "1"), ("x-stay", "1")]);
         strip_nominated(&mut some).unwrap();
         assert!(!some.contains_key("x-gone") && !some.contains_key("x-too") && some.contains_key("x-stay"));
-        for protected in ["Host", "content-length", "X-Forwarded-For", "x-real-ip", "Transfer-Encoding", "X-Kakehi-Hop"] {
+        for framing in ["Host", "content-length", "Transfer-Encoding"] {
             let mut some = headers(&[]);
-            some.insert("connection", protected.parse().unwrap());
-            assert_eq!(strip_nominated(&mut some), Err(Refusal::Nomination), "{protected}");
+            some.insert("connection", framing.parse().unwrap());
+            assert_eq!(strip_nominated(&mut some), Err(Refusal::Nomination), "{framing}");
         }
+    }
+
+    #[test]
+    fn what_the_edge_says_outlives_its_nomination() {
+        let mut some = headers(&[
+            ("connection", "close, X-Real-IP, x-forwarded-proto"),
+            ("connection", "X-Kakehi-Hop, x-gone"),
+            ("x-real-ip", "1.1.1.1"),
+            ("x-forwarded-proto", "https"),
+            ("x-kakehi-hop", "80"),
+            ("x-gone", "1"),
+        ]);
+        strip_nominated(&mut some).unwrap();
+        let left: Vec<_> = some.keys().map(|name| name.as_str()).collect();
+        assert_eq!(left, ["connection", "x-real-ip", "x-forwarded-proto", "x-kakehi-hop"]);
         assert_eq!(crate::filter::hygiene::HOP.as_str(), HOP_NAME);
+    }
+
+    #[test]
+    fn trailers_say_nothing_that_a_head_may_not() {
+        let mut some = headers(&[("content_length", "3"), ("x_real_ip", "1"), ("x-original-url", "/"), ("x-real-ip", "1"), ("x-sum", "7")]);
+        clean_trailers(&mut some);
+        assert_eq!(some.keys().map(|name| name.as_str()).collect::<Vec<_>>(), ["x-sum"]);
     }
 
     #[test]

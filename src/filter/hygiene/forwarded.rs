@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use super::client::{Origin, origin};
+use super::names::drop_claims;
 use crate::model::{ClientAddress, Trusted};
 
 const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -42,7 +43,7 @@ fn address(ip: IpAddr) -> HeaderValue {
 /// `X-Forwarded-For`, the listener's scheme and port. `id` names the request, unless the client has.
 ///
 /// With `trust`, `X-Forwarded-For` begins with the client: what came before that is nobody's word. Where the connection is
-/// one of a trusted proxy, its scheme, port and host stand.
+/// one of a trusted proxy, its scheme, port and host stand, and what it says of the path and of a client certificate.
 pub fn forwarded(headers: &mut HeaderMap, connection: &Connection, trust: Option<&ClientAddress>, id: u128) {
     let peer = connection.peer;
     let (client, said_by_proxy) = match trust {
@@ -73,6 +74,9 @@ pub fn forwarded(headers: &mut HeaderMap, connection: &Connection, trust: Option
     }
     if !keeps(headers, &HOST, |host| !host.contains(',')) {
         headers.remove(HOST);
+    }
+    if !said_by_proxy {
+        drop_claims(headers);
     }
     headers.remove(header::FORWARDED);
     headers.insert(REAL_IP, client);
@@ -119,13 +123,14 @@ mod tests {
     use super::{Connection, forwarded};
     use crate::model::{ClientAddress, Trusted};
 
-    const CLAIMS: [(&str, &str); 8] = [
+    const CLAIMS: [(&str, &str); 9] = [
         ("x-forwarded-for", "10.0.0.9"),
         ("x-forwarded-for", "10.0.0.8"),
         ("x-real-ip", "6.6.6.6"),
         ("x-forwarded-proto", "https"),
         ("x-forwarded-port", "1"),
         ("x-forwarded-host", "bank.example"),
+        ("x-forwarded-prefix", "/admin"),
         ("forwarded", "for=6.6.6.6"),
         ("x-request-id", "mine"),
     ];
@@ -168,6 +173,7 @@ mod tests {
             "x-forwarded-for: 10.0.0.9, 10.0.0.8, 192.0.2.1",
             "x-forwarded-host: bank.example",
             "x-forwarded-port: 1",
+            "x-forwarded-prefix: /admin",
             "x-forwarded-proto: https",
             "x-real-ip: 10.0.0.9",
             "x-request-id: mine",

@@ -7,6 +7,7 @@ mod client;
 mod connection;
 mod forwarded;
 mod host;
+mod names;
 mod request;
 mod response;
 mod upgrade;
@@ -17,12 +18,13 @@ use crate::model::Ambiguous;
 
 pub use connection::clean_trailers;
 pub use forwarded::{Connection, forwarded, real_ip};
+pub use names::drop_claims;
 pub use request::{admit, hop_port, settle_path, towards_h1, towards_h2};
 pub use response::{clean, clean_upgraded};
 pub use upgrade::{Switch, Upgrade};
 
 /// The field in which Sōzu tells the port of the listener. It never leaves the proxy.
-pub const HOP: HeaderName = HeaderName::from_static("x-kakehi-hop");
+pub const HOP: HeaderName = HeaderName::from_static(names::HOP_NAME);
 
 /// Why a request is not passed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -36,7 +38,7 @@ pub enum Refusal {
     /// A target that is neither a path, an absolute http(s) URL nor `*`.
     #[error("invalid request target")]
     Target,
-    /// `Connection` names a field that must reach the backend.
+    /// `Connection` names a field that frames the message, or its host.
     #[error("Connection nominates a protected field")]
     Nomination,
     /// An expectation other than `100-continue`.
@@ -45,6 +47,9 @@ pub enum Refusal {
     /// It did not come over a hop: no port, or none that is a number.
     #[error("no listener port")]
     Hop,
+    /// More fields than a head may have.
+    #[error("too many fields")]
+    Fields,
     /// It wants a WebSocket and has no key to answer with.
     #[error("a WebSocket without a key")]
     Key,
@@ -62,6 +67,7 @@ impl Refusal {
         match self {
             Self::Connect => StatusCode::METHOD_NOT_ALLOWED,
             Self::Host | Self::Target | Self::Nomination | Self::Key | Self::Path(_) => StatusCode::BAD_REQUEST,
+            Self::Fields => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::Expectation => StatusCode::EXPECTATION_FAILED,
             Self::Hop => StatusCode::NOT_FOUND,
             Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,

@@ -3,9 +3,10 @@
 use std::borrow::Cow;
 
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Uri, Version, header, uri};
+use http::{HeaderMap, HeaderValue, Method, Uri, Version, header, uri};
 
 use super::connection::{single_length, strip, strip_nominated};
+use super::names::drop_twins;
 use super::upgrade::{self, Upgrade};
 use super::{HOP, Refusal, host};
 use crate::model::PathForm;
@@ -35,6 +36,10 @@ pub fn admit(parts: &mut Parts, body: bool) -> Result<Option<Upgrade>, Refusal> 
         single_length(headers);
     }
     strip(headers);
+    drop_twins(headers);
+    if parts.version == Version::HTTP_2 {
+        join_cookies(headers);
+    }
     Ok(extended.or(wanted))
 }
 
@@ -50,6 +55,17 @@ pub fn settle_path(target: &mut Uri, form: PathForm) -> Result<(), Refusal> {
         *target = Uri::from_parts(parts).map_err(|_| Refusal::Target)?;
     }
     Ok(())
+}
+
+/// Makes one line of the cookies that HTTP/2 lets a client send in several: backends of HTTP/1.1 read one line only, or join
+/// several by commas (RFC 9113 §8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    let lines: Vec<&[u8]> = headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if lines.len() > 1
+        && let Ok(joined) = HeaderValue::try_from(lines.join(&b"; "[..]))
+    {
+        headers.insert(header::COOKIE, joined);
+    }
 }
 
 /// Takes the port of the listener out of a request that came over the hop.
@@ -72,12 +88,20 @@ pub fn towards_h1(parts: &mut Parts, streamed: bool, upgrade: Option<&Upgrade>) 
     parts.version = Version::HTTP_11;
     if streamed {
         parts.headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    } else if upgrade.is_none() && means_a_body(&parts.method) && !parts.headers.contains_key(header::CONTENT_LENGTH) {
+        // HTTP/2 says by its frames that there is none, and strict servers answer 411 to silence.
+        parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
     }
     if let Some(upgrade) = upgrade {
         upgrade.towards_h1(parts);
     } else if parts.headers.contains_key(header::TE) {
         parts.headers.insert(header::CONNECTION, HeaderValue::from_static("te"));
     }
+}
+
+/// Whether a method is expected to bring a body, so that a request without one says so (RFC 9110 §8.6).
+fn means_a_body(method: &Method) -> bool {
+    [Method::POST, Method::PUT, Method::PATCH].contains(method)
 }
 
 /// Readies a request for an HTTP/2 backend: the host moves into `:authority`. Of upgrades only a WebSocket can be asked for.
@@ -168,6 +192,36 @@ mod tests {
         assert_eq!(admitted("GET", &[HOST, HOP, ("upgrade", "websocket")]).0, Ok(None));
         let mut with_body = parts("POST", &[HOST, HOP, ("connection", "upgrade"), ("upgrade", "websocket")]);
         assert_eq!(admit(&mut with_body, true), Ok(None));
+    }
+
+    #[test]
+    fn cookies_of_http2_become_one_line() {
+        let lines = [("cookie", "a=1"), ("cookie", "b=2; c=3"), ("x", "1"), ("cookie", "d=4")];
+        let cookies = |version| {
+            let mut parts = parts("GET", &[&[HOST][..], &lines].concat());
+            parts.version = version;
+            admit(&mut parts, false).unwrap();
+            parts.headers.get_all("cookie").iter().map(|line| line.to_str().unwrap().to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(cookies(Version::HTTP_2), ["a=1; b=2; c=3; d=4"]);
+        assert_eq!(cookies(Version::HTTP_11), ["a=1", "b=2; c=3", "d=4"], "they pass as they came");
+    }
+
+    #[test]
+    fn a_request_without_the_body_that_its_method_means_says_so() {
+        let length = |method, lines: &[_], streamed| {
+            let mut parts = parts(method, lines);
+            towards_h1(&mut parts, streamed, None);
+            parts.headers.get("content-length").map(|length| length.to_str().unwrap().to_owned())
+        };
+        for method in ["POST", "PUT", "PATCH"] {
+            assert_eq!(length(method, &[HOST], false).as_deref(), Some("0"), "{method}");
+            assert_eq!(length(method, &[HOST], true), None, "{method}");
+            assert_eq!(length(method, &[HOST, ("content-length", "3")], false).as_deref(), Some("3"), "{method}");
+        }
+        for method in ["GET", "DELETE", "OPTIONS"] {
+            assert_eq!(length(method, &[HOST], false), None, "{method}");
+        }
     }
 
     fn parts_of_websocket() -> Parts {

@@ -17,7 +17,7 @@ use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Response};
+use http::{HeaderMap, Response};
 use imbl::HashMap;
 
 pub use self::query::first as first_parameter;
@@ -27,6 +27,7 @@ use self::entry::{Compiled, Entry};
 use self::hosts::HostIndex;
 use self::paths::HostRules;
 use self::patterns::Patterns;
+use super::filters::cors;
 use crate::model::{Backend, BackendId, Endpoint, Kind, Listener, ListenerName, ObjectId};
 use crate::snapshot::wire::Refusal;
 use crate::snapshot::{Delta, Key, Resource, Snapshot};
@@ -92,21 +93,13 @@ pub struct Found<'t> {
     pub prefix: Option<usize>,
 }
 
-impl Decision<'_> {
+impl<'t> Decision<'t> {
     /// The match that won, if one did.
-    pub fn found(&self) -> Option<&Found<'_>> {
+    pub fn found(&self) -> Option<&Found<'t>> {
         match self {
             Self::NotFound => None,
             Self::Answer(found, _) | Self::Redirect(found, _) | Self::Forward(found, _) => Some(found),
         }
-    }
-}
-
-impl Found<'_> {
-    /// The answer to a CORS preflight, when the rule has a policy and the request is one. It goes before all that the rule
-    /// does otherwise, also where that is to fail: else browsers would not get as far as the status.
-    pub fn preflight(&self, method: &Method, headers: &HeaderMap) -> Option<Response<Bytes>> {
-        self.rule.filters.cors.as_ref()?.preflight(method, headers)
     }
 }
 
@@ -169,6 +162,19 @@ impl Table {
             Action::Redirect(redirect) => Decision::Redirect(found, redirect),
             Action::Forward(candidates) => Decision::Forward(found, candidates),
         }
+    }
+
+    /// The answer to a CORS preflight, and whose policy it says: that of the rule which the request would reach that the browser
+    /// asks for, else of the one that takes the preflight itself. It goes before all that a rule does otherwise, also where
+    /// that is to fail: else browsers would not get as far as the status.
+    pub fn preflight<'t>(&'t self, head: &Head<'_>) -> Option<(Found<'t>, Response<Bytes>)> {
+        let wanted = cors::wanted(head.method, head.headers)?;
+        let asked_for = wanted.to_str().ok().into_iter();
+        asked_for.chain([head.method]).find_map(|method| {
+            let found = *self.decide(&Head { method, ..*head }).found()?;
+            let policy = found.rule.filters.cors.as_ref()?;
+            Some((found, policy.preflight(wanted, head.headers)))
+        })
     }
 
     /// Whether any listener has this port.

@@ -7,13 +7,14 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use super::heard::Heard;
 use crate::filter::counters::{Counters, count};
 use crate::filter::gathered::Gathered;
 use crate::filter::load::{Budget, Inbound, Measured};
 use crate::filter::settings::Limits;
 
 /// A connection to a backend, as hyper takes it.
-pub(super) type Wire = TokioIo<Measured<Gathered<TcpStream>>>;
+pub(super) type Wire = TokioIo<Measured<Gathered<Heard<TcpStream>>>>;
 
 /// What connections are made with.
 #[derive(Clone, Copy)]
@@ -28,7 +29,7 @@ impl Dialing<'_> {
         let stream = timeout(self.limits.connect_timeout, TcpStream::connect(address)).await.map_err(|_| DialError::Timeout)??;
         stream.set_nodelay(true)?;
         count(&self.counters.connected);
-        Ok(TokioIo::new(Measured::new(Gathered::new(stream), inbound.clone())))
+        Ok(TokioIo::new(Measured::new(Gathered::new(Heard::new(stream)), inbound.clone())))
     }
 }
 

@@ -9,6 +9,7 @@ use futures::TryFutureExt;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{Builder, SendRequest};
+use tokio::task::AbortHandle;
 use tokio::time::{Duration, Instant, timeout};
 
 use super::{DialError, Dialing, Failure, Inbound, Limits, RequestBody};
@@ -26,6 +27,7 @@ pub(super) struct Idle {
 
 struct Parked {
     sender: SendRequest<RequestBody>,
+    driver: Driver,
     inbound: Arc<Inbound>,
     born: Instant,
     since: Instant,
@@ -35,8 +37,19 @@ struct Parked {
 pub(in crate::filter) struct Lease {
     home: Rc<Idle>,
     sender: SendRequest<RequestBody>,
+    driver: Driver,
     inbound: Arc<Inbound>,
     born: Instant,
+}
+
+/// What drives a connection. It ends with this, also in the middle of a request that the backend does not read; a connection
+/// that became a tunnel is its own by then.
+struct Driver(AbortHandle);
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 impl Idle {
@@ -51,8 +64,8 @@ impl Idle {
         let mut parked = self.parked.borrow_mut();
         while let Some(connection) = parked.pop() {
             if connection.sender.is_ready() && connection.is_young(now, &self.limits) {
-                let Parked { sender, inbound, born, .. } = connection;
-                return Some(Lease { home: self.clone(), sender, inbound, born });
+                let Parked { sender, driver, inbound, born, .. } = connection;
+                return Some(Lease { home: self.clone(), sender, driver, inbound, born });
             }
         }
         None
@@ -109,18 +122,18 @@ impl Lease {
 
     /// Gives the connection back as soon as it can serve again.
     pub(super) fn finish(self) {
-        let Self { home, mut sender, inbound, born } = self;
+        let Self { home, mut sender, driver, inbound, born } = self;
         inbound.clear();
         if sender.is_closed() {
             return;
         }
         if sender.is_ready() {
-            home.park(Parked { sender, inbound, born, since: Instant::now() });
+            home.park(Parked { sender, driver, inbound, born, since: Instant::now() });
             return;
         }
         tokio::task::spawn_local(async move {
             if let Ok(Ok(())) = timeout(SETTLE, sender.ready()).await {
-                home.park(Parked { sender, inbound, born, since: Instant::now() });
+                home.park(Parked { sender, driver, inbound, born, since: Instant::now() });
             }
         });
     }
@@ -135,10 +148,10 @@ pub(super) async fn connect(home: &Rc<Idle>, address: SocketAddr, dialing: Diali
     let inbound = Inbound::plain(dialing.budget, 2 * limits.max_answer_head);
     let io = dialing.dial(address, &inbound).await?;
     let (sender, connection) = Builder::new().max_buf_size(limits.max_answer_head).max_headers(limits.max_fields).handshake(io).await?;
-    tokio::task::spawn_local(async move {
+    let driver = tokio::task::spawn_local(async move {
         if let Err(error) = connection.with_upgrades().await {
             tracing::debug!(%address, %error, "connection ended");
         }
     });
-    Ok(Lease { home: home.clone(), sender, inbound, born: Instant::now() })
+    Ok(Lease { home: home.clone(), sender, driver: Driver(driver.abort_handle()), inbound, born: Instant::now() })
 }

@@ -4,6 +4,7 @@ mod affinity;
 mod dial;
 mod h1;
 mod h2c;
+mod heard;
 mod lease;
 mod room;
 mod rotation;
