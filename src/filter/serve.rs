@@ -170,17 +170,22 @@ pub(super) fn serve(
     origin: Origin,
     request: Request<Incoming>,
 ) -> impl Future<Output = Result<Response<ResponseBody>, Infallible>> {
-    // It is open from now on, not from when this is first polled: its client may have ended its side by then.
-    let flight = Flight::new(&origin.meter, &worker.shared.counters, request.uri(), request.headers());
+    // Over HTTP/1.1 it is open from now on, not from when this is first polled: its client may have ended its side by then.
+    let flight = (request.version() != Version::HTTP_2).then(|| begun(&worker, &origin, &request));
     answer(worker, origin, request, flight)
+}
+
+fn begun(worker: &Worker, origin: &Origin, request: &Request<Incoming>) -> Flight {
+    Flight::new(&origin.meter, &worker.shared.counters, request.uri(), request.headers())
 }
 
 async fn answer(
     worker: Rc<Worker>,
     origin: Origin,
     request: Request<Incoming>,
-    flight: Flight,
+    flight: Option<Flight>,
 ) -> Result<Response<ResponseBody>, Infallible> {
+    let flight = flight.unwrap_or_else(|| begun(&worker, &origin, &request));
     if origin.is_probe(&request) {
         let mut response = Response::new(ResponseBody::Text(bytes::Bytes::new()));
         *response.status_mut() = StatusCode::NO_CONTENT;
