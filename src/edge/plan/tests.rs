@@ -10,8 +10,8 @@ use crate::edge::testing::generate;
 use crate::edge::testing::naive::{self, Request};
 use crate::edge::testing::router::Router;
 use crate::model::{
-    Action, Attachment, Backend, BackendId, BackendProtocol, BackendRef, BackendTarget, Certificate, CertificateId, ClientAddress,
-    Hostname, Kind, Listener, ListenerName, ObjectId, PathForm, PathMatch, PrivateKey, Protocol, Route, Rule, Trusted, Tuning,
+    Action, Allowed, Attachment, Backend, BackendId, BackendProtocol, BackendRef, BackendTarget, Certificate, CertificateId, ClientAddress,
+    Cors, Filter, Hostname, Kind, Listener, ListenerName, ObjectId, PathForm, PathMatch, PrivateKey, Protocol, Route, Rule, Trusted, Tuning,
 };
 use crate::snapshot::{Key, Resource, Snapshot};
 
@@ -131,6 +131,29 @@ fn routed(mut resources: Vec<Resource>, kind: Kind, host: &str, protocol: Backen
     }));
     resources.push(Resource::Backend(Backend::new(id, protocol, Vec::new())));
     resources
+}
+
+/// Where the requests of a rule for one method go natively, its CORS preflight goes to the filter, also where another rule has
+/// the path.
+#[test]
+fn the_preflight_for_a_rule_with_a_method_goes_to_the_filter() {
+    let plain = one_host(|listener| (listener.protocol, listener.certificates) = (Protocol::Http, Vec::new()));
+    let mut resources = routed(plain, Kind::HttpRoute, "one.example", BackendProtocol::Http);
+    let preflights = |resources: &[Resource]| {
+        let router = Router::of(&plan(&Snapshot::from_resources(resources.to_vec())));
+        let (host, target, method) = ["one.example", "/", "OPTIONS"].map(str::to_owned).into();
+        let request = Request { port: NUMBER, host, target, method, conditions: true, call: false };
+        matches!(router.route(&request), Some(Stage::Hop(_)))
+    };
+    assert!(!preflights(&resources));
+    let Some(Resource::Route(route)) = resources.iter_mut().find(|resource| matches!(resource, Resource::Route(_))) else { unreachable!() };
+    let mut across = route.rules[0].clone();
+    across.matches[0].method = Some("PUT".to_owned());
+    let all = || Allowed::All;
+    let (methods, headers, exposed) = (all(), all(), all());
+    across.filters.push(Filter::Cors(Cors { origins: Allowed::All, credentials: false, methods, headers, exposed, max_age: 5 }));
+    route.rules.insert(0, across);
+    assert!(preflights(&resources));
 }
 
 fn trusting(trusted: Trusted, proxy_protocol: bool) -> Vec<Resource> {
