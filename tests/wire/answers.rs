@@ -21,14 +21,11 @@ pub async fn ask(mut stream: Box<dyn Duplex>, bytes: &[u8], expected: &str) -> S
         let enough = statuses(&seen).len() >= words && !expected.ends_with("closed");
         match timeout(if enough { QUIET } else { PATIENCE }, stream.read(&mut buffer)).await {
             Ok(Ok(read @ 1..)) => seen.extend_from_slice(&buffer[..read]),
-            Ok(Ok(_) | Err(_)) => closed = true,
-            Err(_) => {}
-        }
-        if closed || enough {
-            break;
-        }
-        if statuses(&seen).is_empty() && seen.is_empty() && words == 0 {
-            break;
+            Ok(Ok(_) | Err(_)) => {
+                closed = true;
+                break;
+            }
+            Err(_) => break,
         }
     }
     let mut all = statuses(&seen);

@@ -34,8 +34,8 @@ pub struct Case {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Want {
-    /// Statuses that the client reads, in order; at the end `closed` when nothing else comes. Over HTTP/2 also `reset` and
-    /// `goaway`.
+    /// Statuses that the client reads, in order, and `closed` where the connection has to end then. Over HTTP/2 also
+    /// `refused`: the stream was reset, or the connection ended.
     pub status: String,
     /// Requests that reach the backend.
     pub requests: usize,

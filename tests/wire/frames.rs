@@ -47,7 +47,7 @@ fn literal(name: &[u8], value: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// Sends one request and says what comes of it: a status, `reset`, `goaway`, or `closed`.
+/// Sends one request and says what comes of it: a status, or `refused`, by a reset of the stream or the connection's end.
 pub async fn ask(mut stream: Box<dyn Duplex>, fields: &[(Vec<u8>, Vec<u8>)], body: Option<&[u8]>) -> String {
     let block: Vec<u8> = fields.iter().flat_map(|(name, value)| literal(name, value)).collect();
     let mut sent = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
@@ -67,22 +67,22 @@ async fn told(stream: &mut dyn Duplex) -> String {
     loop {
         let mut head = [0; 9];
         if stream.read_exact(&mut head).await.is_err() {
-            return "closed".to_owned();
+            return "refused".to_owned();
         }
         let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
         let mut payload = vec![0; usize::try_from(length).unwrap()];
         if stream.read_exact(&mut payload).await.is_err() {
-            return "closed".to_owned();
+            return "refused".to_owned();
         }
         match (head[3], head[4]) {
             (SETTINGS, flags) if flags & ACK == 0 => {
                 let _ = stream.write_all(&frame(SETTINGS, ACK, 0, &[])).await;
             }
             (HEADERS, _) => return status(&payload),
-            (RESET, _) => return "reset".to_owned(),
+            (RESET, _) => return "refused".to_owned(),
             // No error: the other side only says that it will end.
             (GOAWAY, _) if payload[4..8] == [0; 4] => {}
-            (GOAWAY, _) => return "goaway".to_owned(),
+            (GOAWAY, _) => return "refused".to_owned(),
             _ => {}
         }
     }

@@ -70,7 +70,7 @@ impl Lane {
 
 /// What is wrong with a case in a stage, for people.
 fn judge(want: &Want, status: &str, log: &Log) -> Option<String> {
-    let text = log.bytes.iter().map(|byte| char::from(*byte)).collect::<String>().to_lowercase();
+    let text = log.bytes.iter().map(|byte| char::from(*byte)).collect::<String>().to_ascii_lowercase();
     let mut wrong = Vec::new();
     if status != want.status {
         wrong.push(format!("the client reads {status:?}, not {:?}", want.status));
