@@ -113,7 +113,7 @@ pub struct ReservedHosts {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct EdgeCapacity {
-    /// Client connections. Fewer where memory does not suffice. Default: as many as memory allows, about 14000 on 1Gi.
+    /// Client connections. Fewer where memory does not suffice. Default: as many as memory allows, about 12000 on 1Gi.
     #[schemars(range(min = 100, max = 1_000_000))]
     pub connections: Option<i32>,
     /// Connections of one client address; 0 is no bound, for edges that see all clients under few addresses. Default: half of all.
@@ -122,9 +122,12 @@ pub struct EdgeCapacity {
     /// Size of Sōzu's buffers in bytes. A connection may use two; larger ones make long answers cheaper. Default: 16393.
     #[schemars(range(min = 16393, max = 1_048_576))]
     pub buffer_bytes: Option<i32>,
-    /// Worker processes of Sōzu. Default: 1.
+    /// Worker processes of each Sōzu. Default: 1.
     #[schemars(range(min = 1, max = 16))]
     pub sozu_workers: Option<i32>,
+    /// Sōzus that serve the same ports: with 2 one serves while the other is replaced, 1 needs less memory. Default: 2.
+    #[schemars(range(min = 1, max = 2))]
+    pub sozus: Option<i32>,
 }
 
 /// A variable of the environment of an edge's processes.
@@ -289,7 +292,7 @@ macro_rules! over {
     };
 }
 
-over! { EdgeCapacity { connections, connections_per_address, buffer_bytes, sozu_workers } }
+over! { EdgeCapacity { connections, connections_per_address, buffer_bytes, sozu_workers, sozus } }
 over! { ServiceProfile { kind, annotations, external_traffic_policy, load_balancer_class, load_balancer_source_ranges } }
 over! { Resources { edge, sozu } }
 over! { Placement { node_selector, tolerations, affinity, topology_spread_constraints, priority_class_name } }
@@ -305,6 +308,7 @@ impl EdgeProfileSpec {
             (FILTER_CONNECTIONS_PER_ADDRESS, capacity.connections_per_address),
             (names::BUFFER_BYTES, capacity.buffer_bytes),
             (names::SOZU_WORKERS, capacity.sozu_workers),
+            (names::SOZUS, capacity.sozus),
         ];
         given.into_iter().filter_map(|(name, value)| Some((name, value?.to_string()))).collect()
     }

@@ -21,14 +21,17 @@ pub(super) struct CapacitySettings {
     /// Size of Sōzu's buffers; a connection uses two, a response head must fit into one. Default: 16393
     #[arg(long, env = names::BUFFER_BYTES, value_name = "BYTES")]
     buffer_bytes: Option<u64>,
-    /// Worker processes of Sōzu. Default: 1
+    /// Worker processes of each Sōzu. Default: 1
     #[arg(long, env = names::SOZU_WORKERS, value_name = "N")]
     sozu_workers: Option<u64>,
+    /// Sōzus that serve the same ports: 2, of which one serves while the other is replaced, or 1, which needs less memory. Default: 2
+    #[arg(long, env = names::SOZUS, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=2))]
+    sozus: Option<u64>,
 }
 
 impl From<CapacitySettings> for Capacity {
     fn from(given: CapacitySettings) -> Self {
-        let CapacitySettings { memory, connections, connections_per_address, buffer_bytes, sozu_workers } = given;
-        Self { memory, connections, connections_per_address, buffer_bytes, sozu_workers }
+        let CapacitySettings { memory, connections, connections_per_address, buffer_bytes, sozu_workers, sozus } = given;
+        Self { memory, connections, connections_per_address, buffer_bytes, sozu_workers, sozus }
     }
 }

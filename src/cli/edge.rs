@@ -1,4 +1,4 @@
-//! `kakehi edge`: the supervisor of one edge's Sōzu and filter proxy.
+//! `kakehi edge`: the supervisor of one edge's Sōzus and filter proxy.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::fs::DirBuilderExt;
@@ -48,9 +48,9 @@ pub(super) struct Settings {
     /// The sozu binary
     #[arg(long, env = "KAKEHI_SOZU", default_value = "sozu", value_name = "PATH")]
     sozu: PathBuf,
-    /// Command socket of a Sōzu that `kakehi launch` keeps running, in place of one that the edge starts
-    #[arg(long, env = "KAKEHI_SOZU_SOCKET", value_name = "SOCKET")]
-    sozu_socket: Option<PathBuf>,
+    /// Directory in which `kakehi launch` keeps Sōzus running, in place of those that the edge starts
+    #[arg(long, env = "KAKEHI_SOZU_DIR", value_name = "DIR")]
+    sozu_dir: Option<PathBuf>,
     /// Sōzu's own log level: error, warn, info, debug, trace
     #[arg(long, env = "KAKEHI_SOZU_LOG", default_value = "error", value_name = "LEVEL")]
     sozu_log: String,
@@ -78,8 +78,8 @@ pub(super) async fn run(settings: Settings, log: &LogSettings) -> anyhow::Result
     let filter =
         FilterCommand { program: std::env::current_exe()?, args: std::iter::once("filter".to_owned()).chain(log.flags()).collect() };
     let snapshot = origin(&settings)?;
-    let sozu = match settings.sozu_socket {
-        Some(socket) => SozuOrigin::Adopt(socket),
+    let sozu = match settings.sozu_dir {
+        Some(dir) => SozuOrigin::Adopt(dir),
         None => SozuOrigin::Spawn { program: settings.sozu, log_level: settings.sozu_log },
     };
     let settings = EdgeSettings {

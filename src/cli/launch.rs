@@ -1,4 +1,4 @@
-//! `kakehi launch`: keeps one Sōzu running for a supervisor in another container.
+//! `kakehi launch`: keeps the Sōzus of an edge running for a supervisor in another process.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -17,7 +17,7 @@ pub(super) struct Settings {
     /// The sozu binary
     #[arg(long, env = "KAKEHI_SOZU", default_value = "sozu", value_name = "PATH")]
     sozu: PathBuf,
-    /// Private directory for Sōzu's command socket (command.sock), its state, and the filter proxy's sockets
+    /// Private directory: below it one for each Sōzu (a, b), with its command socket and state; in it the filter proxy's sockets
     #[arg(long, env = "KAKEHI_SOZU_DIR", value_name = "DIR")]
     dir: PathBuf,
     /// Sōzu's own log level: error, warn, info, debug, trace
@@ -39,6 +39,6 @@ pub(super) async fn run(settings: Settings) -> anyhow::Result<ExitCode> {
     let farewell = Farewell { linger: Duration::from_secs(settings.linger), drain: Duration::from_secs(settings.drain) };
     let capacity = Capacity::from(settings.capacity);
     let spawn = SpawnSettings { program: settings.sozu, dir: settings.dir, log_level: settings.sozu_log, budget: capacity.launched() };
-    edge::launch(spawn, farewell, told_to_end()?).await?;
+    edge::launch(spawn, capacity.sozus(), farewell, told_to_end()?).await?;
     Ok(ExitCode::SUCCESS)
 }

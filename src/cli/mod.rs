@@ -43,9 +43,9 @@ enum Command {
     Translate(TranslateSettings),
     /// Say which rule takes a request and why no other does: listener, candidates by rank, stage, answer, endpoints
     Trace(TraceSettings),
-    /// Supervise one edge's Sōzu and filter proxy (started by standalone, or in an edge pod)
+    /// Supervise one edge's Sōzus and filter proxy (started by standalone, or in an edge pod)
     Edge(edge::Settings),
-    /// Keep one Sōzu running for a supervisor in another container (started in an edge pod)
+    /// Keep the Sōzus of an edge running for its supervisor (started by standalone, or in an edge pod)
     Launch(launch::Settings),
     /// Ask an operator or an edge whether it is ready. Exit 1 when it is not
     Ready(ready::Settings),

@@ -19,11 +19,13 @@ pub struct Capacity {
     pub connections_per_address: Option<u64>,
     /// Size of one of Sōzu's buffers, in bytes.
     pub buffer_bytes: Option<u64>,
-    /// Sōzu's worker processes.
+    /// Worker processes of each Sōzu.
     pub sozu_workers: Option<u64>,
+    /// Sōzus that serve the same ports: one or two.
+    pub sozus: Option<u64>,
 }
 
-/// What Sōzu is started with.
+/// What each Sōzu is started with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SozuBudget {
     /// Worker processes.
@@ -60,6 +62,8 @@ const BESIDE: u64 = 6 << 10;
 const FEWEST: u64 = 100;
 /// Sōzu's own limit of connections is so much higher than the one that its buffers set.
 const PLACES: (u64, u64) = (9, 8);
+/// A twin may have this part of all connections beyond its half.
+const UNEVEN: u64 = 20;
 /// What is assumed where nothing says how much memory there is.
 const UNKNOWN: u64 = 1 << 30;
 /// The part of a machine's memory that an edge takes where no control group bounds it.
@@ -71,20 +75,28 @@ impl Capacity {
         self.memory.unwrap_or_else(|| available(Path::new("/")))
     }
 
-    /// What Sōzu may use where it has the memory for itself.
+    /// Sōzus that serve the same ports. While one is replaced, the other takes all new connections.
+    pub fn sozus(&self) -> usize {
+        if self.sozus == Some(1) { 1 } else { 2 }
+    }
+
+    /// What each Sōzu may use where they have the memory for themselves.
     pub fn launched(&self) -> SozuBudget {
         self.sozu(self.memory(), limits::files())
     }
 
-    /// What Sōzu may use of `memory` bytes, when it may open `files` files. Three fifths are for connections, the rest for what it
-    /// is configured with.
+    /// What each Sōzu may use of the `memory` bytes of all, when it may open `files` files. Three fifths are for connections, the
+    /// rest for what it is configured with. The kernel does not deal connections out evenly, so a twin gets somewhat more than half
+    /// of those that are wanted.
     pub fn sozu(&self, memory: u64, files: u64) -> SozuBudget {
+        let sozus = self.sozus() as u64;
+        let memory = memory / sozus;
         let workers = self.sozu_workers.unwrap_or(1).max(1);
         let buffer_bytes = self.buffer_bytes.unwrap_or(BUFFER_BYTES).max(BUFFER_BYTES);
         let affordable = memory.saturating_sub(BASE) / 5 * 3 / (buffer_bytes + BESIDE);
         // Sōzu refuses to start when it may open fewer files than twice the connections of a worker.
         let openable = files / 2 / PLACES.0 * PLACES.1;
-        let wanted = self.connections.unwrap_or(u64::MAX);
+        let wanted = self.connections.map_or(u64::MAX, |all| all.div_ceil(sozus) + if sozus > 1 { all.div_ceil(UNEVEN) } else { 0 });
         let connections = (affordable / 2).min(wanted).max(FEWEST).div_ceil(workers).min(openable);
         let places = connections / PLACES.1 * PLACES.0 + PLACES.0;
         let connections_per_address = self.connections_per_address.unwrap_or(connections / 2);
@@ -126,15 +138,19 @@ mod tests {
     #[test]
     fn a_gibibyte_holds_ten_thousand_connections() {
         let budget = Capacity::default().sozu(GIB, MANY);
-        assert!((10_000..15_000).contains(&(budget.buffers / 2)), "{budget:?}");
+        assert!((5_000..7_500).contains(&(budget.buffers / 2)), "each of two: {budget:?}");
         assert_eq!(budget.connections_per_address, budget.buffers / 4);
+        let alone = Capacity { sozus: Some(1), ..Default::default() }.sozu(GIB, MANY);
+        assert!((10_000..15_000).contains(&(alone.buffers / 2)), "{alone:?}");
     }
 
     #[test]
     fn what_the_profile_says_counts_within_what_memory_and_descriptors_allow() {
-        let capacity = Capacity { connections: Some(5000), connections_per_address: Some(0), sozu_workers: Some(2), ..Default::default() };
+        let capacity = Capacity { connections: Some(5000), connections_per_address: Some(0), sozu_workers: Some(2), sozus: Some(1), ..Default::default() };
         let budget = capacity.sozu(GIB, MANY);
         assert_eq!((budget.workers, budget.buffers, budget.connections_per_address), (2, 5000, 0));
+        let twins = Capacity { sozus: None, ..capacity }.sozu(GIB, MANY);
+        assert_eq!((twins.workers, twins.buffers), (2, 2750), "somewhat more than half each");
         assert!(capacity.sozu(GIB, 3000).places <= 1500, "Sōzu would not start");
         let greedy = Capacity { connections: Some(1_000_000), ..Default::default() };
         assert_eq!(greedy.sozu(GIB, MANY).buffers, Capacity::default().sozu(GIB, MANY).buffers);
@@ -169,11 +185,12 @@ mod tests {
             connections in prop::option::of(1..1_000_000_u64),
             buffer_bytes in prop::option::of(BUFFER_BYTES..1 << 20),
             sozu_workers in prop::option::of(1..16_u64),
+            sozus in prop::option::of(1..3_u64),
         ) {
-            let capacity = Capacity { connections, buffer_bytes, sozu_workers, ..Default::default() };
+            let capacity = Capacity { connections, buffer_bytes, sozu_workers, sozus, ..Default::default() };
             let budget = capacity.sozu(memory, MANY);
-            let held = budget.workers * budget.buffers * budget.buffer_bytes;
-            let least = 2 * (FEWEST + budget.workers) * budget.buffer_bytes;
+            let held = capacity.sozus() as u64 * budget.workers * budget.buffers * budget.buffer_bytes;
+            let least = capacity.sozus() as u64 * 2 * (FEWEST + budget.workers) * budget.buffer_bytes;
             prop_assert!(held <= memory.max(least), "{:?}", budget);
             prop_assert!(budget.buffers >= 2 && budget.places > budget.buffers / 2, "buffers are used up first: {:?}", budget);
         }

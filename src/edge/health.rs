@@ -22,7 +22,7 @@ pub(super) async fn serve(listener: impl Accept, metrics: Metrics) -> Infallible
 async fn answer(path: &str, metrics: &Metrics) -> Response<Full<Bytes>> {
     let (status, body) = match (path, metrics.unready()) {
         ("/healthz", _) => (StatusCode::OK, "ok\n".to_owned()),
-        ("/readyz", None) => (StatusCode::OK, "ready\n".to_owned()),
+        ("/readyz", None) => (StatusCode::OK, ready(&metrics.missing())),
         ("/readyz", Some(reason)) => (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {reason}\n")),
         ("/metrics", _) => {
             let mut response = Response::new(Full::new(Bytes::from(metrics.page().await)));
@@ -36,6 +36,11 @@ async fn answer(path: &str, metrics: &Metrics) -> Response<Full<Bytes>> {
     response
 }
 
+/// Requests may be sent. Which Sōzus are away is told, for the others serve.
+fn ready(missing: &[&str]) -> String {
+    if missing.is_empty() { "ready\n".to_owned() } else { format!("ready; Sōzu {} is away\n", missing.join(", ")) }
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -43,13 +48,13 @@ mod tests {
     use http::StatusCode;
     use tokio::time::{Instant, advance};
 
-    use super::super::metrics::Metrics;
-    use super::answer;
+    use super::super::metrics::{Metrics, Paths};
+    use super::{answer, ready};
     use crate::snapshot::publish::Publisher;
 
     #[tokio::test(start_paused = true)]
     async fn readiness_falls_when_sozu_is_out_of_step_for_ten_seconds() {
-        let metrics = Metrics::new("n/e", &Publisher::new(0), Default::default());
+        let metrics = Metrics::new("n/e", &Publisher::new(0), Paths::default());
         let status = async |page| answer(page, &metrics).await.status();
         let ready = async || status("/readyz").await == StatusCode::OK;
         assert!(!ready().await, "nothing was applied");
@@ -63,5 +68,11 @@ mod tests {
         assert_eq!(status("/healthz").await, StatusCode::OK, "a restart of the supervisor would not help");
         metrics.standing.send_modify(|standing| standing.out_of_step = None);
         assert!(ready().await);
+    }
+
+    #[test]
+    fn the_page_names_the_twin_that_is_away() {
+        assert_eq!(ready(&[]), "ready\n");
+        assert_eq!(ready(&["b"]), "ready; Sōzu b is away\n");
     }
 }

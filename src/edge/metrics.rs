@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+use futures::future::join_all;
 use tokio::io::AsyncReadExt;
 use tokio::net::UnixStream;
 use tokio::sync::watch;
@@ -46,8 +47,8 @@ pub(super) struct Standing {
     pub listeners: (usize, usize),
     /// Since when Sōzu is away or not what it should be.
     pub out_of_step: Option<Instant>,
-    /// Process id of a Sōzu that we started.
-    pub sozu_pid: Option<u32>,
+    /// Its Sōzus by name, and whether each is in step.
+    pub twins: Vec<(&'static str, bool)>,
 }
 
 /// What the page shows.
@@ -77,16 +78,21 @@ pub(super) struct Metrics {
     pub crowded: watch::Sender<bool>,
     /// Client addresses that have too many connections.
     pub refusals: Arc<Refusals>,
+    paths: Arc<Paths>,
+}
+
+/// Where the processes of an edge are asked how they are.
+#[derive(Debug, Default)]
+pub(super) struct Paths {
     /// The filter proxy's report socket.
     pub report: PathBuf,
-    /// Sōzu's command socket.
-    pub command: PathBuf,
+    /// The command sockets of the Sōzus.
+    pub commands: Vec<PathBuf>,
 }
 
 impl Metrics {
-    /// Those of an edge about which nothing is known yet, whose filter proxy reports and whose Sōzu takes commands at these
-    /// sockets.
-    pub(super) fn new(edge: &str, publisher: &Publisher, (report, command): (PathBuf, PathBuf)) -> Self {
+    /// Those of an edge about which nothing is known yet.
+    pub(super) fn new(edge: &str, publisher: &Publisher, paths: Paths) -> Self {
         Self {
             edge: edge.to_owned(),
             standing: watch::Sender::default(),
@@ -100,9 +106,25 @@ impl Metrics {
             pulses: Pulses::default(),
             crowded: watch::Sender::new(false),
             refusals: Arc::default(),
-            report,
-            command,
+            paths: Arc::new(paths),
         }
+    }
+
+    /// The command sockets of the Sōzus.
+    pub(super) fn commands(&self) -> &[PathBuf] {
+        &self.paths.commands
+    }
+
+    /// Connections of each Sōzu that says how many it has.
+    pub(super) async fn connections(&self) -> Vec<Option<Connections>> {
+        let asked = self.commands().iter().map(|command| sozu::connections(command));
+        let answers = join_all(asked).await.into_iter();
+        answers.map(|answer| answer.inspect_err(|error| tracing::debug!(%error, "Sōzu does not say how it is")).ok()).collect()
+    }
+
+    /// Names of the Sōzus that are away, or not what they should be.
+    pub(super) fn missing(&self) -> Vec<&'static str> {
+        self.standing.borrow().twins.iter().filter(|(_, in_step)| !in_step).map(|(name, _)| *name).collect()
     }
 
     /// Whether requests may be sent to it.
@@ -129,12 +151,11 @@ impl Metrics {
 
     /// The page of now.
     pub(super) async fn page(&self) -> String {
-        let (report, connections) = tokio::join!(report(&self.report), sozu::connections(&self.command));
+        let (report, connections) = tokio::join!(report(&self.paths.report), self.connections());
         let mut text = Text::new("edge", &self.edge);
         self.traffic(&mut text, report.as_ref().map(|report| report.traffic.as_slice()).unwrap_or_default());
         self.state(&mut text);
-        let connections = connections.inspect_err(|error| tracing::debug!(%error, "Sōzu does not say how it is"));
-        self.sozu(&mut text, connections.ok());
+        self.sozu(&mut text, &connections);
         self.filter(&mut text, report);
         text.finish()
     }
@@ -182,29 +203,34 @@ impl Metrics {
         text.only(&series::EDGE_REFUSED, of_count(standing.refused as u64));
     }
 
-    fn sozu(&self, text: &mut Text, connections: Option<Connections>) {
+    fn sozu(&self, text: &mut Text, connections: &[Option<Connections>]) {
         let standing = self.standing.borrow().clone();
-        text.only(&series::SOZU_UP, of_count(connections.is_some().into()));
+        text.family(&series::SOZU_UP);
+        for (name, answer) in sozu::TWINS.iter().zip(connections) {
+            text.sample(&series::SOZU_UP, &[name], of_count(answer.is_some().into()));
+        }
+        text.family(&series::SOZU_IN_STEP);
+        for (name, in_step) in &standing.twins {
+            text.sample(&series::SOZU_IN_STEP, &[name], of_count((*in_step).into()));
+        }
         text.only(&series::SOZU_STARTS, of_count(standing.sozu_starts));
         text.only(&series::SOZU_WORKERS, of_count(standing.sozu_workers as u64));
         text.family(&series::SOZU_LISTENERS);
         for (state, number) in [("bound", standing.listeners.0), ("refused", standing.listeners.1)] {
             text.sample(&series::SOZU_LISTENERS, &[state], of_count(number as u64));
         }
-        let connections = connections.unwrap_or_default();
-        let Connections { clients, backends, buffers, .. } = connections;
-        text.only(&series::SOZU_BUFFERS, of_count(buffers));
-        text.only(&series::SOZU_FULL, of_count(connections.is_full().into()));
+        let sum = |of: fn(&Connections) -> u64| of_count(connections.iter().flatten().map(of).sum());
+        text.only(&series::SOZU_BUFFERS, sum(|now| now.buffers));
+        text.only(&series::SOZU_FULL, of_count(connections.iter().flatten().any(Connections::is_full).into()));
         text.only(&series::ADDRESSES_OVER, of_count(self.refusals.addresses.load(Relaxed)));
         text.only(&series::ADDRESSES_REFUSED, of_count(self.refusals.connections.load(Relaxed)));
         text.family(&series::HANGS);
-        for (process, pulse) in self.pulses.each() {
-            text.sample(&series::HANGS, &[process], of_count(pulse.hangs()));
+        for (process, hangs) in self.pulses.hangs() {
+            text.sample(&series::HANGS, &[process], of_count(hangs));
         }
         text.family(&series::SOZU_CONNECTIONS);
-        for (side, number) in [("clients", clients), ("backends", backends)] {
-            text.sample(&series::SOZU_CONNECTIONS, &[side], of_count(number));
-        }
+        text.sample(&series::SOZU_CONNECTIONS, &["clients"], sum(|now| now.clients));
+        text.sample(&series::SOZU_CONNECTIONS, &["backends"], sum(|now| now.backends));
     }
 
     fn filter(&self, text: &mut Text, report: Option<Report>) {

@@ -32,9 +32,9 @@ pub(super) struct Pulse {
 /// What is known of all of them.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Pulses {
-    /// Sōzu's main process.
-    pub sozu: Arc<Pulse>,
-    /// Its workers.
+    /// Sōzu's main process, of each twin.
+    pub sozu: [Arc<Pulse>; 2],
+    /// The workers of both.
     pub worker: Arc<Pulse>,
     /// The filter proxy.
     pub filter: Arc<Pulse>,
@@ -66,6 +66,11 @@ impl Pulse {
         self.misses.store(0, Relaxed);
     }
 
+    /// How many probes in a row went without an answer.
+    pub(super) fn misses(&self) -> u32 {
+        self.misses.load(Relaxed)
+    }
+
     /// Whether requests may be sent its way.
     pub(super) fn is_well(&self) -> bool {
         self.misses.load(Relaxed) < SUSPECT
@@ -78,9 +83,10 @@ impl Pulse {
 }
 
 impl Pulses {
-    /// By name.
-    pub(super) fn each(&self) -> [(&'static str, &Pulse); 3] {
-        [(SOZU, &self.sozu), (WORKER, &self.worker), (FILTER, &self.filter)]
+    /// How often processes hung, by name.
+    pub(super) fn hangs(&self) -> [(&'static str, u64); 3] {
+        let mains = self.sozu.iter().map(|pulse| pulse.hangs()).sum();
+        [(SOZU, mains), (WORKER, self.worker.hangs()), (FILTER, self.filter.hangs())]
     }
 }
 

@@ -26,7 +26,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// What comes with the sockets: the data that every message must have.
 const WORD: &[u8] = b"sockets\n";
 
-/// Paths of the sockets in the directory of the Sōzu that uses them: for requests, for connections.
+/// Paths of the sockets in the directory of the Sōzus that use them: for requests, for connections.
 pub(super) fn paths(dir: &Path) -> [PathBuf; 2] {
     ["hop.sock", "relay.sock"].map(|name| dir.join(name))
 }
@@ -98,7 +98,7 @@ impl Sockets {
 pub(super) enum Holder {
     /// This process.
     Here(Sockets),
-    /// The launcher of the Sōzu in this directory.
+    /// The launcher of the Sōzus in this directory.
     Launcher(PathBuf),
 }
 

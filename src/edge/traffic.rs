@@ -29,14 +29,16 @@ const QUIET: (Duration, Duration) = (Duration::from_secs(3), Duration::from_secs
 const BUFFERED: usize = 8192;
 /// Size of the path of one nudge: several together overflow the buffer, one alone does not bypass it.
 const NUDGE_SIZE: usize = 1200;
+/// Nudges for each that one Sōzu needs: of twins, nearly always each gets enough.
+const FOR_TWINS: usize = 3;
 /// A nudge is answered within this.
 const NUDGED: Duration = Duration::from_secs(1);
 /// Tallies that are found without parsing.
 const KNOWN: usize = 4096;
 
-/// Follows the record for ever. `port` is an HTTP listener of the same Sōzu.
+/// Follows a Sōzu's record for ever. `port` is an HTTP listener of it and of its twin.
 pub(super) async fn follow(mut log: AccessLog, native: Arc<Native>, port: watch::Receiver<Option<SocketAddr>>) {
-    let mut counting = Counting { native, known: HashMap::new(), key: Vec::new(), pruned: 0 };
+    let mut counting = Counting { native, known: HashMap::new(), key: Vec::new(), pruned: 0, lost: 0 };
     let mut look = interval(READ);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (mut written, mut wait) = (Instant::now(), QUIET.0);
@@ -73,6 +75,8 @@ struct Counting {
     /// Room for a key of these.
     key: Vec<u8>,
     pruned: u64,
+    /// Damaged places that were counted.
+    lost: u64,
 }
 
 impl Counting {
@@ -86,7 +90,8 @@ impl Counting {
         while log.read(|record| counted |= self.count(record))? {
             yield_now().await;
         }
-        self.native.lost.store(log.lost(), Relaxed);
+        let lost = log.lost() - std::mem::replace(&mut self.lost, log.lost());
+        self.native.lost.fetch_add(lost, Relaxed);
         Ok(counted)
     }
 
@@ -148,7 +153,7 @@ fn backend_of(text: &str) -> Option<BackendId> {
 /// without any host too, but with a page of its own state in the log.)
 async fn nudge(port: SocketAddr) {
     let request = format!("GET {NUDGE}{} HTTP/1.1\r\nHost: no host\r\nConnection: close\r\n\r\n", "-".repeat(NUDGE_SIZE));
-    for _ in 0..=BUFFERED / NUDGE_SIZE {
+    for _ in 0..FOR_TWINS * (BUFFERED / NUDGE_SIZE + 1) {
         let nudged = timeout(NUDGED, async {
             let mut stream = TcpStream::connect(port).await?;
             stream.write_all(request.as_bytes()).await?;

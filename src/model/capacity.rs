@@ -4,7 +4,9 @@
 pub const MEMORY: &str = "KAKEHI_MEMORY";
 /// Variable for the size of Sōzu's buffers (`capacity.bufferBytes`).
 pub const BUFFER_BYTES: &str = "KAKEHI_BUFFER_BYTES";
-/// Variable for the number of Sōzu's worker processes (`capacity.sozuWorkers`).
+/// Variable for the number of Sōzus that serve the same ports (`capacity.sozus`).
+pub const SOZUS: &str = "KAKEHI_SOZUS";
+/// Variable for the number of worker processes of each Sōzu (`capacity.sozuWorkers`).
 pub const SOZU_WORKERS: &str = "KAKEHI_SOZU_WORKERS";
 /// Variable for the seconds that requests, streams and tunnels in flight may take when an edge ends.
 pub const DRAIN: &str = "KAKEHI_DRAIN";

@@ -27,7 +27,10 @@ pub const LOST_RECORDS: Series = counter(
 );
 
 /// Sōzu.
-pub const SOZU_UP: Series = gauge("kakehi_sozu_up", &[], "1 while Sōzu answers on its command socket");
+pub const SOZU_UP: Series = gauge("kakehi_sozu_up", &["sozu"], "1 while this Sōzu answers on its command socket");
+/// Whether each is in step.
+pub const SOZU_IN_STEP: Series =
+    gauge("kakehi_sozu_in_step", &["sozu"], "1 while this Sōzu holds what was last applied to it; the others serve while it does not");
 /// Starts of Sōzu.
 pub const SOZU_STARTS: Series = counter("kakehi_sozu_starts_total", &[], "Sōzu processes that were started or adopted, the first included");
 /// Workers.
@@ -180,6 +183,7 @@ pub const EDGE: &[&Series] = &[
     &UNSAVED,
     &EDGE_REFUSED,
     &SOZU_UP,
+    &SOZU_IN_STEP,
     &SOZU_STARTS,
     &SOZU_WORKERS,
     &SOZU_LISTENERS,

@@ -108,11 +108,11 @@ pub fn merge(pages: impl IntoIterator<Item = String>) -> String {
 #[cfg(test)]
 mod tests {
     use super::{Text, merge};
-    use crate::series::{EDGE_APPLY, SOZU_LISTENERS, SOZU_UP};
+    use crate::series::{EDGE_APPLY, SOZU_LISTENERS, SOZU_WORKERS};
 
     fn page(edge: &str) -> String {
         let mut text = Text::new("edge", edge);
-        text.only(&SOZU_UP, 1.0);
+        text.only(&SOZU_WORKERS, 1.0);
         text.family(&SOZU_LISTENERS);
         text.sample(&SOZU_LISTENERS, &["bo\"u\\nd"], 2.0);
         text.finish()
@@ -141,8 +141,8 @@ mod tests {
     #[test]
     fn merged_pages_have_each_family_once() {
         let merged = merge([page("a"), page("b")]);
-        assert_eq!(merged.matches("# TYPE kakehi_sozu_up gauge").count(), 1);
+        assert_eq!(merged.matches("# TYPE kakehi_sozu_workers gauge").count(), 1);
         let position = |text: &str| merged.find(text).unwrap();
-        assert!(position("kakehi_sozu_up{edge=\"b\"}") < position("# HELP kakehi_sozu_listeners"), "{merged}");
+        assert!(position("kakehi_sozu_workers{edge=\"b\"}") < position("# HELP kakehi_sozu_listeners"), "{merged}");
     }
 }

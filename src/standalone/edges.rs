@@ -1,32 +1,23 @@
-//! Edge processes on this machine: one child per edge, fed by its publisher over a unix socket.
+//! Edges on this machine: for each a launcher of its Sōzus and a supervisor, which is fed by its publisher over a unix socket.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::process::Stdio;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
 use tokio::net::UnixListener;
-use tokio::process::{Child, Command};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::{sleep, timeout};
 
+use super::processes::Supervised;
 use crate::api::Variable;
 use crate::controller::EdgeHost;
 use crate::edge::{PAGES, plan, private_directory};
-use crate::model::capacity::{DRAIN, MEMORY};
-use crate::model::{ALLOCATOR, EdgeId};
+use crate::model::EdgeId;
 use crate::observe::metrics::Metrics;
 use crate::settings::LogSettings;
 use crate::snapshot::publish::Publisher;
 use crate::translate::EdgeData;
-
-/// Grace that an edge has between the end of its drain and the kill.
-const GRACE: Duration = Duration::from_secs(4);
-/// First and longest wait before an edge that ended by itself is started again.
-const RESTART: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
 
 /// How edge processes are started.
 #[derive(Clone, Debug)]
@@ -146,83 +137,5 @@ impl EdgeHost for Edges {
         for (_, running) in std::mem::take(&mut self.running) {
             drop(running.task.await);
         }
-    }
-}
-
-struct Supervised {
-    id: EdgeId,
-    command: EdgeCommand,
-    metrics: Metrics,
-    address: IpAddr,
-    processes: Vec<Variable>,
-    directory: PathBuf,
-}
-
-impl Supervised {
-    /// Keeps the child running until told to stop.
-    async fn run(self, mut stopped: watch::Receiver<bool>) {
-        let mut wait = RESTART.0;
-        loop {
-            match self.spawn() {
-                Ok(mut child) => {
-                    // Waiting would close it, and the edge ends when its input does.
-                    let _input = child.stdin.take();
-                    tokio::select! {
-                        () = told(&mut stopped) => {
-                            end(&mut child, self.command.own.0 + GRACE).await;
-                            break;
-                        }
-                        status = child.wait() => tracing::error!(edge = %self.id, ?status, "edge ended by itself"),
-                    }
-                }
-                Err(error) => tracing::error!(edge = %self.id, %error, "cannot start the edge"),
-            }
-            self.metrics.edge_restarts.with_label_values(&[self.id.to_string()]).inc();
-            tokio::select! {
-                () = told(&mut stopped) => break,
-                () = sleep(wait) => wait = (wait * 2).min(RESTART.1),
-            }
-        }
-        drop(std::fs::remove_dir_all(&self.directory));
-    }
-
-    fn spawn(&self) -> std::io::Result<Child> {
-        let mut command = Command::new(&self.command.program);
-        command.arg("edge").args(self.command.log.flags()).arg("--name").arg(self.id.to_string());
-        command.arg("--address").arg(self.address.to_string());
-        command.arg("--runtime-dir").arg(&self.directory);
-        command.arg("--snapshot").arg(self.directory.join("snapshot.sock"));
-        command.arg("--sozu").arg(&self.command.sozu);
-        if self.command.options.force_hop {
-            command.arg("--force-hop");
-        }
-        if self.command.options.force_relay {
-            command.arg("--force-relay");
-        }
-        command.env(ALLOCATOR.0, ALLOCATOR.1);
-        let (drain, memory) = self.command.own;
-        command.env(DRAIN, drain.as_secs().to_string());
-        if let Some(memory) = memory {
-            command.env(MEMORY, memory.to_string());
-        }
-        command.envs(self.processes.iter().map(|(name, value)| (*name, value)));
-        // The edge ends when its standard input does: nothing is left behind when this process is killed.
-        command.stdin(Stdio::piped()).kill_on_drop(true).spawn()
-    }
-}
-
-/// Resolves when the edge is to end, or its owner is gone.
-async fn told(stopped: &mut watch::Receiver<bool>) {
-    drop(stopped.wait_for(|stop| *stop).await);
-}
-
-async fn end(child: &mut Child, within: Duration) {
-    if let Some(pid) = child.id().and_then(|id| Pid::from_raw(id.cast_signed()))
-        && let Err(error) = kill_process(pid, Signal::TERM)
-    {
-        tracing::debug!(%error, "the edge is gone already");
-    }
-    if timeout(within, child.wait()).await.is_err() {
-        drop(child.kill().await);
     }
 }

@@ -3,6 +3,7 @@
 mod claims;
 mod edges;
 mod meaning;
+mod processes;
 mod status_dir;
 mod statuses;
 mod view;

@@ -185,7 +185,7 @@ fn tree(root: u32) -> Vec<u32> {
 /// What a process of ours is.
 fn role(pid: u32) -> &'static str {
     let line = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    let role = ["standalone", "edge", "filter"].into_iter().find(|role| line.split('\0').any(|word| word == *role));
+    let role = ["standalone", "launch", "edge", "filter"].into_iter().find(|role| line.split('\0').any(|word| word == *role));
     role.unwrap_or("sozu")
 }
 

@@ -7,7 +7,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use kakehi::edge::Capacity;
 use kakehi::edge::plan::explain::Explanation;
 use kakehi::edge::plan::{Options, Planner};
-use kakehi::edge::sozu::{Maker, Silence, Sozu, SpawnSettings, Wire};
+use kakehi::edge::sozu::{Kin, Maker, Silence, Sozu, SpawnSettings, Wire};
 
 use tokio::time::Instant;
 
@@ -46,7 +46,7 @@ impl Stage {
             budget: Capacity::default().launched(),
         };
         Self {
-            sozu: Sozu::start(Maker::Spawn(settings), wire).await.unwrap(),
+            sozu: Sozu::start(Maker::Spawn(settings), wire, Kin::family(1, false).remove(0)).await.unwrap(),
             planner: Planner::new(Options::default()),
             clients: ports.iter().map(|port| Client::new(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), *port))).collect(),
             ports,

@@ -30,10 +30,10 @@ pub fn launch(dir: &Path) -> Child {
 
 pub fn edge(dir: &Path, health: SocketAddr) -> Child {
     let path = |name: &str| dir.join(name).to_string_lossy().into_owned();
-    let (runtime, snapshot, socket) = (path("edge"), path("snapshot.sock"), path("sozu/command.sock"));
+    let (runtime, snapshot, sozus) = (path("edge"), path("snapshot.sock"), path("sozu"));
     let (address, health) = (health.ip().to_string(), health.to_string());
     let words = ["edge", "--name", "test/pod", "--address", &address, "--runtime-dir", &runtime, "--snapshot", &snapshot];
-    start(dir, &[&words[..], &["--sozu-socket", &socket, "--health", &health, "--linger", "2"]].concat())
+    start(dir, &[&words[..], &["--sozu-dir", &sozus, "--health", &health, "--linger", "2"]].concat())
 }
 
 fn pid(child: &Child) -> Pid {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use kakehi::edge::Capacity;
 use kakehi::edge::plan::{Options, Planner, Target};
-use kakehi::edge::sozu::{Maker, Silence, Sozu, SpawnSettings, Wire};
+use kakehi::edge::sozu::{Kin, Maker, Silence, Sozu, SpawnSettings, Wire};
 use kakehi::snapshot::publish::Publisher;
 use kakehi::snapshot::wire::Refusal;
 use kakehi::snapshot::{Resource, Snapshot};
@@ -64,6 +64,11 @@ impl Drop for Directory {
     }
 }
 
+/// A Sōzu without a twin.
+pub fn alone() -> Kin {
+    Kin::family(1, false).remove(0)
+}
+
 /// A loopback address of its own for every caller: no port of it is anybody's.
 pub fn address() -> IpAddr {
     static NEXT: AtomicU8 = AtomicU8::new(1);
@@ -103,7 +108,7 @@ impl Rig {
             log_level: "error".to_owned(),
             budget: Capacity::default().launched(),
         };
-        let sozu = Sozu::start(Maker::Spawn(settings), wire).await.unwrap();
+        let sozu = Sozu::start(Maker::Spawn(settings), wire, alone()).await.unwrap();
         Self { sozu, planner: Planner::new(options), dir, address }
     }
 
@@ -117,7 +122,7 @@ impl Rig {
         };
         let [hop, relay] = ["hop.sock", "relay.sock"].map(|name| self.dir.path().join(name));
         let wire = Wire { address: other.address, hop, relay, silence: Silence::default() };
-        self.sozu = Sozu::start(Maker::Spawn(settings), wire).await.unwrap();
+        self.sozu = Sozu::start(Maker::Spawn(settings), wire, alone()).await.unwrap();
         self.address = other.address;
     }
 

@@ -234,7 +234,7 @@ async fn an_edge_ends_with_its_parent_and_leaves_nothing_behind() {
         .kill_on_drop(true)
         .spawn()
         .unwrap();
-    let command_socket = dir.path().join("edge/command.sock");
+    let command_socket = dir.path().join("edge/a/command.sock");
     let up = async {
         while tokio::net::UnixStream::connect(&command_socket).await.is_err() {
             tokio::time::sleep(Duration::from_millis(20)).await;

@@ -1,7 +1,7 @@
 //! An ack is true: what Sōzu refuses is named, neighbours go through, and what was lost comes back.
 
 use kakehi::edge::Capacity;
-use kakehi::edge::sozu::{Maker, Silence, Sozu, SpawnSettings, Wire};
+use kakehi::edge::sozu::{Kin, Maker, Silence, Sozu, SpawnSettings, Wire};
 use kakehi::model::{Certificate, Hostname, PrivateKey};
 use kakehi::snapshot::{Key, Resource};
 use rustix::process::{Pid, Signal, kill_process};
@@ -9,7 +9,7 @@ use sozu_command_lib::proto::command::ListWorkers;
 use sozu_command_lib::proto::command::request::RequestType;
 
 use crate::build::{backend, listener, prefix, route, route_id, rule};
-use crate::rig::{Rig, address, program, serve, until};
+use crate::rig::{Rig, address, alone, program, serve, until};
 use crate::tls;
 
 /// A name that our model allows and Sōzu's router does not: no valid punycode.
@@ -159,7 +159,7 @@ async fn a_sozu_left_behind_is_stopped() {
         relay: rig.dir.path().join("relay.sock"),
         silence: Silence::default(),
     };
-    let mut next = Sozu::start(Maker::Spawn(settings), wire).await.unwrap();
+    let mut next = Sozu::start(Maker::Spawn(settings), wire, alone()).await.unwrap();
     rig.sozu.ended().await;
     assert!(next.apply(rig.planner.target()).await.unwrap().is_empty());
     assert_eq!(rig.get(8080, "any.example", "/").await.status, 503);
@@ -210,6 +210,11 @@ async fn nothing_is_left_in_the_runtime_directory() {
     assert_eq!(names, ["access.log", "command.sock", "hop.sock", "sozu.toml"]);
 }
 
+/// One without a twin that may have run before.
+fn found() -> Kin {
+    Kin::family(1, true).remove(0)
+}
+
 /// A Sōzu that somebody else keeps running: adopted with its state when that is just what is wanted, asked to restart when it
 /// holds something else.
 #[tokio::test]
@@ -241,12 +246,12 @@ async fn a_sozu_of_somebody_else_is_adopted() {
     let target = crate::rig::plan(resources);
     let at = std::net::SocketAddr::new(wire.address, 8080);
 
-    let mut first = Sozu::start(Maker::Adopt(socket.clone()), wire.clone()).await.unwrap();
+    let mut first = Sozu::start(Maker::Adopt(socket.clone()), wire.clone(), found()).await.unwrap();
     assert!(first.apply(&target).await.unwrap().is_empty());
     until(at, "any.example", "/", "app").await;
     let (before, worker) = (pid(), first.workers().to_vec());
     drop(first);
-    let mut second = Sozu::start(Maker::Adopt(socket.clone()), wire.clone()).await.unwrap();
+    let mut second = Sozu::start(Maker::Adopt(socket.clone()), wire.clone(), found()).await.unwrap();
     until(at, "any.example", "/", "app").await;
     assert!(second.apply(&target).await.unwrap().is_empty());
     assert_eq!((pid(), second.workers()), (before, worker.as_slice()), "it holds what is wanted");
@@ -263,7 +268,7 @@ async fn a_sozu_of_somebody_else_is_adopted() {
     assert_eq!(pid(), before);
     drop(second);
 
-    let mut third = Sozu::start(Maker::Adopt(socket), wire).await.unwrap();
+    let mut third = Sozu::start(Maker::Adopt(socket), wire, found()).await.unwrap();
     until(at, "any.example", "/new", "new").await;
     assert!(third.apply(&target).await.unwrap().is_empty());
     assert_ne!((pid(), third.workers()), (before, worker.as_slice()), "what it held is not what is wanted");

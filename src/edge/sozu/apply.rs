@@ -8,13 +8,13 @@ use std::time::Duration;
 use sozu_command_lib::proto::command::request::RequestType;
 use sozu_command_lib::proto::command::response_content::ContentType;
 use sozu_command_lib::proto::command::{FrontendFilters, ListListeners};
-use tokio::net::TcpSocket;
 
 use super::held::{self, expected, holds};
 use super::instance::{Health, Instance};
 use super::load::{StateFile, files};
 use super::parting::Parting;
-use super::{Error, Item, Maker, Order, Reply, Shadow, Step, Wire, steps};
+use super::ports::HELD;
+use super::{Error, Item, Kin, Maker, Order, Reply, Shadow, Step, Wire, steps};
 use crate::edge::plan::{PortId, PortKind, Target};
 use crate::snapshot::wire::Refusal;
 
@@ -22,7 +22,7 @@ use crate::snapshot::wire::Refusal;
 #[derive(Debug)]
 pub struct Sozu {
     instance: Instance,
-    shadow: Shadow,
+    pub(super) shadow: Shadow,
     maker: Maker,
     order: Order,
     /// It ran before we came, and what it holds was not looked at yet.
@@ -33,10 +33,10 @@ pub struct Sozu {
     unaudited: BTreeSet<String>,
     /// Ports whose handshakes are to end.
     parting: Parting,
+    /// What its siblings know of it.
+    pub(super) kin: Kin,
 }
 
-/// Why a listener is not bound.
-const HELD: &str = "another process listens on this address and port";
 /// Fewer steps than this are cheaper as single commands, if none is half of a replacement.
 const FEW: usize = 3;
 
@@ -46,11 +46,14 @@ impl Sozu {
     ///
     /// # Errors
     /// When it does not come up.
-    pub async fn start(maker: Maker, wire: Wire) -> Result<Self, Error> {
+    pub async fn start(maker: Maker, wire: Wire, kin: Kin) -> Result<Self, Error> {
         let (instance, stranger) = Instance::find(maker.clone()).await?;
         let shadow = Shadow::new(wire);
         let (unaudited, parting) = (BTreeSet::new(), Parting::default());
-        Ok(Self { instance, shadow, maker, order: Order::Kept, stranger, file: 0, starts: 1, unaudited, parting })
+        if !stranger {
+            kin.listens(BTreeSet::new());
+        }
+        Ok(Self { instance, shadow, maker, order: Order::Kept, stranger, file: 0, starts: 1, unaudited, parting, kin })
     }
 
     /// Whether it ran before we came and what it holds was not looked at yet.
@@ -94,41 +97,38 @@ impl Sozu {
     /// # Errors
     /// The world's failures; the target may then be there in part, and is tried again by the next call.
     pub async fn apply(&mut self, target: &Target) -> Result<Vec<Refusal>, Error> {
+        let mut turn = None;
         match self.instance.health().await {
             Health::Same => {}
             Health::WorkerRestarted => self.order = Order::Lost,
-            Health::Gone => self.restart().await?,
+            Health::Gone => {
+                turn = self.kin.turn_if_free();
+                self.restart().await?;
+            }
         }
-        if self.stranger {
-            self.recognise(target).await?;
-        }
-        if let Err(error) = self.advance(target).await {
+        if self.stranger && !self.recognise(target).await? {
+            tracing::warn!("the running Sōzu holds something else; starting over with an empty one");
+            self.start_over(target).await?;
+        } else if let Err(error) = self.advance(target).await {
             tracing::warn!(%error, "starting over with an empty Sōzu");
-            self.restart().await?;
-            self.advance(target).await?;
+            drop(turn);
+            self.start_over(target).await?;
         }
+        self.kin.is_away(false);
         Ok(self.shadow.refusals())
     }
 
-    /// Tries again what the world may meanwhile allow: ports that somebody else held. Whether there was anything to try.
+    /// Brings Sōzu to a last `target`; one that does not take it is left as it is.
     ///
     /// # Errors
-    /// The socket's.
-    pub async fn retry(&mut self) -> Result<bool, Error> {
-        let unbound: Vec<Item> = self.shadow.refused().keys().filter(|item| matches!(item, Item::Bound(_))).cloned().collect();
-        for item in &unbound {
-            let Item::Bound(port) = item else { continue };
-            let Some(refused) = self.shadow.refused().get(item) else { continue };
-            let keys = refused.keys.clone();
-            let step = Step { item: item.clone(), request: self.shadow.wire().activate(*port), adds: true, glued: false, keys };
-            self.try_one(&step).await?;
-        }
-        Ok(!unbound.is_empty())
+    /// The world's failures.
+    pub async fn close(&mut self, target: &Target) -> Result<(), Error> {
+        if self.stranger { Ok(()) } else { self.advance(target).await }
     }
 
-    /// Takes over a Sōzu that ran before we came, if it holds the very target; starts over with an empty one if not. No file is
-    /// needed for that: the volume may be full.
-    async fn recognise(&mut self, target: &Target) -> Result<(), Error> {
+    /// Takes over a Sōzu that ran before we came, if it holds the very target; whether it does. No file is needed for that: the
+    /// volume may be full.
+    async fn recognise(&mut self, target: &Target) -> Result<bool, Error> {
         let same = match self.is_recognised(target).await {
             Ok(same) => same,
             Err(error) => {
@@ -136,16 +136,13 @@ impl Sozu {
                 None
             }
         };
-        let Some(shadow) = same else {
-            tracing::warn!("the running Sōzu holds something else; starting over with an empty one");
-            return self.restart().await;
-        };
+        let Some(shadow) = same else { return Ok(false) };
         tracing::info!("took over the running Sōzu with all that it holds");
         self.shadow = shadow;
         // In which order its worker holds its frontends is not told.
         self.order = Order::Lost;
         self.stranger = false;
-        Ok(())
+        Ok(true)
     }
 
     async fn is_recognised(&mut self, target: &Target) -> Result<Option<Shadow>, Error> {
@@ -159,11 +156,20 @@ impl Sozu {
         self.instance.dir().join(format!("state-{}-{}.json", std::process::id(), self.file))
     }
 
+    /// Replaces a process that serves, while no sibling is being replaced.
+    async fn start_over(&mut self, target: &Target) -> Result<(), Error> {
+        let _turn = self.kin.turn().await;
+        self.restart().await?;
+        self.advance(target).await
+    }
+
     async fn restart(&mut self) -> Result<(), Error> {
         let wire = self.shadow.wire().clone();
+        self.kin.is_away(true);
         // The old process must be gone before the new one takes its socket and ports.
         self.instance.reap_now().await;
         self.instance = Instance::make(self.maker.clone()).await?;
+        self.kin.listens(BTreeSet::new());
         self.starts += 1;
         self.shadow = Shadow::new(wire);
         self.order = Order::Kept;
@@ -211,28 +217,12 @@ impl Sozu {
         self.unaudited.extend(accepted.iter().filter_map(cluster_of));
         self.order = Order::Kept;
         self.shadow.settle(target);
+        self.note_ports();
         Ok(())
     }
 
-    /// Whether a step would bind an address on which some other process listens. Sōzu's sockets share addresses with whoever
-    /// shares too, so it would not fail but get every other connection.
-    fn is_held_by_others(&self, step: &Step) -> bool {
-        // A Sōzu that we do not start may have a twin.
-        let (Item::Bound(port), true, Maker::Spawn(_)) = (&step.item, step.adds, &self.maker) else { return false };
-        // The listener that lets go directly after is our own.
-        let mut rivals = self.shadow.applied().bound().filter(|old| old.number == port.number && old != port);
-        if rivals.any(|old| !self.shadow.is_refused(&Item::Bound(old))) {
-            return false;
-        }
-        let address = self.shadow.wire().address(*port);
-        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
-        // Connections that are only waiting to be forgotten do not matter.
-        let bound = socket.and_then(|socket| socket.set_reuseaddr(true).and_then(|()| socket.bind(address)));
-        bound.is_err_and(|error| error.kind() == std::io::ErrorKind::AddrInUse)
-    }
-
     /// Sends one step as a single command.
-    async fn send(&mut self, step: &Step) -> Result<(), Error> {
+    pub(super) async fn send(&mut self, step: &Step) -> Result<(), Error> {
         if let Some(reason) = self.shadow.lacks(step) {
             self.shadow.refuse(step, reason);
             return Ok(());
@@ -258,18 +248,6 @@ impl Sozu {
             self.instance.command(gone).await?;
         }
         Ok(())
-    }
-
-    async fn try_one(&mut self, step: &Step) -> Result<(), Error> {
-        if self.is_held_by_others(step) {
-            return Ok(());
-        }
-        self.shadow.forgive(&step.item);
-        if let Err(reason) = self.shadow.take(step) {
-            self.shadow.refuse(step, reason);
-            return Ok(());
-        }
-        self.send(step).await
     }
 
     async fn load(&mut self, steps: &[Step]) -> Result<(), Error> {
@@ -308,8 +286,8 @@ impl Sozu {
         }
         if !self.agrees(&touched).await? {
             tracing::error!(?touched, "Sōzu holds something else than was applied; starting over");
-            self.restart().await?;
-            self.advance(target).await?;
+            self.start_over(target).await?;
+            self.kin.is_away(false);
         }
         Ok(true)
     }

@@ -1,15 +1,18 @@
-//! The launcher: keeps one Sōzu running for a supervisor in another container, which adopts its command socket; and holds the
-//! sockets by which that Sōzu reaches the filter proxy, which is the supervisor's child and goes when its container does.
+//! The launcher: keeps the Sōzus of an edge running for a supervisor in another process, which adopts their command sockets; and
+//! holds the sockets by which they reach the filter proxy, which is the supervisor's child and goes when its container does.
 
 use std::convert::Infallible;
 use std::future::Future;
 use std::path::Path;
 use std::time::Duration;
 
+use futures::future::{join_all, select};
+use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use super::instance::{COMMAND_SOCKET, Instance, Maker, SpawnSettings};
-use super::{Error, access, watch};
+use super::{Error, TWINS, Watched, access, dir_of};
+use crate::edge::private_directory;
 use crate::edge::pulse::Pulses;
 use crate::edge::sockets::Sockets;
 
@@ -30,52 +33,93 @@ pub struct Farewell {
     pub drain: Duration,
 }
 
-/// Keeps a Sōzu running until `stop` resolves: one that ends, by itself or because its supervisor wants an empty one, is
-/// replaced at once. Then it lingers, and lets requests in flight end. All the while it hands the filter proxy's sockets to
-/// each supervisor that comes.
+/// Keeps so many Sōzus running until `stop` resolves, each in a directory of its own below that of `settings`: one that ends, by
+/// itself or because its supervisor wants an empty one, is replaced at once. Then they linger, and let requests in flight end. All
+/// the while the filter proxy's sockets are handed to each supervisor that comes.
 ///
 /// # Errors
 /// When those sockets cannot be opened.
-pub async fn launch(settings: SpawnSettings, farewell: Farewell, stop: impl Future<Output = &'static str>) -> Result<(), Error> {
+pub async fn launch(
+    settings: SpawnSettings,
+    sozus: usize,
+    farewell: Farewell,
+    stop: impl Future<Output = &'static str>,
+) -> Result<(), Error> {
     let sockets = Sockets::open(&settings.dir).map_err(|(path, source)| Error::File { path, source })?;
+    let (end, ends) = watch::channel(false);
+    let (mut keeping, mut watched) = (Vec::new(), Vec::new());
+    for name in TWINS.into_iter().take(sozus.max(1)) {
+        let settings = SpawnSettings { dir: dir_of(&settings.dir, name), ..settings.clone() };
+        private_directory(&settings.dir).map_err(|source| Error::File { path: settings.dir.clone(), source })?;
+        let (pid, main) = watch::channel(None);
+        watched.push(Watched { command: settings.dir.join(COMMAND_SOCKET), main });
+        keeping.push(Keeper { name, settings, farewell, pid }.keep(ends.clone()));
+    }
+    let pulses = Pulses::default();
+    let kept = async {
+        let told = async {
+            let reason = stop.await;
+            tracing::info!(reason, "ending");
+            end.send_replace(true);
+            // What closes its ports and ends is not probed.
+        };
+        let watching = std::pin::pin!(super::watch(watched, &pulses));
+        let told = std::pin::pin!(told);
+        tokio::join!(join_all(keeping), select(watching, told));
+    };
     tokio::select! {
         handed = sockets.hand_over(&settings.dir) => handed.map(|never| match never {}).map_err(|source| Error::File { path: settings.dir.clone(), source }),
-        () = keep(&settings, farewell, stop) => Ok(()),
+        () = kept => Ok(()),
     }
 }
 
-async fn keep(settings: &SpawnSettings, farewell: Farewell, stop: impl Future<Output = &'static str>) {
-    let mut wait = BACKOFF.0;
-    tokio::pin!(stop);
-    loop {
-        let since = Instant::now();
-        let made = tokio::select! {
-            made = Instance::make(Maker::Spawn(settings.clone())) => made,
-            reason = &mut stop => return tracing::info!(reason, "ending before Sōzu is up"),
-        };
-        match made {
-            Ok(mut instance) => {
-                tracing::info!(pid = instance.pid(), "Sōzu is up");
-                let (command, pulses) = (settings.dir.join(COMMAND_SOCKET), Pulses::default());
-                let pid = instance.pid().and_then(|pid| i32::try_from(pid).ok());
-                tokio::select! {
-                    () = instance.ended() => instance.reap_now().await,
-                    never = trim(&settings.dir) => match never {},
-                    never = watch(&command, || pid, &pulses) => match never {},
-                    reason = &mut stop => return end(instance, farewell, reason).await,
+/// Keeps one Sōzu.
+struct Keeper {
+    name: &'static str,
+    settings: SpawnSettings,
+    farewell: Farewell,
+    /// Where it tells its process id.
+    pid: watch::Sender<Option<i32>>,
+}
+
+impl Keeper {
+    async fn keep(self, mut end: watch::Receiver<bool>) {
+        let (mut wait, name) = (BACKOFF.0, self.name);
+        loop {
+            let since = Instant::now();
+            let made = tokio::select! {
+                made = Instance::make(Maker::Spawn(self.settings.clone())) => made,
+                () = told(&mut end) => return tracing::info!(name, "ending before Sōzu is up"),
+            };
+            match made {
+                Ok(mut instance) => {
+                    tracing::info!(name, pid = instance.pid(), "Sōzu is up");
+                    self.pid.send_replace(instance.pid().and_then(|pid| i32::try_from(pid).ok()));
+                    tokio::select! {
+                        () = instance.ended() => instance.reap_now().await,
+                        never = trim(&self.settings.dir) => match never {},
+                        () = told(&mut end) => return finish(instance, self.farewell).await,
+                    }
+                    self.pid.send_replace(None);
                 }
+                Err(error) => tracing::error!(name, %error, "Sōzu does not start"),
             }
-            Err(error) => tracing::error!(%error, "Sōzu does not start"),
-        }
-        if since.elapsed() > STABLE {
-            wait = BACKOFF.0;
-            continue;
-        }
-        tokio::select! {
-            reason = &mut stop => return tracing::info!(reason, "ending while no Sōzu is up"),
-            () = sleep(wait) => wait = (wait * 2).min(BACKOFF.1),
+            if since.elapsed() > STABLE {
+                wait = BACKOFF.0;
+                continue;
+            }
+            tokio::select! {
+                () = told(&mut end) => return tracing::info!(name, "ending while Sōzu is not up"),
+                () = sleep(wait) => wait = (wait * 2).min(BACKOFF.1),
+            }
         }
     }
+}
+
+/// Resolves when the end is asked for.
+async fn told(end: &mut watch::Receiver<bool>) {
+    // Without a sender this is over anyway.
+    drop(end.wait_for(|end| *end).await);
 }
 
 /// Keeps the record of requests small while nobody reads it.
@@ -90,8 +134,7 @@ async fn trim(directory: &Path) -> Infallible {
     }
 }
 
-async fn end(mut instance: Instance, farewell: Farewell, reason: &'static str) {
-    tracing::info!(reason, "ending");
+async fn finish(mut instance: Instance, farewell: Farewell) {
     let ended = tokio::time::timeout(farewell.linger, instance.ended()).await;
     if ended.is_err() {
         instance.stop(farewell.drain).await;

@@ -1,6 +1,6 @@
-//! One edge: follows the control plane's snapshot, keeps a filter proxy and a Sōzu in step with it, and acknowledges.
+//! One edge: follows the control plane's snapshot, keeps a filter proxy and its Sōzus in step with it, and acknowledges.
 //!
-//! An update goes to the filter first and to Sōzu when the filter has it, so that a request which Sōzu sends through the
+//! An update goes to the filter first and to each Sōzu when the filter has it, so that a request which Sōzu sends through the
 //! hop is decided by rules at least as new as Sōzu's. While one update is applied, later ones gather.
 
 mod filter;
@@ -8,11 +8,13 @@ mod news;
 mod probing;
 mod settings;
 mod source;
+mod twin;
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use futures::future::{join_all, select_all, try_join_all};
 use tokio::net::UnixListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -22,10 +24,10 @@ pub use filter::FilterCommand;
 pub use settings::{EdgeError, EdgeSettings, SozuOrigin};
 pub use source::Origin;
 
-use super::metrics::Metrics;
-use super::plan::{Options, Planner, PortKind};
+use super::metrics::{Metrics, Paths};
+use super::plan::{Options, Planner, Target};
 use super::sockets::{self, Holder, Sockets};
-use super::sozu::{self, AccessLog, Item, Maker, Silence, Sozu, Wire};
+use super::sozu::{self, AccessLog, Kin, Maker, Silence, Sozu, Watched, Wire};
 use super::{health, traffic};
 use crate::listen::listen;
 use crate::snapshot::publish::Publisher;
@@ -33,6 +35,7 @@ use crate::snapshot::wire::{Ack, Refusal, Stamp};
 use crate::stop::told_to_end;
 use news::Obsolete;
 use source::{Source, State};
+use twin::{Phase, Twin, Wanted};
 
 /// Name of the unix socket in an edge's directory on which it answers as on its health port.
 pub const PAGES: &str = "pages.sock";
@@ -41,16 +44,10 @@ const FILTER_FIRST: Duration = Duration::from_secs(1);
 /// A control plane has this long to say what is newest before a running Sōzu is compared with the copy on disk. Requests that
 /// the filter decides wait meanwhile.
 const HEARD_FIRST: Duration = Duration::from_secs(2);
-/// How often the process is looked at, so that a worker that restarted gets its order back.
+/// How often is looked whether the filter may forget something.
 const LOOK: Duration = Duration::from_secs(1);
-/// Under unceasing changes Sōzu is asked this often what it holds.
-const AUDIT: Duration = Duration::from_secs(30);
-/// How often a port that somebody else holds is tried again.
-const RETRY: Duration = Duration::from_secs(1);
-/// First and longest wait after a failed apply.
-const BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
-/// An adopted Sōzu is ended by its launcher, which may take so much longer than requests in flight may.
-const LAUNCHER: Duration = Duration::from_secs(8);
+/// The next update waits so long for a Sōzu that has not taken the one before: it may hang.
+const GATHER: Duration = Duration::from_secs(2);
 /// Frontends up to this many tell clients at the end to come by another connection: a larger change would hold up requests.
 const TOLD: usize = 5_000;
 
@@ -72,49 +69,50 @@ pub async fn run(settings: EdgeSettings) -> Result<(), EdgeError> {
     let publisher = Publisher::new(0);
     let (server, socket) = (publisher.clone(), bind(&filter_snapshot)?);
     let serving = tokio::spawn(async move { match server.serve(socket).await {} });
-    let metrics = Metrics::new(&settings.name, &publisher, (report.clone(), settings.sozu.command_socket(dir)));
+    let commands = settings.sozu_dirs().map(|dir| dir.join(sozu::COMMAND_SOCKET)).collect();
+    let metrics = Metrics::new(&settings.name, &publisher, Paths { report: report.clone(), commands });
     let [hop, relay] = sockets::paths(settings.sozu.dir(dir));
     let paths = filter::Paths { snapshot: filter_snapshot, report, hop: hop.clone() };
     let filter = filter::keep(settings.keeping(), holder, paths, &metrics);
-    let port = watch::Sender::new(None);
     let health = health(settings.health, pages, &metrics).await?;
     let mut stop = std::pin::pin!(told_to_end().map_err(EdgeError::Signals)?);
     let wire = Wire { address: settings.address, hop, relay, silence: Silence::default() };
-    let sozu = tokio::select! {
-        sozu = start(&settings, wire) => sozu?,
+    let wanted = watch::Sender::new(Wanted { number: 0, target: Target::default(), changed: Instant::now(), phase: Phase::Serve });
+    let twins = tokio::select! {
+        twins = start(&settings, wire, &wanted) => twins?,
         reason = &mut stop => {
             tracing::info!(edge = settings.name, reason, "ending before Sōzu is up");
             return Ok(());
         }
     };
-    tracing::info!(edge = settings.name, pid = sozu.pid(), "Sōzu is up");
-    let probing = tokio::spawn(probing::probe(settings.sozu.command_socket(dir), settings.capacity.connections_per_address, metrics.clone()));
+    tracing::info!(edge = settings.name, "Sōzu is up");
+    let watched = metrics.commands().iter().zip(&twins);
+    let watched = watched.map(|(command, twin)| Watched { command: command.clone(), main: twin.pid.clone() }).collect();
+    let probing = tokio::spawn(probing::probe(watched, settings.capacity.connections_per_address, metrics.clone()));
+    let port = watch::Sender::new(None);
+    let follow = |dir: PathBuf| tokio::spawn(traffic::follow(AccessLog::of(&dir), metrics.native.clone(), port.subscribe()));
+    let counting: Vec<_> = settings.sozu_dirs().map(follow).collect();
     let (source, states) = Source::follow(settings.snapshot.clone(), &metrics);
-    let counting = tokio::spawn(traffic::follow(AccessLog::of(settings.sozu.dir(dir)), metrics.native.clone(), port.subscribe()));
+    hear_first(&metrics, &twins).await;
     let mut edge = Edge {
         planner: Planner::new(Options { force_hop: settings.force_hop, force_relay: settings.force_relay }),
         publisher,
-        sozu,
+        twins,
+        wanted,
         acks: source.acks(),
         serving: metrics.serving.clone(),
-        ending: false,
         metrics,
         port,
-        applied: None,
-        closed: Vec::new(),
+        sent: None,
         obsolete: Obsolete::default(),
-        stamp: Stamp::default(),
-        changed: Instant::now(),
-        audited: Instant::now(),
     };
     let told = async {
         let reason = stop.await;
         tracing::info!(edge = settings.name, reason, "ending");
     };
-    edge.hear_first().await;
     edge.follow(states.clone(), told).await;
     edge.end(states, (&settings, filter), (&source, &probing)).await;
-    for task in [serving, counting].into_iter().chain(health) {
+    for task in [serving].into_iter().chain(counting).chain(health) {
         task.abort();
     }
     Ok(())
@@ -132,115 +130,102 @@ async fn health(address: Option<SocketAddr>, pages: UnixListener, metrics: &Metr
     Ok(tasks)
 }
 
-/// A Sōzu: an empty one made, or one adopted as soon as it is there.
-async fn start(settings: &EdgeSettings, wire: Wire) -> Result<Sozu, sozu::Error> {
-    match &settings.sozu {
-        SozuOrigin::Spawn { program, log_level } => Sozu::start(Maker::Spawn(settings.spawn(program, log_level)), wire).await,
-        SozuOrigin::Adopt(socket) => loop {
-            match Sozu::start(Maker::Adopt(socket.clone()), wire.clone()).await {
-                Ok(sozu) => return Ok(sozu),
-                Err(error) => tracing::warn!(%error, socket = %socket.display(), "waiting for Sōzu"),
-            }
-        },
+/// Its Sōzus: empty ones made, or adopted, of which one is there.
+async fn start(settings: &EdgeSettings, wire: Wire, wanted: &watch::Sender<Wanted>) -> Result<Vec<Twin>, EdgeError> {
+    let adopts = matches!(settings.sozu, SozuOrigin::Adopt(_));
+    let family = Kin::family(settings.capacity.sozus(), adopts);
+    let keep = |started, kin: &Kin| twin::keep(started, (wire.clone(), kin.clone()), wanted.subscribe());
+    let SozuOrigin::Spawn { program, log_level } = &settings.sozu else {
+        let adopt = |(kin, dir): (&Kin, PathBuf)| keep(Err(Maker::Adopt(dir.join(sozu::COMMAND_SOCKET))), kin);
+        let mut twins: Vec<Twin> = family.iter().zip(settings.sozu_dirs()).map(adopt).collect();
+        while twins.iter().all(|twin| !twin.stand.borrow().up) {
+            changed(&mut twins).await;
+        }
+        return Ok(twins);
+    };
+    for dir in settings.sozu_dirs() {
+        private_directory(&dir).map_err(|source| EdgeError::File { path: dir, source })?;
     }
+    let makers = settings.sozu_dirs().map(|dir| Maker::Spawn(settings.spawn(program, log_level, dir)));
+    let started = makers.zip(&family).map(|(maker, kin)| Sozu::start(maker, wire.clone(), kin.clone()));
+    let started = try_join_all(started).await?;
+    Ok(started.into_iter().zip(&family).map(|(sozu, kin)| keep(Ok(sozu), kin)).collect())
+}
+
+/// Waits until a twin stands differently.
+async fn changed(twins: &mut [Twin]) {
+    select_all(twins.iter_mut().map(|twin| Box::pin(twin.changed()))).await;
 }
 
 struct Edge {
     planner: Planner,
     publisher: Publisher,
-    sozu: Sozu,
+    twins: Vec<Twin>,
+    /// What the twins are to hold.
+    wanted: watch::Sender<Wanted>,
     acks: watch::Sender<Option<Ack>>,
     /// Whether something was applied, and the end was not asked for.
     serving: watch::Sender<bool>,
-    /// Whether the end was asked for.
-    ending: bool,
     /// What is told of it.
     metrics: Metrics,
     /// A port on which Sōzu speaks HTTP.
     port: watch::Sender<Option<SocketAddr>>,
-    /// What Sōzu holds: the filter's stamp that goes with it, and Sōzu's refusals.
-    applied: Option<(Stamp, Vec<Refusal>)>,
-    /// What the control plane sent and this version does not understand.
-    closed: Vec<Refusal>,
-    /// The control plane's stamp of what Sōzu holds.
-    stamp: Stamp,
+    /// What the twins were told last.
+    sent: Option<Sent>,
     /// Certificates that the filter may no longer need.
     obsolete: Obsolete,
-    /// When it last got something new.
-    changed: Instant,
-    /// When it was last asked what it holds.
-    audited: Instant,
+}
+
+/// A change that was sent to the twins.
+struct Sent {
+    /// The control plane's stamp of it.
+    stamp: Stamp,
+    /// The filter's stamp that goes with it.
+    filter: Stamp,
+    /// What the control plane sent and this version does not understand.
+    closed: Vec<Refusal>,
+    at: Instant,
 }
 
 impl Edge {
-    /// Before a Sōzu that serves already is compared with the copy on disk, which may be older than what it holds, the control
-    /// plane is heard.
-    async fn hear_first(&self) {
-        if self.sozu.is_stranger() {
-            let mut connected = self.metrics.connected.subscribe();
-            let heard = timeout(HEARD_FIRST, connected.wait_for(|connected| *connected)).await;
-            tracing::debug!(heard = heard.is_ok(), "taking over a running Sōzu");
-        }
-    }
-
-    /// Follows the newest state until `end`. What is being applied then is applied to its end: a command whose answer nobody
-    /// waits for spoils the connection, and a Sōzu that cannot be spoken to is started over.
+    /// Follows the newest state until `end`, or until no Sōzu is left.
     async fn follow(&mut self, mut states: watch::Receiver<Option<State>>, end: impl Future<Output = ()>) {
         tokio::pin!(end);
         let mut filter_acks = self.publisher.acks();
         let mut look = interval(LOOK);
-        let mut retry = interval(RETRY);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        retry.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut failed: Option<(Instant, Duration)> = None;
+        self.note();
         loop {
-            let again = failed.map_or_else(|| Instant::now() + LOOK, |(at, _)| at);
-            let apply = tokio::select! {
+            let gathers = self.sent.as_ref().map(|sent| sent.at + GATHER).filter(|until| *until > Instant::now() && !self.is_held());
+            tokio::select! {
                 biased;
                 () = &mut end => return,
-                () = self.sozu.ended(), if self.ending || (failed.is_none() && self.applied.is_some()) => {
-                    self.fell_out_of_step();
-                    // At the end its launcher ends too, and makes no other.
-                    if self.ending { return } else { true }
+                changed = states.changed(), if gathers.is_none() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    let state = states.borrow_and_update().clone();
+                    self.apply(state).await;
                 }
-                changed = states.changed() => match changed {
-                    Ok(()) => true,
-                    Err(_) => return,
-                },
-                _ = filter_acks.changed() => {
+                _ = filter_acks.changed() => self.acknowledge(),
+                () = changed(&mut self.twins) => {
+                    self.note();
                     self.acknowledge();
-                    false
+                    if self.twins.iter().all(|twin| twin.task.is_finished()) {
+                        return;
+                    }
                 }
-                () = sleep_until(again), if failed.is_some() => true,
-                _ = look.tick(), if failed.is_none() => {
-                    self.audit().await;
-                    true
-                }
-                _ = retry.tick() => {
-                    self.retry().await;
-                    false
-                }
-            };
-            if !apply {
-                continue;
+                () = sleep_until(gathers.unwrap_or_else(Instant::now)), if gathers.is_some() => {}
+                _ = look.tick() => self.forget(),
             }
-            let state = states.borrow_and_update().clone();
-            failed = match self.apply(state).await {
-                Ok(()) => None,
-                Err(error) => {
-                    self.fell_out_of_step();
-                    let wait = failed.map_or(BACKOFF.0, |(_, wait)| (wait * 2).min(BACKOFF.1));
-                    tracing::error!(%error, ?wait, "Sōzu is not in step; trying again");
-                    Some((Instant::now() + wait, wait))
-                }
-            };
         }
     }
 
-    fn fell_out_of_step(&self) {
-        self.metrics.standing.send_modify(|standing| {
-            standing.out_of_step.get_or_insert_with(Instant::now);
-        });
+    /// Whether every twin that is up holds what was sent last, and one is.
+    fn is_held(&self) -> bool {
+        let number = self.wanted.borrow().number;
+        let mut up = self.twins.iter().filter(|twin| twin.is_up()).peekable();
+        up.peek().is_some() && up.all(|twin| twin.stand.borrow().held == number)
     }
 
     /// Serves on for a while, no longer ready. Then no new connection is taken, clients of kept ones are told to come by another
@@ -254,7 +239,7 @@ impl Edge {
     ) {
         let serving = std::mem::replace(&mut self.serving, watch::Sender::new(false));
         serving.send_replace(false);
-        self.ending = true;
+        self.wanted.send_modify(|wanted| wanted.phase = Phase::Linger);
         self.follow(states, sleep(settings.linger)).await;
         // What is drained changes no more: nobody is to wait for its acks.
         source.stop();
@@ -262,106 +247,80 @@ impl Edge {
         probing.abort();
         let parting = filter.part();
         let target = self.planner.target();
-        if target.frontends() <= TOLD
-            && let Err(error) = self.sozu.apply(&target.closing()).await
-        {
-            tracing::warn!(%error, "clients of kept connections are not told that they end");
-        }
-        match settings.sozu {
-            SozuOrigin::Spawn { .. } => self.sozu.stop(settings.drain).await,
-            SozuOrigin::Adopt(_) if timeout(settings.drain + LAUNCHER, self.sozu.ended()).await.is_err() => {
-                tracing::warn!("the adopted Sōzu outlives its edge");
+        let told = target.frontends() <= TOLD;
+        let closing = told.then(|| target.closing());
+        self.wanted.send_modify(|wanted| {
+            wanted.target = closing.unwrap_or_default();
+            wanted.phase = Phase::Close { told, drain: settings.drain };
+        });
+        for ended in join_all(self.twins.into_iter().map(|twin| twin.task)).await {
+            if let Err(error) = ended {
+                tracing::warn!(%error, "Sōzu's keeper ended badly");
             }
-            SozuOrigin::Adopt(_) => {}
         }
         parting.stop().await;
     }
 
-    /// Brings filter and Sōzu to a state; without a newer one, sees to it that Sōzu still holds the last.
-    async fn apply(&mut self, state: Option<State>) -> Result<(), sozu::Error> {
-        let Some(State { stamp, snapshot, refused: closed, came }) = state else { return Ok(()) };
+    /// Sends a state to the filter, and what follows from it to the twins.
+    async fn apply(&mut self, state: Option<State>) {
+        let Some(State { stamp, snapshot, refused: closed, came }) = state else { return };
         self.metrics.standing.send_modify(|standing| standing.newest = Some((stamp, came)));
         let delta = self.planner.snapshot().diff(&snapshot);
-        let news = self.applied.is_none() || stamp != self.stamp;
-        let mut filter_stamp = self.publisher.current().0;
+        let mut filter = self.publisher.current().0;
         if !delta.is_empty() {
             let news = self.obsolete.news(&mut self.planner, &delta, snapshot);
-            filter_stamp = self.publisher.publish(&news);
+            filter = self.publisher.publish(&news);
             let mut acks = self.publisher.acks();
-            let taken = timeout(FILTER_FIRST, acks.wait_for(|ack| ack.as_ref().is_some_and(|ack| ack.stamp >= filter_stamp))).await;
+            let taken = timeout(FILTER_FIRST, acks.wait_for(|ack| ack.as_ref().is_some_and(|ack| ack.stamp >= filter))).await;
             if taken.is_err() {
                 tracing::warn!("the filter proxy has not taken the update yet");
             }
         }
-        if news {
-            self.changed = Instant::now();
-        }
-        let refused = self.sozu.apply(self.planner.target()).await?;
-        self.look_at_sozu();
-        let due = self.obsolete.due(&self.planner);
-        if !due.is_empty() {
-            self.publisher.publish(&due);
-        }
-        self.metrics.standing.send_modify(|standing| standing.out_of_step = None);
-        let before = self.applied.replace((filter_stamp, refused));
-        self.stamp = stamp;
-        self.closed = closed;
-        if news || before != self.applied {
-            self.acknowledge();
-        }
-        Ok(())
-    }
-
-    /// Has Sōzu say what it holds, once changes have ceased, or have gone on for long.
-    async fn audit(&mut self) {
-        if self.changed.elapsed() < LOOK && self.audited.elapsed() < AUDIT {
-            return;
-        }
-        self.audited = Instant::now();
-        if let Err(error) = self.sozu.audit(self.planner.target()).await {
-            tracing::warn!(%error, "Sōzu cannot be audited");
-        }
-    }
-
-    async fn retry(&mut self) {
-        match self.sozu.retry().await {
-            Ok(false) => {}
-            Ok(true) => {
-                self.look_at_sozu();
-                let refused = self.sozu.shadow().refusals();
-                if let Some(applied) = &mut self.applied
-                    && applied.1 != refused
-                {
-                    applied.1 = refused;
-                    self.acknowledge();
-                }
-            }
-            Err(error) => tracing::warn!(%error, "cannot try again"),
-        }
-    }
-
-    /// Notes how Sōzu stands.
-    fn look_at_sozu(&self) {
-        let refused = self.sozu.shadow().refused().keys().filter(|item| matches!(item, Item::Bound(_) | Item::Listener(_))).count();
-        let target = self.planner.target();
-        self.metrics.standing.send_modify(|standing| {
-            standing.sozu_starts = self.sozu.starts();
-            standing.sozu_workers = self.sozu.workers().len();
-            standing.sozu_pid = self.sozu.pid();
-            standing.listeners = (target.bound().count().saturating_sub(refused), refused);
+        self.sent = Some(Sent { stamp, filter, closed, at: Instant::now() });
+        self.wanted.send_modify(|wanted| {
+            wanted.number += 1;
+            wanted.target = self.planner.target().clone();
+            wanted.changed = Instant::now();
         });
-        let plain = target.bound().find(|port| port.kind == PortKind::Http);
-        self.port.send_replace(plain.map(|port| self.sozu.shadow().address(port)));
+        self.acknowledge();
     }
 
-    /// Acknowledges what both stages hold; nothing while the filter is behind.
+    /// Takes from the filter what no Sōzu needs it for any more.
+    fn forget(&mut self) {
+        if self.is_held() {
+            let due = self.obsolete.due(&self.planner);
+            if !due.is_empty() {
+                self.publisher.publish(&due);
+            }
+        }
+    }
+
+    /// Notes how the twins stand.
+    fn note(&self) {
+        let stands: Vec<_> = self.twins.iter().map(|twin| (twin.name, twin.stand.borrow().clone(), *twin.away.borrow())).collect();
+        let port = stands.iter().filter(|(.., away)| !away).find_map(|(_, stand, _)| stand.port);
+        self.port.send_if_modified(|before| std::mem::replace(before, port) != port);
+        self.metrics.standing.send_modify(|standing| {
+            standing.sozu_starts = stands.iter().map(|(_, stand, _)| stand.starts).sum();
+            standing.sozu_workers = stands.iter().filter(|(_, stand, away)| stand.out_of_step.is_none() && !away).map(|(_, stand, _)| stand.workers).sum();
+            let refused = stands.iter().map(|(_, stand, _)| stand.listeners.1).max().unwrap_or_default();
+            let all = stands.iter().map(|(_, stand, _)| stand.listeners.0 + stand.listeners.1).max().unwrap_or_default();
+            standing.listeners = (all.saturating_sub(refused), refused);
+            standing.twins = stands.iter().map(|(name, stand, away)| (*name, stand.out_of_step.is_none() && !away)).collect();
+            let out: Vec<Option<Instant>> = stands.iter().map(|(_, stand, _)| stand.out_of_step).collect();
+            standing.out_of_step = if out.iter().all(Option::is_some) { out.into_iter().flatten().max() } else { None };
+        });
+    }
+
+    /// Acknowledges what both stages hold; nothing while the filter or a Sōzu that is up is behind.
     fn acknowledge(&self) {
-        let Some((filter_stamp, refused)) = &self.applied else { return };
+        let Some(Sent { stamp, filter: filter_stamp, closed, .. }) = self.sent.as_ref().filter(|_| self.is_held()) else { return };
         let acks = self.publisher.acks();
         let taken = acks.borrow().clone();
         let Some(filter) = taken.filter(|ack| ack.stamp >= *filter_stamp) else { return };
-        let mut refused = refused.clone();
-        for refusal in filter.refused.into_iter().chain(self.closed.iter().cloned()) {
+        let mut refused = Vec::<Refusal>::new();
+        let of_twins = self.twins.iter().filter(|twin| twin.is_up()).flat_map(|twin| twin.stand.borrow().refused.clone());
+        for refusal in of_twins.chain(filter.refused).chain(closed.iter().cloned()) {
             if refused.iter().all(|known| known.key != refusal.key) {
                 refused.push(refusal);
             }
@@ -370,14 +329,25 @@ impl Edge {
         self.serving.send_replace(true);
         self.metrics.standing.send_modify(|standing| {
             standing.refused = refused.len();
-            if standing.held.replace(self.stamp) != Some(self.stamp)
+            if standing.held.replace(*stamp) != Some(*stamp)
                 && let Some((newest, came)) = standing.newest
-                && newest == self.stamp
+                && newest == *stamp
             {
                 self.metrics.apply.add(came.elapsed());
             }
         });
-        self.acks.send_replace(Some(Ack { stamp: self.stamp, refused }));
+        let ack = Some(Ack { stamp: *stamp, refused });
+        self.acks.send_if_modified(|before| *before != ack && { before.clone_from(&ack); true });
+    }
+}
+
+/// Before a Sōzu that serves already is compared with the copy on disk, which may be older than what it holds, the control
+/// plane is heard.
+async fn hear_first(metrics: &Metrics, twins: &[Twin]) {
+    if twins.iter().any(|twin| twin.stand.borrow().stranger) {
+        let mut connected = metrics.connected.subscribe();
+        let heard = timeout(HEARD_FIRST, connected.wait_for(|connected| *connected)).await;
+        tracing::debug!(heard = heard.is_ok(), "taking over a running Sōzu");
     }
 }
 

@@ -1,37 +1,42 @@
-//! How an edge stands between its changes: whether Sōzu answers, whether it is full, and whether one client fills it.
+//! How an edge stands between its changes: whether its Sōzus answer, whether one is full, and whether one client fills them.
 
-use std::path::PathBuf;
+use std::collections::BTreeSet;
 
 use tokio::sync::watch;
 use tokio::time::{Duration, sleep};
 
 use crate::edge::gate::{self, Guarded};
 use crate::edge::metrics::Metrics;
-use crate::edge::sozu;
+use crate::edge::sozu::{self, Connections, Watched};
 
 /// How often Sōzu is asked how full it is, and by which ports it is reached.
 const CROWD: Duration = Duration::from_secs(2);
 
-/// Probes Sōzu, asks it how full it is, and keeps one client address from more than `per_address` connections, half of all when
-/// nothing is said, for ever.
-pub(super) async fn probe(command: PathBuf, per_address: Option<u64>, metrics: Metrics) {
-    let own = || metrics.standing.borrow().sozu_pid.and_then(|pid| i32::try_from(pid).ok());
+/// Probes the Sōzus, asks them how full they are, and keeps one client address from more than `per_address` connections, half of
+/// all when nothing is said, for ever.
+pub(super) async fn probe(sozus: Vec<Watched>, per_address: Option<u64>, metrics: Metrics) {
     let guarded = watch::Sender::new(Guarded::default());
     let crowd = async {
+        // One that is being replaced does not say how many it had room for.
+        let mut room = 0;
         loop {
             sleep(CROWD).await;
-            let Ok(now) = sozu::connections(&command).await else { continue };
-            metrics.crowded.send_replace(now.is_full());
-            let most = per_address.unwrap_or(now.room() / 2);
-            let most = u32::try_from(most).unwrap_or(u32::MAX);
-            if let Ok(mut ports) = sozu::http_ports(&command).await {
-                ports.sort_unstable();
-                guarded.send_replace(Guarded { ports, most });
+            let answers: Vec<Connections> = metrics.connections().await.into_iter().flatten().collect();
+            if answers.is_empty() {
+                continue;
             }
+            metrics.crowded.send_replace(answers.iter().any(Connections::is_full));
+            room = answers.iter().map(Connections::room).sum::<u64>().max(room);
+            let most = u32::try_from(per_address.unwrap_or(room / 2)).unwrap_or(u32::MAX);
+            let mut ports = BTreeSet::new();
+            for command in metrics.commands() {
+                ports.extend(sozu::http_ports(command).await.unwrap_or_default());
+            }
+            guarded.send_replace(Guarded { ports: ports.into_iter().collect(), most });
         }
     };
     tokio::select! {
-        never = sozu::watch(&command, own, &metrics.pulses) => match never {},
+        never = sozu::watch(sozus, &metrics.pulses) => match never {},
         never = gate::keep(guarded.subscribe(), metrics.refusals.clone()) => match never {},
         never = crowd => match never {},
     }

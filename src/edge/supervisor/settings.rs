@@ -21,7 +21,7 @@ pub struct EdgeSettings {
     pub runtime_dir: PathBuf,
     /// Where its snapshot comes from.
     pub snapshot: Origin,
-    /// Where its Sōzu comes from.
+    /// Where its Sōzus come from.
     pub sozu: SozuOrigin,
     /// How to start the filter proxy.
     pub filter: FilterCommand,
@@ -39,43 +39,41 @@ pub struct EdgeSettings {
     pub capacity: Capacity,
 }
 
-/// Where the Sōzu of an edge comes from.
+/// Where the Sōzus of an edge come from.
 #[derive(Clone, Debug)]
 pub enum SozuOrigin {
-    /// The edge starts it.
+    /// The edge starts them.
     Spawn {
         /// The binary.
         program: PathBuf,
-        /// Its log level.
+        /// Their log level.
         log_level: String,
     },
-    /// A launcher in another container keeps it running; this is its command socket, in a directory that both can write to.
+    /// A launcher keeps them running in this directory, in which both can write.
     Adopt(PathBuf),
 }
 
 impl SozuOrigin {
-    /// Its command socket, when the edge's directory is `dir`.
-    pub(super) fn command_socket(&self, dir: &Path) -> PathBuf {
-        match self {
-            Self::Spawn { .. } => dir.join(sozu::COMMAND_SOCKET),
-            Self::Adopt(socket) => socket.clone(),
-        }
-    }
-
-    /// The directory that it shares with us, when the edge's own is `dir`.
+    /// The directory that the Sōzus share with us, when the edge's own is `dir`.
     pub(super) fn dir<'a>(&'a self, dir: &'a Path) -> &'a Path {
         match self {
             Self::Spawn { .. } => dir,
-            Self::Adopt(socket) => socket.parent().unwrap_or(dir),
+            Self::Adopt(shared) => shared,
         }
     }
 }
 
 impl EdgeSettings {
-    /// How to start a Sōzu. Where the filter proxy runs beside it both have half of the memory.
-    pub(super) fn spawn(&self, program: &Path, log_level: &str) -> SpawnSettings {
+    /// The directories of its Sōzus.
+    pub(super) fn sozu_dirs(&self) -> impl Iterator<Item = PathBuf> {
+        let shared = self.sozu.dir(&self.runtime_dir).to_owned();
+        sozu::TWINS.into_iter().take(self.capacity.sozus()).map(move |name| sozu::dir_of(&shared, name))
+    }
+
+    /// How to start a Sōzu. Where the filter proxy runs beside them both have half of the memory.
+    pub(super) fn spawn(&self, program: &Path, log_level: &str, dir: PathBuf) -> SpawnSettings {
         let budget = self.capacity.sozu(self.capacity.memory() / 2, limits::files());
-        SpawnSettings { program: program.to_owned(), dir: self.runtime_dir.clone(), log_level: log_level.to_owned(), budget }
+        SpawnSettings { program: program.to_owned(), dir, log_level: log_level.to_owned(), budget }
     }
 
     /// How to keep the filter proxy.

@@ -60,6 +60,7 @@ static CAPACITY: Shape = Shape::Object {
         ("connectionsPerAddress", &Shape::Integer { min: 0, max: 1_000_000 }, Absent::Fine),
         ("bufferBytes", &Shape::Integer { min: 16_393, max: 1_048_576 }, Absent::Fine),
         ("sozuWorkers", &Shape::Integer { min: 1, max: 16 }, Absent::Fine),
+        ("sozus", &Shape::Integer { min: 1, max: 2 }, Absent::Fine),
     ],
     rules: &[],
 };

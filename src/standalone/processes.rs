@@ -1,0 +1,121 @@
+//! The processes of an edge: its launcher, which keeps its Sōzus and outlives its supervisor, and the supervisor.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::process::{Child, Command};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::edges::EdgeCommand;
+use crate::api::Variable;
+use crate::edge::Capacity;
+use crate::model::capacity::{DRAIN, MEMORY};
+use crate::model::{ALLOCATOR, EdgeId};
+use crate::observe::metrics::Metrics;
+
+/// Grace that a process has between the end of its drain and the kill.
+const GRACE: Duration = Duration::from_secs(4);
+/// First and longest wait before a process that ended by itself is started again.
+const RESTART: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
+/// A process that lived this long is replaced after the first wait.
+const STABLE: Duration = Duration::from_secs(10);
+
+/// What the processes of an edge are started with.
+pub(super) struct Supervised {
+    pub id: EdgeId,
+    pub command: EdgeCommand,
+    pub metrics: Metrics,
+    pub address: IpAddr,
+    pub processes: Vec<Variable>,
+    pub directory: PathBuf,
+}
+
+/// A process by what it does.
+#[derive(Clone, Copy, Debug)]
+enum Role {
+    Launcher,
+    Supervisor,
+}
+
+impl Supervised {
+    /// Keeps both running until told to stop.
+    pub(super) async fn run(self, stopped: watch::Receiver<bool>) {
+        tokio::join!(self.keep(Role::Launcher, stopped.clone()), self.keep(Role::Supervisor, stopped));
+        drop(std::fs::remove_dir_all(&self.directory));
+    }
+
+    async fn keep(&self, role: Role, mut stopped: watch::Receiver<bool>) {
+        let mut wait = RESTART.0;
+        loop {
+            let since = Instant::now();
+            match self.spawn(role) {
+                Ok(mut child) => {
+                    // Waiting would close it, and the process ends when its input does.
+                    let _input = child.stdin.take();
+                    tokio::select! {
+                        () = told(&mut stopped) => return end(&mut child, self.command.own.0 + GRACE).await,
+                        status = child.wait() => tracing::error!(edge = %self.id, ?role, ?status, "ended by itself"),
+                    }
+                }
+                Err(error) => tracing::error!(edge = %self.id, ?role, %error, "cannot be started"),
+            }
+            self.metrics.edge_restarts.with_label_values(&[self.id.to_string()]).inc();
+            if since.elapsed() > STABLE {
+                wait = RESTART.0;
+            }
+            tokio::select! {
+                () = told(&mut stopped) => return,
+                () = sleep(wait) => wait = (wait * 2).min(RESTART.1),
+            }
+        }
+    }
+
+    fn spawn(&self, role: Role) -> std::io::Result<Child> {
+        let mut command = Command::new(&self.command.program);
+        let sozus = self.directory.join("sozu");
+        match role {
+            Role::Launcher => {
+                command.arg("launch").args(self.command.log.flags()).arg("--dir").arg(sozus);
+                command.arg("--sozu").arg(&self.command.sozu);
+            }
+            Role::Supervisor => {
+                command.arg("edge").args(self.command.log.flags()).arg("--name").arg(self.id.to_string());
+                command.arg("--address").arg(self.address.to_string());
+                command.arg("--runtime-dir").arg(&self.directory);
+                command.arg("--snapshot").arg(self.directory.join("snapshot.sock"));
+                command.arg("--sozu-dir").arg(sozus);
+                command.args(self.command.options.force_hop.then_some("--force-hop"));
+                command.args(self.command.options.force_relay.then_some("--force-relay"));
+                command.env(ALLOCATOR.0, ALLOCATOR.1);
+            }
+        }
+        let (drain, memory) = self.command.own;
+        command.env(DRAIN, drain.as_secs().to_string());
+        // Each has half: the launcher for the Sōzus, the supervisor for the filter proxy.
+        let memory = Capacity { memory, ..Capacity::default() }.memory() / 2;
+        command.env(MEMORY, memory.to_string());
+        command.envs(self.processes.iter().map(|(name, value)| (*name, value)));
+        // A process ends when its standard input does: nothing is left behind when this process is killed.
+        command.stdin(Stdio::piped()).kill_on_drop(true).spawn()
+    }
+}
+
+/// Resolves when the edge is to end, or its owner is gone.
+async fn told(stopped: &mut watch::Receiver<bool>) {
+    drop(stopped.wait_for(|stop| *stop).await);
+}
+
+async fn end(child: &mut Child, within: Duration) {
+    if let Some(pid) = child.id().and_then(|id| Pid::from_raw(id.cast_signed()))
+        && let Err(error) = kill_process(pid, Signal::TERM)
+    {
+        tracing::debug!(%error, "the edge is gone already");
+    }
+    if timeout(within, child.wait()).await.is_err() {
+        drop(child.kill().await);
+    }
+}
