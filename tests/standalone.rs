@@ -32,3 +32,5 @@ mod quickstart;
 mod secrets;
 #[path = "standalone/tuning.rs"]
 mod tuning;
+#[path = "standalone/twins.rs"]
+mod twins;

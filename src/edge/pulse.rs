@@ -66,6 +66,13 @@ impl Pulse {
         self.misses.store(0, Relaxed);
     }
 
+    /// The process is gone. One that was suspect hung, and was ended by another process of ours, which had waited for longer.
+    pub(super) fn gone(&self) {
+        if (SUSPECT..LOST).contains(&self.misses.swap(0, Relaxed)) {
+            self.hangs.fetch_add(1, Relaxed);
+        }
+    }
+
     /// How many probes in a row went without an answer.
     pub(super) fn misses(&self) -> u32 {
         self.misses.load(Relaxed)
@@ -122,6 +129,13 @@ mod tests {
         assert_eq!(pulse.hangs(), 1);
         assert_eq!(pulse.note(true, "x"), 0);
         assert!(pulse.is_well());
+        pulse.gone();
+        assert_eq!(pulse.hangs(), 1, "it answered until it went");
+        for _ in 0..SUSPECT {
+            pulse.note(false, "x");
+        }
+        pulse.gone();
+        assert_eq!(pulse.hangs(), 2);
     }
 
     #[test]

@@ -31,9 +31,14 @@ struct Failure {
     what: String,
 }
 
-/// The processes, by role and place among those of the role.
-const PROCESSES: [(&str, &str, usize); 4] =
-    [("sozu worker", "sozu", 1), ("sozu main", "sozu", 0), ("filter", "filter", 0), ("supervisor", "edge", 0)];
+/// The processes, by role and place among those of the role: of Sōzu the main processes of both twins come first.
+const PROCESSES: [(&str, &str, usize); 5] = [
+    ("sozu worker", "sozu", 2),
+    ("sozu main", "sozu", 0),
+    ("filter", "filter", 0),
+    ("supervisor", "edge", 0),
+    ("launcher", "launch", 0),
+];
 
 /// Measures and prints; whether no failure was ours.
 pub async fn measure() -> bool {
@@ -60,10 +65,15 @@ async fn fault(row: &str, signal: Signal, (role, place): (&str, usize)) -> bool 
     }
     sleep(BEFORE).await;
     let pid = rig.pids_of(role)[place];
+    // A worker shares the fate of its main process, and so does what it holds.
+    let fate: Vec<u32> = match (role, place) {
+        ("sozu", 0) => workers(pid).chain([pid]).collect(),
+        _ => vec![pid],
+    };
     let at = Instant::now();
     kill_process(Pid::from_raw(i32::try_from(pid).unwrap()).unwrap(), signal).unwrap();
     let gone = tokio::select! {
-        gone = gone(pid) => gone,
+        gone = gone(&fate) => gone,
         () = sleep(AFTER) => Instant::now(),
     };
     sleep((at + AFTER).saturating_duration_since(Instant::now())).await;
@@ -97,13 +107,18 @@ async fn fault(row: &str, signal: Signal, (role, place): (&str, usize)) -> bool 
     ours.is_empty()
 }
 
-/// Resolves when a process is gone.
-async fn gone(pid: u32) -> Instant {
-    let alive = || {
+fn workers(main: u32) -> impl Iterator<Item = u32> {
+    let children = std::fs::read_to_string(format!("/proc/{main}/task/{main}/children")).unwrap_or_default();
+    children.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>().into_iter()
+}
+
+/// Resolves when these processes are gone.
+async fn gone(pids: &[u32]) -> Instant {
+    let alive = |pid: &u32| {
         let stat = std::fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("stat")).unwrap_or_default();
         stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with('Z'))
     };
-    while alive() {
+    while pids.iter().any(alive) {
         sleep(Duration::from_millis(1)).await;
     }
     Instant::now()

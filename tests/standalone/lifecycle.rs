@@ -6,7 +6,7 @@ use std::process::Command;
 use super::rig::Rig;
 
 /// Processes below `pid`, by name.
-fn children(pid: u32) -> Vec<(u32, String)> {
+pub fn children(pid: u32) -> Vec<(u32, String)> {
     let mut found = Vec::new();
     for entry in fs::read_dir("/proc").unwrap().flatten() {
         let Ok(child) = entry.file_name().to_string_lossy().parse::<u32>() else { continue };
@@ -22,13 +22,13 @@ fn children(pid: u32) -> Vec<(u32, String)> {
 }
 
 /// By program and first argument: the edge's own command line names the sozu binary too.
-fn begins(command: &str, part: &str) -> bool {
+pub fn begins(command: &str, part: &str) -> bool {
     let mut words = command.split(' ');
     let program = words.next().and_then(|path| path.rsplit('/').next()).unwrap_or_default();
     format!("{program} {}", words.next().unwrap_or_default()) == part
 }
 
-fn alive(pid: u32) -> bool {
+pub fn alive(pid: u32) -> bool {
     fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.rsplit(')').next().unwrap_or_default().trim().starts_with('Z'))
 }
 
@@ -39,7 +39,7 @@ fn kill(pid: u32) {
 #[test]
 fn every_part_comes_back_after_it_was_killed() {
     let rig = Rig::start(&[], |_, _| ());
-    for part in ["kakehi filter", "sozu --config", "kakehi edge"] {
+    for part in ["kakehi filter", "sozu --config", "kakehi edge", "kakehi launch"] {
         let mut found = None;
         rig.eventually(part, || {
             found = children(rig.pid()).into_iter().find(|(_, command)| begins(command, part));
@@ -59,7 +59,7 @@ fn every_part_comes_back_after_it_was_killed() {
 fn nothing_is_left_behind() {
     let mut rig = Rig::start(&[], |_, _| ());
     let before = children(rig.pid());
-    assert!(before.len() >= 4, "edge, filter and Sōzu's two processes: {before:?}");
+    assert!(before.len() >= 7, "launcher, edge, filter and two processes of each Sōzu: {before:?}");
     assert!(rig.terminate());
     rig.eventually("all processes ended", || before.iter().all(|(pid, _)| !alive(*pid)));
 }
@@ -68,7 +68,7 @@ fn nothing_is_left_behind() {
 fn nothing_is_left_behind_when_it_is_killed() {
     let rig = Rig::start(&[], |_, _| ());
     let before = children(rig.pid());
-    assert!(before.len() >= 4, "edge, filter and Sōzu's two processes: {before:?}");
+    assert!(before.len() >= 7, "launcher, edge, filter and two processes of each Sōzu: {before:?}");
     kill(rig.pid());
     rig.eventually("all processes ended", || !alive(rig.pid()) && before.iter().all(|(pid, _)| !alive(*pid)));
 }

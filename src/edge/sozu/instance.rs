@@ -41,6 +41,8 @@ pub struct SpawnSettings {
 pub struct Instance {
     maker: Maker,
     child: Option<Child>,
+    /// Process id of the main process of one that a launcher before us started.
+    orphan: Option<Pid>,
     socket: Socket,
     workers: Vec<i32>,
 }
@@ -58,6 +60,8 @@ pub(super) enum Health {
 
 /// Name of the command socket of a process that we start.
 pub const COMMAND_SOCKET: &str = "command.sock";
+/// Name of the file that it reads.
+const CONFIGURATION: &str = "sozu.toml";
 /// A process is up within this, or it is not.
 const START: Duration = Duration::from_secs(10);
 /// A session without any event for this long is given up: longer than any clock of a listener.
@@ -84,6 +88,25 @@ impl Instance {
         Self::with(maker, child, socket).await
     }
 
+    /// One that a launcher before us left behind with the very configuration, and that serves; else a new one.
+    pub(super) async fn keep(settings: &SpawnSettings) -> Result<Self, Error> {
+        let maker = Maker::Spawn(settings.clone());
+        if let Some((socket, main)) = left_behind(settings).await {
+            match Self::with(maker.clone(), None, socket).await {
+                Ok(mut kept) => {
+                    tracing::warn!(pid = main.as_raw_nonzero(), "keeping a Sōzu that was left behind");
+                    kept.orphan = Some(main);
+                    return Ok(kept);
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "a Sōzu that was left behind does not answer");
+                    end_stray(main);
+                }
+            }
+        }
+        Self::make(maker).await
+    }
+
     /// The same, but one that runs already may hold a state: whether it does.
     pub(super) async fn find(maker: Maker) -> Result<(Self, bool), Error> {
         let Maker::Adopt(path) = &maker else { return Ok((Self::make(maker).await?, false)) };
@@ -92,7 +115,7 @@ impl Instance {
     }
 
     async fn with(maker: Maker, child: Option<Child>, socket: Socket) -> Result<Self, Error> {
-        let mut instance = Self { maker, child, socket, workers: Vec::new() };
+        let mut instance = Self { maker, child, orphan: None, socket, workers: Vec::new() };
         let since = Instant::now();
         loop {
             instance.workers = instance.running().await?;
@@ -169,9 +192,10 @@ impl Instance {
         }
     }
 
-    /// Process id of the main process, if we started it.
+    /// Process id of the main process, if it is ours.
     pub(super) fn pid(&self) -> Option<u32> {
-        self.child.as_ref().and_then(Child::id)
+        let orphan = self.orphan.map(|pid| pid.as_raw_nonzero().get().cast_unsigned());
+        self.child.as_ref().and_then(Child::id).or(orphan)
     }
 
     /// Process ids of the workers at the last look.
@@ -181,7 +205,7 @@ impl Instance {
 
     /// Closes its ports, lets what is in flight end, at most for `within`, then stops the process if it is ours.
     pub(super) async fn stop(mut self, within: Duration) {
-        if self.child.is_none() {
+        if self.pid().is_none() {
             return;
         }
         let deadline = Instant::now() + within;
@@ -203,11 +227,18 @@ impl Instance {
     }
 
     async fn reap(&mut self, within: Duration) {
-        let Some(mut child) = self.child.take() else { return };
-        if tokio::time::timeout(within, child.wait()).await.is_err()
-            && let Err(error) = child.kill().await
-        {
-            tracing::warn!(%error, "Sōzu cannot be killed");
+        if let Some(mut child) = self.child.take() {
+            if tokio::time::timeout(within, child.wait()).await.is_err()
+                && let Err(error) = child.kill().await
+            {
+                tracing::warn!(%error, "Sōzu cannot be killed");
+            }
+        } else if let Some(main) = self.orphan.take() {
+            if tokio::time::timeout(within, self.socket.closed()).await.is_err() {
+                end_stray(main);
+            }
+        } else {
+            return;
         }
         self.workers.clear();
         end_strays(&self.dir(), WORKER_END).await;
@@ -217,9 +248,14 @@ impl Instance {
 impl Drop for Instance {
     /// A process that nobody stopped goes at once, and its workers with it.
     fn drop(&mut self) {
-        let Some(mut child) = self.child.take() else { return };
-        if let Err(error) = child.start_kill() {
-            tracing::debug!(%error, "Sōzu is gone already");
+        if let Some(mut child) = self.child.take() {
+            if let Err(error) = child.start_kill() {
+                tracing::debug!(%error, "Sōzu is gone already");
+            }
+        } else if let Some(main) = self.orphan.take() {
+            end_stray(main);
+        } else {
+            return;
         }
         for pid in strays(&self.dir()) {
             end_stray(pid);
@@ -245,7 +281,7 @@ async fn end_strays(dir: &Path, within: Duration) {
 
 fn end_stray(pid: Pid) {
     if let Err(error) = kill_process(pid, Signal::KILL) {
-        tracing::debug!(?pid, %error, "a worker is gone already");
+        tracing::debug!(?pid, %error, "it is gone already");
     }
 }
 
@@ -304,7 +340,7 @@ async fn spawn(settings: &SpawnSettings) -> Result<(Child, Socket), Error> {
     if let Err(error) = tokio::fs::remove_file(settings.dir.join(access::FILE)).await {
         tracing::trace!(%error, "no access log left behind");
     }
-    let config_path = settings.dir.join("sozu.toml");
+    let config_path = settings.dir.join(CONFIGURATION);
     let file = |source| Error::File { path: config_path.clone(), source };
     let wanted = configuration(settings, &socket_path);
     // On a full volume what is there already can stay.
@@ -344,6 +380,18 @@ async fn evict(socket: &Path) {
     if let Err(error) = tokio::fs::remove_file(socket).await {
         tracing::trace!(%error, "no socket left behind");
     }
+}
+
+/// The socket and the main process of a Sōzu that a launcher before us started as we would, if it runs.
+async fn left_behind(settings: &SpawnSettings) -> Option<(Socket, Pid)> {
+    let path = settings.dir.join(COMMAND_SOCKET);
+    let held = tokio::fs::read_to_string(settings.dir.join(CONFIGURATION)).await.ok()?;
+    if held != configuration(settings, &path) {
+        return None;
+    }
+    let socket = Socket::connect(&path).await.ok()?;
+    let main = socket.process()?;
+    Some((socket, main))
 }
 
 /// A minimal configuration: everything else comes over the socket.

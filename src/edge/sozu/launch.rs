@@ -10,7 +10,7 @@ use futures::future::{join_all, select};
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
-use super::instance::{COMMAND_SOCKET, Instance, Maker, SpawnSettings};
+use super::instance::{COMMAND_SOCKET, Instance, SpawnSettings};
 use super::{Error, TWINS, Watched, access, dir_of};
 use crate::edge::private_directory;
 use crate::edge::pulse::Pulses;
@@ -33,7 +33,7 @@ pub struct Farewell {
     pub drain: Duration,
 }
 
-/// Keeps so many Sōzus running until `stop` resolves, each in a directory of its own below that of `settings`: one that ends, by
+/// Keeps so many Sōzus running, also those that a launcher before left behind, until `stop` resolves, each in a directory of its own below that of `settings`: one that ends, by
 /// itself or because its supervisor wants an empty one, is replaced at once. Then they linger, and let requests in flight end. All
 /// the while the filter proxy's sockets are handed to each supervisor that comes.
 ///
@@ -88,7 +88,7 @@ impl Keeper {
         loop {
             let since = Instant::now();
             let made = tokio::select! {
-                made = Instance::make(Maker::Spawn(self.settings.clone())) => made,
+                made = Instance::keep(&self.settings) => made,
                 () = told(&mut end) => return tracing::info!(name, "ending before Sōzu is up"),
             };
             match made {

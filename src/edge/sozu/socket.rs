@@ -9,6 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use prost::Message;
+use rustix::process::Pid;
 use sozu_command_lib::proto::command::request::RequestType;
 use sozu_command_lib::proto::command::response_content::ContentType;
 use sozu_command_lib::proto::command::{Request, Response, ResponseStatus};
@@ -83,6 +84,11 @@ impl Socket {
         let reply = tokio::time::timeout(within, self.exchange(request)).await.map_err(|_| SocketError::Timeout(within))??;
         self.spoilt = false;
         Ok(reply)
+    }
+
+    /// The process that listens on the other side.
+    pub(super) fn process(&self) -> Option<Pid> {
+        Pid::from_raw(self.stream.peer_cred().ok()?.pid()?)
     }
 
     /// Waits until the other side closes the connection, or says something unasked.

@@ -109,6 +109,7 @@ impl Twin {
             Ok(Err(SocketError::Io(error))) => {
                 tracing::debug!(%error, "Sōzu does not say what it serves");
                 self.parts = Parts::default();
+                pulse.gone();
             }
             Ok(Err(_)) | Err(_) => drop(pulse.note(false, SOZU)),
         }

@@ -101,6 +101,14 @@ impl Kept {
     }
 }
 
+/// What comes after a child.
+enum After {
+    /// Nothing: it is the end.
+    Over,
+    /// Another one, with these sockets where they are there already.
+    Another(Option<Lease>),
+}
+
 struct Keeper {
     keeping: Keeping,
     holder: Holder,
@@ -111,23 +119,27 @@ struct Keeper {
 
 impl Keeper {
     async fn run(self, mut ends: watch::Receiver<End>) {
-        let mut wait = BACKOFF.0;
+        let (mut wait, mut next) = (BACKOFF.0, None);
         loop {
-            let lease = tokio::select! {
-                lease = self.holder.lease() => lease,
-                () = reached(&mut ends, End::Now) => return,
+            let lease = match next.take() {
+                Some(lease) => lease,
+                None => tokio::select! {
+                    lease = self.holder.lease() => lease,
+                    () = reached(&mut ends, End::Now) => return,
+                },
             };
             let since = Instant::now();
             match start(&self.keeping, &lease, &self.paths) {
                 Ok(child) => {
                     self.starts.fetch_add(1, Relaxed);
-                    if self.serve(child, lease, &mut ends).await {
-                        return;
+                    match self.serve(child, lease, &mut ends).await {
+                        After::Over => return,
+                        After::Another(lease) => next = lease,
                     }
                 }
                 Err(error) => tracing::error!(%error, "the filter proxy cannot be started"),
             }
-            if since.elapsed() > STABLE {
+            if since.elapsed() > STABLE || next.is_some() {
                 wait = BACKOFF.0;
                 continue;
             }
@@ -138,8 +150,8 @@ impl Keeper {
         }
     }
 
-    /// Follows a child until it is gone; whether that is the end.
-    async fn serve(&self, mut child: Child, mut lease: Lease, ends: &mut watch::Receiver<End>) -> bool {
+    /// Follows a child until it is gone.
+    async fn serve(&self, mut child: Child, mut lease: Lease, ends: &mut watch::Receiver<End>) -> After {
         // Waiting would close it, and the child ends when its input does.
         let _input = child.stdin.take();
         let mut told = false;
@@ -151,7 +163,7 @@ impl Keeper {
                 () = reached(ends, if told { End::Now } else { End::Parting }) => {
                     if *ends.borrow() == End::Now {
                         end(child, LAST).await;
-                        return true;
+                        return After::Over;
                     }
                     told = true;
                     terminate(&child);
@@ -162,17 +174,25 @@ impl Keeper {
                     } else {
                         tracing::error!(?status, "the filter proxy ended by itself");
                     }
-                    return false;
+                    return After::Another(None);
                 }
                 () = lease.lost() => {
                     tracing::warn!("the holder of the filter proxy's sockets is gone; starting it over with those of the next one");
+                    // Until they are there, this child takes what comes by the old ones.
+                    let next = tokio::select! {
+                        next = self.holder.lease() => next,
+                        () = reached(ends, End::Now) => {
+                            end(child, LAST).await;
+                            return After::Over;
+                        }
+                    };
                     end(child, LAST).await;
-                    return false;
+                    return After::Another(Some(next));
                 }
                 () = &mut probed, if !told => {
                     end(child, Duration::ZERO).await;
                     self.pulse.renew();
-                    return false;
+                    return After::Another(None);
                 }
             }
         }
