@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use crate::filter::{self, Limits, Listen, Shared};
+use crate::filter::{self, Farewell, Limits, Listen, Shared};
 use crate::model::{FILTER_CONNECTIONS, FILTER_CONNECTIONS_PER_ADDRESS, FILTER_DRAIN, FILTER_MEMORY, FILTER_WORKERS};
 use crate::stop::{INPUT_ENDED, told_to_end};
 
@@ -69,7 +69,11 @@ pub(super) fn run(settings: Settings) -> anyhow::Result<ExitCode> {
         }
     };
     let first = Cell::new("");
-    let stop = async { first.set(told().await) };
+    let stop = async {
+        first.set(told().await);
+        // The supervisor is gone, and the next one starts another filter proxy on the same sockets.
+        if first.get() == INPUT_ENDED { Farewell::Leave } else { Farewell::Serve }
+    };
     let cut = async {
         // An input that ended stays so.
         if told().await == first.get() && first.get() == INPUT_ENDED {

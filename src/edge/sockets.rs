@@ -31,12 +31,15 @@ pub(super) fn paths(dir: &Path) -> [PathBuf; 2] {
     ["hop.sock", "relay.sock"].map(|name| dir.join(name))
 }
 
-/// A listening unix socket in place of whatever was left there.
+/// A listening unix socket in place of whatever was left there. It listens before it gets its name, so that who connects meanwhile
+/// reaches the one before or this one.
 pub(super) fn bind(path: &Path) -> io::Result<Listening> {
-    if let Err(error) = std::fs::remove_file(path) {
+    let beside = path.with_extension("new");
+    if let Err(error) = std::fs::remove_file(&beside) {
         tracing::trace!(path = %path.display(), %error, "nothing left behind");
     }
-    let socket = Listening::bind(path)?;
+    let socket = Listening::bind(&beside)?;
+    std::fs::rename(&beside, path)?;
     socket.set_nonblocking(true)?;
     Ok(socket)
 }

@@ -139,12 +139,14 @@ pub(super) enum Phase {
     Serving,
     /// It serves what comes, and lets every connection end with its next answer.
     Draining,
+    /// The same for connections that are open; what comes is left to the process that has the same sockets next.
+    Leaving,
     /// It ends at once.
     Ending,
 }
 
-/// Serves until `phase` says that it is to drain, then for at most `drain`: what Sōzu hands over until it has ended itself is
-/// served too.
+/// Serves until `phase` says that it is to drain or leave, then for at most `drain`. While it drains, what Sōzu hands over until
+/// it has ended itself is served too.
 ///
 /// # Errors
 /// When a socket does not work at all; failed accepts are retried.
@@ -159,20 +161,26 @@ pub(super) async fn run(worker: Rc<Worker>, sockets: Sockets, phase: watch::Rece
         }
     };
     let mut drained = pin!(drained(&worker, phase.clone(), drain));
+    let (mut leaves, mut takes) = (phase.clone(), true);
     loop {
         let accepted = tokio::select! {
-            accepted = hop.accept() => accepted.map(|accepted| {
+            biased;
+            () = reached(&mut leaves, Phase::Leaving), if takes => {
+                takes = false;
+                continue;
+            }
+            () = drained.as_mut() => return Ok(()),
+            accepted = hop.accept(), if takes => accepted.map(|accepted| {
                 let Some(meter) = worker.clients.admit(Side::Hop) else { return };
                 let tie = Tie::default();
                 let (stream, origin) = (accepted.stream(&meter, &tie), Origin { meter, way: Way::Hop });
                 let opened = Opened { stream, tie, origin, builder: requests.clone() };
                 tokio::task::spawn_local(serve_connection(worker.clone(), opened, phase.clone()));
             }),
-            accepted = relayed() => accepted.map(|accepted| {
+            accepted = relayed(), if takes => accepted.map(|accepted| {
                 let Some(meter) = worker.clients.admit(Side::Client) else { return };
                 tokio::task::spawn_local(serve_relayed(worker.clone(), accepted, meter, phase.clone()));
             }),
-            () = drained.as_mut() => return Ok(()),
         };
         if let Err(error) = accepted {
             // An idle client may have the descriptor that is missing.
@@ -180,6 +188,13 @@ pub(super) async fn run(worker: Rc<Worker>, sockets: Sockets, phase: watch::Rece
             tracing::warn!(%error, evicted, "accept failed");
             sleep(PAUSE).await;
         }
+    }
+}
+
+/// Resolves in this phase; never without any that could come.
+async fn reached(phase: &mut watch::Receiver<Phase>, wanted: Phase) {
+    if phase.wait_for(|phase| *phase == wanted).await.is_err() {
+        std::future::pending().await
     }
 }
 

@@ -32,7 +32,7 @@ mod tunnel;
 mod upstream;
 
 pub use counters::Counters;
-pub use run::{RunError, run};
+pub use run::{Farewell, RunError, run};
 pub use settings::{Limits, Listen, Settings};
 pub use shared::Shared;
 pub use upstream::UpstreamError;

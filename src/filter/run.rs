@@ -46,7 +46,7 @@ pub enum RunError {
 pub fn run(
     settings: &Settings,
     shared: &Arc<Shared>,
-    stop: impl Future<Output = ()>,
+    stop: impl Future<Output = Farewell>,
     cut: impl Future<Output = ()>,
 ) -> Result<(), RunError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(RunError::Worker)?;
@@ -66,13 +66,19 @@ pub fn run(
     }
     drop((sockets, ends));
     runtime.block_on(async {
-        tokio::select! {
-            () = stop => {}
-            _ = ended.recv() => tracing::error!("a worker ended by itself"),
+        let farewell = tokio::select! {
+            farewell = stop => farewell,
+            _ = ended.recv() => {
+                tracing::error!("a worker ended by itself");
+                Farewell::Serve
+            }
             never = follow(&settings.snapshot, shared) => match never {},
             never = report::serve(settings.report.as_deref(), shared) => match never {},
-        }
-        phase.send_replace(Phase::Draining);
+        };
+        phase.send_replace(match farewell {
+            Farewell::Serve => Phase::Draining,
+            Farewell::Leave => Phase::Leaving,
+        });
         let end = async {
             cut.await;
             phase.send_replace(Phase::Ending);
@@ -90,6 +96,15 @@ pub fn run(
         ended.map_err(RunError::Worker)?;
     }
     Ok(())
+}
+
+/// How a filter proxy ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Farewell {
+    /// What comes meanwhile is served: no other process takes it.
+    Serve,
+    /// What comes is left at the sockets, which another process has next.
+    Leave,
 }
 
 /// Tells that a worker ended, also when it panicked.

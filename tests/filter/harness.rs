@@ -73,6 +73,7 @@ impl Proxy {
         let thread = std::thread::spawn(move || {
             let stop = async {
                 let _ = stopped.await;
+                filter::Farewell::Serve
             };
             filter::run(&settings, &own, stop, std::future::pending()).unwrap();
         });
