@@ -90,7 +90,8 @@ pub struct EdgeProfileSpec {
     /// Port for HTTPS of the edge of an IngressClass. Default: that of the installation.
     #[schemars(range(min = 1, max = 65535))]
     pub https_port: Option<i32>,
-    /// Hosts of an IngressClass that belong to a namespace whoever named them first. Only in the profile of an IngressClass.
+    /// Hosts of an IngressClass that belong to a namespace, whichever namespace named them first. Only in the profile of an
+    /// IngressClass.
     /// Default: a host belongs to the namespace whose Ingress was accepted for it first.
     #[schemars(length(max = 1024))]
     pub hosts: Option<Vec<ReservedHosts>>,

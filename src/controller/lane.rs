@@ -133,7 +133,7 @@ impl Lane {
         }
     }
 
-    /// Carries orders out until nobody can give any more. What was made stays.
+    /// Carries orders out until every sender of orders is gone. What was made stays.
     pub async fn run(mut self, mut orders: mpsc::UnboundedReceiver<Order>) {
         // What is seen counts for edges that are wanted alone: they are to be known before anything is looked at.
         while !self.settled {
@@ -231,7 +231,7 @@ impl Lane {
                 if standing.is_none() {
                     self.look_again(&claimed.edge);
                 }
-                // Of others no rollout is waited for: whoever writes them decides how long it takes.
+                // No rollout of other Deployments is waited for: their authors decide how long it takes.
                 if self.is_wanted(&claimed) {
                     self.stages.see(claimed.edge, standing);
                 }
