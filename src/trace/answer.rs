@@ -105,6 +105,9 @@ pub enum Why {
     /// 500, mostly.
     #[error("the rule could not be built as it is written, and fails closed; its object's status says why")]
     FailsClosed,
+    /// 404.
+    #[error("the host belongs to the Ingresses of one namespace; none of them takes the path, and no other namespace's may")]
+    Owned,
     /// 500.
     #[error("the rule has no backend with a weight")]
     NoBackend,
@@ -129,7 +132,13 @@ pub(super) fn answer(table: &Table, snapshot: &Snapshot, listened: bool, rule: O
         Decision::NotFound => Answer::Status { status: 404, why: if listened { Why::NoRule } else { Why::NoListener } },
         Decision::Answer(_, status) => {
             let idle = rule.is_some_and(|rule| matches!(&rule.action, Action::Forward(all) if all.iter().all(|of| of.weight == 0)));
-            Answer::Status { status, why: if idle { Why::NoBackend } else { Why::FailsClosed } }
+            // Translation answers 404 by a rule only for what a namespace leaves over of a host.
+            let why = match status {
+                _ if idle => Why::NoBackend,
+                404 => Why::Owned,
+                _ => Why::FailsClosed,
+            };
+            Answer::Status { status, why }
         }
         Decision::Redirect(found, redirect) => {
             match redirect
