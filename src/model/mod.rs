@@ -7,6 +7,7 @@ mod backend;
 mod behaviour;
 pub mod capacity;
 mod certificate;
+mod filter;
 mod hostname;
 mod id;
 mod listener;
@@ -20,6 +21,7 @@ mod tuning;
 pub use backend::{Affinity, Backend, BackendProtocol, Endpoint, Topology};
 pub use behaviour::{Allowed, Cors, Mirror, Origin, Retry, Timeouts};
 pub use certificate::{Certificate, PrivateKey};
+pub use filter::{Filter, HeaderEdit, PathModifier, Redirect, Rewrite, Scheme};
 pub use hostname::{Hostname, HostnameError};
 pub use id::{BackendId, BackendIdError, CertificateId, EdgeId, EdgeIdError, Kind, ListenerName, ObjectId};
 pub use listener::{HEALTH_PORT, Listener, PROBE_PATH, Protocol, RESERVED_PORTS};
@@ -27,8 +29,8 @@ pub use name::Resolution;
 pub use pattern::{Expressions, Pattern, PatternError, Sizes, WeakPattern};
 pub use rank::{Age, HostRank, PathRank, Rank};
 pub use route::{
-    Action, Attachment, BackendRef, BackendTarget, Filter, HeaderEdit, HeaderMatch, InvalidBackend, Match, PathMatch, PathModifier, Place,
-    QueryMatch, Redirect, Rewrite, Route, Rule, Scheme, ValueMatch,
+    Action, Attachment, BackendRef, BackendTarget, HeaderMatch, InvalidBackend, Match, PathMatch, Place, QueryMatch, Route, Rule,
+    ValueMatch,
 };
 pub use path_form::{Ambiguous, PathForm};
 pub use tuning::{
