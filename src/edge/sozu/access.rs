@@ -59,15 +59,24 @@ pub struct AccessLog {
     gives_back: bool,
     buffer: Vec<u8>,
     lost: u64,
-    /// The last frame could not be read.
-    damaged: bool,
+    damage: Damage,
 }
 
 impl AccessLog {
     /// The file in a Sōzu's directory. What it holds already is left out.
     pub fn of(directory: &Path) -> Self {
         let path = directory.join(FILE);
-        Self { path, file: None, opened: false, offset: 0, given_back: 0, gives_back: true, buffer: Vec::new(), lost: 0, damaged: false }
+        Self {
+            path,
+            file: None,
+            opened: false,
+            offset: 0,
+            given_back: 0,
+            gives_back: true,
+            buffer: Vec::new(),
+            lost: 0,
+            damage: Damage::default(),
+        }
     }
 
     /// Places that could not be read.
@@ -93,7 +102,7 @@ impl AccessLog {
         }
         debug_assert_eq!(self.buffer.len(), held + read);
         self.offset += read as u64;
-        let (used, lost) = frames(&self.buffer, &mut self.damaged, each);
+        let (used, lost) = frames(&self.buffer, &mut self.damage, each);
         self.buffer.drain(..used);
         self.lost += lost;
         self.give_back()?;
@@ -121,6 +130,7 @@ impl AccessLog {
 
     fn begin(&mut self, offset: u64) -> io::Result<()> {
         self.buffer.clear();
+        self.damage = Damage::default();
         (self.offset, self.given_back) = (offset, offset);
         if let Some(file) = &mut self.file {
             file.seek(SeekFrom::Start(offset))?;
@@ -166,23 +176,47 @@ pub(super) fn trim(directory: &Path) -> io::Result<()> {
     }
 }
 
+/// What reading has met that is no frame.
+#[derive(Debug, Default)]
+struct Damage {
+    /// Something was skipped since the last frame.
+    since: bool,
+    /// Bytes are being skipped, up to two zeros and all that follow these: how many zeros came last.
+    zeros: Option<usize>,
+}
+
+impl Damage {
+    /// How many of these bytes are to be skipped.
+    fn skip(&mut self, bytes: &[u8]) -> usize {
+        let Some(mut zeros) = self.zeros else { return 0 };
+        let goes_on = |byte: &&u8| {
+            let ended = **byte != 0 && zeros >= 2;
+            zeros = if **byte == 0 { zeros + 1 } else { 0 };
+            !ended
+        };
+        let skipped = bytes.iter().take_while(goes_on).count();
+        self.zeros = (skipped == bytes.len()).then_some(zeros);
+        skipped
+    }
+}
+
 /// Visits the whole frames at the start of some bytes: how many bytes they and what was skipped are, and how often something
-/// was skipped between two of them. `damaged`: something was skipped since the last one.
-fn frames(bytes: &[u8], damaged: &mut bool, mut each: impl FnMut(&Record<'_>)) -> (usize, u64) {
-    let (mut used, mut lost) = (0, 0);
+/// was skipped between two of them. What is left is part of one frame.
+fn frames(bytes: &[u8], damage: &mut Damage, mut each: impl FnMut(&Record<'_>)) -> (usize, u64) {
+    let (mut used, mut lost) = (damage.skip(bytes), 0);
     loop {
         let rest = bytes.get(used..).unwrap_or_default();
         match frame(rest) {
             Frame::Whole(record, length) => {
                 each(&record);
-                *damaged = false;
+                damage.since = false;
                 used += length;
             }
             Frame::Partial => return (used, lost),
             Frame::Damaged => {
-                lost += u64::from(!std::mem::replace(damaged, true));
-                let Some(zeros) = rest.windows(2).position(|pair| pair == [0, 0]) else { return (used, lost) };
-                used += rest.iter().skip(zeros).position(|byte| *byte != 0).map_or(rest.len(), |more| zeros + more);
+                lost += u64::from(!std::mem::replace(&mut damage.since, true));
+                damage.zeros = Some(0);
+                used += damage.skip(rest);
             }
         }
     }
@@ -306,5 +340,7 @@ impl<'a> Reader<'a> {
     }
 }
 
+#[cfg(fuzzing)]
+pub mod fuzzing;
 #[cfg(test)]
 mod tests;

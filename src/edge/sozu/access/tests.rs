@@ -4,7 +4,7 @@ use std::io::Write;
 use prost::Message;
 use sozu_command_lib::proto::command::{HttpEndpoint, ProtobufAccessLog, ProtobufEndpoint, Uint128, protobuf_endpoint};
 
-use super::{AccessLog, FILE, NEGLECTED, frames, trim};
+use super::{AccessLog, Damage, FILE, NEGLECTED, frames, trim};
 
 fn frame(route: &str, path: &str, status: Option<u32>) -> Vec<u8> {
     let http = HttpEndpoint { method: Some("GET".into()), path: Some(path.into()), status, ..Default::default() };
@@ -29,7 +29,7 @@ type Seen = Vec<(String, u16, u64)>;
 
 fn read(bytes: &[u8]) -> (Seen, usize, u64) {
     let mut seen = Vec::new();
-    let (used, lost) = frames(bytes, &mut false, |record| {
+    let (used, lost) = frames(bytes, &mut Damage::default(), |record| {
         assert_eq!((record.cluster, record.reached), (Some(b"shop/api:80".as_slice()), true));
         seen.push((String::from_utf8(record.route.unwrap().to_vec()).unwrap(), record.status, record.micros));
     });
@@ -115,4 +115,31 @@ fn a_neglected_file_is_cut_off() {
     std::fs::write(&path, vec![1; written]).unwrap();
     trim(dir.path()).unwrap();
     assert_eq!(std::fs::metadata(&path).unwrap().len(), 0);
+}
+
+/// However the file is cut into reads, the same records come out, and no more than a part of a frame is kept.
+#[test]
+fn damage_is_skipped_alike_wherever_a_read_ends() {
+    let frame = frame("a", "/", Some(200));
+    for noise in [&b"\xff\0\0\0"[..], b"noise \0 with one zero\0\0", b"\0\0\0\0", &[b'x'; 300]] {
+        let bytes = [&frame[..], noise, &frame, &frame].concat();
+        let whole = pieces(&bytes, bytes.len());
+        assert!(whole.0 >= 2, "{noise:?}");
+        for step in 1..bytes.len() {
+            assert_eq!(pieces(&bytes, step), whole, "{noise:?} in steps of {step}");
+        }
+    }
+}
+
+/// How many records some bytes are in reads of so many, and how many places are lost.
+fn pieces(bytes: &[u8], step: usize) -> (usize, u64) {
+    let (mut records, mut lost, mut buffer, mut damage) = (0, 0, Vec::new(), Damage::default());
+    for part in bytes.chunks(step) {
+        buffer.extend_from_slice(part);
+        let (used, some) = frames(&buffer, &mut damage, |_| records += 1);
+        buffer.drain(..used);
+        lost += some;
+        assert!(buffer.len() < 300, "what is noise is kept");
+    }
+    (records, lost)
 }
