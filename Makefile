@@ -8,7 +8,7 @@ CARGO        ?= cargo
 
 .DEFAULT_GOAL := help
 include tests/cluster/cluster.mk
-.PHONY: help run test check bless generate tools sozu sozu-lto bench-standalone bench-limits bench-chaos bench-profile e2e images conformance
+.PHONY: help run test check bless generate tools sozu sozu-lto bench-standalone bench-limits bench-chaos bench-tenants bench-profile fuzz e2e images conformance
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -21,10 +21,11 @@ test: tools $(SOZU_TEST) $(if $(KUBECONFIG),,apiserver-programs) ## all tests: u
 	config/install-clients
 	PROMETHEUS="$$(config/install-prometheus)" KAKEHI_SOZU=$(SOZU_TEST) $(CARGO) test --no-fail-fast
 
-check: tools ## format, lints, dependency rules, advisories; what is written in Go, where there is Go
+check: tools ## format, lints, dependency rules, advisories, ten seconds of each fuzz target; what is written in Go, where there is Go
 	$(CARGO) fmt --check
 	$(CARGO) clippy --all-targets -- -D warnings
 	config/check-dependencies
+	config/run-fuzz 10
 	@if command -v go >/dev/null; then $(MAKE) --no-print-directory cluster-check && tests/conformance/check.sh; else echo "no Go here: tests/cluster and tests/conformance are not checked" >&2; fi
 
 bless: tools $(SOZU_TEST) ## rewrites the expected side of the golden cases
@@ -39,6 +40,12 @@ bench-limits: tools $(SOZU_TEST) ## what an edge holds, and what happens beyond:
 
 bench-chaos: tools $(SOZU_TEST) ## what clients notice when processes are killed, stopped or told to end; ROWS=SIGTERM for some of it
 	KAKEHI_BENCH_ROWS='$(ROWS)' KAKEHI_SOZU=$${KAKEHI_SOZU:-$(SOZU_TEST)} $(CARGO) bench --bench chaos
+
+bench-tenants: tools ## what a megabyte of manifests costs the control plane, for each kind whose parts multiply; ROWS=YAML for some of it
+	KAKEHI_BENCH_ROWS='$(ROWS)' $(CARGO) bench --bench tenants
+
+fuzz: tools ## looks for inputs that break the code: TARGET=access, heads, lines, manifests or proxy (all), SECONDS=600 for each
+	config/run-fuzz $(or $(SECONDS),600) $(TARGET)
 
 bench-profile: export KAKEHI_BENCH_PROFILE := 1
 bench-profile: bench-standalone ## where the filter proxy's CPU time goes, and its system calls per request (with perf); ROWS=relay as above

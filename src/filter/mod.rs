@@ -32,6 +32,8 @@ mod tunnel;
 mod upstream;
 
 pub use counters::Counters;
+#[cfg(fuzzing)]
+pub use relay::fuzzing;
 pub use run::{Farewell, RunError, run};
 pub use settings::{Limits, Listen, Settings};
 pub use shared::Shared;

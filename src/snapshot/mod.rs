@@ -5,6 +5,8 @@
 
 pub mod disk;
 pub mod fetch;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod hash;
 mod held;
 mod ledger;

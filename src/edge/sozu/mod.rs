@@ -24,6 +24,8 @@ mod steps;
 mod tests;
 mod watch;
 
+#[cfg(fuzzing)]
+pub use access::fuzzing;
 pub use access::{AccessLog, NUDGE, Record};
 pub use apply::Sozu;
 pub use error::Error;

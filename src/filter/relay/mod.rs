@@ -1,5 +1,7 @@
 //! Connections of relayed ports: Sōzu passes on what it does not read, and says first who connected where.
 
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod proxy;
 mod silent;
 mod tls;
