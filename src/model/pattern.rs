@@ -20,8 +20,20 @@ const MAX_LENGTH: usize = 1024;
 const MAX_NESTING: u32 = 64;
 /// Most bytes of a compiled expression. Counted repetitions multiply, so a short text can be a large program.
 const MAX_PROGRAM: usize = 64 * 1024;
-/// Most bytes while it is compiled.
-const MAX_WORK: usize = 4 * MAX_PROGRAM;
+/// What compiling an expression may take.
+struct Bounds {
+    /// Bytes of the automaton that is made deterministic.
+    nfa: usize,
+    /// Bytes of the result.
+    program: usize,
+    /// Bytes of the sets of states that the result's states stand for: the time grows with them.
+    sets: usize,
+}
+
+/// Milliseconds.
+const FULL: Bounds = Bounds { nfa: 4 * MAX_PROGRAM, program: MAX_PROGRAM, sets: MAX_PROGRAM };
+/// A fraction of a millisecond, whatever the expression.
+const CHEAP: Bounds = Bounds { nfa: 16 * 1024, program: 8 * 1024, sets: 4 * 1024 };
 /// Most bytes of the compiled expressions of one route, each counted once.
 const MAX_OF_ROUTE: usize = 512 * 1024;
 /// What an expression takes beside its program.
@@ -60,19 +72,34 @@ impl Pattern {
     /// # Errors
     /// [`PatternError`] when it is malformed, too long or too large.
     pub fn compile(text: &str) -> Result<Self, PatternError> {
+        Self::compile_within(text, &FULL)
+    }
+
+    /// Compiles `text` if that is cheap; none when it is costly, or impossible for the size of the result.
+    ///
+    /// # Errors
+    /// [`PatternError`] when it is malformed or too long.
+    pub fn compile_cheaply(text: &str) -> Result<Option<Self>, PatternError> {
+        match Self::compile_within(text, &CHEAP) {
+            Err(PatternError::TooLarge) => Ok(None),
+            compiled => compiled.map(Some),
+        }
+    }
+
+    fn compile_within(text: &str, bounds: &Bounds) -> Result<Self, PatternError> {
         if text.len() > MAX_LENGTH {
             return Err(PatternError::TooLong);
         }
         let read = parse(text, false).or_else(|| parse(text, true)).ok_or(PatternError::Syntax)?;
         let whole = Hir::concat(vec![Hir::look(Look::Start), read, Hir::look(Look::End)]);
-        let nfa = thompson::Config::new().utf8(false).nfa_size_limit(Some(MAX_WORK)).which_captures(WhichCaptures::None);
+        let nfa = thompson::Config::new().utf8(false).nfa_size_limit(Some(bounds.nfa)).which_captures(WhichCaptures::None);
         let nfa = thompson::Compiler::new().configure(nfa).build_from_hir(&whole).map_err(|_| PatternError::TooLarge)?;
         let dfa = dense::Config::new()
             .start_kind(StartKind::Anchored)
             .match_kind(MatchKind::All)
             .accelerate(false)
-            .dfa_size_limit(Some(MAX_PROGRAM))
-            .determinize_size_limit(Some(MAX_WORK));
+            .dfa_size_limit(Some(bounds.program))
+            .determinize_size_limit(Some(bounds.sets));
         let built = dense::Builder::new().configure(dfa).build_from_nfa(&nfa);
         built.map(|program| Self(Arc::new(program))).map_err(|error| match error.is_size_limit_exceeded() {
             true => PatternError::TooLarge,
@@ -263,6 +290,12 @@ mod tests {
         ] {
             assert!(Pattern::compile(text).is_ok_and(|pattern| pattern.size() <= MAX_PROGRAM), "{text}");
         }
+        for (text, cheap) in
+            [(r"h1\w{20}", true), ("/api/v[0-9]+/.*", true), (".*(x.{0,9}y)", false), ("(?:a?b?c?d?){90}", false), (r"\p{L}", false)]
+        {
+            assert_eq!(Pattern::compile_cheaply(text).unwrap().is_some(), cheap, "{text}");
+        }
+        assert_eq!(Pattern::compile_cheaply("(").unwrap_err(), PatternError::Syntax);
     }
 
     #[test]

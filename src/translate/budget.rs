@@ -1,6 +1,6 @@
 //! What the routes of one namespace may have together of things that cost every edge, and the control plane, more than their
 //! text: within the budget they are served, the oldest first, and what is beyond it is reported. So no tenant's manifests cost
-//! the others their edge.
+//! the others their edge. What is costly is scarce for all namespaces together too, and is shared between them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
@@ -22,11 +22,20 @@ pub(super) const ENTRIES_OF_ROUTE: usize = 16_384;
 /// The same of all routes of a namespace together.
 pub(super) const ENTRIES_OF_NAMESPACE: usize = 262_144;
 
+/// Regular expressions of one route that are costly to compile.
+pub(super) const COSTLY_OF_ROUTE: usize = 8;
+/// The same of all routes of a namespace together.
+pub(super) const COSTLY_OF_NAMESPACE: usize = 64;
+/// The same of all namespaces together: each is some milliseconds for the control plane, and up to 64 KiB for an edge.
+pub(super) const COSTLY_OF_ALL: usize = 256;
+
 /// Something that there is a budget of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Good {
     /// Units of regular expressions.
     Expressions,
+    /// Regular expressions that are costly to compile.
+    Costly,
     /// Matches at places, which each edge has an entry for.
     Entries,
     /// Bytes of hosts that Ingresses name.
@@ -35,12 +44,23 @@ pub(super) enum Good {
 
 impl Good {
     /// What a namespace may have of it.
-    pub(super) fn of_namespace(self) -> usize {
+    fn of_namespace(self) -> usize {
         match self {
             Self::Expressions => EXPRESSIONS_OF_NAMESPACE,
+            Self::Costly => COSTLY_OF_NAMESPACE,
             Self::Entries => ENTRIES_OF_NAMESPACE,
             Self::Hosts => HOST_BYTES_OF_NAMESPACE,
         }
+    }
+
+    /// What all namespaces may have of it together.
+    fn of_all(self) -> Option<usize> {
+        (self == Self::Costly).then_some(COSTLY_OF_ALL)
+    }
+
+    /// Whether a route has it that did not ask for it. Expressions are not looked at before.
+    fn is_given_unasked(self) -> bool {
+        matches!(self, Self::Entries | Self::Hosts)
     }
 }
 
@@ -60,6 +80,16 @@ struct Account {
 impl Account {
     fn admits(&self, entry: &Entry<ObjectId>) -> Option<bool> {
         self.routes.contains_key(entry).then(|| self.beyond.as_ref().is_none_or(|beyond| entry < beyond))
+    }
+
+    fn replace(&mut self, old: Asked, new: Asked) {
+        if let Some(count) = old.and_then(|(entry, _)| self.routes.remove(&entry)) {
+            self.total -= count;
+        }
+        if let Some((entry, count)) = new {
+            self.total += count;
+            self.routes.insert(entry, count);
+        }
     }
 
     fn settle(&mut self, budget: usize) {
@@ -84,54 +114,121 @@ impl Account {
     }
 }
 
-/// Budgets of all namespaces.
+/// A good and a namespace.
+type Name = (Good, String);
+
+/// Budgets of all namespaces. What is asked for counts from the next [`Budgets::settle`] on, so that nothing is granted in between
+/// that is taken back at once.
 #[derive(Debug, Default)]
-pub(super) struct Budgets(BTreeMap<(String, Good), Account>);
+pub(super) struct Budgets {
+    accounts: BTreeMap<Name, Account>,
+    /// What routes asked for when it was settled last, and what they ask for since.
+    asked: BTreeMap<Name, BTreeMap<ObjectId, (Asked, Asked)>>,
+    /// Goods of which the namespaces ask for more together than there is.
+    scarce: BTreeSet<Good>,
+}
 
 impl Budgets {
-    /// Whether a route has what it asked for. Before it asked, expressions are not looked at, and nothing else is refused.
+    /// Whether a route has what it asked for.
     pub(super) fn admits(&self, good: Good, entry: &Entry<ObjectId>) -> bool {
-        let account = self.0.get(&(entry.1.namespace.clone(), good));
-        account.and_then(|account| account.admits(entry)).unwrap_or(good != Good::Expressions)
+        let account = self.accounts.get(&(good, entry.1.namespace.clone()));
+        account.and_then(|account| account.admits(entry)).unwrap_or(good.is_given_unasked())
     }
 
-    /// Replaces what a route asked for. Returns the routes that have it now and had it not, or the other way round.
-    pub(super) fn replace(&mut self, good: Good, (namespace, old, new): (&str, Asked, Asked)) -> BTreeSet<ObjectId> {
-        if old == new {
-            return BTreeSet::new();
+    /// Replaces what a route asks for.
+    pub(super) fn replace(&mut self, good: Good, (id, old, new): (&ObjectId, Asked, Asked)) {
+        if old != new {
+            let asked = self.asked.entry((good, id.namespace.clone())).or_default();
+            asked.entry(id.clone()).or_insert((old, None)).1 = new;
         }
-        let [left, entered] = [&old, &new].map(|asked| asked.as_ref().map(|(entry, _)| entry.clone()));
-        let had = left.as_ref().or(entered.as_ref()).map(|entry| self.admits(good, entry));
-        let key = (namespace.to_owned(), good);
-        let account = self.0.entry(key.clone()).or_default();
-        let before = account.beyond.clone();
-        if let Some(count) = old.as_ref().and_then(|(entry, _)| account.routes.remove(entry)) {
-            account.total -= count;
+    }
+
+    /// Decides about what was asked for. Returns the routes that have it now and had it not, or the other way round.
+    pub(super) fn settle(&mut self) -> BTreeSet<(Good, ObjectId)> {
+        let mut had = BTreeMap::new();
+        let mut unsettled = BTreeSet::new();
+        for (name, asked) in std::mem::take(&mut self.asked) {
+            for (id, (old, new)) in asked {
+                let entry = old.as_ref().or(new.as_ref()).map(|(entry, _)| entry.clone());
+                let entry_now = new.as_ref().or(old.as_ref()).map(|(entry, _)| entry.clone());
+                if let (Some(entry), Some(entry_now)) = (entry, entry_now) {
+                    had.insert((name.0, id), (self.admits(name.0, &entry), entry_now));
+                }
+                self.accounts.entry(name.clone()).or_default().replace(old, new);
+            }
+            unsettled.insert(name);
         }
-        if let Some((entry, count)) = &new {
-            account.total += count;
-            account.routes.insert(entry.clone(), *count);
+        let shares = self.shares(&mut unsettled);
+        let mut changed = BTreeSet::new();
+        for name in unsettled {
+            let Some(account) = self.accounts.get_mut(&name) else { continue };
+            let before = account.beyond.clone();
+            account.settle(shares.get(&name).copied().unwrap_or(name.0.of_namespace()));
+            changed.extend(account.between(before.as_ref(), account.beyond.as_ref()).into_iter().map(|id| (name.0, id)));
+            if account.routes.is_empty() {
+                self.accounts.remove(&name);
+            }
         }
-        account.settle(good.of_namespace());
-        let mut changed: BTreeSet<_> = account.between(before.as_ref(), account.beyond.as_ref()).into_iter().collect();
-        if account.routes.is_empty() {
-            self.0.remove(&key);
-        }
-        let has = entered.as_ref().or(left.as_ref()).map(|entry| self.admits(good, entry));
-        if let Some((_, id)) = entered.or(left) {
-            if had == has {
-                changed.remove(&id)
+        for (route, (had, entry)) in had {
+            if had == self.admits(route.0, &entry) {
+                changed.remove(&route);
             } else {
-                changed.insert(id)
-            };
+                changed.insert(route);
+            }
         }
         changed
     }
 
+    /// What namespaces may have of goods of which they ask for too much together. All of these are to be settled, and all that were
+    /// so before.
+    fn shares(&mut self, unsettled: &mut BTreeSet<Name>) -> BTreeMap<Name, usize> {
+        let mut shares = BTreeMap::new();
+        let goods: BTreeSet<Good> = unsettled.iter().map(|(good, _)| *good).collect();
+        for (good, most) in goods.into_iter().filter_map(|good| Some((good, good.of_all()?))) {
+            let of_good = || self.accounts.range((good, String::new())..).take_while(|((of, _), _)| *of == good);
+            let total: usize = of_good().map(|(_, account)| account.total.min(good.of_namespace())).sum();
+            if total > most {
+                shares.extend(share(most, good, of_good()));
+            }
+            if total > most || self.scarce.contains(&good) {
+                unsettled.extend(of_good().map(|(name, _)| name.clone()));
+            }
+            if total > most {
+                self.scarce.insert(good)
+            } else {
+                self.scarce.remove(&good)
+            };
+        }
+        shares
+    }
+
     /// Whether no route asks for anything.
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.accounts.is_empty() && self.asked.is_empty()
     }
+}
+
+/// As much to each namespace as to every other that asks for as much; what cannot be divided goes to the oldest.
+fn share<'a>(most: usize, good: Good, accounts: impl Iterator<Item = (&'a Name, &'a Account)>) -> BTreeMap<Name, usize> {
+    let mut asking: Vec<_> =
+        accounts.map(|(name, account)| (account.total.min(good.of_namespace()), account.routes.first_key_value(), name)).collect();
+    asking.sort();
+    let (mut left, mut open) = (most, asking.len());
+    let mut shares = BTreeMap::new();
+    let mut level = 0;
+    for (wanted, _, name) in &asking {
+        level = left / open.max(1);
+        if *wanted > level {
+            break;
+        }
+        shares.insert((*name).clone(), *wanted);
+        (left, open) = (left - wanted, open - 1);
+    }
+    let mut others: Vec<_> = asking.iter().skip(shares.len()).map(|(_, oldest, name)| (oldest, *name)).collect();
+    others.sort();
+    let rest = left - level * others.len();
+    shares.extend(others.into_iter().enumerate().map(|(place, (_, name))| (name.clone(), level + usize::from(place < rest))));
+    shares
 }
 
 #[cfg(test)]
@@ -140,7 +237,7 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::{Budgets, EXPRESSIONS_OF_NAMESPACE, Good};
+    use super::{Budgets, COSTLY_OF_ALL, COSTLY_OF_NAMESPACE, EXPRESSIONS_OF_NAMESPACE, Good};
     use crate::model::{Age, Kind, ObjectId};
 
     fn entry(age: i64, name: u8) -> (Age, ObjectId) {
@@ -150,15 +247,21 @@ mod tests {
     proptest! {
         /// Whatever came first, the oldest routes that fit together have what they ask for; every change of that is told.
         #[test]
-        fn the_oldest_that_fit_are_served(steps in prop::collection::vec((0..6_u8, prop::option::of((0..3_i64, 1..5_usize))), 1..40)) {
+        fn the_oldest_that_fit_are_served(steps in prop::collection::vec((0..6_u8, prop::option::of((0..3_i64, 1..5_usize)), any::<bool>()), 1..40)) {
             let unit = EXPRESSIONS_OF_NAMESPACE / 8;
             let (mut budgets, mut asked) = (Budgets::default(), BTreeMap::new());
-            for (name, wanted) in steps {
-                let before: BTreeSet<u8> = (0..6).filter(|name| asked.get(name).is_some_and(|(entry, _)| budgets.admits(Good::Expressions, entry))).collect();
+            let mut before = BTreeSet::new();
+            let mut stepped = BTreeSet::new();
+            for (name, wanted, settles) in steps {
                 let old = asked.remove(&name);
                 let new = wanted.map(|(age, count)| (entry(age, name), count * unit));
                 asked.extend(new.clone().map(|new| (name, new)));
-                let told = budgets.replace(Good::Expressions, ("n", old, new));
+                budgets.replace(Good::Expressions, (&entry(0, name).1, old, new));
+                stepped.insert((Good::Expressions, entry(0, name).1));
+                if !settles {
+                    continue;
+                }
+                let told = budgets.settle();
                 let mut oldest: Vec<_> = asked.iter().collect();
                 oldest.sort_by_key(|(_, (entry, _))| entry.clone());
                 let mut sum = 0;
@@ -166,14 +269,43 @@ mod tests {
                 let fitting: BTreeSet<u8> = fitting.map(|(name, _)| *name).collect();
                 let after: BTreeSet<u8> = (0..6).filter(|name| asked.get(name).is_some_and(|(entry, _)| budgets.admits(Good::Expressions, entry))).collect();
                 prop_assert_eq!(&after, &fitting);
-                let differ: BTreeSet<_> = before.symmetric_difference(&after).map(|name| entry(0, *name).1).collect();
-                let own = entry(0, name).1;
-                prop_assert!(told == differ || told.difference(&differ).eq([&own]), "{told:?} {differ:?}");
+                let differ: BTreeSet<_> = before.symmetric_difference(&after).map(|name| (Good::Expressions, entry(0, *name).1)).collect();
+                prop_assert!(told.is_superset(&differ) && told.difference(&differ).all(|route| stepped.contains(route)), "{told:?} {differ:?}");
+                (before, stepped) = (after, BTreeSet::new());
             }
-            for (_, old) in asked {
-                budgets.replace(Good::Expressions, ("n", Some(old), None));
+            for (name, old) in asked {
+                budgets.replace(Good::Expressions, (&entry(0, name).1, Some(old), None));
             }
+            budgets.settle();
             prop_assert!(budgets.is_empty());
+        }
+
+        /// Namespaces that ask for little have it, the others have the same or one more, and no more is given than there is.
+        #[test]
+        fn what_is_scarce_is_shared(asked in prop::collection::vec(prop::collection::vec(1..5_usize, 1..40), 1..60), first in any::<bool>()) {
+            let mut budgets = Budgets::default();
+            let entry = |space: usize, route: usize| (Age::Created(i64::try_from(route).unwrap()), ObjectId::new(Kind::HttpRoute, format!("n{space}"), format!("r{route}")));
+            for (space, routes) in asked.iter().enumerate() {
+                for (route, count) in routes.iter().enumerate() {
+                    let entry = entry(space, route);
+                    budgets.replace(Good::Costly, (&entry.1.clone(), None, Some((entry, *count))));
+                }
+                // In steps or at once: the outcome is the same.
+                if first {
+                    budgets.settle();
+                }
+            }
+            budgets.settle();
+            let given = |space: usize| asked[space].iter().enumerate().filter(|(route, _)| budgets.admits(Good::Costly, &entry(space, *route))).map(|(_, count)| count).sum::<usize>();
+            let wanted = |space: usize| asked[space].iter().sum::<usize>();
+            let all: Vec<usize> = (0..asked.len()).map(given).collect();
+            let capped: usize = (0..asked.len()).map(|space| wanted(space).min(COSTLY_OF_NAMESPACE)).sum();
+            let share = if capped > COSTLY_OF_ALL { COSTLY_OF_ALL / asked.len() } else { COSTLY_OF_NAMESPACE };
+            prop_assert!(all.iter().sum::<usize>() <= COSTLY_OF_ALL);
+            for (space, given) in all.iter().enumerate() {
+                // Routes are not divided: what they ask for is less than 5.
+                prop_assert!(*given == wanted(space) || *given + 4 >= share.min(COSTLY_OF_NAMESPACE), "{given} of {} {share}", wanted(space));
+            }
         }
     }
 }

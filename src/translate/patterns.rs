@@ -14,24 +14,63 @@ const MOST_PLACES: usize = 400;
 /// Places that one unit of the budget pays for.
 const PLACES_OF_UNIT: usize = 16;
 
+/// What is known of an expression.
+#[derive(Clone, Copy, Debug)]
+struct Verdict {
+    /// It cannot be compiled cheaply.
+    costly: bool,
+    /// Its size when compiled; none: not known yet.
+    size: Option<Result<usize, PatternError>>,
+}
+
 /// Verdicts by the hash of the text.
 #[derive(Debug, Default)]
-pub(super) struct Judged(HashMap<[u8; 32], Result<usize, PatternError>>);
+pub(super) struct Judged(HashMap<[u8; 32], Verdict>);
 
 impl Judged {
+    /// Whether it takes more to find out the size of an expression than its text may cost every tenant. Cheap.
+    pub(super) fn is_costly(&mut self, expression: &str) -> bool {
+        self.known(expression).costly
+    }
+
     /// The size of an expression that the filter can run.
     pub(super) fn size(&mut self, expression: &str) -> Result<usize, PatternError> {
-        let hash = *blake3::hash(expression.as_bytes()).as_bytes();
+        let Verdict { costly, size } = self.known(expression);
+        if let Some(size) = size {
+            return size;
+        }
+        let size = Pattern::compile(expression).map(|pattern| pattern.size());
+        self.0.insert(hash(expression), Verdict { costly, size: Some(size) });
+        size
+    }
+
+    fn known(&mut self, expression: &str) -> Verdict {
+        let hash = hash(expression);
         if let Some(verdict) = self.0.get(&hash) {
             return *verdict;
         }
         if self.0.len() >= REMEMBERED {
             self.0.clear();
         }
-        let too_large = places(expression).is_some_and(|places| places > MOST_PLACES);
-        let verdict = if too_large { Err(PatternError::TooLarge) } else { Pattern::compile(expression).map(|pattern| pattern.size()) };
+        let verdict = tried(expression);
         self.0.insert(hash, verdict);
         verdict
+    }
+}
+
+fn hash(expression: &str) -> [u8; 32] {
+    *blake3::hash(expression.as_bytes()).as_bytes()
+}
+
+/// What can be found out cheaply.
+fn tried(expression: &str) -> Verdict {
+    if places(expression).is_some_and(|places| places > MOST_PLACES) {
+        return Verdict { costly: false, size: Some(Err(PatternError::TooLarge)) };
+    }
+    match Pattern::compile_cheaply(expression) {
+        Ok(Some(pattern)) => Verdict { costly: false, size: Some(Ok(pattern.size())) },
+        Ok(None) => Verdict { costly: true, size: None },
+        Err(problem) => Verdict { costly: false, size: Some(Err(problem)) },
     }
 }
 
@@ -66,7 +105,7 @@ fn size(hir: &Hir) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::{Judged, MOST_PLACES, REMEMBERED, places, price};
+    use super::{Judged, MOST_PLACES, REMEMBERED, Verdict, places, price};
     use crate::model::PatternError;
 
     #[test]
@@ -92,7 +131,10 @@ mod tests {
         assert_eq!(judged.size("(").unwrap_err(), PatternError::Syntax);
         assert_eq!(judged.size("(?:a?){900}").unwrap_err(), PatternError::TooLarge);
         assert_eq!(judged.0.len(), 3);
-        let others = (0..REMEMBERED as u64).map(|number| (*blake3::hash(&number.to_le_bytes()).as_bytes(), Err(PatternError::Syntax)));
+        assert!(judged.is_costly(".*(x.{0,9}y)") && judged.size(".*(x.{0,9}y)").is_ok() && judged.is_costly(".*(x.{0,9}y)"));
+        assert!(["a", "(", "(?:a?){900}"].iter().all(|text| !judged.is_costly(text)));
+        let verdict = Verdict { costly: false, size: Some(Err(PatternError::Syntax)) };
+        let others = (0..REMEMBERED as u64).map(|number| (*blake3::hash(&number.to_le_bytes()).as_bytes(), verdict));
         judged.0.extend(others);
         assert!(judged.size("b").is_ok());
         assert_eq!(judged.0.len(), 1);

@@ -164,6 +164,11 @@ impl<'a> Reader<'a> {
         self.graph.admits(good, &(age.clone(), id.clone()))
     }
 
+    /// Whether an expression is costly to compile. That depends on its text alone, so it is no record.
+    pub(super) fn is_costly(&mut self, expression: &str) -> bool {
+        self.graph.is_costly(expression)
+    }
+
     /// The size of an expression that the filter can run. That depends on its text alone, so it is no record.
     pub(super) fn size_of(&mut self, expression: &str) -> Result<usize, PatternError> {
         self.graph.size_of(expression)

@@ -43,7 +43,10 @@ impl Issue {
             Self::TooManyPlaces { .. } | Self::TooManyEntries { .. } | Self::EntryBudget { .. } | Self::HostBudget { .. } => {
                 (Accepted, false, LIMIT)
             }
-            Self::TooManyExpressions { .. } | Self::ExpressionsNotJudged | Self::ExpressionBudget { .. } => (PartiallyInvalid, true, LIMIT),
+            Self::TooManyExpressions { .. }
+            | Self::ExpressionsNotJudged
+            | Self::ExpressionBudget { .. }
+            | Self::CostlyExpressions { .. } => (PartiallyInvalid, true, LIMIT),
             Self::TooManyTlsHosts { .. } | Self::TooManyPorts { .. } => (ResolvedRefs, false, LIMIT),
             Self::NoMatchingParent => (Accepted, false, "NoMatchingParent"),
             Self::NotAllowedByListeners => (Accepted, false, "NotAllowedByListeners"),

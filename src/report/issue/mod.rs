@@ -385,6 +385,19 @@ pub enum Issue {
         /// How many are used.
         most: usize,
     },
+    /// Regular expressions that are costly to compile, and more than a route, its namespace or all namespaces together may have.
+    #[error(
+        "its costly regular expressions are not used: a route may have {of_route}, a namespace {of_namespace}, all namespaces \
+         {of_all} together, and the youngest routes go without; write repetitions that do not overlap with what is before them"
+    )]
+    CostlyExpressions {
+        /// How many a route may have.
+        of_route: usize,
+        /// How many a namespace may have.
+        of_namespace: usize,
+        /// How many all namespaces may have.
+        of_all: usize,
+    },
     /// An earlier regular expression of the route is too large; those after it were not judged.
     #[error("its regular expressions are not used: an earlier one of this route is too large")]
     ExpressionsNotJudged,

@@ -117,11 +117,9 @@ impl Graph {
 
     /// Takes back what a route asked its namespace's budgets for before, and notes what it asks for now.
     fn ask(&mut self, id: &ObjectId, old: Option<&RouteOutcome>, new: Option<&RouteOutcome>) {
-        for good in [Good::Expressions, Good::Entries] {
+        for good in [Good::Expressions, Good::Costly, Good::Entries] {
             let [old, new] = [old, new].map(|outcome| outcome.and_then(|outcome| outcome.demand.of(good, id)));
-            for route in self.budgets.replace(good, (&id.namespace, old, new)) {
-                self.touch(&Read::Budget(good, route));
-            }
+            self.budgets.replace(good, (id, old, new));
         }
     }
 
@@ -137,9 +135,7 @@ impl Graph {
             self.touch(&Read::Wish(edge, wish));
         }
         let [before, asked] = [old, new].map(|of| of.map(|of| of.demand(id)));
-        for ingress in self.budgets.replace(Good::Hosts, (&id.namespace, before, asked)) {
-            self.touch(&Read::Budget(Good::Hosts, ingress));
-        }
+        self.budgets.replace(Good::Hosts, (id, before, asked));
     }
 
     /// Takes back what a Gateway wanted before, and notes what it wants now.

@@ -187,8 +187,13 @@ impl Graph {
                 self.resolutions.insert(name, resolution);
             }
         }
-        while let Some(node) = self.dirty.pop_first() {
-            self.refresh(node);
+        while !self.dirty.is_empty() {
+            while let Some(node) = self.dirty.pop_first() {
+                self.refresh(node);
+            }
+            for (good, id) in self.budgets.settle() {
+                self.touch(&Read::Budget(good, id));
+            }
         }
         self.drop_orphans();
         for host in std::mem::take(&mut self.contested) {
@@ -251,6 +256,11 @@ impl Graph {
     /// Whether a route has what it asked its namespace's budget for.
     pub(super) fn admits(&self, good: Good, entry: &Entry<ObjectId>) -> bool {
         self.budgets.admits(good, entry)
+    }
+
+    /// Whether an expression is costly to compile.
+    pub(super) fn is_costly(&mut self, expression: &str) -> bool {
+        self.judged.is_costly(expression)
     }
 
     /// The size of an expression that the filter can run.

@@ -13,6 +13,8 @@ use crate::translate::reader::Reader;
 pub(crate) struct Demand {
     age: Option<Age>,
     expressions: usize,
+    /// Known once the expressions are judged.
+    pub(super) costly: usize,
     entries: usize,
 }
 
@@ -21,6 +23,7 @@ impl Demand {
     pub(crate) fn of(&self, good: Good, id: &ObjectId) -> Option<(Entry<ObjectId>, usize)> {
         let count = match good {
             Good::Expressions => self.expressions,
+            Good::Costly => self.costly,
             Good::Entries => self.entries,
             Good::Hosts => 0,
         };
@@ -36,7 +39,7 @@ pub(super) fn ask(reader: &mut Reader<'_>, (id, age): (&ObjectId, &Age), facts: 
     if entries == 0 {
         return Demand::default();
     }
-    let demand = Demand { age: Some(age.clone()), expressions: facts.price(), entries };
+    let demand = Demand { age: Some(age.clone()), expressions: facts.price(), costly: 0, entries };
     let issue = if entries > ENTRIES_OF_ROUTE {
         Issue::TooManyEntries { found: entries, most: ENTRIES_OF_ROUTE }
     } else if !reader.within(Good::Entries, (id, age)) {

@@ -1,11 +1,12 @@
 //! Regular expressions of routes that are attached to something of ours: which can be run, and how many a namespace may have.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::{Matches, RouteFacts, RuleAction, RuleFacts, shorten};
 use crate::model::{Age, Match, ObjectId, PathMatch, PatternError, Sizes, ValueMatch};
 use crate::report::{Issue, Scope};
-use crate::translate::budget::{EXPRESSIONS_OF_NAMESPACE, EXPRESSIONS_OF_ROUTE, Good};
+use crate::translate::budget::{COSTLY_OF_ALL, COSTLY_OF_NAMESPACE, COSTLY_OF_ROUTE, EXPRESSIONS_OF_NAMESPACE, EXPRESSIONS_OF_ROUTE, Good};
 use crate::translate::patterns::price;
 use crate::translate::reader::Reader;
 
@@ -38,12 +39,12 @@ impl RouteFacts {
     }
 }
 
-/// A route without the matches whose expressions cannot be run, or are too many. Their rules answer 500: without a match a
-/// rule would take less than it asks for, and another rule more.
-pub(super) fn judge(reader: &mut Reader<'_>, (id, age): (&ObjectId, &Age), facts: Arc<RouteFacts>) -> Arc<RouteFacts> {
+/// A route without the matches whose expressions cannot be run, or are too many, and how many costly ones it asks for. Their rules
+/// answer 500: without a match a rule would take less than it asks for, and another rule more.
+pub(super) fn judge(reader: &mut Reader<'_>, (id, age): (&ObjectId, &Age), facts: Arc<RouteFacts>) -> (Arc<RouteFacts>, usize) {
     let found = facts.expressions().count();
     if found == 0 {
-        return facts;
+        return (facts, 0);
     }
     let mut barred = if found > EXPRESSIONS_OF_ROUTE {
         Some(Issue::TooManyExpressions { found, most: EXPRESSIONS_OF_ROUTE })
@@ -52,11 +53,13 @@ pub(super) fn judge(reader: &mut Reader<'_>, (id, age): (&ObjectId, &Age), facts
     } else {
         None
     };
+    let costly = if barred.is_some() { Costly::default() } else { Costly::of(reader, (id, age), &facts) };
     let mut of_route = Sizes::default();
     let mut judged = RouteFacts::clone(&facts);
     for (index, rule) in judged.rules.iter_mut().enumerate() {
         let mut verdict = |expression: &str| match &barred {
             Some(issue) => Err(issue.clone()),
+            None if costly.bars(expression) => Err(Costly::ISSUE),
             None => of_route.judge(expression, |text| reader.size_of(text)).map_err(|problem| {
                 // To find out that one is too large costs more than to compile one that is not.
                 barred = (problem == PatternError::TooLarge).then_some(Issue::ExpressionsNotJudged);
@@ -66,7 +69,41 @@ pub(super) fn judge(reader: &mut Reader<'_>, (id, age): (&ObjectId, &Age), facts
         let issues = drop_unusable(rule, &mut verdict);
         judged.issues.extend(issues.into_iter().map(|issue| (Scope::Rule { rule: index, backend: None }, issue)));
     }
-    Arc::new(judged)
+    (Arc::new(judged), costly.asked())
+}
+
+/// The expressions of a route that are costly to compile, each once, and all after the last that the route may have.
+#[derive(Default)]
+struct Costly<'f> {
+    texts: BTreeSet<&'f str>,
+    unknown: BTreeSet<&'f str>,
+    granted: bool,
+}
+
+impl<'f> Costly<'f> {
+    const ISSUE: Issue = Issue::CostlyExpressions { of_route: COSTLY_OF_ROUTE, of_namespace: COSTLY_OF_NAMESPACE, of_all: COSTLY_OF_ALL };
+
+    fn of(reader: &mut Reader<'_>, (id, age): (&ObjectId, &Age), facts: &'f RouteFacts) -> Self {
+        let mut all = Self::default();
+        for text in facts.expressions() {
+            if all.texts.len() > COSTLY_OF_ROUTE {
+                all.unknown.insert(text);
+            } else if reader.is_costly(text) {
+                all.texts.insert(text);
+            }
+        }
+        all.granted = all.asked() > 0 && reader.within(Good::Costly, (id, age));
+        all
+    }
+
+    /// How many the route asks for. Nothing if they are too many by themselves.
+    fn asked(&self) -> usize {
+        if self.texts.len() > COSTLY_OF_ROUTE { 0 } else { self.texts.len() }
+    }
+
+    fn bars(&self, expression: &str) -> bool {
+        !self.granted && (self.texts.contains(expression) || self.unknown.contains(expression))
+    }
 }
 
 /// Takes the matches out of a rule that cannot be evaluated, and says why.

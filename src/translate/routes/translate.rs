@@ -53,8 +53,14 @@ pub(crate) fn translate(reader: &mut Reader<'_>, id: &ObjectId) -> Option<RouteO
     if attached.parents.is_empty() {
         return None;
     }
-    let demand = demand::ask(reader, (id, &meta.age), &facts, &mut attached);
-    let facts = if attached.listeners.is_empty() { facts } else { expressions::judge(reader, (id, &meta.age), facts) };
+    let mut demand = demand::ask(reader, (id, &meta.age), &facts, &mut attached);
+    let facts = if attached.listeners.is_empty() {
+        facts
+    } else {
+        let (judged, costly) = expressions::judge(reader, (id, &meta.age), facts);
+        demand.costly = costly;
+        judged
+    };
     let mut issues: Vec<_> = findings.into_iter().map(|finding| (finding.scope, finding.issue)).collect();
     issues.extend(facts.issues.iter().cloned());
     issues.extend(attached.issues);
