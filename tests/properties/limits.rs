@@ -125,6 +125,60 @@ fn after_an_expression_that_is_too_large_no_other_of_its_route_is_judged() {
     assert!(rule.action == Action::Answer(500) && rule.matches.len() == 1);
 }
 
+/// An expression that takes more sets of states than a cheap one may.
+fn costly(number: usize) -> Value {
+    matched("x", &format!("{number}.*[a-m].{{6}}"))
+}
+
+fn has_its_costly(translator: &Translator, namespace: &str, name: &str) -> bool {
+    let found = issues(translator, Kind::HttpRoute, namespace, name);
+    let told = found.iter().any(|issue| matches!(issue, Issue::CostlyExpressions { .. }));
+    assert_eq!(served(translator, namespace, name).unwrap().rules[0].action == Action::Answer(500), told, "{namespace}/{name}: {found:?}");
+    !told
+}
+
+#[test]
+fn a_route_and_a_namespace_have_so_many_costly_expressions() {
+    let mut translator = world(vec![listener(0, 80, "")]);
+    let plain = json!({"path": {"value": "/plain"}});
+    let of = |index: usize, count: usize| {
+        let matches: Vec<_> = (0..count).map(|number| costly(index * 100 + number)).chain([matched("y", "a+"), plain.clone()]).collect();
+        route("t", &format!("r{index:02}"), index, json!({"rules": [{ "matches": matches }]}))
+    };
+    apply(&mut translator, (0..10).map(|index| of(index, 8)).chain([of(10, 9)]));
+    let has: Vec<_> = (0..11).filter(|index| has_its_costly(&translator, "t", &format!("r{index:02}"))).collect();
+    assert_eq!(has, (0..8).collect::<Vec<_>>());
+    assert_eq!(served(&translator, "t", "r09").unwrap().rules[0].matches.len(), 2, "cheap ones are used");
+    neighbour_is_served(&translator);
+}
+
+#[test]
+fn costly_expressions_are_shared_by_namespaces_that_want_more_than_there_are() {
+    let mut translator = world(vec![listener(0, 80, "")]);
+    let of = |space: usize, index: usize| {
+        let matches = [costly(space * 100 + index), json!({"path": {"value": "/plain"}})];
+        route(&format!("t{space}"), &format!("r{index}"), 1 + index, json!({"rules": [{ "matches": matches }]}))
+    };
+    let spaces = 80;
+    apply(&mut translator, (0..spaces).flat_map(|space| (0..8).map(move |index| of(space, index))));
+    let counts = |translator: &Translator| -> Vec<usize> {
+        let count = |space: usize| (0..8).filter(|index| has_its_costly(translator, &format!("t{space}"), &format!("r{index}"))).count();
+        (0..spaces).map(count).collect()
+    };
+    // 256 over 80 are 3, and 16 namespaces have one more.
+    let before = counts(&translator);
+    assert!(before.iter().all(|count| [3, 4].contains(count)) && before.iter().sum::<usize>() == 256, "{before:?}");
+    apply(&mut translator, [route("small", "r", 59, json!({"rules": [{"matches": [costly(9_999), {"path": {"value": "/plain"}}]}]}))]);
+    assert!(has_its_costly(&translator, "small", "r"), "a namespace that wants little has it, however young");
+    let gone = |space: usize| (0..8).map(move |index| ObjectId::new(Kind::HttpRoute, format!("t{space}"), format!("r{index}")));
+    let gone: Vec<_> = (30..spaces).flat_map(gone).map(|id| Change { id, old: None, new: None }).collect();
+    translator.apply(gone, Now::from_unix(0));
+    assert!(
+        (0..30).all(|space| (0..8).all(|index| has_its_costly(&translator, &format!("t{space}"), &format!("r{index}")))),
+        "there is room again"
+    );
+}
+
 #[test]
 fn a_route_is_attached_at_so_many_places() {
     let listeners = (0..64).map(|index| listener(index, 8000 + index, "")).collect();
