@@ -40,7 +40,8 @@ async fn until_head(stream: &mut TcpStream) {
 
 async fn proxy() -> Proxy {
     let elsewhere = Action::Redirect(Redirect { scheme: None, hostname: Some("b".into()), port: None, path: None, status: 302 });
-    let rules = vec![rule("/large", Vec::new(), to("large")), rule("/moved", Vec::new(), elsewhere), rule("/empty", Vec::new(), to("empty"))];
+    let rules =
+        vec![rule("/large", Vec::new(), to("large")), rule("/moved", Vec::new(), elsewhere), rule("/empty", Vec::new(), to("empty"))];
     Proxy::start([listener(), backend("large", &[refusing().await]), backend("empty", &[]), route(rules)]).await
 }
 

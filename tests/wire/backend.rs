@@ -76,7 +76,9 @@ fn head_of(bytes: &[u8]) -> Option<usize> {
 
 /// The value of each line of a field, lower-cased.
 fn values(head: &str, name: &str) -> Vec<String> {
-    let of = |line: &str| line.split_once(':').filter(|(own, _)| own.trim().eq_ignore_ascii_case(name)).map(|(_, value)| value.trim().to_lowercase());
+    let of = |line: &str| {
+        line.split_once(':').filter(|(own, _)| own.trim().eq_ignore_ascii_case(name)).map(|(_, value)| value.trim().to_lowercase())
+    };
     head.split("\r\n").skip(1).filter_map(of).collect()
 }
 

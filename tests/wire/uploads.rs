@@ -52,7 +52,8 @@ fn curl(rig: &Rig, path: &str, file: &std::path::Path) -> Option<String> {
     let (resolve, url) = (format!("{host}:{port}:127.0.0.1"), format!("http://{host}:{port}{path}"));
     let upload = format!("@{}", file.display());
     let arguments = ["-sS", "-m", "30", "-o", "/dev/null", "-w", "%{http_code}", "--noproxy", "*", "-H", "Expect:"];
-    let spawned = Command::new("curl").args(arguments).args(["--resolve", &resolve, "--data-binary", &upload, &url]).stdin(Stdio::null()).output();
+    let spawned =
+        Command::new("curl").args(arguments).args(["--resolve", &resolve, "--data-binary", &upload, &url]).stdin(Stdio::null()).output();
     match spawned {
         Ok(output) => Some(format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))),
         Err(error) => {
@@ -126,6 +127,9 @@ async fn a_rule_that_names_a_method_gets_its_preflight() {
         let mut answer = String::new();
         timeout(PATIENCE, stream.read_to_string(&mut answer)).await.unwrap().unwrap();
         let answer = answer.to_lowercase();
-        assert!(answer.starts_with("http/1.1 204 ") && answer.contains("access-control-allow-origin: https://a.example"), "{stage:?}: {answer}");
+        assert!(
+            answer.starts_with("http/1.1 204 ") && answer.contains("access-control-allow-origin: https://a.example"),
+            "{stage:?}: {answer}"
+        );
     }
 }

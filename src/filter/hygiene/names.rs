@@ -9,16 +9,8 @@ pub(super) const FRAMING: [&str; 3] = ["host", "content-length", "transfer-encod
 pub(super) const HOP_NAME: &str = "x-kakehi-hop";
 
 /// What the edge says about the client and its request.
-pub(super) const OURS: [&str; 8] = [
-    "forwarded",
-    "x-forwarded-for",
-    "x-forwarded-proto",
-    "x-forwarded-port",
-    "x-forwarded-host",
-    "x-real-ip",
-    "x-request-id",
-    HOP_NAME,
-];
+pub(super) const OURS: [&str; 8] =
+    ["forwarded", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-port", "x-forwarded-host", "x-real-ip", "x-request-id", HOP_NAME];
 
 /// What the edge does not say, and many backends believe of the proxy before them: another path than the one that was
 /// routed, and a client certificate.
