@@ -32,17 +32,6 @@ async fn cookies_of_http2_are_one_line_for_a_backend_of_http1() {
 }
 
 #[tokio::test]
-async fn a_post_of_http2_without_a_body_has_a_length() {
-    let proxy = echoing().await;
-    let mut sender = relayed(&proxy).await;
-    for (method, says) in [("POST", true), ("PUT", true), ("PATCH", true), ("GET", false), ("DELETE", false)] {
-        let asked = Request::builder().method(method).uri("http://h/").body(Full::default()).unwrap();
-        let answer = Answer::collect(sender.send_request(asked).await.unwrap()).await;
-        assert_eq!(answer.text().lines().any(|line| line == "content-length: 0"), says, "{method}: {}", answer.text());
-    }
-}
-
-#[tokio::test]
 async fn two_hundred_and_fifty_six_fields_pass_and_more_are_refused() {
     let many = |count: usize| {
         let mut asked = Request::get("http://h/p");
