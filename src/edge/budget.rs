@@ -146,7 +146,13 @@ mod tests {
 
     #[test]
     fn what_the_profile_says_counts_within_what_memory_and_descriptors_allow() {
-        let capacity = Capacity { connections: Some(5000), connections_per_address: Some(0), sozu_workers: Some(2), sozus: Some(1), ..Default::default() };
+        let capacity = Capacity {
+            connections: Some(5000),
+            connections_per_address: Some(0),
+            sozu_workers: Some(2),
+            sozus: Some(1),
+            ..Default::default()
+        };
         let budget = capacity.sozu(GIB, MANY);
         assert_eq!((budget.workers, budget.buffers, budget.connections_per_address), (2, 5000, 0));
         let twins = Capacity { sozus: None, ..capacity }.sozu(GIB, MANY);

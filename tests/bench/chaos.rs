@@ -1,8 +1,9 @@
 //! `make bench-chaos`: what clients notice when a process of standalone mode is killed, stopped, or told to end.
 //!
 //! A failure is inherent when its request was sent before the process was gone: that process held the connection, or the request
-//! behind it. The generator decides that, from its own clock and from the process table. All other failures are ours. The table
-//! shows both, and the seconds from the fault to the last request that failed. Loopback only, bounded in count and time.
+//! behind it; a worker of Sōzu goes with its main process. The generator decides that, from its own clock and from the process
+//! table. All other failures are ours. The table shows both, and the seconds from the fault to the last request that failed.
+//! Loopback only, bounded in count and time.
 //! `KAKEHI_BENCH_ROWS` picks rows by parts of their names.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a benchmark fails by panicking")]
 #![allow(dead_code, reason = "the benchmarks share their rooms")]

@@ -32,13 +32,8 @@ struct Failure {
 }
 
 /// The processes, by role and place among those of the role: of Sōzu the main processes of both twins come first.
-const PROCESSES: [(&str, &str, usize); 5] = [
-    ("sozu worker", "sozu", 2),
-    ("sozu main", "sozu", 0),
-    ("filter", "filter", 0),
-    ("supervisor", "edge", 0),
-    ("launcher", "launch", 0),
-];
+const PROCESSES: [(&str, &str, usize); 5] =
+    [("sozu worker", "sozu", 2), ("sozu main", "sozu", 0), ("filter", "filter", 0), ("supervisor", "edge", 0), ("launcher", "launch", 0)];
 
 /// Measures and prints; whether no failure was ours.
 pub async fn measure() -> bool {

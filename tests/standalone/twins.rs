@@ -164,7 +164,8 @@ fn a_port_of_another_process_is_refused_by_both_and_taken_when_it_is_free() {
 /// A small site may have one Sōzu.
 #[test]
 fn one_sozu_is_enough_where_the_profile_says_so() {
-    let profile = "apiVersion: kakehi.dev/v1alpha1\nkind: EdgeProfile\nmetadata: {name: small, namespace: demo}\nspec: {capacity: {sozus: 1}}\n";
+    let profile =
+        "apiVersion: kakehi.dev/v1alpha1\nkind: EdgeProfile\nmetadata: {name: small, namespace: demo}\nspec: {capacity: {sozus: 1}}\n";
     let rig = Rig::start(&[], |config, _| {
         std::fs::write(config.join("profile.yaml"), profile).unwrap();
         let path = config.join("gateway.yaml");

@@ -4,13 +4,14 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Pid;
 use sozu_command_lib::proto::command::request::RequestType;
 use sozu_command_lib::proto::command::response_content::ContentType;
 use sozu_command_lib::proto::command::{HardStop, ListListeners, ListWorkers, RunState};
 use tokio::process::{Child, Command};
 use tokio::time::Instant;
 
+use super::strays::{end_stray, end_strays, strays};
 use super::{Error, Reply, Socket, SocketError, access, ending};
 use crate::edge::budget::SozuBudget;
 
@@ -261,46 +262,6 @@ impl Drop for Instance {
             end_stray(pid);
         }
     }
-}
-
-/// Workers end with their main process, but now and then one misses its death (seen about once in thirty kills), and would
-/// share our ports for ever. They have `within` to end by themselves.
-async fn end_strays(dir: &Path, within: Duration) {
-    let since = Instant::now();
-    while since.elapsed() < within {
-        if strays(dir).is_empty() {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    for pid in strays(dir) {
-        tracing::warn!(?pid, "a worker outlived Sōzu's main process");
-        end_stray(pid);
-    }
-}
-
-fn end_stray(pid: Pid) {
-    if let Err(error) = kill_process(pid, Signal::KILL) {
-        tracing::debug!(?pid, %error, "it is gone already");
-    }
-}
-
-/// Workers of processes that were started in this directory.
-fn strays(dir: &Path) -> Vec<Pid> {
-    use std::os::unix::ffi::OsStrExt;
-    let ours = [b"TMPDIR=", dir.as_os_str().as_bytes()].concat();
-    let has = |file: PathBuf, word: &[u8]| std::fs::read(file).is_ok_and(|text| text.split(|byte| *byte == 0).any(|held| held == word));
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
-        let pid = entry.file_name().to_str().and_then(|name| name.parse().ok()).and_then(Pid::from_raw);
-        if let Some(pid) = pid
-            && has(entry.path().join("cmdline"), b"worker")
-            && has(entry.path().join("environ"), &ours)
-        {
-            found.push(pid);
-        }
-    }
-    found
 }
 
 /// The process behind a socket, and whether it holds a state. One that must be `empty` and is not is asked to end, and whoever

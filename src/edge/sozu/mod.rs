@@ -20,6 +20,7 @@ mod request;
 mod socket;
 mod state;
 mod steps;
+mod strays;
 #[cfg(test)]
 mod tests;
 mod watch;

@@ -302,7 +302,8 @@ impl Edge {
         self.port.send_if_modified(|before| std::mem::replace(before, port) != port);
         self.metrics.standing.send_modify(|standing| {
             standing.sozu_starts = stands.iter().map(|(_, stand, _)| stand.starts).sum();
-            standing.sozu_workers = stands.iter().filter(|(_, stand, away)| stand.out_of_step.is_none() && !away).map(|(_, stand, _)| stand.workers).sum();
+            standing.sozu_workers =
+                stands.iter().filter(|(_, stand, away)| stand.out_of_step.is_none() && !away).map(|(_, stand, _)| stand.workers).sum();
             let refused = stands.iter().map(|(_, stand, _)| stand.listeners.1).max().unwrap_or_default();
             let all = stands.iter().map(|(_, stand, _)| stand.listeners.0 + stand.listeners.1).max().unwrap_or_default();
             standing.listeners = (all.saturating_sub(refused), refused);
@@ -337,7 +338,12 @@ impl Edge {
             }
         });
         let ack = Some(Ack { stamp: *stamp, refused });
-        self.acks.send_if_modified(|before| *before != ack && { before.clone_from(&ack); true });
+        self.acks.send_if_modified(|before| {
+            *before != ack && {
+                before.clone_from(&ack);
+                true
+            }
+        });
     }
 }
 
