@@ -114,13 +114,15 @@ pub struct ReservedHosts {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct EdgeCapacity {
-    /// Client connections. Fewer where memory does not suffice. Default: as many as memory allows, about 12000 on 1Gi.
+    /// Client connections. Fewer where memory does not suffice. Default: as many as memory allows, about 11000 on 1Gi.
     #[schemars(range(min = 100, max = 1_000_000))]
     pub connections: Option<i32>,
     /// Connections of one client address; 0 is no bound, for edges that see all clients under few addresses. Default: half of all.
     #[schemars(range(min = 0, max = 1_000_000))]
     pub connections_per_address: Option<i32>,
-    /// Size of Sōzu's buffers in bytes. A connection may use two; larger ones make long answers cheaper. Default: 16393.
+    /// Size of Sōzu's buffers in bytes. A connection may use two; larger ones make long answers cheaper, and the head of an
+    /// answer must fit into one. Default: what memory gives to the connections that are wanted, 10000 when nothing is said, from 16393
+    /// to 73728.
     #[schemars(range(min = 16393, max = 1_048_576))]
     pub buffer_bytes: Option<i32>,
     /// Worker processes of each Sōzu. Default: 1.

@@ -18,7 +18,7 @@ pub(super) struct CapacitySettings {
     /// Connections of one client address; 0 is no bound. Default: half of all
     #[arg(long, env = FILTER_CONNECTIONS_PER_ADDRESS, value_name = "N")]
     connections_per_address: Option<u64>,
-    /// Size of Sōzu's buffers; a connection uses two, a response head must fit into one. Default: 16393
+    /// Size of Sōzu's buffers; a connection uses two, a response head must fit into one. Default: what memory gives to the connections that are wanted, from 16393 to 73728
     #[arg(long, env = names::BUFFER_BYTES, value_name = "BYTES")]
     buffer_bytes: Option<u64>,
     /// Worker processes of each Sōzu. Default: 1

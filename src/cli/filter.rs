@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::Args;
 
 use crate::filter::{self, Farewell, Limits, Listen, Shared};
-use crate::model::{FILTER_CONNECTIONS, FILTER_CONNECTIONS_PER_ADDRESS, FILTER_DRAIN, FILTER_MEMORY, FILTER_WORKERS};
+use crate::model::{FILTER_CONNECTIONS, FILTER_CONNECTIONS_PER_ADDRESS, FILTER_DRAIN, FILTER_MEMORY, FILTER_SOZU_BUFFER, FILTER_WORKERS};
 use crate::stop::{INPUT_ENDED, told_to_end};
 
 /// Flags of `kakehi filter`. The listening sockets for requests and for relayed connections
@@ -37,6 +37,9 @@ pub(super) struct Settings {
     /// How many of them one client address (of IPv6 one /64) may have on relayed ports; 0 is no limit. Default: half of them
     #[arg(long, env = FILTER_CONNECTIONS_PER_ADDRESS, value_name = "N")]
     connections_per_address: Option<usize>,
+    /// Bytes of a buffer of the Sōzus that hand over requests: an answer with a larger head is not for them, and is answered 502
+    #[arg(long, env = FILTER_SOZU_BUFFER, default_value_t = 64 << 10, value_name = "BYTES")]
+    sozu_buffer: usize,
     /// Seconds in which requests and tunnels may end once the process is told to; what is left then, or when it is told once
     /// more, is cut off
     #[arg(long, env = FILTER_DRAIN, default_value_t = 1, value_name = "SECONDS")]
@@ -48,6 +51,7 @@ pub(super) fn run(settings: Settings) -> anyhow::Result<ExitCode> {
         memory: settings.memory,
         connections: settings.connections,
         connections_per_address: settings.connections_per_address.unwrap_or(settings.connections / 2),
+        sozu_buffer: settings.sozu_buffer,
         ..Limits::default()
     };
     let settings = filter::Settings {

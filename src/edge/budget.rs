@@ -52,8 +52,12 @@ pub struct FilterBudget {
     pub connections_per_address: u64,
 }
 
-/// Size of Sōzu's buffers by default: a frame of HTTP/2 with its head, the least that Sōzu takes.
+/// The least size of Sōzu's buffers: a frame of HTTP/2 with its head.
 pub const BUFFER_BYTES: u64 = 16_393;
+/// The largest that is chosen for them, where there is memory for more: the head of an answer of 64 KB, with what is added to it.
+const LARGE_BUFFER: u64 = 72 << 10;
+/// Connections that there is to be memory for before buffers are larger than they must be.
+const USUAL: u64 = 10_000;
 /// What the processes need before anyone connects.
 const BASE: u64 = 64 << 20;
 /// What a buffer costs beside its bytes: half of a connection's session, TLS state and place in Sōzu's tables.
@@ -92,11 +96,15 @@ impl Capacity {
         let sozus = self.sozus() as u64;
         let memory = memory / sozus;
         let workers = self.sozu_workers.unwrap_or(1).max(1);
-        let buffer_bytes = self.buffer_bytes.unwrap_or(BUFFER_BYTES).max(BUFFER_BYTES);
-        let affordable = memory.saturating_sub(BASE) / 5 * 3 / (buffer_bytes + BESIDE);
+        let pool = memory.saturating_sub(BASE) / 5 * 3;
+        let part = |all: u64| all.div_ceil(sozus) + if sozus > 1 { all.div_ceil(UNEVEN) } else { 0 };
+        let usual = part(self.connections.unwrap_or(USUAL)).max(FEWEST);
+        let fitting = (pool / (2 * usual)).saturating_sub(BESIDE).min(LARGE_BUFFER);
+        let buffer_bytes = self.buffer_bytes.unwrap_or(fitting).max(BUFFER_BYTES);
+        let affordable = pool / (buffer_bytes + BESIDE);
         // Sōzu refuses to start when it may open fewer files than twice the connections of a worker.
         let openable = files / 2 / PLACES.0 * PLACES.1;
-        let wanted = self.connections.map_or(u64::MAX, |all| all.div_ceil(sozus) + if sozus > 1 { all.div_ceil(UNEVEN) } else { 0 });
+        let wanted = self.connections.map_or(u64::MAX, part);
         let connections = (affordable / 2).min(wanted).max(FEWEST).div_ceil(workers).min(openable);
         let places = connections / PLACES.1 * PLACES.0 + PLACES.0;
         let connections_per_address = self.connections_per_address.unwrap_or(connections / 2);
@@ -130,7 +138,7 @@ fn total(text: &str) -> Option<u64> {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{BASE, BUFFER_BYTES, Capacity, FEWEST, available};
+    use super::{BASE, BUFFER_BYTES, Capacity, FEWEST, LARGE_BUFFER, available};
 
     const GIB: u64 = 1 << 30;
     const MANY: u64 = 1 << 20;
@@ -159,8 +167,18 @@ mod tests {
         assert_eq!((twins.workers, twins.buffers), (2, 2750), "somewhat more than half each");
         assert!(capacity.sozu(GIB, 3000).places <= 1500, "Sōzu would not start");
         let greedy = Capacity { connections: Some(1_000_000), ..Default::default() };
-        assert_eq!(greedy.sozu(GIB, MANY).buffers, Capacity::default().sozu(GIB, MANY).buffers);
+        assert!((11_000..14_000).contains(&greedy.sozu(GIB, MANY).buffers), "what memory allows");
         assert_eq!(capacity.filter(GIB, MANY).connections, 5000);
+    }
+
+    #[test]
+    fn buffers_grow_with_the_memory_that_ten_thousand_connections_leave() {
+        let size = |capacity: Capacity, memory| capacity.sozu(memory, MANY).buffer_bytes;
+        let usual = [GIB / 4, GIB, 2 * GIB, 4 * GIB, 64 * GIB].map(|memory| size(Capacity::default(), memory));
+        assert!(usual.is_sorted() && usual[0] == BUFFER_BYTES && usual[4] == LARGE_BUFFER, "{usual:?}");
+        assert!((17_000..20_000).contains(&usual[1]) && usual[3] >= 66 << 10, "{usual:?}");
+        assert_eq!(size(Capacity { connections: Some(1000), ..Default::default() }, GIB), LARGE_BUFFER, "fewer are wanted");
+        assert_eq!(size(Capacity { buffer_bytes: Some(20_000), ..Default::default() }, 64 * GIB), 20_000);
     }
 
     #[test]

@@ -23,8 +23,8 @@ use tokio::time::sleep;
 const HAND_OVER: &str = "sockets.sock";
 /// Pause before a hand-over that failed is tried again.
 const PAUSE: Duration = Duration::from_millis(50);
-/// What comes with the sockets: the data that every message must have.
-const WORD: &[u8] = b"sockets\n";
+/// What comes with the sockets: the size of the buffers of the Sōzus that use them.
+type Word = [u8; 8];
 
 /// Paths of the sockets in the directory of the Sōzus that use them: for requests, for connections.
 pub(super) fn paths(dir: &Path) -> [PathBuf; 2] {
@@ -45,16 +45,20 @@ pub(super) fn bind(path: &Path) -> io::Result<Listening> {
 }
 
 /// The open sockets.
-pub(super) struct Sockets([OwnedFd; 2]);
+pub(super) struct Sockets {
+    sockets: [OwnedFd; 2],
+    /// Bytes of a buffer of the Sōzus that use them.
+    buffer_bytes: u64,
+}
 
 impl Sockets {
-    /// Opens them in this directory.
+    /// Opens them in this directory, for Sōzus with such buffers.
     ///
     /// # Errors
     /// The first path that cannot be listened on, and why.
-    pub(super) fn open(dir: &Path) -> Result<Self, (PathBuf, io::Error)> {
+    pub(super) fn open(dir: &Path, buffer_bytes: u64) -> Result<Self, (PathBuf, io::Error)> {
         let [hop, relay] = paths(dir).map(|path| bind(&path).map(OwnedFd::from).map_err(|error| (path, error)));
-        Ok(Self([hop?, relay?]))
+        Ok(Self { sockets: [hop?, relay?], buffer_bytes })
     }
 
     /// Copies, for a child to inherit.
@@ -62,7 +66,7 @@ impl Sockets {
     /// # Errors
     /// The system's.
     pub(super) fn copies(&self) -> io::Result<[OwnedFd; 2]> {
-        let [hop, relay] = &self.0;
+        let [hop, relay] = &self.sockets;
         Ok([hop.try_clone()?, relay.try_clone()?])
     }
 
@@ -91,8 +95,8 @@ impl Sockets {
 
     async fn hand_to_next(&self, listener: &UnixListener) -> io::Result<UnixStream> {
         let (stream, _) = listener.accept().await?;
-        let sockets = self.0.each_ref().map(AsFd::as_fd);
-        stream.async_io(Interest::WRITABLE, || send(&stream, &sockets)).await?;
+        let sockets = self.sockets.each_ref().map(AsFd::as_fd);
+        stream.async_io(Interest::WRITABLE, || send(&stream, &sockets, self.buffer_bytes)).await?;
         Ok(stream)
     }
 }
@@ -109,6 +113,8 @@ pub(super) enum Holder {
 pub(super) struct Lease {
     /// For requests, and for connections.
     pub sockets: [OwnedFd; 2],
+    /// Bytes of a buffer of the Sōzus that use them.
+    pub buffer_bytes: u64,
     holder: Option<UnixStream>,
 }
 
@@ -118,7 +124,7 @@ impl Holder {
         let mut told = String::new();
         loop {
             let leased = match self {
-                Self::Here(sockets) => sockets.copies().map(|sockets| Lease { sockets, holder: None }),
+                Self::Here(here) => here.copies().map(|sockets| Lease { sockets, buffer_bytes: here.buffer_bytes, holder: None }),
                 Self::Launcher(dir) => ask(&dir.join(HAND_OVER)).await,
             };
             match leased {
@@ -153,26 +159,28 @@ async fn until_end(stream: &mut UnixStream) {
 
 async fn ask(path: &Path) -> io::Result<Lease> {
     let stream = UnixStream::connect(path).await?;
-    let sockets = stream.async_io(Interest::READABLE, || receive(&stream)).await?;
-    Ok(Lease { sockets, holder: Some(stream) })
+    let (sockets, buffer_bytes) = stream.async_io(Interest::READABLE, || receive(&stream)).await?;
+    Ok(Lease { sockets, buffer_bytes, holder: Some(stream) })
 }
 
-fn send(stream: impl AsFd, sockets: &[BorrowedFd<'_>; 2]) -> io::Result<()> {
+fn send(stream: impl AsFd, sockets: &[BorrowedFd<'_>; 2], buffer_bytes: u64) -> io::Result<()> {
+    let word: Word = buffer_bytes.to_be_bytes();
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
     let mut message = SendAncillaryBuffer::new(&mut space);
     message.push(SendAncillaryMessage::ScmRights(sockets));
-    sendmsg(stream, &[IoSlice::new(WORD)], &mut message, SendFlags::NOSIGNAL)?;
+    sendmsg(stream, &[IoSlice::new(&word)], &mut message, SendFlags::NOSIGNAL)?;
     Ok(())
 }
 
-fn receive(stream: impl AsFd) -> io::Result<[OwnedFd; 2]> {
-    let mut word = [0; WORD.len()];
+fn receive(stream: impl AsFd) -> io::Result<([OwnedFd; 2], u64)> {
+    let mut word = Word::default();
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
     let mut message = RecvAncillaryBuffer::new(&mut space);
     recvmsg(stream, &mut [IoSliceMut::new(&mut word)], &mut message, RecvFlags::CMSG_CLOEXEC)?;
     let rights = message.drain().filter_map(|part| if let RecvAncillaryMessage::ScmRights(rights) = part { Some(rights) } else { None });
     let sockets: Vec<OwnedFd> = rights.flatten().collect();
-    sockets.try_into().map_err(|_| io::Error::other("no two sockets came"))
+    let sockets = sockets.try_into().map_err(|_| io::Error::other("no two sockets came"))?;
+    Ok((sockets, u64::from_be_bytes(word)))
 }
 
 #[cfg(test)]
@@ -190,13 +198,14 @@ mod tests {
         let holder = Holder::Launcher(dir.path().to_owned());
         // Nobody is there yet: whoever asks waits.
         assert!(timeout(Duration::from_millis(20), holder.lease()).await.is_err());
-        let (sockets, of_launcher) = (Sockets::open(dir.path()).unwrap(), dir.path().to_owned());
+        let (sockets, of_launcher) = (Sockets::open(dir.path(), 70_000).unwrap(), dir.path().to_owned());
         let launcher = tokio::spawn(async move { sockets.hand_over(&of_launcher).await });
         let [hop, relay] = paths(dir.path());
         drop(holder.lease().await);
         // While nobody has them but the launcher.
         let waiting = [Stream::connect(hop).unwrap(), Stream::connect(relay).unwrap()];
         let mut lease = holder.lease().await;
+        assert_eq!(lease.buffer_bytes, 70_000);
         for (socket, client) in lease.sockets.each_ref().into_iter().zip(waiting) {
             let (served, _) = Listening::from(socket.try_clone().unwrap()).accept().unwrap();
             drop(served);

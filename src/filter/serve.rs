@@ -63,6 +63,32 @@ impl Origin {
         matches!(self.way, Way::Hop) && request.uri().path() == PROBE_PATH && !request.headers().contains_key(hygiene::HOP)
     }
 
+    /// Whether a head is within the limits. Over HTTP/1.1 the parser has counted its fields, but takes a head that comes at once and
+    /// is somewhat longer than it may be.
+    fn takes(&self, shared: &Shared, parts: &Parts) -> bool {
+        let limits = match self.way {
+            Way::Hop => shared.limits.over_the_hop(),
+            Way::Relay(_) => shared.limits,
+        };
+        let target = parts.uri.path_and_query().map_or(0, |target| target.as_str().len());
+        let fields = parts.version != Version::HTTP_2 || parts.headers.len() <= limits.max_fields;
+        fields && target + hygiene::head_bytes(&parts.headers) <= limits.max_head
+    }
+
+    /// The answer, when its head is within the limits, and the Sōzu that waits for it can take it: one that it cannot would keep the
+    /// client waiting until the listener's time is up.
+    fn fit(&self, shared: &Shared, response: Response<ResponseBody>) -> Result<Response<ResponseBody>, StatusCode> {
+        let most = match self.way {
+            Way::Hop => shared.limits.hop_head().min(shared.limits.max_answer_head),
+            Way::Relay(_) => shared.limits.max_answer_head,
+        };
+        if hygiene::head_bytes(response.headers()) > most {
+            count(&shared.counters.upstream_errors);
+            return Err(StatusCode::BAD_GATEWAY);
+        }
+        Ok(response)
+    }
+
     /// The port of its listener, when the request is fit to be decided.
     fn enter(&self, shared: &Shared, table: &Table, parts: &mut Parts) -> Result<u16, Refusal> {
         let link = match &self.way {
@@ -194,6 +220,7 @@ async fn answer(
     let (method, is_call) = (request.method().clone(), filters::is_call(request.headers()));
     let mut known = Known { observed: Observed::new(worker.shared.nowhere.clone()), across: None };
     let answered = respond(&worker, &origin, request, flight, &mut known).await;
+    let answered = answered.and_then(|response| origin.fit(&worker.shared, response));
     // Calls are counted by what happened to them, not by the 200 that carries it.
     known.observed.status = answered.as_ref().map_or_else(|status| *status, Response::status).as_u16();
     let mut response = match answered {
@@ -226,8 +253,7 @@ async fn respond(
         tracing::debug!(%refusal, "request refused");
         refusal.status()
     };
-    // Over HTTP/1.1 the parser has counted.
-    if parts.version == Version::HTTP_2 && parts.headers.len() > worker.shared.limits.max_fields {
+    if !origin.takes(&worker.shared, &parts) {
         return Err(refused(Refusal::Fields));
     }
     let upgrade = hygiene::admit(&mut parts, !matches!(body, RequestBody::Empty)).map_err(refused)?;

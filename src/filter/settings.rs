@@ -53,6 +53,8 @@ pub struct Limits {
     pub max_head: usize,
     /// The same for answers of backends.
     pub max_answer_head: usize,
+    /// Bytes of a buffer of the Sōzus that hand over requests, which has to hold the head of an answer.
+    pub sozu_buffer: usize,
     /// Streams that one HTTP/2 client connection may have open.
     pub max_streams: u32,
     /// Streams that a client may reset before they are accepted (rapid reset).
@@ -98,6 +100,13 @@ pub struct Limits {
 }
 
 impl Limits {
+    /// How large the head of an answer may be that Sōzu passes on: its buffer must hold what it adds too.
+    pub(super) fn hop_head(&self) -> usize {
+        /// Fields that Sōzu adds, and what of the body is in the same buffer.
+        const BESIDE: usize = 2048;
+        self.sozu_buffer.saturating_sub(BESIDE)
+    }
+
     /// Those of connections that carry requests which Sōzu has read: what Sōzu adds does not count against the client.
     pub(super) fn over_the_hop(&self) -> Self {
         /// Fields that Sōzu adds, and their bytes, `X-Forwarded-For` with the members of some proxies.
@@ -116,6 +125,7 @@ impl Default for Limits {
             max_fields: 256,
             max_head: 32 * 1024,
             max_answer_head: 64 * 1024,
+            sozu_buffer: 64 * 1024,
             max_streams: Tuning::MAX_STREAMS,
             max_pending_resets: 32,
             connect_timeout: Duration::from_secs(3),

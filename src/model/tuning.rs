@@ -19,6 +19,8 @@ pub const FILTER_MEMORY: &str = "KAKEHI_FILTER_MEMORY";
 pub const FILTER_CONNECTIONS: &str = "KAKEHI_CONNECTIONS";
 /// Variable for how many of them one client address may have.
 pub const FILTER_CONNECTIONS_PER_ADDRESS: &str = "KAKEHI_CONNECTIONS_PER_ADDRESS";
+/// Variable for the bytes of a buffer of the Sōzus that hand a filter proxy requests.
+pub const FILTER_SOZU_BUFFER: &str = "KAKEHI_FILTER_SOZU_BUFFER";
 /// Variable for the seconds in which requests may end once a filter proxy is told to.
 pub const FILTER_DRAIN: &str = "KAKEHI_FILTER_DRAIN";
 

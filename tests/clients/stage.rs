@@ -31,6 +31,9 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Duplex for S {}
 pub const PLAIN: &str = "demo.localhost";
 pub const SECURE: &str = "one.localhost";
 
+/// Memory of an edge: with half of it for Sōzu, buffers are as large as they get by themselves.
+const MEMORY: &str = "8589934592";
+
 impl Stage {
     pub const ALL: [Self; 3] = [Self::Native, Self::Hop, Self::Relay];
 
@@ -43,12 +46,13 @@ impl Stage {
 
     /// The same, where the manifests may have ports relayed.
     pub fn begin(self, manifests: &[String]) -> Rig {
-        let flags: &[&str] = match self {
-            Self::Native => &[],
-            Self::Hop => &["--force-hop"],
-            Self::Relay => &["--force-relay"],
-        };
-        Rig::start(flags, |config, _| std::fs::write(config.join("more.yaml"), manifests.join("---\n")).unwrap())
+        let mut flags = vec!["--memory", MEMORY];
+        flags.extend(match self {
+            Self::Native => None,
+            Self::Hop => Some("--force-hop"),
+            Self::Relay => Some("--force-relay"),
+        });
+        Rig::start(&flags, |config, _| std::fs::write(config.join("more.yaml"), manifests.join("---\n")).unwrap())
     }
 
     /// Asserts by the plan that this stage decides what tests send to the quickstart's `/`.

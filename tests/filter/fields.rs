@@ -7,6 +7,8 @@ use http::Request;
 use http_body_util::Full;
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use kakehi::filter::Limits;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::harness::{Answer, PORT, Proxy, backend, echo, listener, request, route, rule, to};
 use crate::relay::connect;
@@ -72,4 +74,26 @@ async fn answers_of_many_and_large_fields_pass() {
     let answer = proxy.raw(b"GET / HTTP/1.1\r\nHost: h\r\nX-Kakehi-Hop: 8080\r\n\r\n", Duration::from_millis(500)).await;
     assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("ok"), "{answer}");
     assert_eq!(answer.to_lowercase().matches("set-cookie: ").count(), 250);
+}
+
+/// By hop the head must fit into a buffer of the Sōzu that waits for it.
+#[tokio::test]
+async fn an_answer_that_sozu_cannot_pass_on_is_refused_at_once() {
+    let answer = |bytes: usize| -> &'static str {
+        format!("HTTP/1.1 200 OK\r\nX-Large: {}\r\nContent-Length: 2\r\n\r\nok", "x".repeat(bytes)).leak()
+    };
+    for (bytes, by_hop, by_relay) in [(13_000, "200", "200"), (15_000, "502", "200"), (80_000, "502", "502")] {
+        let script = Script::start(vec![Step::Answer(0, answer(bytes))].leak()).await;
+        let limits = Limits { sozu_buffer: 16_393, ..Limits::default() };
+        let resources = [listener(), backend("s", &[script.address]), route(vec![rule("/", Vec::new(), to("s"))])];
+        let proxy = Proxy::start_with(limits, resources).await;
+        let head = "GET / HTTP/1.1\r\nHost: h\r\n";
+        let answer = proxy.raw(format!("{head}X-Kakehi-Hop: 8080\r\n\r\n").as_bytes(), Duration::from_millis(300)).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {by_hop} ")), "{bytes}: {answer}");
+        let mut relayed = connect(&proxy, PORT).await;
+        relayed.write_all(format!("{head}Connection: close\r\n\r\n").as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        relayed.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with(&format!("HTTP/1.1 {by_relay} ")), "{bytes}: {answer}");
+    }
 }

@@ -43,7 +43,13 @@ async fn a_pod_with_an_ipv6_address_serves_both_families() {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         until(web, "any.example", "/", "app").await;
-        assert_eq!(get(health, "health", "/readyz").await.status, 200);
+        // It is ready when both Sōzus hold what the first one answers by.
+        let ready = async {
+            while get(health, "health", "/readyz").await.status != 200 {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), ready).await.expect("it is ready");
         // Sōzu names clients as its socket does, which is one of both families.
         let client = match ip {
             IpAddr::V4(ip) => ip.to_ipv6_mapped(),

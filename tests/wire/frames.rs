@@ -95,7 +95,8 @@ fn status(block: &[u8]) -> String {
     let indexed = ["200", "204", "206", "304", "400", "404", "500"];
     match block[0] {
         byte @ 0x88..=0x8e => indexed[usize::from(byte - 0x88)].to_owned(),
-        byte if byte & 0x0f == 8 || byte & 0x3f == 8 => {
+        // A literal whose name is that of any status in the table: not indexed, never indexed, or indexed from now on.
+        byte if (8..=14).contains(&(byte & if byte & 0x40 == 0 { 0x0f } else { 0x3f })) => {
             let length = usize::from(block[1] & 0x7f);
             let text = &block[2..2 + length];
             if block[1] & 0x80 == 0 { String::from_utf8_lossy(text).into_owned() } else { digits(text) }

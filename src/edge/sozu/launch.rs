@@ -45,7 +45,7 @@ pub async fn launch(
     farewell: Farewell,
     stop: impl Future<Output = &'static str>,
 ) -> Result<(), Error> {
-    let sockets = Sockets::open(&settings.dir).map_err(|(path, source)| Error::File { path, source })?;
+    let sockets = Sockets::open(&settings.dir, settings.budget.buffer_bytes).map_err(|(path, source)| Error::File { path, source })?;
     let (end, ends) = watch::channel(false);
     let (mut keeping, mut watched) = (Vec::new(), Vec::new());
     for name in TWINS.into_iter().take(sozus.max(1)) {

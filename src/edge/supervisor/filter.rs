@@ -21,7 +21,7 @@ use crate::edge::budget::FilterBudget;
 use crate::edge::metrics::Metrics;
 use crate::edge::pulse::{FILTER, LOST, PROBE, Pulse};
 use crate::edge::sockets::{Holder, Lease};
-use crate::model::{ALLOCATOR, FILTER_CONNECTIONS, FILTER_CONNECTIONS_PER_ADDRESS, FILTER_DRAIN, FILTER_MEMORY, PROBE_PATH};
+use crate::model::{ALLOCATOR, FILTER_CONNECTIONS, FILTER_CONNECTIONS_PER_ADDRESS, FILTER_DRAIN, FILTER_MEMORY, FILTER_SOZU_BUFFER, PROBE_PATH};
 
 /// How to start the filter proxy. Four arguments follow: `--snapshot` and the path of the unix socket that serves its
 /// snapshot, `--report` and the path of the one on which it tells what it counted. The listening sockets for requests and for
@@ -237,7 +237,7 @@ fn start(keeping: &Keeping, lease: &Lease, paths: &Paths) -> std::io::Result<Chi
     child.env("LISTEN_FDS", "2").env_remove("LISTEN_PID");
     child.env(FILTER_MEMORY, budget.memory.to_string()).env(FILTER_CONNECTIONS, budget.connections.to_string());
     child.env(FILTER_CONNECTIONS_PER_ADDRESS, budget.connections_per_address.to_string());
-    child.env(FILTER_DRAIN, drain.as_secs().to_string());
+    child.env(FILTER_DRAIN, drain.as_secs().to_string()).env(FILTER_SOZU_BUFFER, lease.buffer_bytes.to_string());
     // Requests take and free all the time.
     child.env_remove(ALLOCATOR.0);
     child.fd_mappings(mappings).map_err(std::io::Error::other)?;

@@ -62,7 +62,7 @@ pub async fn run(settings: EdgeSettings) -> Result<(), EdgeError> {
     let filter_snapshot = dir.join("filter.sock");
     let report = dir.join("report.sock");
     let holder = match &settings.sozu {
-        SozuOrigin::Spawn { .. } => Holder::Here(Sockets::open(dir).map_err(|(path, source)| EdgeError::File { path, source })?),
+        SozuOrigin::Spawn { .. } => Holder::Here(Sockets::open(dir, settings.sozu_budget().buffer_bytes).map_err(|(path, source)| EdgeError::File { path, source })?),
         SozuOrigin::Adopt(_) => Holder::Launcher(settings.sozu.dir(dir).to_owned()),
     };
     let pages = bind(&dir.join(PAGES))?;

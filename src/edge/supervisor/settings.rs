@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::filter::Keeping;
 use super::{FilterCommand, Origin};
-use crate::edge::budget::{Capacity, FilterBudget};
+use crate::edge::budget::{Capacity, FilterBudget, SozuBudget};
 use crate::edge::sozu::SpawnSettings;
 use crate::edge::{limits, sozu};
 
@@ -70,9 +70,14 @@ impl EdgeSettings {
         sozu::TWINS.into_iter().take(self.capacity.sozus()).map(move |name| sozu::dir_of(&shared, name))
     }
 
-    /// How to start a Sōzu. Where the filter proxy runs beside them both have half of the memory.
+    /// What each Sōzu that the edge starts may use. Where the filter proxy runs beside them both have half of the memory.
+    pub(super) fn sozu_budget(&self) -> SozuBudget {
+        self.capacity.sozu(self.capacity.memory() / 2, limits::files())
+    }
+
+    /// How to start a Sōzu.
     pub(super) fn spawn(&self, program: &Path, log_level: &str, dir: PathBuf) -> SpawnSettings {
-        let budget = self.capacity.sozu(self.capacity.memory() / 2, limits::files());
+        let budget = self.sozu_budget();
         SpawnSettings { program: program.to_owned(), dir, log_level: log_level.to_owned(), budget }
     }
 

@@ -20,7 +20,7 @@ pub use connection::clean_trailers;
 pub use forwarded::{Connection, forwarded, real_ip};
 pub use names::drop_claims;
 pub use request::{admit, hop_port, settle_path, towards_h1, towards_h2};
-pub use response::{clean, clean_upgraded};
+pub use response::{clean, clean_upgraded, head_bytes};
 pub use upgrade::{Switch, Upgrade};
 
 /// The field in which Sōzu tells the port of the listener. It never leaves the proxy.

@@ -1,7 +1,7 @@
 //! Responses on their way to the client.
 
 use http::response::Parts;
-use http::{StatusCode, Version, header};
+use http::{HeaderMap, StatusCode, Version, header};
 
 use super::Upgrade;
 use super::connection::{single_length, strip, strip_nominated};
@@ -34,6 +34,11 @@ pub fn clean_upgraded(parts: &mut Parts, upgrade: &Upgrade) {
         parts.headers.insert(header::UPGRADE, protocol);
     }
     upgrade.answer(parts);
+}
+
+/// How many bytes the head of an answer takes in HTTP/1.1, but for the status line.
+pub fn head_bytes(headers: &HeaderMap) -> usize {
+    headers.iter().map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len()).sum::<usize>() + "\r\n".len()
 }
 
 #[cfg(test)]
