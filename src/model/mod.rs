@@ -26,14 +26,14 @@ pub use hostname::{Hostname, HostnameError};
 pub use id::{BackendId, BackendIdError, CertificateId, EdgeId, EdgeIdError, Kind, ListenerName, ObjectId};
 pub use listener::{HEALTH_PORT, Listener, PROBE_PATH, Protocol, RESERVED_PORTS};
 pub use name::Resolution;
+pub use path_form::{Ambiguous, PathForm};
 pub use pattern::{Expressions, Pattern, PatternError, Sizes, WeakPattern};
 pub use rank::{Age, HostRank, PathRank, Rank};
 pub use route::{
     Action, Attachment, BackendRef, BackendTarget, HeaderMatch, InvalidBackend, Match, PathMatch, Place, QueryMatch, Route, Rule,
     ValueMatch,
 };
-pub use path_form::{Ambiguous, PathForm};
 pub use tuning::{
-    ALLOCATOR, ClientAddress, FILTER_CONNECTIONS, FILTER_CONNECTIONS_PER_ADDRESS, FILTER_DRAIN, FILTER_MEMORY, FILTER_SOZU_BUFFER, FILTER_WORKERS, Trusted,
-    Tuning,
+    ALLOCATOR, ClientAddress, FILTER_CONNECTIONS, FILTER_CONNECTIONS_PER_ADDRESS, FILTER_DRAIN, FILTER_MEMORY, FILTER_SOZU_BUFFER,
+    FILTER_WORKERS, Trusted, Tuning,
 };

@@ -81,7 +81,8 @@ fn decode(text: &str, wanted: impl Fn(u8) -> bool) -> String {
     let mut rest = text;
     while let Some((before, after)) = rest.split_once('%') {
         decoded.push_str(before);
-        let byte = after.get(..2).filter(|hex| hex.bytes().all(|byte| byte.is_ascii_hexdigit())).and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        let byte =
+            after.get(..2).filter(|hex| hex.bytes().all(|byte| byte.is_ascii_hexdigit())).and_then(|hex| u8::from_str_radix(hex, 16).ok());
         match byte.filter(|byte| byte.is_ascii() && wanted(*byte)) {
             Some(byte) => {
                 decoded.push(char::from(byte));

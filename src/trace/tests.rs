@@ -9,8 +9,7 @@ use crate::edge::testing::{generate, naive};
 use crate::filter::router::{Decision, Head, Table};
 use crate::model::{
     Action, Affinity, Attachment, Backend, BackendId, BackendProtocol, BackendRef, BackendTarget, Certificate, CertificateId, Endpoint,
-    Hostname, Kind, Listener, ListenerName, Match, ObjectId, PathForm, PathMatch, PrivateKey, Protocol,
-    Route, Rule, Tuning,
+    Hostname, Kind, Listener, ListenerName, Match, ObjectId, PathForm, PathMatch, PrivateKey, Protocol, Route, Rule, Tuning,
 };
 use crate::snapshot::wire::{Ack, Refusal, Stamp};
 use crate::snapshot::{Key, Resource, Snapshot};

@@ -157,7 +157,8 @@ async fn large_heads_of_answers_pass_up_to_64_kb_and_are_refused_at_once_beyond(
                 assert_eq!(ask(count).await, ("200".to_owned(), count), "{stage:?} {secure}");
             }
             if stage != Stage::Native {
-                let asked = timeout(Duration::from_secs(5), ask(75)).await.unwrap_or_else(|_| panic!("{stage:?} {secure}: not refused at once"));
+                let asked =
+                    timeout(Duration::from_secs(5), ask(75)).await.unwrap_or_else(|_| panic!("{stage:?} {secure}: not refused at once"));
                 assert_eq!(asked, ("502".to_owned(), 0), "{stage:?} {secure}");
             }
         }

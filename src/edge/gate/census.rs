@@ -109,4 +109,3 @@ fn number(text: &str, family: &str) -> u32 {
     let line = text.lines().find_map(|line| line.strip_prefix(family)).unwrap_or_default();
     line.trim().strip_prefix("inuse ").and_then(|rest| rest.split(' ').next()?.parse().ok()).unwrap_or(0)
 }
-

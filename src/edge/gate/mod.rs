@@ -91,7 +91,11 @@ impl Gate {
             self.refusals.addresses.store(refused.len() as u64, Relaxed);
             self.refused = refused;
         }
-        if self.refused.is_empty() { self.remove_doors().await } else { self.shut(&ports).await? }
+        if self.refused.is_empty() {
+            self.remove_doors().await
+        } else {
+            self.shut(&ports).await?
+        }
         Ok(())
     }
 

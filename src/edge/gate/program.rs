@@ -52,8 +52,7 @@ pub(super) fn program(refused: &[Network], others: u32) -> Vec<sock_filter> {
         instruction(JUMP, (0, 0), length(&four) + 2),
         instruction(LOAD_WORD, (0, 0), SOURCE_V4),
     ];
-    let end =
-        [instruction(LOAD_WORD, (0, 0), RANDOM), instruction(MODULO, (0, 0), others.max(1)), instruction(RETURN_LOADED, (0, 0), 0)];
+    let end = [instruction(LOAD_WORD, (0, 0), RANDOM), instruction(MODULO, (0, 0), others.max(1)), instruction(RETURN_LOADED, (0, 0), 0)];
     begin.into_iter().chain(four).chain([beyond_six]).chain(six).chain(end).collect()
 }
 

@@ -119,8 +119,17 @@ mod tests {
     #[test]
     fn lists_with_any_other_word_are_caught() {
         let lists = [
-            "close, X-Real-IP", "X-Forwarded-Proto", "Upgrade, HTTP2-Settings", "keep-alive,te", "closed", "keep-alives", "upgrader", "cookie",
-            "keep-alive\tx", "x-a,close", "upgrade ,  x",
+            "close, X-Real-IP",
+            "X-Forwarded-Proto",
+            "Upgrade, HTTP2-Settings",
+            "keep-alive,te",
+            "closed",
+            "keep-alives",
+            "upgrader",
+            "cookie",
+            "keep-alive\tx",
+            "x-a,close",
+            "upgrade ,  x",
         ];
         for value in lists {
             assert!(caught("connection", value), "{value}");

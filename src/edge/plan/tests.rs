@@ -11,7 +11,8 @@ use crate::edge::testing::naive::{self, Request};
 use crate::edge::testing::router::Router;
 use crate::model::{
     Action, Allowed, Attachment, Backend, BackendId, BackendProtocol, BackendRef, BackendTarget, Certificate, CertificateId, ClientAddress,
-    Cors, Filter, Hostname, Kind, Listener, ListenerName, ObjectId, PathForm, PathMatch, PrivateKey, Protocol, Route, Rule, Trusted, Tuning,
+    Cors, Filter, Hostname, Kind, Listener, ListenerName, ObjectId, PathForm, PathMatch, PrivateKey, Protocol, Route, Rule, Trusted,
+    Tuning,
 };
 use crate::snapshot::{Key, Resource, Snapshot};
 
@@ -240,7 +241,9 @@ fn every_reason_to_relay_has_a_port() {
     let known = |reason: &RelayReason| match reason {
         RelayReason::Forced | RelayReason::ProxyProtocol | RelayReason::ClientAddress | RelayReason::Http2 | RelayReason::Grpc => true,
         RelayReason::NoHostname | RelayReason::NestedHostnames | RelayReason::SharedCertificate => true,
-        RelayReason::SeveralCertificates | RelayReason::WildcardDepth | RelayReason::MaxAge | RelayReason::Strict | RelayReason::Paths => true,
+        RelayReason::SeveralCertificates | RelayReason::WildcardDepth | RelayReason::MaxAge | RelayReason::Strict | RelayReason::Paths => {
+            true
+        }
     };
     assert_eq!(met.iter().filter(|reason| known(reason)).count(), 13, "{met:?}");
     assert_eq!(relayed(one_host(|_| ()), Options { force_relay: true, ..Options::default() }), Some(RelayReason::Forced));

@@ -8,9 +8,9 @@ use sozu_command_lib::config::{ForwardedHeadersMode, ListenerBuilder};
 use sozu_command_lib::proto::command::request::RequestType;
 use sozu_command_lib::proto::command::{
     ActivateListener, AddBackend, AddCertificate, CertificateAndKey, Cluster, DeactivateListener, Header, HeaderMatchKind, HeaderPosition,
-    HeaderPredicate, HttpListenerConfig, HttpsListenerConfig, ListenerType, LoadBalancingAlgorithms, PathRule as SozuPathRule, PathRuleKind,
-    ProxyProtocolConfig, RemoveBackend, RemoveCertificate, RemoveListener, ReplaceCertificate, RequestHttpFrontend, RequestTcpFrontend,
-    RulePosition, UpdateHttpListenerConfig, UpdateHttpsListenerConfig,
+    HeaderPredicate, HttpListenerConfig, HttpsListenerConfig, ListenerType, LoadBalancingAlgorithms, PathRule as SozuPathRule,
+    PathRuleKind, ProxyProtocolConfig, RemoveBackend, RemoveCertificate, RemoveListener, ReplaceCertificate, RequestHttpFrontend,
+    RequestTcpFrontend, RulePosition, UpdateHttpListenerConfig, UpdateHttpsListenerConfig,
 };
 
 use super::access::ROUTE_TAG;

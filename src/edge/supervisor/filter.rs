@@ -21,7 +21,9 @@ use crate::edge::budget::FilterBudget;
 use crate::edge::metrics::Metrics;
 use crate::edge::pulse::{FILTER, LOST, PROBE, Pulse};
 use crate::edge::sockets::{Holder, Lease};
-use crate::model::{ALLOCATOR, FILTER_CONNECTIONS, FILTER_CONNECTIONS_PER_ADDRESS, FILTER_DRAIN, FILTER_MEMORY, FILTER_SOZU_BUFFER, PROBE_PATH};
+use crate::model::{
+    ALLOCATOR, FILTER_CONNECTIONS, FILTER_CONNECTIONS_PER_ADDRESS, FILTER_DRAIN, FILTER_MEMORY, FILTER_SOZU_BUFFER, PROBE_PATH,
+};
 
 /// How to start the filter proxy. Four arguments follow: `--snapshot` and the path of the unix socket that serves its
 /// snapshot, `--report` and the path of the one on which it tells what it counted. The listening sockets for requests and for

@@ -61,10 +61,7 @@ pub async fn run(settings: EdgeSettings) -> Result<(), EdgeError> {
     private_directory(dir).map_err(|source| EdgeError::File { path: dir.clone(), source })?;
     let filter_snapshot = dir.join("filter.sock");
     let report = dir.join("report.sock");
-    let holder = match &settings.sozu {
-        SozuOrigin::Spawn { .. } => Holder::Here(Sockets::open(dir, settings.sozu_budget().buffer_bytes).map_err(|(path, source)| EdgeError::File { path, source })?),
-        SozuOrigin::Adopt(_) => Holder::Launcher(settings.sozu.dir(dir).to_owned()),
-    };
+    let holder = hold(&settings)?;
     let pages = bind(&dir.join(PAGES))?;
     let publisher = Publisher::new(0);
     let (server, socket) = (publisher.clone(), bind(&filter_snapshot)?);
@@ -116,6 +113,18 @@ pub async fn run(settings: EdgeSettings) -> Result<(), EdgeError> {
         task.abort();
     }
     Ok(())
+}
+
+/// The sockets by which Sōzu reaches the filter proxy, or the launcher that has them.
+fn hold(settings: &EdgeSettings) -> Result<Holder, EdgeError> {
+    let dir = settings.sozu.dir(&settings.runtime_dir);
+    match &settings.sozu {
+        SozuOrigin::Spawn { .. } => {
+            let sockets = Sockets::open(dir, settings.sozu_budget().buffer_bytes);
+            sockets.map(Holder::Here).map_err(|(path, source)| EdgeError::File { path, source })
+        }
+        SozuOrigin::Adopt(_) => Ok(Holder::Launcher(dir.to_owned())),
+    }
 }
 
 /// Opens the health port, and its like for this machine.
