@@ -17,10 +17,14 @@ mod backends;
 mod clocks;
 #[path = "clients/grpc.rs"]
 mod grpc;
+#[path = "clients/java.rs"]
+mod java;
 #[path = "clients/leaving.rs"]
 mod leaving;
 #[path = "clients/messages.rs"]
 mod messages;
+#[path = "clients/programs.rs"]
+mod programs;
 #[path = "clients/stage.rs"]
 mod stage;
 #[path = "clients/tools.rs"]

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
+use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::net::{TcpListener, TcpStream};
 
 /// A Service with one endpoint here.
@@ -59,6 +60,18 @@ where
         }
     });
     address
+}
+
+/// Reads a message head, or what comes before the end; in lower case.
+pub async fn head(stream: &mut (impl AsyncRead + Unpin + ?Sized)) -> String {
+    let mut text = Vec::new();
+    while !text.ends_with(b"\r\n\r\n") {
+        match stream.read_u8().await {
+            Ok(byte) => text.push(byte),
+            Err(_) => break,
+        }
+    }
+    String::from_utf8_lossy(&text).to_lowercase()
 }
 
 /// How hyper serves both versions of HTTP, tunnels over HTTP/2 included.

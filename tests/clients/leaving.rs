@@ -4,7 +4,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
-use crate::backends::{listen, routed};
+use crate::backends::{head, listen, routed};
 use crate::rig::Rig;
 use crate::stage::{Duplex, Stage, connect, host};
 
@@ -25,17 +25,6 @@ async fn begun(mut stream: TcpStream, mut may: watch::Receiver<bool>) {
 async fn successor(mut stream: TcpStream) {
     head(&mut stream).await;
     stream.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 3\r\n\r\nnew").await.unwrap_or_default();
-}
-
-async fn head(stream: &mut (impl tokio::io::AsyncRead + Unpin + ?Sized)) -> String {
-    let mut text = Vec::new();
-    while !text.ends_with(b"\r\n\r\n") {
-        match stream.read_u8().await {
-            Ok(byte) => text.push(byte),
-            Err(_) => break,
-        }
-    }
-    String::from_utf8_lossy(&text).to_lowercase()
 }
 
 async fn expect(stream: &mut Box<dyn Duplex>, text: &str) {

@@ -4,34 +4,43 @@ use std::fs;
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
 
+use crate::programs::lacks;
 use crate::rig::{Rig, free_port};
-use crate::stage::{SECURE, Stage};
+use crate::stage::{SECURE, Stage, host};
 
 /// Runs a tool; nothing when this machine does not have it, where that is allowed.
-fn run(tool: &str, arguments: &[&str], input: &str) -> Option<Output> {
+pub fn run(tool: &str, arguments: &[&str], input: &str) -> Option<Output> {
     let spawned = Command::new(tool).args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
     let mut child = match spawned {
         Ok(child) => child,
-        Err(error) => {
-            assert!(std::env::var_os("KAKEHI_CLIENTS").is_none(), "{tool}: {error}");
-            eprintln!("{tool} is left out: {error} (config/install-clients installs it)");
-            return None;
-        }
+        Err(error) => return lacks(tool, &error),
     };
     child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap_or_default();
     Some(child.wait_with_output().unwrap())
 }
 
-/// Version of HTTP and status, as curl saw them.
-fn curl(rig: &Rig, secure: bool, more: &[&str]) -> Option<String> {
-    let (scheme, host, port) = if secure { ("https", SECURE, rig.ports.https) } else { ("http", "demo.localhost", rig.ports.http) };
-    let (resolve, url) = (format!("{host}:{port}:127.0.0.1"), format!("{scheme}://{host}:{port}/"));
+/// The address of a path for clients that resolve names themselves.
+pub fn url(rig: &Rig, secure: bool, path: &str) -> String {
+    let (scheme, port) = if secure { ("https", rig.ports.https) } else { ("http", rig.ports.http) };
+    format!("{scheme}://{}:{port}{path}", host(secure))
+}
+
+/// What curl gets of a path, and in the last line the version of HTTP and the status.
+pub fn fetch(rig: &Rig, secure: bool, path: &str, more: &[&str]) -> Option<String> {
+    let port = if secure { rig.ports.https } else { rig.ports.http };
+    let (resolve, url) = (format!("{}:{port}:127.0.0.1", host(secure)), url(rig, secure, path));
     let authority = rig.config().join("demo-ca.crt");
-    let mut arguments = vec!["-sS", "-m", "20", "-o", "/dev/null", "-w", "%{http_version} %{http_code}", "--noproxy", "*"];
+    let mut arguments = vec!["-sS", "-m", "20", "-w", "\n%{http_version} %{http_code}", "--noproxy", "*"];
     arguments.extend(["--resolve", &resolve, "--cacert", authority.to_str().unwrap(), &url]);
     arguments.extend(more);
     let output = run("curl", &arguments, "")?;
     Some(format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr)))
+}
+
+/// Version of HTTP and status, as curl saw them.
+fn curl(rig: &Rig, secure: bool, more: &[&str]) -> Option<String> {
+    let said = fetch(rig, secure, "/", &[&["-o", "/dev/null"], more].concat())?;
+    Some(said.trim_start().to_owned())
 }
 
 #[test]
