@@ -15,6 +15,8 @@ mod rig;
 mod backends;
 #[path = "clients/clocks.rs"]
 mod clocks;
+#[path = "clients/go.rs"]
+mod go;
 #[path = "clients/grpc.rs"]
 mod grpc;
 #[path = "clients/java.rs"]
