@@ -19,7 +19,7 @@ run: tools $(SOZU_LTO) ## standalone mode on config/standalone/: real Sōzu on 1
 
 test: tools $(SOZU_TEST) $(if $(KUBECONFIG),,apiserver-programs) ## all tests: unit, golden cases, properties, real Sōzu, oracle, API server
 	config/install-clients
-	PROMETHEUS="$$(config/install-prometheus)" KAKEHI_SOZU=$(SOZU_TEST) $(CARGO) test --no-fail-fast
+	CHROMIUM="$$(config/install-chromium)" PROMETHEUS="$$(config/install-prometheus)" KAKEHI_SOZU=$(SOZU_TEST) $(CARGO) test --no-fail-fast
 
 check: tools ## format, lints, dependency rules, advisories, ten seconds of each fuzz target; what is written in Go, where there is Go
 	$(CARGO) fmt --check

@@ -13,6 +13,8 @@ mod rig;
 
 #[path = "clients/backends.rs"]
 mod backends;
+#[path = "clients/browser.rs"]
+mod browser;
 #[path = "clients/clocks.rs"]
 mod clocks;
 #[path = "clients/go.rs"]
