@@ -37,3 +37,5 @@ mod tools;
 mod upgrades;
 #[path = "clients/websocket.rs"]
 mod websocket;
+#[path = "clients/wsgi.rs"]
+mod wsgi;

@@ -42,12 +42,22 @@ impl Why {
 }
 
 /// Fields that WSGI, CGI and PHP read as others, or that applications take from a proxy.
-const CLAIMS: [&str; 10] = [
+const CLAIMS: [&str; 20] = [
     "x_real_ip",
+    "x_real-ip",
+    "x-real_ip",
     "x_forwarded_for",
+    "x_forwarded-for",
+    "x-forwarded_for",
     "x_forwarded_host",
+    "x_forwarded-host",
+    "x-forwarded_host",
     "x_forwarded_port",
+    "x_forwarded-port",
+    "x-forwarded_port",
     "x_forwarded_proto",
+    "x_forwarded-proto",
+    "x-forwarded_proto",
     "x-forwarded-client-cert",
     "x-forwarded-prefix",
     "x-original-uri",
