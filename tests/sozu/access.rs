@@ -54,6 +54,9 @@ async fn requests_are_recorded_with_their_route() {
     assert_eq!(read(&rig, &mut log).await, [by_route.clone(), by_route.clone(), by_hop.clone(), by_hop]);
     assert_eq!(get(rig.at(8080), "a b", "/").await.status, 400);
     assert_eq!(read(&rig, &mut log).await, [(String::new(), String::new(), false, 400)]);
+    // A client's path may begin like that of a nudge.
+    assert_eq!(get(rig.at(8080), "a b", "/.kakehi/nudge/../../admin").await.status, 400);
+    assert_eq!(read(&rig, &mut log).await, [(String::new(), String::new(), false, 400)]);
 }
 
 #[tokio::test]

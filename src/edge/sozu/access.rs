@@ -276,12 +276,17 @@ fn answered(endpoint: &[u8]) -> Option<(u16, bool)> {
     let (mut reader, mut status, mut nudge) = (Reader(http), 0, false);
     while !reader.0.is_empty() {
         match reader.field()? {
-            (3, Value::Bytes(path)) => nudge = path.starts_with(NUDGE.as_bytes()),
+            (3, Value::Bytes(path)) => nudge = is_nudge(path),
             (4, Value::Number(number)) => status = u16::try_from(number).ok()?,
             _ => {}
         }
     }
     Some((status, nudge))
+}
+
+/// Whether a path is one that we send: a client's path may begin as ours do.
+fn is_nudge(path: &[u8]) -> bool {
+    path.strip_prefix(NUDGE.as_bytes()).is_some_and(|rest| rest.iter().all(|byte| *byte == b'-'))
 }
 
 /// The value of the tag that names the route; inner none for another tag.
