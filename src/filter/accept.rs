@@ -23,8 +23,9 @@ use super::executor::Local;
 use super::gathered::Gathered;
 use super::leaving::{Patient, Tie, Watched};
 use super::load::{CONNECTION_WINDOW, Meter, Metered, STREAM_WINDOW, Side};
+use super::origin::{Origin, Way};
 use super::relay::{self, Duplex, Stream};
-use super::serve::{Origin, Way, Worker, serve};
+use super::serve::{Worker, serve};
 use super::settings::{Limits, Listen, Settings};
 
 /// Pause after a failed accept: out of file descriptors, most likely.

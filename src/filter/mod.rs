@@ -20,6 +20,7 @@ pub mod hygiene;
 mod leaving;
 mod load;
 mod mirror;
+mod origin;
 mod relay;
 mod replay;
 mod report;
