@@ -46,15 +46,15 @@ spec:
       filters: [{type: RequestRedirect, requestRedirect: {hostname: elsewhere.example, statusCode: 302}}]
 ";
 
-/// What curl says of an upload of so many bytes, without waiting for `100 Continue`; nothing without curl.
-fn curl(rig: &Rig, path: &str, file: &std::path::Path) -> Option<String> {
-    let (host, port) = (host(false), rig.ports.http);
-    let (resolve, url) = (format!("{host}:{port}:127.0.0.1"), format!("http://{host}:{port}{path}"));
+/// What curl says of an upload, without waiting for `100 Continue`; over TLS by HTTP/2. Nothing without curl.
+fn curl(rig: &Rig, secure: bool, path: &str, file: &std::path::Path) -> Option<String> {
+    let (scheme, version, port) = if secure { ("https", "--http2", rig.ports.https) } else { ("http", "--http1.1", rig.ports.http) };
+    let (resolve, url) = (format!("{}:{port}:127.0.0.1", host(secure)), format!("{scheme}://{}:{port}{path}", host(secure)));
     let upload = format!("@{}", file.display());
-    let arguments = ["-sS", "-m", "30", "-o", "/dev/null", "-w", "%{http_code}", "--noproxy", "*", "-H", "Expect:"];
-    let spawned =
-        Command::new("curl").args(arguments).args(["--resolve", &resolve, "--data-binary", &upload, &url]).stdin(Stdio::null()).output();
-    match spawned {
+    let arguments = ["-sS", "-m", "30", "-o", "/dev/null", "-w", "%{http_code}", "--noproxy", "*", "-H", "Expect:", version];
+    let mut command = Command::new("curl");
+    command.args(arguments).args(["--resolve", &resolve, "--data-binary", &upload, &url]);
+    match command.arg("--cacert").arg(rig.config().join("demo-ca.crt")).stdin(Stdio::null()).output() {
         Ok(output) => Some(format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))),
         Err(error) => {
             assert!(std::env::var_os("KAKEHI_CLIENTS").is_none(), "curl: {error}");
@@ -67,13 +67,28 @@ fn curl(rig: &Rig, path: &str, file: &std::path::Path) -> Option<String> {
 async fn curl_gets_a_backends_413() {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), vec![b'x'; 8 << 20]).unwrap();
-    for stage in [Stage::Hop, Stage::Relay] {
+    for stage in Stage::ALL {
         let manifests = [routed("drains", refuses(true).await, None), routed("leaves", refuses(false).await, None)];
         let rig = stage.start(&manifests);
         for path in ["/drains", "/leaves"] {
             for _ in 0..20 {
-                let Some(said) = curl(&rig, path, file.path()) else { return };
+                let Some(said) = curl(&rig, false, path, file.path()) else { return };
                 assert_eq!(said, "413", "{stage:?} {path}");
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn curl_gets_early_answers_over_http2() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), vec![b'x'; 8 << 20]).unwrap();
+    for stage in Stage::ALL {
+        let rig = stage.start(&[routed("drains", refuses(true).await, None), REDIRECT.to_owned()]);
+        for (path, status) in [("/drains", "413"), ("/moved/x", "302")] {
+            for _ in 0..20 {
+                let Some(said) = curl(&rig, true, path, file.path()) else { return };
+                assert_eq!(said, status, "{stage:?} {path}");
             }
         }
     }
