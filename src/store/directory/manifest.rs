@@ -7,10 +7,10 @@ use serde_json::Value;
 const DEPTH: usize = 64;
 /// Nodes of one document, aliases expanded, at most.
 const NODES: usize = 1_000_000;
-/// Parser events that aliases may add to one document.
-const REPLAYED: usize = 100_000;
-/// Bytes of all scalars of one document, aliases expanded, at most.
-const SCALAR_BYTES: usize = 32 << 20;
+/// Of these so many in any document, and one more for each four bytes: a map of one key takes seven bytes of text and 600 of memory.
+const NODES_FREE: usize = 1 << 16;
+/// Bytes of all scalars of one document, aliases expanded, for each byte of it: escapes can make two bytes three.
+const SCALAR_BYTES: usize = 4;
 
 /// How a file is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,17 +99,21 @@ pub fn parse(format: Format, chunk: Chunk<'_>) -> Result<Vec<Value>, String> {
     Ok(values)
 }
 
+/// What aliases add costs as much as if it were written, so a document of many would cost many times what its size says. They
+/// may add as many events of the parser (a scalar, a beginning, an end) as the text has bytes.
 fn parse_yaml(text: &str) -> Result<Value, String> {
+    let nodes = NODES.min(NODES_FREE + text.len() / 4);
+    let scalar_bytes = SCALAR_BYTES.saturating_mul(text.len());
     let options = serde_saphyr::options! {
         budget: serde_saphyr::budget! {
             max_depth: DEPTH,
-            max_nodes: NODES,
-            max_events: 2 * NODES,
+            max_nodes: nodes,
+            max_events: 2 * nodes,
             max_documents: 1,
-            max_total_scalar_bytes: SCALAR_BYTES,
-            max_total_comment_bytes: SCALAR_BYTES,
+            max_total_scalar_bytes: scalar_bytes,
+            max_total_comment_bytes: scalar_bytes,
         },
-        alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: REPLAYED },
+        alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: text.len() },
         // As kubectl reads numbers; it also takes a bare y, n, on, off, yes, no for truth values.
         legacy_octal_numbers: true,
         with_snippet: false,
@@ -176,6 +180,28 @@ mod tests {
     fn errors_say_where_and_quote_nothing() {
         let error = parse(Format::Yaml, Chunk { line: 1, text: "data:\n  key: [c2VjcmV0" }).unwrap_err();
         assert!(error.starts_with("error parsing YAML: ") && !error.contains("c2VjcmV0"), "{error}");
+    }
+
+    #[test]
+    fn aliases_add_no_more_events_than_the_text_has_bytes() {
+        let of = |repeated: usize| {
+            let rule = "{matches: [{path: {value: /a}}], filters: [{type: CORS}], backendRefs: [{name: s, port: 80}]}";
+            parse(Format::Yaml, Chunk { line: 1, text: &format!("a: &a {rule}\nb: [{}]\n", vec!["*a"; repeated].join(",")) })
+        };
+        // Each is 28 events; with 2 the text has 111 bytes, with 8 it has 129.
+        assert_eq!(of(2).unwrap()[0]["b"][1]["backendRefs"][0]["port"], 80);
+        assert!(of(8).is_err());
+        let scalar = |repeated: usize| {
+            let text = format!("a: &a {}\nb: [{}]\n", "x".repeat(1_000), vec!["*a"; repeated].join(","));
+            parse(Format::Yaml, Chunk { line: 1, text: &text })
+        };
+        assert!(scalar(2).is_ok() && scalar(20).is_err());
+    }
+
+    #[test]
+    fn a_text_may_not_be_made_of_the_smallest_nodes() {
+        let of = |maps: usize| parse(Format::Yaml, Chunk { line: 1, text: &format!("a: [{}]\n", "{a: 0},".repeat(maps)) });
+        assert!(of(20_000).is_ok() && of(60_000).is_err());
     }
 
     #[test]
