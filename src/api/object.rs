@@ -7,6 +7,9 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
+/// Unknown fields that are listed, at most: each path may be many times as long as the field.
+const LISTED: usize = 64;
+
 /// One object as a source delivered it: `K` of every watch, store and controller.
 ///
 /// `T` is the kind's root type; its own `metadata` is left empty, the object's metadata is here.
@@ -18,7 +21,7 @@ pub struct Obj<T> {
     pub body: Result<T, Malformed>,
     /// The status as it is written, entries of others included.
     pub status: Option<Value>,
-    /// Paths of fields that `T` does not know.
+    /// Paths of fields that `T` does not know, the first ones; the last says how many others there are.
     pub unknown: Vec<String>,
 }
 
@@ -51,11 +54,18 @@ impl<T: DeserializeOwned> Obj<T> {
         fields.insert("metadata".into(), Value::Object(Map::new()));
         let status = fields.remove("status").filter(|status| !status.is_null());
         let mut unknown = Vec::new();
-        let mut record = |path: serde_ignored::Path<'_>| unknown.push(path.to_string());
+        let mut others = 0_usize;
+        let mut record = |path: serde_ignored::Path<'_>| match unknown.len() < LISTED {
+            true => unknown.push(path.to_string()),
+            false => others += 1,
+        };
         let mut track = serde_path_to_error::Track::new();
         let tracked = serde_path_to_error::Deserializer::new(Value::Object(fields), &mut track);
         let body = T::deserialize(serde_ignored::Deserializer::new(tracked, &mut record))
             .map_err(|error| Malformed { path: track.path().to_string(), message: error.to_string() });
+        if let Some(last) = unknown.last_mut().filter(|_| others > 0) {
+            last.push_str(&format!(" and {others} others"));
+        }
         Self { metadata, body, status, unknown }
     }
 }
@@ -159,5 +169,12 @@ mod tests {
         let object: Obj<HttpRoute> = Obj::from_value(value).unwrap();
         assert!(object.body.is_ok());
         assert_eq!(object.unknown, ["spec.nonsense"]);
+    }
+
+    #[test]
+    fn of_many_unknown_fields_the_first_are_listed() {
+        let fields: serde_json::Map<_, _> = (0..1_000).map(|number| (format!("f{number:03}"), serde_json::json!(0))).collect();
+        let object: Obj<HttpRoute> = Obj::from_value(serde_json::json!({"metadata": {"name": "a"}, "spec": fields})).unwrap();
+        assert_eq!((object.unknown.len(), object.unknown[63].as_str()), (64, "spec.f063 and 936 others"));
     }
 }
