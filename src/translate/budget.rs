@@ -13,6 +13,8 @@ pub(super) const EXPRESSIONS_OF_ROUTE: usize = 256;
 /// Units that the regular expressions of all routes of a namespace take together: one of up to 15 bytes takes one, and 16
 /// places for a byte more take another.
 pub(super) const EXPRESSIONS_OF_NAMESPACE: usize = 1_024;
+/// The same of all namespaces together: each expression is a fraction of a millisecond for the control plane.
+pub(super) const EXPRESSIONS_OF_ALL: usize = 8_192;
 /// Pairs of a listener and a hostname that one route is attached by.
 pub(super) const PLACES_OF_ROUTE: usize = 512;
 /// Bytes of the hosts that the Ingresses of a namespace name, with what a claim has besides: its claims fit into one ConfigMap.
@@ -55,7 +57,11 @@ impl Good {
 
     /// What all namespaces may have of it together.
     fn of_all(self) -> Option<usize> {
-        (self == Self::Costly).then_some(COSTLY_OF_ALL)
+        match self {
+            Self::Expressions => Some(EXPRESSIONS_OF_ALL),
+            Self::Costly => Some(COSTLY_OF_ALL),
+            Self::Entries | Self::Hosts => None,
+        }
     }
 
     /// Whether a route has it that did not ask for it. Expressions are not looked at before.
@@ -92,6 +98,11 @@ impl Account {
         }
     }
 
+    /// What it asks for, as far as a namespace may have it.
+    fn wanted(&self, good: Good) -> usize {
+        self.total.min(good.of_namespace())
+    }
+
     fn settle(&mut self, budget: usize) {
         let mut sum = 0;
         let exceeds = |(entry, count): (&Entry<ObjectId>, &usize)| {
@@ -124,6 +135,8 @@ pub(super) struct Budgets {
     accounts: BTreeMap<Name, Account>,
     /// What routes asked for when it was settled last, and what they ask for since.
     asked: BTreeMap<Name, BTreeMap<ObjectId, (Asked, Asked)>>,
+    /// What all namespaces ask for, each for no more than it may have.
+    wanted: BTreeMap<Good, usize>,
     /// Goods of which the namespaces ask for more together than there is.
     scarce: BTreeSet<Good>,
 }
@@ -154,7 +167,11 @@ impl Budgets {
                 if let (Some(entry), Some(entry_now)) = (entry, entry_now) {
                     had.insert((name.0, id), (self.admits(name.0, &entry), entry_now));
                 }
-                self.accounts.entry(name.clone()).or_default().replace(old, new);
+                let account = self.accounts.entry(name.clone()).or_default();
+                let before = account.wanted(name.0);
+                account.replace(old, new);
+                let wanted = self.wanted.entry(name.0).or_default();
+                *wanted = *wanted - before + account.wanted(name.0);
             }
             unsettled.insert(name);
         }
@@ -186,14 +203,14 @@ impl Budgets {
         let goods: BTreeSet<Good> = unsettled.iter().map(|(good, _)| *good).collect();
         for (good, most) in goods.into_iter().filter_map(|good| Some((good, good.of_all()?))) {
             let of_good = || self.accounts.range((good, String::new())..).take_while(|((of, _), _)| *of == good);
-            let total: usize = of_good().map(|(_, account)| account.total.min(good.of_namespace())).sum();
-            if total > most {
+            let is_scarce = self.wanted.get(&good).is_some_and(|wanted| *wanted > most);
+            if is_scarce {
                 shares.extend(share(most, good, of_good()));
             }
-            if total > most || self.scarce.contains(&good) {
+            if is_scarce || self.scarce.contains(&good) {
                 unsettled.extend(of_good().map(|(name, _)| name.clone()));
             }
-            if total > most {
+            if is_scarce {
                 self.scarce.insert(good)
             } else {
                 self.scarce.remove(&good)
@@ -210,8 +227,7 @@ impl Budgets {
 
 /// As much to each namespace as to every other that asks for as much; what cannot be divided goes to the oldest.
 fn share<'a>(most: usize, good: Good, accounts: impl Iterator<Item = (&'a Name, &'a Account)>) -> BTreeMap<Name, usize> {
-    let mut asking: Vec<_> =
-        accounts.map(|(name, account)| (account.total.min(good.of_namespace()), account.routes.first_key_value(), name)).collect();
+    let mut asking: Vec<_> = accounts.map(|(name, account)| (account.wanted(good), account.routes.first_key_value(), name)).collect();
     asking.sort();
     let (mut left, mut open) = (most, asking.len());
     let mut shares = BTreeMap::new();

@@ -112,6 +112,32 @@ fn a_namespace_has_so_many_units_of_expressions_and_the_oldest_routes_have_them(
 }
 
 #[test]
+fn expressions_are_shared_by_namespaces_that_want_more_than_there_are() {
+    let mut translator = world(vec![listener(0, 80, "")]);
+    // 64 units each.
+    let of = |space: usize, index: usize| {
+        let matches: Vec<_> =
+            (0..64).map(|number| matched("x", &format!("x{number}"))).chain([json!({"path": {"value": "/plain"}})]).collect();
+        route(&format!("t{space:02}"), &format!("r{index}"), 1 + index, json!({"rules": [{ "matches": matches }]}))
+    };
+    let spaces = 60;
+    apply(&mut translator, (0..spaces).flat_map(|space| (0..4).map(move |index| of(space, index))));
+    let has = |translator: &Translator, space: usize, index: usize| {
+        let (space, name) = (format!("t{space:02}"), format!("r{index}"));
+        let told = issues(translator, Kind::HttpRoute, &space, &name).iter().any(|issue| matches!(issue, Issue::ExpressionBudget { .. }));
+        assert_eq!(served(translator, &space, &name).unwrap().rules[0].matches.len(), if told { 1 } else { 65 }, "{space}/{name}");
+        !told
+    };
+    // 8,191 over 60 are 136, the neighbour's one taken off: two routes of each namespace.
+    assert!((0..spaces).all(|space| (0..4).all(|index| has(&translator, space, index) == (index < 2))));
+    neighbour_is_served(&translator);
+    let gone = |space: usize| (0..4).map(move |index| ObjectId::new(Kind::HttpRoute, format!("t{space:02}"), format!("r{index}")));
+    let gone: Vec<_> = (30..spaces).flat_map(gone).map(|id| Change { id, old: None, new: None }).collect();
+    translator.apply(gone, Now::from_unix(0));
+    assert!((0..30).all(|space| (0..4).all(|index| has(&translator, space, index))), "there is room again");
+}
+
+#[test]
 fn after_an_expression_that_is_too_large_no_other_of_its_route_is_judged() {
     let mut translator = world(vec![listener(0, 80, "")]);
     let matches = vec![matched("a", "a"), matched("b", "(?:a?){900}"), matched("c", "c")];

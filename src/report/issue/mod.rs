@@ -374,16 +374,19 @@ pub enum Issue {
         /// How many are used.
         most: usize,
     },
-    /// The routes of a namespace together have more regular expressions than are used of one namespace.
+    /// The routes of a namespace together have more regular expressions than are used of one namespace, or of its share of what all
+    /// namespaces may have together.
     #[error(
-        "the regular expressions of namespace {namespace} take more than {most} units together, so those of the youngest routes, \
-         this one among them, are not used"
+        "the regular expressions of namespace {namespace} take more units than it may have, {of_namespace}, or its share of the \
+         {of_all} of all namespaces together, so those of the youngest routes, this one among them, are not used"
     )]
     ExpressionBudget {
         /// The namespace.
         namespace: String,
-        /// How many are used.
-        most: usize,
+        /// How many a namespace may have.
+        of_namespace: usize,
+        /// How many all namespaces may have.
+        of_all: usize,
     },
     /// Regular expressions that are costly to compile, and more than a route, its namespace or all namespaces together may have.
     #[error(

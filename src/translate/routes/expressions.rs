@@ -6,7 +6,9 @@ use std::sync::Arc;
 use super::{Matches, RouteFacts, RuleAction, RuleFacts, shorten};
 use crate::model::{Age, Match, ObjectId, PathMatch, PatternError, Sizes, ValueMatch};
 use crate::report::{Issue, Scope};
-use crate::translate::budget::{COSTLY_OF_ALL, COSTLY_OF_NAMESPACE, COSTLY_OF_ROUTE, EXPRESSIONS_OF_NAMESPACE, EXPRESSIONS_OF_ROUTE, Good};
+use crate::translate::budget::{
+    COSTLY_OF_ALL, COSTLY_OF_NAMESPACE, COSTLY_OF_ROUTE, EXPRESSIONS_OF_ALL, EXPRESSIONS_OF_NAMESPACE, EXPRESSIONS_OF_ROUTE, Good,
+};
 use crate::translate::patterns::price;
 use crate::translate::reader::Reader;
 
@@ -49,7 +51,8 @@ pub(super) fn judge(reader: &mut Reader<'_>, (id, age): (&ObjectId, &Age), facts
     let mut barred = if found > EXPRESSIONS_OF_ROUTE {
         Some(Issue::TooManyExpressions { found, most: EXPRESSIONS_OF_ROUTE })
     } else if !reader.within(Good::Expressions, (id, age)) {
-        Some(Issue::ExpressionBudget { namespace: id.namespace.clone(), most: EXPRESSIONS_OF_NAMESPACE })
+        let (of_namespace, of_all) = (EXPRESSIONS_OF_NAMESPACE, EXPRESSIONS_OF_ALL);
+        Some(Issue::ExpressionBudget { namespace: id.namespace.clone(), of_namespace, of_all })
     } else {
         None
     };
