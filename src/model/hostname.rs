@@ -93,6 +93,25 @@ impl Hostname {
         }
     }
 
+    /// Every hostname that covers this one, the narrowest first: itself, patterns of its parents, all hosts.
+    pub fn covering(&self) -> Vec<Self> {
+        let mut all = vec![self.clone()];
+        let (Self::Exact(name) | Self::Label(name) | Self::Wildcard(name)) = self else { return all };
+        let mut parents = name.match_indices('.').filter_map(|(dot, _)| name.get(dot + 1..));
+        match self {
+            Self::Exact(_) => {
+                if let Some(parent) = parents.next() {
+                    all.extend([Self::Label(parent.to_owned()), Self::Wildcard(parent.to_owned())]);
+                }
+            }
+            Self::Label(_) => all.push(Self::Wildcard(name.clone())),
+            Self::Wildcard(_) | Self::Any => {}
+        }
+        all.extend(parents.map(|parent| Self::Wildcard(parent.to_owned())));
+        all.push(Self::Any);
+        all
+    }
+
     /// What both cover. Two patterns are nested or disjoint, so this is the narrower one or nothing.
     pub fn intersect(&self, other: &Self) -> Option<Self> {
         if self.covers(other) {
@@ -159,6 +178,18 @@ mod tests {
         assert_eq!(host("*").intersect(&host("a.example.com")), Some(host("a.example.com")));
         assert_eq!(host("example.com").intersect(&host("*.example.com")), None);
         assert_eq!(host("*.a.com").intersect(&host("*.b.com")), None);
+    }
+
+    #[test]
+    fn what_covers_a_hostname_is_listed_the_narrowest_first() {
+        let names = ["io", "a.io", "b.io", "a.a.io", "c.b.io", "d.c.b.io", "com"];
+        let patterns = |name: &&str| [Hostname::Exact((*name).into()), Hostname::Label((*name).into()), Hostname::Wildcard((*name).into())];
+        let all: Vec<_> = names.iter().flat_map(patterns).chain([Hostname::Any]).collect();
+        for one in &all {
+            let covering = one.covering();
+            assert!(covering.first() == Some(one) && covering.windows(2).all(|pair| pair[0] != pair[1] && pair[1].covers(&pair[0])));
+            assert!(all.iter().all(|other| other.covers(one) == covering.contains(other)), "{one}: {covering:?}");
+        }
     }
 
     #[test]

@@ -1,12 +1,12 @@
 //! Whether Sōzu reads a port's requests itself, or relays its connections.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use super::asked::labels;
 use super::index::Index;
 use super::target::{PortId, PortKind};
 use super::{Options, RelayReason};
-use crate::model::{Hostname, Kind, Listener};
+use crate::model::{Hostname, Kind, Listener, ListenerName};
 
 /// Why a port is relayed, if it is.
 pub(super) fn relay(index: &Index, port: PortId, options: &Options) -> Option<RelayReason> {
@@ -32,7 +32,7 @@ pub(super) fn relay(index: &Index, port: PortId, options: &Options) -> Option<Re
     }
     let of_any = |reason: fn(&Index, &Listener) -> Option<RelayReason>| listeners.iter().find_map(|listener| reason(index, listener));
     of_any(http2).or_else(|| match port.kind {
-        PortKind::Https => of_any(alone).or_else(|| together(index, &listeners)),
+        PortKind::Https => of_any(alone).or_else(|| together(index, port)),
         PortKind::Http | PortKind::Relay => None,
     })
 }
@@ -59,20 +59,27 @@ fn alone(index: &Index, listener: &Listener) -> Option<RelayReason> {
     }
 }
 
-/// Whether listeners are in each other's way: Sōzu decides by the certificate that it showed, not by listener.
-fn together<'l>(index: &Index, listeners: &[&'l Listener]) -> Option<RelayReason> {
-    let others = |one: &'l Listener| listeners.iter().filter(move |other| other.name != one.name).map(move |other| (one, *other));
-    let pairs = || listeners.iter().flat_map(|one| others(one));
-    if pairs().any(|(one, other)| one.hostname.covers(&other.hostname)) {
+/// Whether listeners of a port are in each other's way: Sōzu decides by the certificate that it showed, not by listener.
+fn together(index: &Index, port: PortId) -> Option<RelayReason> {
+    let listeners = || index.listeners().of(port);
+    // Another listener that covers all of a host.
+    let covered = |one: &Listener, host: &Hostname| index.listeners().covering(port, host).any(|other| other.name != one.name);
+    if listeners().any(|one| covered(one, &one.hostname)) {
         return Some(RelayReason::NestedHostnames);
     }
-    let prints = |listener: &Listener| -> BTreeSet<String> {
-        let held = listener.certificates.iter().filter_map(|id| index.certificate(id));
-        held.map(|certificate| certificate.fingerprint.clone()).collect()
+    let mut shown: BTreeMap<String, &ListenerName> = BTreeMap::new();
+    for listener in listeners() {
+        for certificate in listener.certificates.iter().filter_map(|id| index.certificate(id)) {
+            let before = shown.insert(certificate.fingerprint.clone(), &listener.name);
+            if before.is_some_and(|name| *name != listener.name) {
+                return Some(RelayReason::SharedCertificate);
+            }
+        }
+    }
+    let within = |one: &Listener, host: &Hostname| {
+        !matches!(host, Hostname::Exact(_)) && listeners().any(|other| other.name != one.name && host.covers(&other.hostname))
     };
-    let shared = pairs().any(|(one, other)| {
-        !prints(one).is_disjoint(&prints(other)) || certified(index, one).any(|name| name.intersect(&other.hostname).is_some())
-    });
+    let shared = listeners().any(|one| certified(index, one).any(|host| covered(one, &host) || within(one, &host)));
     shared.then_some(RelayReason::SharedCertificate)
 }
 
