@@ -133,7 +133,7 @@ impl Rendering {
         touched.reports.insert(edge.owner());
         let group = graph.group(edge);
         let rendered = self.touch(edge, touched);
-        let sets = group.into_iter().flat_map(|group| &group.sets).map(|set| set.id.clone()).collect();
+        let sets = group.into_iter().flat_map(|group| group.sets.keys()).cloned().collect();
         touched.reports.extend(std::mem::replace(&mut rendered.sets, sets));
         touched.reports.extend(rendered.sets.iter().cloned());
         let resources = group.map(|group| group.resources.as_slice()).unwrap_or_default();
@@ -264,14 +264,14 @@ impl Rendering {
                 let verdict = Verdict::Gateway {
                     listeners: self.listeners(&edge, &group.kinds),
                     addresses: group.data.addresses.clone(),
-                    sets: group.sets.iter().filter(|set| set.attached).count(),
+                    sets: group.sets.values().filter(|set| set.attached).count(),
                 };
                 Some(report(group.findings.clone(), verdict))
             }
             Body::Set(set) => {
                 let edge = set.parent.clone()?;
                 let group = graph.group(&edge)?;
-                let set = group.sets.iter().find(|set| set.id == *id)?;
+                let set = group.sets.get(id)?;
                 let listeners = self.listeners(&edge, &set.kinds);
                 Some(report(set.findings.clone(), Verdict::ListenerSet { edge, listeners, parent_accepted: group.accepted }))
             }

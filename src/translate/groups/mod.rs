@@ -32,8 +32,8 @@ pub(super) struct Group {
     pub(super) generation: i64,
     /// What routes see of the listeners, by who declares them, in the order of the spec.
     pub(super) points: Arc<Points>,
-    /// Its ListenerSets in order of precedence.
-    pub(super) sets: Vec<JudgedSet>,
+    /// Its ListenerSets.
+    pub(super) sets: BTreeMap<ObjectId, JudgedSet>,
     /// Whether it can be served as a whole.
     pub(super) accepted: bool,
     /// Route kinds that each listener of its own admits, in the order of the spec.

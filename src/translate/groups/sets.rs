@@ -18,7 +18,6 @@ pub(super) struct SetDraft {
 /// What a ListenerSet of a Gateway of ours comes to.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct JudgedSet {
-    pub(crate) id: ObjectId,
     pub(crate) findings: Vec<Finding>,
     /// Route kinds that each listener admits, in the order of the spec; none when the Gateway does not admit the set.
     pub(crate) kinds: Vec<(ListenerName, Vec<RouteKind>)>,
@@ -52,14 +51,14 @@ pub(super) fn judge(reader: &mut Reader<'_>, edge: &EdgeId, gateway: &GatewayFac
 }
 
 /// Settles the sets among the Gateway's listeners, `listeners` being all of them.
-pub(super) fn settle(sets: Vec<SetDraft>, listeners: &[Judged]) -> Vec<JudgedSet> {
+pub(super) fn settle(sets: Vec<SetDraft>, listeners: &[Judged]) -> BTreeMap<ObjectId, JudgedSet> {
     let mut by_owner: BTreeMap<&ObjectId, Vec<&Judged>> = BTreeMap::new();
     for listener in listeners {
         by_owner.entry(&listener.point.owner).or_default().push(listener);
     }
     let settle = |set: SetDraft| {
         let own = by_owner.get(&set.id).map(Vec::as_slice).unwrap_or_default();
-        set.settle(own)
+        (set.id.clone(), set.settle(own))
     };
     sets.into_iter().map(settle).collect()
 }
@@ -77,6 +76,6 @@ impl SetDraft {
         let mut findings: Vec<_> = issues.into_iter().map(|(scope, issue)| Finding { object: id.clone(), scope, issue }).collect();
         findings.sort();
         findings.dedup();
-        JudgedSet { id, findings, kinds, attached }
+        JudgedSet { findings, kinds, attached }
     }
 }
