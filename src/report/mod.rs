@@ -14,7 +14,7 @@ use std::net::IpAddr;
 use serde::Serialize;
 
 pub use condition::{ConditionType, Effect};
-pub use issue::{CertificateProblem, Issue, ProfileProblem};
+pub use issue::{CertificateProblem, Issue, Limit, ProfileProblem};
 pub use status::{Acknowledgement, Address, Observed, Provisioned, status};
 
 use crate::model::{EdgeId, ListenerName, ObjectId};

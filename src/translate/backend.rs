@@ -8,7 +8,7 @@ use super::external;
 use super::facts::{Family, Readiness, ServiceFacts, ServicePort, SliceFacts};
 use super::reader::Reader;
 use crate::model::{Backend, BackendId, BackendProtocol, Endpoint, InvalidBackend, Kind, ObjectId, Topology};
-use crate::report::{Finding, Issue, Scope};
+use crate::report::{Finding, Issue, Limit, Scope};
 use crate::snapshot::Resource;
 
 /// Ports of one Service that are served, the first ones: each has the list of the Service's endpoints for itself.
@@ -104,7 +104,7 @@ pub(super) fn port_of<'a>(service: &'a ServiceFacts, id: &BackendId) -> Result<&
     // One number may be there for TCP and for UDP.
     let found = of_number.min_by_key(|(_, port)| port.protocol != "TCP");
     if found.is_some_and(|(place, _)| place >= MAX_PORTS) {
-        let issue = Issue::TooManyPorts { backend: id.clone(), most: MAX_PORTS };
+        let issue = Issue::Limit(Limit::TooManyPorts { backend: id.clone(), most: MAX_PORTS });
         return Err(Box::new(Unreachable(InvalidBackend::NotFound, issue)));
     }
     found.map(|(_, port)| port).ok_or_else(|| {

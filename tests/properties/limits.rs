@@ -3,7 +3,7 @@
 
 use kakehi::api::{Change, Object};
 use kakehi::model::{Action, EdgeId, Kind, ObjectId, Route};
-use kakehi::report::{ConditionType, Issue};
+use kakehi::report::{ConditionType, Issue, Limit};
 use kakehi::snapshot::{Key, Resource, Snapshot};
 use kakehi::translate::{Now, Settings, Translator};
 use serde_json::{Value, json};
@@ -85,7 +85,7 @@ fn a_route_has_so_many_expressions() {
         (0..16).map(|number| json!({"headers": heads(number).collect::<Vec<_>>()})).chain([matched("last", "a")]).collect();
     apply(&mut translator, [route("t", "r", 1, json!({"rules": [{"matches": many}, {"matches": [{"path": {"value": "/plain"}}]}]}))]);
     let found = route_issues(&translator, "r");
-    assert!(matches!(found[..], [Issue::TooManyExpressions { found: 257, most: 256 }]), "{found:?}");
+    assert!(matches!(found[..], [Issue::Limit(Limit::TooManyExpressions { found: 257, most: 256 })]), "{found:?}");
     assert_eq!(found[0].effect().condition, ConditionType::PartiallyInvalid);
     assert_eq!(served(&translator, "t", "r").unwrap().rules.len(), 1, "the rule without expressions is served");
     neighbour_is_served(&translator);
@@ -102,13 +102,16 @@ fn a_namespace_has_so_many_units_of_expressions_and_the_oldest_routes_have_them(
         let name = format!("r{index:02}");
         let (rule, over) = (served(&translator, "t", &name).unwrap().rules[0].clone(), index >= 20);
         assert_eq!((rule.matches.len(), rule.action == Action::Answer(500)), if over { (1, true) } else { (51, false) }, "{name}");
-        let told = route_issues(&translator, &name).iter().any(|issue| matches!(issue, Issue::ExpressionBudget { .. }));
+        let told = route_issues(&translator, &name).iter().any(|issue| matches!(issue, Issue::Limit(Limit::ExpressionBudget { .. })));
         assert_eq!(told, over, "{name}");
     }
     neighbour_is_served(&translator);
     let gone = ObjectId::new(Kind::HttpRoute, "t", "r00");
     translator.apply([Change { id: gone, old: None, new: None }], Now::from_unix(0));
-    assert!(route_issues(&translator, "r20").iter().all(|issue| !matches!(issue, Issue::ExpressionBudget { .. })), "there is room again");
+    assert!(
+        route_issues(&translator, "r20").iter().all(|issue| !matches!(issue, Issue::Limit(Limit::ExpressionBudget { .. }))),
+        "there is room again"
+    );
 }
 
 #[test]
@@ -124,7 +127,9 @@ fn expressions_are_shared_by_namespaces_that_want_more_than_there_are() {
     apply(&mut translator, (0..spaces).flat_map(|space| (0..4).map(move |index| of(space, index))));
     let has = |translator: &Translator, space: usize, index: usize| {
         let (space, name) = (format!("t{space:02}"), format!("r{index}"));
-        let told = issues(translator, Kind::HttpRoute, &space, &name).iter().any(|issue| matches!(issue, Issue::ExpressionBudget { .. }));
+        let told = issues(translator, Kind::HttpRoute, &space, &name)
+            .iter()
+            .any(|issue| matches!(issue, Issue::Limit(Limit::ExpressionBudget { .. })));
         assert_eq!(served(translator, &space, &name).unwrap().rules[0].matches.len(), if told { 1 } else { 65 }, "{space}/{name}");
         !told
     };
@@ -144,7 +149,8 @@ fn after_an_expression_that_is_too_large_no_other_of_its_route_is_judged() {
     apply(&mut translator, [route("t", "r", 1, json!({"rules": [{"matches": matches}]}))]);
     let found = route_issues(&translator, "r");
     assert!(
-        found.iter().any(|issue| matches!(issue, Issue::InvalidPattern { .. })) && found.contains(&Issue::ExpressionsNotJudged),
+        found.iter().any(|issue| matches!(issue, Issue::InvalidPattern { .. }))
+            && found.contains(&Issue::Limit(Limit::ExpressionsNotJudged)),
         "{found:?}"
     );
     let rule = &served(&translator, "t", "r").unwrap().rules[0];
@@ -158,7 +164,7 @@ fn costly(number: usize) -> Value {
 
 fn has_its_costly(translator: &Translator, namespace: &str, name: &str) -> bool {
     let found = issues(translator, Kind::HttpRoute, namespace, name);
-    let told = found.iter().any(|issue| matches!(issue, Issue::CostlyExpressions { .. }));
+    let told = found.iter().any(|issue| matches!(issue, Issue::Limit(Limit::CostlyExpressions { .. })));
     assert_eq!(served(translator, namespace, name).unwrap().rules[0].action == Action::Answer(500), told, "{namespace}/{name}: {found:?}");
     !told
 }
@@ -214,13 +220,13 @@ fn a_route_is_attached_at_so_many_places() {
     let narrow = json!({"hostnames": hostnames, "rules": [{}], "parentRefs": [{"name": "g", "namespace": "n", "sectionName": "l7"}]});
     apply(&mut translator, crowd.chain([route("t", "narrow", 1, narrow)]));
     assert!(served(&translator, "t", "wide0").is_none());
-    assert_eq!(route_issues(&translator, "wide0"), [Issue::TooManyPlaces { most: 512 }]);
+    assert_eq!(route_issues(&translator, "wide0"), [Issue::Limit(Limit::TooManyPlaces { most: 512 })]);
     assert_eq!(served(&translator, "t", "narrow").unwrap().attachments[0].hostnames.len(), 16);
     assert_eq!(served(&translator, "neighbour", "r").unwrap().attachments.len(), 64);
     let matches: Vec<_> = (0..128).map(|index| json!({"path": {"value": format!("/p{index}")}})).collect();
     let rules = json!([{"matches": matches}]);
     apply(&mut translator, [route("t", "deep", 1, json!({"hostnames": hostnames[..4], "rules": rules}))]);
-    assert_eq!(route_issues(&translator, "deep"), [Issue::TooManyEntries { found: 32_768, most: 16_384 }]);
+    assert_eq!(route_issues(&translator, "deep"), [Issue::Limit(Limit::TooManyEntries { found: 32_768, most: 16_384 })]);
     assert!(served(&translator, "t", "deep").is_none());
     neighbour_is_served(&translator);
 }
@@ -234,7 +240,7 @@ fn a_namespace_has_so_many_entries() {
     assert!((0..32).all(|index| served(&translator, "t", &format!("r{index:02}")).is_some()));
     for name in ["r32", "r33"] {
         assert!(served(&translator, "t", name).is_none());
-        assert!(matches!(route_issues(&translator, name)[..], [Issue::EntryBudget { .. }]), "{name}");
+        assert!(matches!(route_issues(&translator, name)[..], [Issue::Limit(Limit::EntryBudget { .. })]), "{name}");
     }
     neighbour_is_served(&translator);
 }
@@ -255,7 +261,8 @@ fn a_service_has_so_many_ports() {
             route("t", "r", 1, json!({"rules": [{"backendRefs": backends}]})),
         ],
     );
-    let refused: Vec<_> = route_issues(&translator, "r").into_iter().filter(|issue| matches!(issue, Issue::TooManyPorts { .. })).collect();
+    let refused: Vec<_> =
+        route_issues(&translator, "r").into_iter().filter(|issue| matches!(issue, Issue::Limit(Limit::TooManyPorts { .. }))).collect();
     assert_eq!(refused.len(), 2, "{refused:?}");
     let served = snapshot(&translator).iter().filter(|(key, _)| matches!(key, Key::Backend(_))).count();
     assert_eq!(served, 2);
@@ -325,7 +332,7 @@ fn a_namespace_names_so_many_bytes_of_hosts() {
     apply(&mut translator, (0..5).map(|index| ingress("t", index, 1000)).chain([class, ingress("neighbour", 9, 1)]));
     let refused = |namespace: &str, index: usize| {
         let found = issues(&translator, Kind::Ingress, namespace, &format!("i{index}"));
-        found.iter().any(|issue| matches!(issue, Issue::HostBudget { .. }))
+        found.iter().any(|issue| matches!(issue, Issue::Limit(Limit::HostBudget { .. })))
     };
     assert_eq!((0..5).map(|index| refused("t", index)).collect::<Vec<_>>(), [false, false, false, true, true]);
     assert!(!refused("neighbour", 9));

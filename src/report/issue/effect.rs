@@ -1,6 +1,6 @@
 //! What each problem means for conditions.
 
-use super::Issue;
+use super::{Issue, Limit};
 use crate::report::ConditionType::{Accepted, Conflicted, PartiallyInvalid, Programmed, ResolvedRefs};
 use crate::report::{Effect, Severity};
 
@@ -40,14 +40,7 @@ impl Issue {
             Self::NoCertificateRef | Self::InvalidCertificateRef { .. } => (ResolvedRefs, false, "InvalidCertificateRef"),
             Self::NoCertificate | Self::ListenerNotServing { .. } => (Programmed, false, "Invalid"),
             Self::CertificateNotPermitted { .. } | Self::BackendNotPermitted { .. } => (ResolvedRefs, false, "RefNotPermitted"),
-            Self::TooManyPlaces { .. } | Self::TooManyEntries { .. } | Self::EntryBudget { .. } | Self::HostBudget { .. } => {
-                (Accepted, false, LIMIT)
-            }
-            Self::TooManyExpressions { .. }
-            | Self::ExpressionsNotJudged
-            | Self::ExpressionBudget { .. }
-            | Self::CostlyExpressions { .. } => (PartiallyInvalid, true, LIMIT),
-            Self::TooManyTlsHosts { .. } | Self::TooManyPorts { .. } => (ResolvedRefs, false, LIMIT),
+            Self::Limit(limit) => return limit.effect(),
             Self::NoMatchingParent => (Accepted, false, "NoMatchingParent"),
             Self::NotAllowedByListeners => (Accepted, false, "NotAllowedByListeners"),
             Self::NoMatchingListenerHostname => (Accepted, false, "NoMatchingListenerHostname"),
@@ -83,5 +76,22 @@ impl Issue {
     /// How bad it is: an error when a condition turns, else a warning.
     pub fn severity(&self) -> Severity {
         if self.effect().is_good() { Severity::Warning } else { Severity::Error }
+    }
+}
+
+impl Limit {
+    /// Which condition shows this, with which status.
+    fn effect(&self) -> Effect {
+        let (condition, status) = match self {
+            Self::TooManyPlaces { .. } | Self::TooManyEntries { .. } | Self::EntryBudget { .. } | Self::HostBudget { .. } => {
+                (Accepted, false)
+            }
+            Self::TooManyExpressions { .. }
+            | Self::ExpressionsNotJudged
+            | Self::ExpressionBudget { .. }
+            | Self::CostlyExpressions { .. } => (PartiallyInvalid, true),
+            Self::TooManyTlsHosts { .. } | Self::TooManyPorts { .. } => (ResolvedRefs, false),
+        };
+        Effect { condition, status, reason: LIMIT }
     }
 }

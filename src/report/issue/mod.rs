@@ -1,12 +1,14 @@
 //! The one list of problems that users can cause, and what each means for conditions.
 
 mod effect;
+mod limit;
 mod problem;
 
 use std::net::IpAddr;
 
 use serde::Serialize;
 
+pub use limit::Limit;
 pub use problem::{CertificateProblem, ProfileProblem};
 
 use crate::model::{BackendId, CertificateId, EdgeId, Hostname, ListenerName, PathMatch, PatternError};
@@ -104,17 +106,6 @@ pub enum Issue {
         /// The namespace.
         owner: String,
     },
-    /// The Ingresses of a namespace name more hosts than can be claimed for one namespace.
-    #[error(
-        "the Ingresses of namespace {namespace} name more than {most} bytes of hosts together, so the youngest, this one among \
-         them, are not served"
-    )]
-    HostBudget {
-        /// The namespace.
-        namespace: String,
-        /// How many are served.
-        most: usize,
-    },
     /// A path that an older Ingress, or an earlier rule, has on the same host.
     #[error("{path} of host {hostname} is answered by Ingress {owner}, so this is never reached")]
     PathTaken {
@@ -140,12 +131,6 @@ pub enum Issue {
         owner: String,
         /// Name of that Secret.
         shown: String,
-    },
-    /// Entries of `spec.tls` name hosts that earlier entries named, too often to look at all of them.
-    #[error("more than {most} hosts are named again by later entries, which are not looked at from there on")]
-    TooManyTlsHosts {
-        /// How many may be.
-        most: usize,
     },
     /// A TLS host that no rule of the Ingress is for; no certificate is shown for it.
     #[error("host {hostname} is in no rule, so no certificate is shown for it")]
@@ -335,75 +320,6 @@ pub enum Issue {
         /// The name.
         name: String,
     },
-    /// A route is attached by more pairs of listener and hostname than are served of one.
-    #[error(
-        "this route is attached to more than {most} pairs of listener and hostname, so it is not served; \
-         name listeners by sectionName, or split the hostnames over several routes"
-    )]
-    TooManyPlaces {
-        /// How many are served.
-        most: usize,
-    },
-    /// A route has more matches, each counted at every listener and hostname, than are served of one.
-    #[error(
-        "this route has {found} combinations of listener, hostname and match, more than {most}, so it is not served; \
-         split it into several routes"
-    )]
-    TooManyEntries {
-        /// How many it has.
-        found: usize,
-        /// How many are served.
-        most: usize,
-    },
-    /// The routes of a namespace together have more of these than are served of one namespace.
-    #[error(
-        "the routes of namespace {namespace} have more than {most} combinations of listener, hostname and match together, \
-         so the youngest, this one among them, are not served"
-    )]
-    EntryBudget {
-        /// The namespace.
-        namespace: String,
-        /// How many are served.
-        most: usize,
-    },
-    /// A route has more regular expressions than are used of one.
-    #[error("this route has {found} regular expressions, more than {most}, so matches with one are not used")]
-    TooManyExpressions {
-        /// How many it has.
-        found: usize,
-        /// How many are used.
-        most: usize,
-    },
-    /// The routes of a namespace together have more regular expressions than are used of one namespace, or of its share of what all
-    /// namespaces may have together.
-    #[error(
-        "the regular expressions of namespace {namespace} take more units than it may have, {of_namespace}, or its share of the \
-         {of_all} of all namespaces together, so those of the youngest routes, this one among them, are not used"
-    )]
-    ExpressionBudget {
-        /// The namespace.
-        namespace: String,
-        /// How many a namespace may have.
-        of_namespace: usize,
-        /// How many all namespaces may have.
-        of_all: usize,
-    },
-    /// Regular expressions that are costly to compile, and more than a route, its namespace or all namespaces together may have.
-    #[error(
-        "its costly regular expressions are not used: a route may have {of_route}, a namespace {of_namespace}, all namespaces \
-         {of_all} together, and the youngest routes go without; write repetitions that do not overlap with what is before them"
-    )]
-    CostlyExpressions {
-        /// How many a route may have.
-        of_route: usize,
-        /// How many a namespace may have.
-        of_namespace: usize,
-        /// How many all namespaces may have.
-        of_all: usize,
-    },
-    /// An earlier regular expression of the route is too large; those after it were not judged.
-    #[error("its regular expressions are not used: an earlier one of this route is too large")]
-    ExpressionsNotJudged,
     /// A regular expression that cannot be used.
     #[error("regular expression {pattern:?}: {problem}")]
     InvalidPattern {
@@ -427,14 +343,6 @@ pub enum Issue {
         name: String,
         /// Port that the Service does not have; none when the Service itself is missing.
         port: Option<u16>,
-    },
-    /// A Service has more ports than are served of one.
-    #[error("{backend} is not served: the first {most} ports of a Service are")]
-    TooManyPorts {
-        /// The Service port.
-        backend: BackendId,
-        /// How many are served.
-        most: usize,
     },
     /// A Service port that does not exist by this name.
     #[error("Service {namespace}/{name} has no TCP port of name {port}")]
@@ -546,6 +454,9 @@ pub enum Issue {
         /// The text.
         address: String,
     },
+    /// More of something than a limit allows.
+    #[error(transparent)]
+    Limit(#[from] Limit),
 }
 
 fn names(listeners: &[ListenerName]) -> String {

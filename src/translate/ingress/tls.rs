@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::translate::Owned;
 use super::{Applicant, Wish};
 use crate::model::{CertificateId, Hostname, ObjectId};
-use crate::report::{Issue, Scope};
+use crate::report::{Issue, Limit, Scope};
 use crate::translate::certificate::{Usable, fits};
 use crate::translate::facts::{IngressFacts, TlsEntry};
 use crate::translate::reader::Reader;
@@ -24,7 +24,7 @@ pub(super) fn offers(reader: &mut Reader<'_>, (id, facts): (&ObjectId, &IngressF
     let mut issues = Vec::new();
     let (all, complete) = covered(facts);
     if !complete {
-        issues.push((Scope::Field("spec.tls".to_owned()), Issue::TooManyTlsHosts { most: MOST_TWICE }));
+        issues.push((Scope::Field("spec.tls".to_owned()), Issue::Limit(Limit::TooManyTlsHosts { most: MOST_TWICE })));
     }
     for Covered { entry, hosts, unused } in all {
         let at = |field: &str| Scope::Field(format!("spec.tls[{}]{field}", entry.index));

@@ -6,7 +6,7 @@ use std::sync::{Arc, LazyLock};
 use super::edge::HTTPS;
 use super::{Applicant, Wish, class, rest, tls};
 use crate::model::{Action, Attachment, BackendRef, BackendTarget, EdgeId, Hostname, InvalidBackend, ObjectId, Place, Route, Rule};
-use crate::report::{Finding, Issue, ObjectReport, RouteKind, Scope, Verdict};
+use crate::report::{Finding, Issue, Limit, ObjectReport, RouteKind, Scope, Verdict};
 use crate::snapshot::Resource;
 use crate::translate::budget::{Good, HOST_BYTES_OF_NAMESPACE};
 use crate::translate::facts::{BackendPort, Body, Fact, HostFacts, IngressFacts, ObjectRef};
@@ -63,7 +63,7 @@ pub(crate) fn translate(reader: &mut Reader<'_>, id: &ObjectId) -> Option<RouteO
     let points = reader.listeners(&edge)?;
     let mut issues: Vec<_> = findings.into_iter().map(|finding| (finding.scope, finding.issue)).collect();
     if !reader.within(Good::Hosts, (id, &meta.age)) {
-        issues.push((Scope::Object, Issue::HostBudget { namespace: id.namespace.clone(), most: HOST_BYTES_OF_NAMESPACE }));
+        issues.push((Scope::Object, Issue::Limit(Limit::HostBudget { namespace: id.namespace.clone(), most: HOST_BYTES_OF_NAMESPACE })));
         facts = Arc::new(facts.without_rules());
     }
     let owned = Owned::of(reader, &edge, &id.namespace, &facts);

@@ -2,7 +2,7 @@
 
 use super::RouteFacts;
 use crate::model::{EdgeId, Hostname, Kind, ObjectId};
-use crate::report::{Issue, ParentRef};
+use crate::report::{Issue, Limit, ParentRef};
 use crate::translate::budget::PLACES_OF_ROUTE;
 use crate::translate::facts::GATEWAY_GROUP;
 use crate::translate::groups::{AttachPoint, Points};
@@ -62,7 +62,7 @@ pub(super) fn attach<'a>(
     let mut accepted = Vec::new();
     for point in allowed {
         let hostnames = intersections(&route.hostnames, point.hostname.as_ref());
-        *room = room.checked_sub(hostnames.len()).ok_or(Issue::TooManyPlaces { most: PLACES_OF_ROUTE })?;
+        *room = room.checked_sub(hostnames.len()).ok_or(Issue::Limit(Limit::TooManyPlaces { most: PLACES_OF_ROUTE }))?;
         if !hostnames.is_empty() {
             accepted.push(Accepted { point, hostnames });
         }

@@ -3,7 +3,7 @@
 use super::RouteFacts;
 use super::translate::Attached;
 use crate::model::{Age, ObjectId};
-use crate::report::{Issue, Scope};
+use crate::report::{Issue, Limit, Scope};
 use crate::translate::budget::{ENTRIES_OF_NAMESPACE, ENTRIES_OF_ROUTE, Good};
 use crate::translate::queue::Entry;
 use crate::translate::reader::Reader;
@@ -41,9 +41,9 @@ pub(super) fn ask(reader: &mut Reader<'_>, (id, age): (&ObjectId, &Age), facts: 
     }
     let demand = Demand { age: Some(age.clone()), expressions: facts.price(), costly: 0, entries };
     let issue = if entries > ENTRIES_OF_ROUTE {
-        Issue::TooManyEntries { found: entries, most: ENTRIES_OF_ROUTE }
+        Issue::Limit(Limit::TooManyEntries { found: entries, most: ENTRIES_OF_ROUTE })
     } else if !reader.within(Good::Entries, (id, age)) {
-        Issue::EntryBudget { namespace: id.namespace.clone(), most: ENTRIES_OF_NAMESPACE }
+        Issue::Limit(Limit::EntryBudget { namespace: id.namespace.clone(), most: ENTRIES_OF_NAMESPACE })
     } else {
         return demand;
     };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{Matches, RouteFacts, RuleAction, RuleFacts, shorten};
 use crate::model::{Age, Match, ObjectId, PathMatch, PatternError, Sizes, ValueMatch};
-use crate::report::{Issue, Scope};
+use crate::report::{Issue, Limit, Scope};
 use crate::translate::budget::{
     COSTLY_OF_ALL, COSTLY_OF_NAMESPACE, COSTLY_OF_ROUTE, EXPRESSIONS_OF_ALL, EXPRESSIONS_OF_NAMESPACE, EXPRESSIONS_OF_ROUTE, Good,
 };
@@ -49,10 +49,10 @@ pub(super) fn judge(reader: &mut Reader<'_>, (id, age): (&ObjectId, &Age), facts
         return (facts, 0);
     }
     let mut barred = if found > EXPRESSIONS_OF_ROUTE {
-        Some(Issue::TooManyExpressions { found, most: EXPRESSIONS_OF_ROUTE })
+        Some(Issue::Limit(Limit::TooManyExpressions { found, most: EXPRESSIONS_OF_ROUTE }))
     } else if !reader.within(Good::Expressions, (id, age)) {
         let (of_namespace, of_all) = (EXPRESSIONS_OF_NAMESPACE, EXPRESSIONS_OF_ALL);
-        Some(Issue::ExpressionBudget { namespace: id.namespace.clone(), of_namespace, of_all })
+        Some(Issue::Limit(Limit::ExpressionBudget { namespace: id.namespace.clone(), of_namespace, of_all }))
     } else {
         None
     };
@@ -65,7 +65,7 @@ pub(super) fn judge(reader: &mut Reader<'_>, (id, age): (&ObjectId, &Age), facts
             None if costly.bars(expression) => Err(Costly::ISSUE),
             None => of_route.judge(expression, |text| reader.size_of(text)).map_err(|problem| {
                 // To find out that one is too large costs more than to compile one that is not.
-                barred = (problem == PatternError::TooLarge).then_some(Issue::ExpressionsNotJudged);
+                barred = (problem == PatternError::TooLarge).then_some(Issue::Limit(Limit::ExpressionsNotJudged));
                 Issue::InvalidPattern { pattern: shorten(expression), problem }
             }),
         };
@@ -84,7 +84,8 @@ struct Costly<'f> {
 }
 
 impl<'f> Costly<'f> {
-    const ISSUE: Issue = Issue::CostlyExpressions { of_route: COSTLY_OF_ROUTE, of_namespace: COSTLY_OF_NAMESPACE, of_all: COSTLY_OF_ALL };
+    const ISSUE: Issue =
+        Issue::Limit(Limit::CostlyExpressions { of_route: COSTLY_OF_ROUTE, of_namespace: COSTLY_OF_NAMESPACE, of_all: COSTLY_OF_ALL });
 
     fn of(reader: &mut Reader<'_>, (id, age): (&ObjectId, &Age), facts: &'f RouteFacts) -> Self {
         let mut all = Self::default();

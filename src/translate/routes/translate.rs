@@ -9,7 +9,7 @@ use super::{BackendFacts, RouteFacts, RuleAction, RuleFacts, expressions, resolv
 use crate::model::{
     Action, Attachment, BackendId, BackendTarget, CertificateId, EdgeId, Filter, ListenerName, ObjectId, Place, Route, Rule,
 };
-use crate::report::{Finding, Issue, ObjectReport, ParentReport, Scope, Severity, Verdict};
+use crate::report::{Finding, Issue, Limit, ObjectReport, ParentReport, Scope, Severity, Verdict};
 use crate::snapshot::Resource;
 use crate::translate::budget::PLACES_OF_ROUTE;
 use crate::translate::facts::{Body, Fact};
@@ -113,7 +113,7 @@ fn attach_all(reader: &mut Reader<'_>, id: &ObjectId, facts: &RouteFacts) -> Att
         let Some(points) = reader.listeners(&edge) else { continue };
         all.parents.push(ParentReport { parent: parent.clone(), edge: edge.clone() });
         match attach::attach(reader, (id, facts), (parent, &owner), (&points, &mut room)) {
-            Err(issue @ Issue::TooManyPlaces { .. }) => {
+            Err(issue @ Issue::Limit(Limit::TooManyPlaces { .. })) => {
                 all.issues.push((Scope::Object, issue));
                 (refused, room) = (true, 0);
             }
