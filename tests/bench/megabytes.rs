@@ -32,7 +32,7 @@ pub const ALL: &[Bad] = &[
     Bad { name: "expressions: beyond the size limit", make: || fill(|route| vec![too_large(route)]) },
     Bad { name: "routes: as many as fit", make: || fill(|route| vec![http_route(&format!("t{route}"), "r", json!([{}]))]) },
     Bad { name: "entries: matches x listeners x hosts", make: || fill(entries) },
-    Bad { name: "hosts: 16 a route x 64 listeners", make: || fill(hosts) },
+    Bad { name: "hosts: 8 a route x 64 listeners", make: || fill(hosts) },
     Bad { name: "listeners: ListenerSets of 64", make: || fill(listener_sets) },
     Bad { name: "listeners: ListenerSets of 64, one name each", make: || fill(sets_in_conflict) },
     Bad { name: "Gateways: each with 64 listeners", make: || fill(gateways) },
@@ -43,6 +43,9 @@ pub const ALL: &[Bad] = &[
     Bad { name: "Ingresses: one host, many paths", make: || fill(ingress_paths) },
     Bad { name: "certificates: Secrets with chains", make: || fill(certificates) },
     Bad { name: "annotations: 250 KB each", make: || fill(|index| vec![annotated(index)]) },
+    Bad { name: "fields that nothing knows", make: || fill(|index| vec![with_unknown_fields(index)]) },
+    Bad { name: "values that are refused, one by one", make: || fill(|index| vec![with_bad_values(index)]) },
+    Bad { name: "edits: one route at 32 Gateways", make: || text(&edits_everywhere()) },
     Bad { name: "YAML: deep", make: || fill_text(|_| format!("a: {}{}\n", "[".repeat(10_000), "]".repeat(10_000))) },
     Bad { name: "YAML: aliases to the limit", make: || fill_text(aliases) },
     Bad { name: "YAML: aliases that double", make: || fill_text(|_| laughs()) },
@@ -123,6 +126,11 @@ fn expression(name: usize, value: &str) -> Value {
     json!({"name": format!("h{name}"), "value": value, "type": "RegularExpression"})
 }
 
+/// As many rules as matches need: a rule has 64 at most.
+fn rules_of(matches: &[Value]) -> Value {
+    matches.chunks(64).map(|some| json!({ "matches": some })).collect()
+}
+
 fn at_one_listener(mut route: Value) -> Value {
     route["spec"]["parentRefs"][0]["sectionName"] = json!("l0");
     route
@@ -131,10 +139,10 @@ fn at_one_listener(mut route: Value) -> Value {
 fn expressions(namespace: &str, route: usize, matches: usize, headers: usize) -> Value {
     let heads = |of: usize| (0..headers).map(|head| expression(head, &format!(r"h{route}x{of}x{head}\w{{20}}"))).collect::<Vec<_>>();
     let matches: Vec<_> = (0..matches).map(|of| json!({ "headers": heads(of) })).collect();
-    at_one_listener(http_route(namespace, &format!("r{route}"), json!([{ "matches": matches }])))
+    at_one_listener(http_route(namespace, &format!("r{route}"), rules_of(&matches)))
 }
 
-/// Each of 16 expressions is just small enough, and costs most to find out.
+/// Each of 8 expressions is just small enough, and costs most to find out.
 fn large(route: usize) -> Value {
     let heads: Vec<_> = (0..8).map(|head| expression(head, &format!(r"{route}{head}.*[a-m].{{6}}"))).collect();
     at_one_listener(http_route(&format!("t{route}"), "r", json!([{ "matches": [{ "headers": heads }] }])))
@@ -148,7 +156,7 @@ fn too_large(route: usize) -> Value {
 /// Routes that each take all of what a route may have, in a namespace each.
 fn entries(route: usize) -> Vec<Value> {
     let matches: Vec<_> = (0..128).map(|index| json!({"path": {"value": format!("/{index}")}})).collect();
-    let mut route = http_route(&format!("t{route}"), "r", json!([{ "matches": matches }]));
+    let mut route = http_route(&format!("t{route}"), "r", rules_of(&matches));
     route["spec"]["hostnames"] = json!(["a.io", "b.io"]);
     vec![route]
 }
@@ -260,6 +268,29 @@ fn annotated(index: usize) -> Value {
     route["metadata"]["annotations"] =
         (0..5_000).map(|at| (format!("example.com/a{at}"), json!("x".repeat(30)))).collect::<serde_json::Map<_, _>>().into();
     route
+}
+
+fn with_unknown_fields(index: usize) -> Value {
+    let fields: serde_json::Map<_, _> = (0..20_000).map(|at| (format!("{at}"), json!(0))).collect();
+    at_one_listener(http_route("t", &format!("r{index}"), json!([{"matches": [{"path": fields}]}])))
+}
+
+fn with_bad_values(index: usize) -> Value {
+    let listeners: Vec<_> = (0..2_000).map(|_| json!({"name": "", "port": 0, "protocol": "!", "hostname": "!"})).collect();
+    gateway_api("Gateway", "t", &format!("g{index}"), json!({"gatewayClassName": "ours", "listeners": listeners}))
+}
+
+/// Gateways, and a route at each that is as large as the rest allows.
+fn edits_everywhere() -> Vec<Value> {
+    let listeners = listeners(1, 8000);
+    let gateway =
+        |index: usize| gateway_api("Gateway", "t", &format!("g{index}"), json!({"gatewayClassName": "ours", "listeners": listeners}));
+    let set: Vec<_> = (0..16).map(|header| json!({"name": format!("x-{header}"), "value": "x".repeat(3_500)})).collect();
+    let rules: Vec<_> =
+        (0..16).map(|_| json!({"filters": [{"type": "RequestHeaderModifier", "requestHeaderModifier": {"set": set}}]})).collect();
+    let parents: Vec<_> = (0..32).map(|index| json!({"name": format!("g{index}")})).collect();
+    let route = gateway_api("HTTPRoute", "t", "r", json!({"parentRefs": parents, "rules": rules}));
+    (0..32).map(gateway).chain([route]).collect()
 }
 
 /// One list that many others repeat.
