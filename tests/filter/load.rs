@@ -27,7 +27,8 @@ pub async fn client(proxy: &Proxy, address: [u8; 4]) -> UnixStream {
     header.extend(address);
     header.extend([127, 0, 0, 1, 0x30, 0x39]);
     header.extend(PORT.to_be_bytes());
-    stream.write_all(&header).await.unwrap();
+    // One that is closed at once takes nothing.
+    stream.write_all(&header).await.unwrap_or_default();
     stream
 }
 
@@ -248,7 +249,7 @@ async fn heads_of_references_are_bounded_together() {
         |fields: usize| (0..fields).fold(Request::get("http://h/silent"), |head, _| head.header("x-large", &value)).body(()).unwrap();
     let (mut open, mut greatest) = (Vec::new(), 0);
     for _ in 0..10 {
-        let (mut sender, connection) = h2::client::handshake(client(&proxy, [192, 0, 2, 1]).await).await.unwrap();
+        let Ok((mut sender, connection)) = h2::client::handshake(client(&proxy, [192, 0, 2, 1]).await).await else { continue };
         tokio::spawn(connection);
         for _ in 0..100 {
             let Ok(ready) = sender.ready().await else { break };
