@@ -180,7 +180,7 @@ fn listener_sets(index: usize) -> Vec<Value> {
 }
 
 fn sets_in_conflict(index: usize) -> Vec<Value> {
-    let protocol = if index % 2 == 0 { "HTTP" } else { "HTTPS" };
+    let protocol = if index.is_multiple_of(2) { "HTTP" } else { "HTTPS" };
     let listeners: Vec<_> =
         (0..64).map(|at| json!({"name": format!("l{at}"), "port": 80, "protocol": protocol, "hostname": format!("h{at}.io")})).collect();
     vec![gateway_api(

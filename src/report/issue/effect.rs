@@ -8,7 +8,6 @@ use crate::report::{Effect, Severity};
 const LIMIT: &str = "LimitExceeded";
 
 impl Issue {
-    #[expect(clippy::too_many_lines, reason = "one table")]
     /// Which condition shows this, with which status and reason. Reasons are those of Gateway API where it has one.
     pub fn effect(&self) -> Effect {
         let (condition, status, reason) = match self {
