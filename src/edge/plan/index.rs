@@ -7,13 +7,13 @@ use imbl::OrdSet;
 
 use super::asked::{Asked, is_patient, labels_of};
 use super::few::Few;
-use super::hosts::{Listeners, port_of};
+use super::hosts::Listeners;
 use super::native::is_plain_path;
 use super::regions::classes;
-use super::target::PortId;
+use super::touched::Touched;
 use crate::model::{
-    Action, Backend, BackendId, BackendProtocol, BackendTarget, Certificate, CertificateId, HostRank, Hostname, Kind, Listener,
-    ListenerName, Match, ObjectId, PathMatch, Rank, Route, Rule,
+    Action, Backend, BackendId, BackendProtocol, BackendTarget, Certificate, CertificateId, HostRank, Hostname, Kind, ListenerName, Match,
+    ObjectId, PathMatch, Rank, Route, Rule,
 };
 use crate::snapshot::{Delta, Key, Resource, Snapshot};
 
@@ -61,23 +61,6 @@ impl Entries {
         routes.extend(self.route.clone());
         routes
     }
-}
-
-/// What a change touches.
-#[derive(Debug, Default)]
-pub(super) struct Touched {
-    /// Ports whose listeners changed in more than their certificates.
-    pub ports: BTreeSet<PortId>,
-    /// Ports whose listeners changed.
-    pub listeners: BTreeSet<PortId>,
-    /// Listeners whose routes, or what those ask of their port, changed.
-    pub asked: BTreeSet<ListenerName>,
-    /// Texts by listener and effective host.
-    pub texts: BTreeMap<(ListenerName, Hostname), BTreeSet<String>>,
-    /// Backends whose endpoints may have changed.
-    pub backends: BTreeSet<BackendId>,
-    /// Certificates.
-    pub certificates: BTreeSet<CertificateId>,
 }
 
 impl Index {
@@ -294,26 +277,6 @@ impl Index {
     }
 }
 
-impl Touched {
-    fn note_listeners(&mut self, old: Option<&Resource>, new: Option<&Resource>) {
-        let without_certificates = |resource: Option<&Resource>| match resource {
-            Some(Resource::Listener(listener)) => Some(Listener { certificates: Vec::new(), ..listener.clone() }),
-            _ => None,
-        };
-        let (old, new) = (without_certificates(old), without_certificates(new));
-        let ports = || old.iter().chain(&new).map(port_of);
-        self.listeners.extend(ports());
-        if old != new {
-            self.ports.extend(ports());
-        }
-    }
-
-    fn note(&mut self, host: &(ListenerName, Hostname), rank: &Arc<Rank>, route: &Route) {
-        let texts = self.texts.entry(host.clone()).or_default();
-        texts.extend(path_of(rank, route).map(classes).into_iter().flatten().map(|class| class.text));
-    }
-}
-
 impl Entries {
     fn insert(&mut self, rank: &Arc<Rank>, route: &Route) {
         let Some(path) = path_of(rank, route) else { return };
@@ -372,7 +335,7 @@ impl Entries {
     }
 }
 
-fn path_of<'a>(rank: &Rank, route: &'a Route) -> Option<&'a PathMatch> {
+pub(super) fn path_of<'a>(rank: &Rank, route: &'a Route) -> Option<&'a PathMatch> {
     Some(&route.rules.get(rank.rule.0)?.matches.get(rank.index.0)?.path)
 }
 

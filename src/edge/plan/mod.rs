@@ -16,12 +16,14 @@ mod index;
 mod lookup;
 mod mode;
 mod native;
+mod planned;
 mod planner;
 mod reason;
 mod regions;
 mod target;
 #[cfg(test)]
 mod tests;
+mod touched;
 
 pub use asked::USUAL_SILENCE;
 pub use bouncers::{Bouncer, bouncers};

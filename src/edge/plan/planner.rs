@@ -7,11 +7,12 @@ use std::sync::Arc;
 use imbl::OrdSet;
 use serde::{Deserialize, Serialize};
 
-use super::few::Few;
 use super::hosts::{place_of, port_of};
-use super::index::{Entries, Index, Touched};
+use super::index::{Entries, Index};
+use super::planned::{Planned, Texts};
 use super::regions::{self, Entry, ROOT};
 use super::target::{Chain, ChainId, ClusterId, HostRule, PortId, PortKind, PortLimits, Stage, Target, Upstream, VhostId};
+use super::touched::Touched;
 use super::{Reason, RelayReason, certificates, mode, native};
 use crate::model::{BackendId, Filter, Hostname, ListenerName, Rank};
 use crate::snapshot::{Delta, Key, Snapshot};
@@ -44,30 +45,6 @@ pub struct Planner {
     forwarding: BTreeMap<BackendId, usize>,
     /// Every listener's key as a set, which its chains share.
     alone: BTreeMap<ListenerName, OrdSet<Key>>,
-}
-
-/// A virtual host as planned.
-#[derive(Clone, Debug, Default)]
-struct Planned {
-    /// Why it goes to the filter as a whole.
-    whole: Option<Reason>,
-    /// The texts that have frontends.
-    texts: Few<String, ()>,
-    /// Whether hosts with several labels before a wildcard's suffix belong to it too.
-    deep: bool,
-}
-
-impl Planned {
-    /// Whether the list has to send its hosts of several labels to the filter.
-    fn is_deep(&self) -> bool {
-        self.deep && !self.texts.is_empty()
-    }
-}
-
-/// Texts to plan again.
-enum Texts {
-    All,
-    These(BTreeSet<String>),
 }
 
 impl Planner {
