@@ -168,27 +168,18 @@ fn hosts(route: usize) -> Vec<Value> {
 }
 
 fn listener_sets(index: usize) -> Vec<Value> {
-    let listeners: Vec<_> = (0..64)
-        .map(|at| json!({"name": format!("l{at}"), "port": 80, "protocol": "HTTP", "hostname": format!("h{at}.s{index}.io")}))
-        .collect();
-    vec![gateway_api(
-        "ListenerSet",
-        &format!("t{index}"),
-        "s",
-        json!({"parentRef": {"name": "g", "namespace": "n"}, "listeners": listeners}),
-    )]
+    set_of_64(index, "HTTP", |at| format!("h{at}.s{index}.io"))
 }
 
 fn sets_in_conflict(index: usize) -> Vec<Value> {
-    let protocol = if index.is_multiple_of(2) { "HTTP" } else { "HTTPS" };
-    let listeners: Vec<_> =
-        (0..64).map(|at| json!({"name": format!("l{at}"), "port": 80, "protocol": protocol, "hostname": format!("h{at}.io")})).collect();
-    vec![gateway_api(
-        "ListenerSet",
-        &format!("t{index}"),
-        "s",
-        json!({"parentRef": {"name": "g", "namespace": "n"}, "listeners": listeners}),
-    )]
+    set_of_64(index, if index.is_multiple_of(2) { "HTTP" } else { "HTTPS" }, |at| format!("h{at}.io"))
+}
+
+fn set_of_64(index: usize, protocol: &str, host: impl Fn(usize) -> String) -> Vec<Value> {
+    let listener = |at| json!({"name": format!("l{at}"), "port": 80, "protocol": protocol, "hostname": host(at)});
+    let listeners: Vec<_> = (0..64).map(listener).collect();
+    let spec = json!({"parentRef": {"name": "g", "namespace": "n"}, "listeners": listeners});
+    vec![gateway_api("ListenerSet", &format!("t{index}"), "s", spec)]
 }
 
 fn gateways(index: usize) -> Vec<Value> {

@@ -27,18 +27,24 @@ endpoints: [{{addresses: [127.0.0.1]}}]
     )
 }
 
-/// A route that sends what lies under a path of both listeners' hosts to a Service.
-pub fn route(path: &str, name: &str) -> String {
+/// A route of this kind, for the hosts of the quickstart's two listeners, with these rules in one line.
+pub fn route_of(kind: &str, name: &str, rules: &str) -> String {
     format!(
         "apiVersion: gateway.networking.k8s.io/v1
-kind: HTTPRoute
+kind: {kind}
 metadata: {{name: {name}, namespace: demo}}
 spec:
   parentRefs: [{{name: web, sectionName: http}}, {{name: web, sectionName: https-one}}]
   hostnames: [demo.localhost, one.localhost]
-  rules: [{{matches: [{{path: {{type: PathPrefix, value: {path}}}}}], backendRefs: [{{name: {name}, port: 80}}]}}]
+  rules: [{rules}]
 "
     )
+}
+
+/// A route that sends what lies under a path of both listeners' hosts to a Service.
+pub fn route(path: &str, name: &str) -> String {
+    let rule = format!("{{matches: [{{path: {{type: PathPrefix, value: {path}}}}}], backendRefs: [{{name: {name}, port: 80}}]}}");
+    route_of("HTTPRoute", name, &rule)
 }
 
 /// A Service under a path of its own name.

@@ -15,7 +15,7 @@ use tonic::metadata::MetadataValue;
 use tonic::{Code, Request, Response, Status, body::Body, server};
 use tonic_prost::ProstCodec;
 
-use crate::backends::{listen, route, serve_http, service};
+use crate::backends::{listen, route, route_of, serve_http, service};
 use crate::rig::{Rig, free_port};
 use crate::stage::{Duplex, Stage, connect, connect_to, host};
 
@@ -165,24 +165,17 @@ async fn talks(client: &Grpc<impl Calls>) {
     assert!(heard.next().await.is_none());
 }
 
-const ROUTES: &str = "apiVersion: gateway.networking.k8s.io/v1
-kind: GRPCRoute
-metadata: {name: calls, namespace: demo}
-spec:
-  parentRefs: [{name: web, sectionName: http}, {name: web, sectionName: https-one}]
-  hostnames: [demo.localhost, one.localhost]
-  rules:
-    - matches: [{method: {service: shop.Cart}}]
-      backendRefs: [{name: shop, port: 80}]
-    - matches: [{method: {service: shop.Empty}}]
-      backendRefs: [{name: late, port: 80}]
-    - matches: [{method: {service: shop.Missing}}]
-      backendRefs: [{name: nobody, port: 80}]
-";
+fn routes() -> String {
+    let rule = |service: &str, backend: &str| {
+        format!("{{matches: [{{method: {{service: shop.{service}}}}}], backendRefs: [{{name: {backend}, port: 80}}]}}")
+    };
+    let rules = [rule("Cart", "shop"), rule("Empty", "late"), rule("Missing", "nobody")];
+    route_of("GRPCRoute", "calls", &rules.join(", "))
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_kind_of_call_passes_with_and_without_tls() {
-    let rig = Stage::Native.begin(&[service("shop", shop().await, None), ROUTES.to_owned()]);
+    let rig = Stage::Native.begin(&[service("shop", shop().await, None), routes()]);
     // The quickstart's own routes take every path.
     rig.remove("routes.yaml");
     rig.eventually("they are gone", || rig.get("/", &[]).status == 404);
@@ -223,7 +216,7 @@ async fn a_port_turns_with_the_first_grpcroute_and_back_with_the_last() {
         of("kakehi_snapshot_seq{") == of("kakehi_acked_seq{")
     };
     assert_eq!((relays(), page().await), (0, 200));
-    rig.write("calls.yaml", ROUTES);
+    rig.write("calls.yaml", &routes());
     rig.eventually("both ports are relayed", || relays() == 2 && settled());
     assert_eq!(page().await, 200);
     for secure in [false, true] {

@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::backends::{listen, routed};
+use crate::backends::{head, listen, route_of, routed};
 use crate::rig::Rig;
 use crate::stage::{Stage, connect, host};
 
@@ -16,13 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Answers 413 to a head and closes; it reads on before that, or not.
 async fn refusing(mut stream: TcpStream, drains: bool) {
-    let mut seen = Vec::new();
-    while !seen.ends_with(b"\r\n\r\n") {
-        match stream.read_u8().await {
-            Ok(byte) => seen.push(byte),
-            Err(_) => return,
-        }
-    }
+    head(&mut stream).await;
     let answer = b"HTTP/1.1 413 Payload Too Large\r\nContent-Length: 5\r\nConnection: close\r\n\r\nlarge";
     stream.write_all(answer).await.unwrap_or_default();
     if drains {
@@ -35,16 +29,11 @@ async fn refuses(drains: bool) -> SocketAddr {
     listen(move |stream| refusing(stream, drains)).await
 }
 
-const REDIRECT: &str = "apiVersion: gateway.networking.k8s.io/v1
-kind: HTTPRoute
-metadata: {name: moved, namespace: demo}
-spec:
-  parentRefs: [{name: web, sectionName: http}, {name: web, sectionName: https-one}]
-  hostnames: [demo.localhost, one.localhost]
-  rules:
-    - matches: [{path: {type: PathPrefix, value: /moved}}]
-      filters: [{type: RequestRedirect, requestRedirect: {hostname: elsewhere.example, statusCode: 302}}]
-";
+fn redirect() -> String {
+    let filter = "{type: RequestRedirect, requestRedirect: {hostname: elsewhere.example, statusCode: 302}}";
+    let rule = format!("{{matches: [{{path: {{type: PathPrefix, value: /moved}}}}], filters: [{filter}]}}");
+    route_of("HTTPRoute", "moved", &rule)
+}
 
 /// What curl says of an upload, without waiting for `100 Continue`; over TLS by HTTP/2. Nothing without curl.
 fn curl(rig: &Rig, secure: bool, path: &str, file: &std::path::Path) -> Option<String> {
@@ -84,7 +73,7 @@ async fn curl_gets_early_answers_over_http2() {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), vec![b'x'; 8 << 20]).unwrap();
     for stage in Stage::ALL {
-        let rig = stage.start(&[routed("drains", refuses(true).await, None), REDIRECT.to_owned()]);
+        let rig = stage.start(&[routed("drains", refuses(true).await, None), redirect()]);
         for (path, status) in [("/drains", "413"), ("/moved/x", "302")] {
             for _ in 0..20 {
                 let Some(said) = curl(&rig, true, path, file.path()) else { return };
@@ -111,30 +100,25 @@ async fn upload(rig: &Rig, path: &str) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_sends_all_first_gets_its_redirect_over_tls() {
     for stage in [Stage::Hop, Stage::Relay] {
-        let rig = stage.start(&[REDIRECT.to_owned()]);
+        let rig = stage.start(&[redirect()]);
         for round in 0..60 {
             assert_eq!(upload(&rig, "/moved/x").await, "HTTP/1.1 302", "{stage:?} {round}");
         }
     }
 }
 
-const ACROSS: &str = "apiVersion: gateway.networking.k8s.io/v1
-kind: HTTPRoute
-metadata: {name: across, namespace: demo}
-spec:
-  parentRefs: [{name: web, sectionName: http}, {name: web, sectionName: https-one}]
-  hostnames: [demo.localhost, one.localhost]
-  rules:
-    - matches: [{path: {type: PathPrefix, value: /across}, method: PUT}]
-      filters: [{type: CORS, cors: {allowOrigins: [\"https://a.example\"], allowMethods: [PUT]}}]
-      backendRefs: [{name: blue, port: 80}]
-";
+fn across() -> String {
+    let matched = "{path: {type: PathPrefix, value: /across}, method: PUT}";
+    let policy = "{type: CORS, cors: {allowOrigins: [\"https://a.example\"], allowMethods: [PUT]}}";
+    let rule = format!("{{matches: [{matched}], filters: [{policy}], backendRefs: [{{name: blue, port: 80}}]}}");
+    route_of("HTTPRoute", "across", &rule)
+}
 
 /// The rule names a method, and the preflight asks for that method.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rule_that_names_a_method_gets_its_preflight() {
     for stage in Stage::ALL {
-        let rig = stage.start(&[ACROSS.to_owned()]);
+        let rig = stage.start(&[across()]);
         let mut stream = connect(&rig, false, &[]).await;
         let head = "OPTIONS /across HTTP/1.1\r\nHost: demo.localhost\r\nOrigin: https://a.example\r\n\
                     Access-Control-Request-Method: PUT\r\nConnection: close\r\n\r\n";
