@@ -39,16 +39,15 @@ impl Origin {
         matches!(self.way, Way::Hop) && request.uri().path() == PROBE_PATH && !request.headers().contains_key(hygiene::HOP)
     }
 
-    /// Whether a head is within the limits. Over HTTP/1.1 the parser has counted its fields, but takes a head that comes at once and
-    /// is somewhat longer than it may be.
-    pub(super) fn takes(&self, shared: &Shared, parts: &Parts) -> bool {
+    /// Whether a head of so many bytes is within the limits. Over HTTP/1.1 the parser has counted its fields, but takes a head that
+    /// comes at once and is somewhat longer than it may be.
+    pub(super) fn takes(&self, shared: &Shared, parts: &Parts, head: usize) -> bool {
         let limits = match self.way {
             Way::Hop => shared.limits.over_the_hop(),
             Way::Relay(_) => shared.limits,
         };
-        let target = parts.uri.path_and_query().map_or(0, |target| target.as_str().len());
         let fields = parts.version != Version::HTTP_2 || parts.headers.len() <= limits.max_fields;
-        fields && target + hygiene::head_bytes(&parts.headers) <= limits.max_head
+        fields && head <= limits.max_head
     }
 
     /// The answer, when its head is within the limits, and the Sōzu that waits for it can take it: one that it cannot would keep the

@@ -166,7 +166,7 @@ async fn respond(
         tracing::debug!(%refusal, "request refused");
         refusal.status()
     };
-    if !origin.takes(&worker.shared, &parts) {
+    if !origin.takes(&worker.shared, &parts, flight.head()) {
         return Err(refused(Refusal::Fields));
     }
     let upgrade = hygiene::admit(&mut parts, !matches!(body, RequestBody::Empty)).map_err(refused)?;

@@ -10,15 +10,18 @@ use super::counted::counted;
 use super::meter::Meter;
 use super::queue::Queue;
 use crate::filter::counters::{Counters, Gauge};
+use crate::filter::hygiene::head_bytes;
 
 /// What a request takes beside its head.
 const REQUEST: usize = 2048;
-/// What a field takes beside its name and value.
-const FIELD: usize = 64;
+/// What a field takes beside its line.
+const FIELD: usize = 56;
 
 /// A request or tunnel, counted and charged to its connection for as long as this lives.
 pub(in crate::filter) struct Flight {
     meter: Arc<Meter>,
+    /// Bytes of the head of the request.
+    head: usize,
     charge: usize,
     /// Of its answer; none before the first part.
     queue: Option<Arc<Queue>>,
@@ -29,11 +32,16 @@ impl Flight {
     /// A request with this head. The head is there twice: as it came, and as it goes on.
     pub(in crate::filter) fn new(meter: &Arc<Meter>, counters: &Arc<Counters>, uri: &Uri, headers: &HeaderMap) -> Self {
         let target = uri.path().len() + uri.query().map_or(0, str::len);
-        let fields: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
-        let charge = REQUEST + 2 * (target + fields) + FIELD * headers.len();
-        meter.begin(target + fields + 4 * headers.len());
+        let head = target + head_bytes(headers);
+        let charge = REQUEST + 2 * head + FIELD * headers.len();
+        meter.begin(head);
         meter.charge(charge);
-        Self { meter: meter.clone(), charge, queue: None, active: Gauge::new(counters, |counters| &counters.active) }
+        Self { meter: meter.clone(), head, charge, queue: None, active: Gauge::new(counters, |counters| &counters.active) }
+    }
+
+    /// Bytes of the head of the request: its target and its fields.
+    pub(in crate::filter) fn head(&self) -> usize {
+        self.head
     }
 
     /// All counters.
