@@ -12,7 +12,7 @@ use netlink_packet_sock_diag::inet::{ExtensionFlags, InetRequest, InetResponseHe
 use netlink_sys::protocols::NETLINK_SOCK_DIAG;
 use netlink_sys::{Socket, SocketAddr as NetlinkAddress};
 
-use super::network::Network;
+use crate::model::ClientNetwork;
 
 /// The kernel fills at most so much at a time.
 const CHUNK: usize = 64 * 1024;
@@ -24,11 +24,11 @@ pub(super) type Listening = HashMap<SocketAddr, BTreeSet<u32>>;
 ///
 /// # Errors
 /// The system's.
-pub(super) fn clients(ports: &[SocketAddr]) -> io::Result<HashMap<Network, u32>> {
+pub(super) fn clients(ports: &[SocketAddr]) -> io::Result<HashMap<ClientNetwork, u32>> {
     let mut clients = HashMap::new();
     look(ports, &(StateFlags::ESTABLISHED | StateFlags::CLOSE_WAIT), |port, found| {
         if port.ip().is_unspecified() || found.socket_id.source_address == port.ip() {
-            *clients.entry(Network::from(found.socket_id.destination_address)).or_default() += 1;
+            *clients.entry(ClientNetwork::from(found.socket_id.destination_address)).or_default() += 1;
         }
     })?;
     Ok(clients)

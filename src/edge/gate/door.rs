@@ -14,19 +14,19 @@ use tokio::net::{TcpListener, TcpSocket};
 use tokio::task::JoinHandle;
 use tokio::time::{Duration, sleep};
 
-use super::network::Network;
 use super::program::program;
+use crate::model::ClientNetwork;
 
 /// Refused connections that wait; the kernel leaves further ones without an answer.
 const WAITING: u32 = 64;
-/// Pause between two of them: whoever floods a port is to cost little.
+/// Pause between two of them: a client that floods a port is to cost little.
 const PAUSE: Duration = Duration::from_millis(1);
 
 /// A door that is shut for some clients.
 #[derive(Debug)]
 pub(super) struct Door {
     /// For whom.
-    refused: Vec<Network>,
+    refused: Vec<ClientNetwork>,
     /// The sockets beside it. The kernel knows each by its place: when one goes, the last takes its place.
     others: BTreeSet<u32>,
     inode: u32,
@@ -38,7 +38,7 @@ impl Door {
     ///
     /// # Errors
     /// The system's. Where the sockets on that port are of another user, ours is not let in.
-    pub(super) fn open(port: SocketAddr, refused: &[Network], others: BTreeSet<u32>, count: &Arc<AtomicU64>) -> io::Result<Self> {
+    pub(super) fn open(port: SocketAddr, refused: &[ClientNetwork], others: BTreeSet<u32>, count: &Arc<AtomicU64>) -> io::Result<Self> {
         let socket = if port.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
         socket.set_reuseaddr(true)?;
         socket.set_reuseport(true)?;
@@ -55,7 +55,7 @@ impl Door {
     }
 
     /// Whether it is what it should be, when these sockets listen on the port.
-    pub(super) fn is_for(&self, refused: &[Network], listening: &BTreeSet<u32>) -> bool {
+    pub(super) fn is_for(&self, refused: &[ClientNetwork], listening: &BTreeSet<u32>) -> bool {
         let others = listening.iter().filter(|inode| **inode != self.inode);
         self.refused == refused && self.others.iter().eq(others)
     }

@@ -7,7 +7,6 @@
 
 mod census;
 mod door;
-mod network;
 mod program;
 #[cfg(test)]
 mod tests;
@@ -23,8 +22,8 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use tokio::sync::watch;
 use tokio::time::{Duration, Instant, MissedTickBehavior, interval};
 
+use crate::model::ClientNetwork;
 use door::Door;
-use network::Network;
 
 /// How often it is looked how many sockets there are.
 const LOOK: Duration = Duration::from_millis(100);
@@ -67,7 +66,7 @@ pub(super) async fn keep(guarded: watch::Receiver<Guarded>, refusals: Arc<Refusa
 struct Gate {
     doors: HashMap<SocketAddr, Door>,
     /// Who has too many connections.
-    refused: Vec<Network>,
+    refused: Vec<ClientNetwork>,
     /// When clients were last counted, and how many sockets must be in use before one of them can have too many.
     counted: Option<(Instant, u32)>,
     refusals: Arc<Refusals>,
@@ -75,8 +74,12 @@ struct Gate {
 
 impl Gate {
     async fn look(&mut self, Guarded { ports, most }: Guarded) -> io::Result<()> {
+        if most == 0 || ports.is_empty() {
+            self.open().await;
+            return Ok(());
+        }
         let in_use = census::in_use(Path::new("/"));
-        if most == 0 || ports.is_empty() || (in_use < most && self.doors.is_empty()) {
+        if in_use < most && self.doors.is_empty() {
             self.open().await;
             return Ok(());
         }
@@ -138,10 +141,10 @@ impl Gate {
 }
 
 /// Who has too many connections, those with the most of them first where there are too many to name, and the largest number of the
-/// others. Whoever was refused is let in again when an eighth of what is allowed is free.
-fn too_many(clients: &HashMap<Network, u32>, refused: &[Network], most: u32) -> (Vec<Network>, u32) {
+/// others. A client that was refused is let in again when an eighth of what is allowed is free.
+fn too_many(clients: &HashMap<ClientNetwork, u32>, refused: &[ClientNetwork], most: u32) -> (Vec<ClientNetwork>, u32) {
     let again = most - most / 8;
-    let is_refused = |network: &Network, connections: u32| connections >= most || (connections >= again && refused.contains(network));
+    let is_refused = |network: &ClientNetwork, connections: u32| connections >= most || (connections >= again && refused.contains(network));
     let mut found: Vec<_> = clients.iter().map(|(network, connections)| (*connections, *network)).collect();
     found.retain(|(connections, network)| is_refused(network, *connections));
     found.sort_unstable_by(|a, b| b.cmp(a));

@@ -2,7 +2,7 @@
 
 use nix::libc::sock_filter;
 
-use super::network::Network;
+use crate::model::ClientNetwork;
 
 /// Networks that one program can tell apart: the kernel takes 4,096 instructions.
 pub(super) const MOST: usize = 512;
@@ -24,16 +24,16 @@ const SOURCE_V4: u32 = NETWORK_HEADER + 12;
 const SOURCE_V6: u32 = NETWORK_HEADER + 8;
 
 /// Connections of these networks go to the socket that joined last; all others to one of the `others` that were there before.
-pub(super) fn program(refused: &[Network], others: u32) -> Vec<sock_filter> {
+pub(super) fn program(refused: &[ClientNetwork], others: u32) -> Vec<sock_filter> {
     let (mut four, mut six) = (Vec::new(), Vec::new());
     for network in refused.iter().take(MOST) {
         match network {
-            Network::V4(address) => four.extend([
+            ClientNetwork::V4(address) => four.extend([
                 // Over the next one unless they are equal.
                 instruction(JUMP_IF_EQUAL, (0, 1), *address),
                 instruction(RETURN, (0, 0), others),
             ]),
-            Network::V6(prefix) => six.extend([
+            ClientNetwork::V6(prefix) => six.extend([
                 instruction(LOAD_WORD, (0, 0), SOURCE_V6),
                 instruction(JUMP_IF_EQUAL, (0, 3), (prefix >> 32) as u32),
                 instruction(LOAD_WORD, (0, 0), SOURCE_V6 + 4),

@@ -9,8 +9,8 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::time::{Duration, sleep, timeout};
 
-use super::network::Network;
 use super::{Guarded, Refusals, census, door::Door, keep, program, too_many};
+use crate::model::ClientNetwork;
 
 const ATTACKER: &str = "127.8.8.8";
 const OTHER: &str = "127.0.0.1";
@@ -98,7 +98,7 @@ async fn networks_of_both_families_are_told_apart_on_one_port() {
     drop(probe);
     let (port, count, _task) = worker("[::]:0".parse().unwrap());
     let (four, six) = (SocketAddr::new(OTHER.parse().unwrap(), port.port()), SocketAddr::new(Ipv6Addr::LOCALHOST.into(), port.port()));
-    let refused = [Network::from(IpAddr::from(Ipv4Addr::new(127, 8, 8, 8)))];
+    let refused = [ClientNetwork::from(IpAddr::from(Ipv4Addr::new(127, 8, 8, 8)))];
     let others = census::listening(&[port]).unwrap().remove(&port).unwrap();
     assert_eq!(others.len(), 1);
     let door = Door::open(port, &refused, others.clone(), &Arc::default()).unwrap();
@@ -106,7 +106,7 @@ async fn networks_of_both_families_are_told_apart_on_one_port() {
     assert!(connect(OTHER, four).await.is_some() && connect("::1", six).await.is_some());
     door.remove().await;
     // All of them are loopback's network, `::/64`, and the loopback of IPv4 is not.
-    let _door = Door::open(port, &[Network::from(IpAddr::from(Ipv6Addr::LOCALHOST))], others, &Arc::default()).unwrap();
+    let _door = Door::open(port, &[ClientNetwork::from(IpAddr::from(Ipv6Addr::LOCALHOST))], others, &Arc::default()).unwrap();
     assert!(connect("::1", six).await.is_none());
     assert!(connect(ATTACKER, four).await.is_some());
     assert_eq!(count.load(Relaxed), 3);
@@ -115,19 +115,19 @@ async fn networks_of_both_families_are_told_apart_on_one_port() {
 
 #[test]
 fn the_largest_program_is_taken() {
-    let every = |v6: u64| (0..2 * program::MOST as u64).map(|at| Network::V6(at * v6)).collect::<Vec<_>>();
+    let every = |v6: u64| (0..2 * program::MOST as u64).map(|at| ClientNetwork::V6(at * v6)).collect::<Vec<_>>();
     assert!(program::program(&every(1 << 20), 4).len() < 4096);
 }
 
 proptest! {
     #[test]
-    fn whoever_has_fewer_connections_than_are_allowed_and_was_not_refused_is_let_in(
+    fn a_client_with_fewer_connections_than_are_allowed_that_was_not_refused_is_let_in(
         clients in prop::collection::hash_map(0..20_u32, 1..50_u32, 0..20),
         refused in prop::collection::vec(0..20_u32, 0..5),
         most in 1..60_u32,
     ) {
-        let clients: HashMap<_, _> = clients.into_iter().map(|(at, number)| (Network::V4(at), number)).collect();
-        let before: Vec<_> = refused.into_iter().map(Network::V4).collect();
+        let clients: HashMap<_, _> = clients.into_iter().map(|(at, number)| (ClientNetwork::V4(at), number)).collect();
+        let before: Vec<_> = refused.into_iter().map(ClientNetwork::V4).collect();
         let (refused, largest) = too_many(&clients, &before, most);
         for (network, number) in &clients {
             let is_refused = refused.contains(network);

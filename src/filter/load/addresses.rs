@@ -1,37 +1,39 @@
 //! How many connections each client address has, over all workers.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use arc_swap::ArcSwap;
 use imbl::HashMap;
 
+use crate::model::ClientNetwork;
+
 /// Of an address without connections, that is about to be forgotten.
 const GONE: u32 = u32::MAX;
 
 /// Connections by address.
 #[derive(Debug, Default)]
-pub(in crate::filter) struct Addresses(ArcSwap<HashMap<IpAddr, Arc<AtomicU32>>>);
+pub(in crate::filter) struct Addresses(ArcSwap<HashMap<ClientNetwork, Arc<AtomicU32>>>);
 
 /// One connection of an address.
 #[derive(Debug)]
 pub(super) struct Counted {
     all: Arc<Addresses>,
-    ip: IpAddr,
+    client: ClientNetwork,
     of_address: Arc<AtomicU32>,
 }
 
 impl Addresses {
     /// Counts a connection, unless its address has `most` already.
     pub(super) fn take(self: &Arc<Self>, ip: IpAddr, most: usize) -> Option<Counted> {
-        let (ip, most) = (one(ip), u32::try_from(most).unwrap_or(GONE - 1).min(GONE - 1));
+        let (client, most) = (ClientNetwork::from(ip), u32::try_from(most).unwrap_or(GONE - 1).min(GONE - 1));
         loop {
-            let known = self.0.load().get(&ip).cloned();
-            let of_address = known.unwrap_or_else(|| self.add(ip));
+            let known = self.0.load().get(&client).cloned();
+            let of_address = known.unwrap_or_else(|| self.add(client));
             let more = |count: u32| (count < most).then(|| count + 1);
             match of_address.fetch_update(Relaxed, Relaxed, more) {
-                Ok(_) => return Some(Counted { all: self.clone(), ip, of_address }),
+                Ok(_) => return Some(Counted { all: self.clone(), client, of_address }),
                 // It was forgotten meanwhile.
                 Err(GONE) => {}
                 Err(_) => return None,
@@ -39,22 +41,14 @@ impl Addresses {
         }
     }
 
-    fn add(&self, ip: IpAddr) -> Arc<AtomicU32> {
+    fn add(&self, client: ClientNetwork) -> Arc<AtomicU32> {
         let fresh = Arc::new(AtomicU32::new(0));
         let added = self.0.rcu(|all| {
-            let known = all.get(&ip).is_some_and(|known| known.load(Relaxed) != GONE);
-            if known { HashMap::clone(all) } else { all.update(ip, fresh.clone()) }
+            let known = all.get(&client).is_some_and(|known| known.load(Relaxed) != GONE);
+            if known { HashMap::clone(all) } else { all.update(client, fresh.clone()) }
         });
         // What `rcu` returns is the map before.
-        added.get(&ip).filter(|known| known.load(Relaxed) != GONE).cloned().unwrap_or(fresh)
-    }
-}
-
-/// A client has all addresses of an IPv6 network of 64 bits.
-fn one(ip: IpAddr) -> IpAddr {
-    match ip {
-        IpAddr::V4(_) => ip,
-        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX)).into(),
+        added.get(&client).filter(|known| known.load(Relaxed) != GONE).cloned().unwrap_or(fresh)
     }
 }
 
@@ -62,8 +56,8 @@ impl Drop for Counted {
     fn drop(&mut self) {
         let last = self.of_address.fetch_sub(1, Relaxed) == 1;
         if last && self.of_address.compare_exchange(0, GONE, Relaxed, Relaxed).is_ok() {
-            self.all.0.rcu(|all| match all.get(&self.ip) {
-                Some(known) if Arc::ptr_eq(known, &self.of_address) => all.without(&self.ip),
+            self.all.0.rcu(|all| match all.get(&self.client) {
+                Some(known) if Arc::ptr_eq(known, &self.of_address) => all.without(&self.client),
                 _ => HashMap::clone(all),
             });
         }
@@ -88,6 +82,10 @@ mod tests {
         let [x, y, z] = ["2001:db8::1", "2001:db8::ffff:1", "2001:db8:0:1::1"].map(|text| text.parse().unwrap());
         let _held = all.take(x, 1).unwrap();
         assert!(all.take(y, 1).is_none() && all.take(z, 1).is_some());
+        // Sōzu names clients of IPv4 so on a port that serves both families.
+        let [m, n] = ["::ffff:192.0.2.8", "::ffff:192.0.2.9"].map(|text| text.parse().unwrap());
+        let _mapped = all.take(m, 1).unwrap();
+        assert!(all.take("192.0.2.8".parse().unwrap(), 1).is_none() && all.take(n, 1).is_some());
     }
 
     #[test]
