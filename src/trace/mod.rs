@@ -210,9 +210,9 @@ fn stage(target: &Target, relay: Option<&RelayReason>, request: &Request, barred
     if let Some(reason) = relay {
         return Stage::Relay { reason: reason.to_string() };
     }
-    let caught = |bouncer: &&Bouncer| request.headers.get(bouncer.name).is_some_and(|value| bouncer.takes(value.as_bytes()));
+    let caught = |bouncer: &&Bouncer| request.headers.get(&bouncer.name).is_some_and(|value| bouncer.takes(value.as_bytes()));
     if let Some(bouncer) = bouncers().iter().find(caught) {
-        return Stage::Bounced { field: bouncer.name.to_owned(), reason: bouncer.why.text().to_owned() };
+        return Stage::Bounced { field: bouncer.name.clone(), reason: bouncer.why.text().to_owned() };
     }
     let lookup = Lookup { port: request.port, host: &request.host, target: &request.target, method: &request.method };
     match target.frontend(&lookup).filter(|_| !barred) {

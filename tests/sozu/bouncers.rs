@@ -22,7 +22,7 @@ fn odd(name: &str) -> &'static str {
 async fn check(rig: &Rig) {
     for bouncer in bouncers() {
         for (host, path) in [("app.example", "/"), ("app.example", "/deep/path?x=1"), ("none.example", "/")] {
-            let fields = format!("X-Before: 1\r\n{}: {}\r\n", bouncer.name.to_uppercase(), odd(bouncer.name));
+            let fields = format!("X-Before: 1\r\n{}: {}\r\n", bouncer.name.to_uppercase(), odd(&bouncer.name));
             let answer = send(rig.at(8080), &request(host, path, &fields)).await;
             assert_eq!(answer.by(), "hop", "{} {host}{path}", bouncer.name);
             assert_eq!(answer.seen("x-kakehi-hop"), ["8080"], "{}", bouncer.name);

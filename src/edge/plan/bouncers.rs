@@ -7,11 +7,13 @@ use std::sync::LazyLock;
 
 use regex::bytes::Regex;
 
+use crate::model::{CLAIMED_FIELDS, HOP_FIELD};
+
 /// Requests with a certain field.
 #[derive(Debug)]
 pub struct Bouncer {
     /// The field, lower-case.
-    pub name: &'static str,
+    pub name: String,
     /// What its value must match as a whole; none: any value.
     pub value: Option<String>,
     /// Why.
@@ -41,37 +43,25 @@ impl Why {
     }
 }
 
-/// Fields that WSGI, CGI and PHP read as others, or that applications take from a proxy.
-const CLAIMS: [&str; 20] = [
-    "x_real_ip",
-    "x_real-ip",
-    "x-real_ip",
-    "x_forwarded_for",
-    "x_forwarded-for",
-    "x-forwarded_for",
-    "x_forwarded_host",
-    "x_forwarded-host",
-    "x-forwarded_host",
-    "x_forwarded_port",
-    "x_forwarded-port",
-    "x-forwarded_port",
-    "x_forwarded_proto",
-    "x_forwarded-proto",
-    "x-forwarded_proto",
-    "x-forwarded-client-cert",
-    "x-forwarded-prefix",
-    "x-original-uri",
-    "x-original-url",
-    "x-rewrite-url",
-];
+/// What the edge says of the client, in fields whose twins WSGI, CGI and PHP cannot tell from them.
+const SAID: [&str; 5] = ["x-real-ip", "x-forwarded-for", "x-forwarded-host", "x-forwarded-port", "x-forwarded-proto"];
+
+/// A name with underscores in place of some of its hyphens, or of all.
+fn twins(name: &str) -> impl Iterator<Item = String> {
+    let words: Vec<&str> = name.split('-').collect();
+    (1..1_u32 << (words.len() - 1)).map(move |mix| {
+        let join = |at: usize| if mix >> at & 1 == 1 { "_" } else { "-" };
+        words.iter().enumerate().flat_map(|(at, word)| [if at == 0 { "" } else { join(at - 1) }, word]).collect()
+    })
+}
 
 /// All of them, in the order in which Sōzu asks.
 pub fn bouncers() -> &'static [Bouncer] {
     static ALL: LazyLock<Vec<Bouncer>> = LazyLock::new(|| {
-        let any = |name, why| Bouncer { name, value: None, why, matches: None };
-        let matching = |name, value: String| {
+        let any = |name: String, why| Bouncer { name, value: None, why, matches: None };
+        let matching = |name: &str, value: String| {
             let matches = Regex::new(&format!("^(?:{value})$")).ok();
-            Bouncer { name, value: Some(value), why: Why::HopByHop, matches }
+            Bouncer { name: name.to_owned(), value: Some(value), why: Why::HopByHop, matches }
         };
         let mut all = vec![
             matching("connection", other_words(&["close", "keep-alive", "upgrade"])),
@@ -79,9 +69,10 @@ pub fn bouncers() -> &'static [Bouncer] {
             matching("upgrade", "(?i).*h2.*".to_owned()),
             matching("te", other_words(&["trailers"])),
         ];
-        all.extend(["http2-settings", "keep-alive", "proxy-connection"].map(|name| any(name, Why::HopByHop)));
-        all.push(any("x-kakehi-hop", Why::Ours));
-        all.extend(CLAIMS.map(|name| any(name, Why::Claims)));
+        all.extend(["http2-settings", "keep-alive", "proxy-connection"].map(|name| any(name.to_owned(), Why::HopByHop)));
+        all.push(any(HOP_FIELD.to_owned(), Why::Ours));
+        let claims = SAID.into_iter().flat_map(twins).chain(CLAIMED_FIELDS.map(str::to_owned));
+        all.extend(claims.map(|name| any(name, Why::Claims)));
         all
     });
     &ALL

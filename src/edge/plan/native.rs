@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use super::Reason;
 use super::target::{Edit, PathKind, PathRule, Side};
-use crate::model::{Action, BackendId, BackendProtocol, BackendTarget, Filter, HeaderEdit, Match, PathMatch, PathModifier, Rule};
+use crate::model::{
+    Action, BackendId, BackendProtocol, BackendTarget, Filter, HOP_FIELD, HeaderEdit, Match, PathMatch, PathModifier, Rule,
+};
 
 /// Headers that a proxy or Sōzu itself owns on the way; edits of these are left to the filter, which has the whole message
 /// in hand.
@@ -35,7 +37,7 @@ const RESERVED: [&str; 28] = [
     "x-forwarded-host",
     "x-forwarded-port",
     "x-forwarded-proto",
-    "x-kakehi-hop",
+    HOP_FIELD,
     "x-real-ip",
     "x-request-id",
 ];

@@ -18,11 +18,8 @@ use super::{Error, answers};
 use crate::edge::plan::{
     Bouncer, ClusterId, Frontend, HostRule, PathKind, PortCertificate, PortId, PortKind, PortLimits, Side, Stage, USUAL_SILENCE,
 };
-use crate::model::Affinity;
+use crate::model::{Affinity, HOP_FIELD};
 use crate::snapshot::Key;
-
-/// Header that tells the filter through which port a request came.
-pub const HOP_HEADER: &str = "x-kakehi-hop";
 
 /// How long client and backend may be silent on relayed ports, and on those with a rule that may take longer than is usual: there
 /// the filter's clocks are to end what takes too long.
@@ -216,35 +213,19 @@ impl Wire {
     }
 
     pub(super) fn add_frontend(&self, port: PortId, frontend: &Frontend) -> RequestType {
-        let request = self.frontend(port, frontend);
-        match port.kind {
-            PortKind::Http | PortKind::Relay => RequestType::AddHttpFrontend(request),
-            PortKind::Https => RequestType::AddHttpsFrontend(request),
-        }
+        added(port, self.frontend(port, frontend))
     }
 
     pub(super) fn remove_frontend(&self, port: PortId, frontend: &Frontend) -> RequestType {
-        let request = self.frontend(port, frontend);
-        match port.kind {
-            PortKind::Http | PortKind::Relay => RequestType::RemoveHttpFrontend(request),
-            PortKind::Https => RequestType::RemoveHttpsFrontend(request),
-        }
+        removed(port, self.frontend(port, frontend))
     }
 
     pub(super) fn add_bouncer(&self, port: PortId, bouncer: &Bouncer) -> RequestType {
-        let request = self.bouncer(port, bouncer);
-        match port.kind {
-            PortKind::Http | PortKind::Relay => RequestType::AddHttpFrontend(request),
-            PortKind::Https => RequestType::AddHttpsFrontend(request),
-        }
+        added(port, self.bouncer(port, bouncer))
     }
 
     pub(super) fn remove_bouncer(&self, port: PortId, bouncer: &Bouncer) -> RequestType {
-        let request = self.bouncer(port, bouncer);
-        match port.kind {
-            PortKind::Http | PortKind::Relay => RequestType::RemoveHttpFrontend(request),
-            PortKind::Https => RequestType::RemoveHttpsFrontend(request),
-        }
+        removed(port, self.bouncer(port, bouncer))
     }
 
     fn bouncer(&self, port: PortId, bouncer: &Bouncer) -> RequestHttpFrontend {
@@ -256,7 +237,7 @@ impl Wire {
             path: SozuPathRule { kind: PathRuleKind::Prefix.into(), value: "/".to_owned() },
             position: RulePosition::Pre.into(),
             headers: hop_headers(port),
-            header_predicates: vec![HeaderPredicate { name: bouncer.name.to_owned(), kind: kind.into(), value: bouncer.value.clone() }],
+            header_predicates: vec![HeaderPredicate { name: bouncer.name.clone(), kind: kind.into(), value: bouncer.value.clone() }],
             ..Default::default()
         }
     }
@@ -291,6 +272,20 @@ impl Wire {
     }
 }
 
+fn added(port: PortId, frontend: RequestHttpFrontend) -> RequestType {
+    match port.kind {
+        PortKind::Http | PortKind::Relay => RequestType::AddHttpFrontend(frontend),
+        PortKind::Https => RequestType::AddHttpsFrontend(frontend),
+    }
+}
+
+fn removed(port: PortId, frontend: RequestHttpFrontend) -> RequestType {
+    match port.kind {
+        PortKind::Http | PortKind::Relay => RequestType::RemoveHttpFrontend(frontend),
+        PortKind::Https => RequestType::RemoveHttpsFrontend(frontend),
+    }
+}
+
 /// What the record of a request says of the frontend that took it. The filter counts its own.
 fn tags(frontend: &Frontend) -> BTreeMap<String, String> {
     match (&frontend.stage, &frontend.owner) {
@@ -315,7 +310,7 @@ fn headers(port: PortId, stage: &Stage) -> Vec<Header> {
 }
 
 fn hop_headers(port: PortId) -> Vec<Header> {
-    truths(port).into_iter().chain(set(HOP_HEADER, &port.number.to_string())).collect()
+    truths(port).into_iter().chain(set(HOP_FIELD, &port.number.to_string())).collect()
 }
 
 /// What every backend is told, the filter proxy too.

@@ -81,7 +81,7 @@ mod tests {
 
     use super::{clean_trailers, strip, strip_nominated};
     use crate::filter::hygiene::Refusal;
-    use crate::filter::hygiene::names::HOP_NAME;
+    use crate::model::HOP_FIELD;
 
     fn headers(lines: &[(&'static str, &'static str)]) -> HeaderMap {
         let mut headers = HeaderMap::new();
@@ -117,7 +117,7 @@ mod tests {
         strip_nominated(&mut some).unwrap();
         let left: Vec<_> = some.keys().map(|name| name.as_str()).collect();
         assert_eq!(left, ["connection", "x-real-ip", "x-forwarded-proto", "x-kakehi-hop"]);
-        assert_eq!(crate::filter::hygiene::HOP.as_str(), HOP_NAME);
+        assert_eq!(crate::filter::hygiene::HOP.as_str(), HOP_FIELD);
     }
 
     #[test]

@@ -14,7 +14,7 @@ mod upgrade;
 
 use http::{HeaderName, StatusCode};
 
-use crate::model::Ambiguous;
+use crate::model::{Ambiguous, HOP_FIELD};
 
 pub use connection::clean_trailers;
 pub use forwarded::{Connection, forwarded, real_ip};
@@ -24,7 +24,7 @@ pub use response::{clean, clean_upgraded, head_bytes};
 pub use upgrade::{Switch, Upgrade};
 
 /// The field in which Sōzu tells the port of the listener. It never leaves the proxy.
-pub const HOP: HeaderName = HeaderName::from_static(names::HOP_NAME);
+pub const HOP: HeaderName = HeaderName::from_static(HOP_FIELD);
 
 /// Why a request is not passed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

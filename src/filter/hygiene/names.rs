@@ -2,19 +2,14 @@
 
 use http::{HeaderMap, HeaderName};
 
+use crate::model::{CLAIMED_FIELDS, HOP_FIELD};
+
 /// What frames a message, or names its host.
 pub(super) const FRAMING: [&str; 3] = ["host", "content-length", "transfer-encoding"];
 
-/// The field of [`HOP`](super::HOP).
-pub(super) const HOP_NAME: &str = "x-kakehi-hop";
-
 /// What the edge says about the client and its request.
 pub(super) const OURS: [&str; 8] =
-    ["forwarded", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-port", "x-forwarded-host", "x-real-ip", "x-request-id", HOP_NAME];
-
-/// What the edge does not say, and many backends believe of the proxy before them: another path than the one that was
-/// routed, and a client certificate.
-const CLAIMS: [&str; 5] = ["x-forwarded-prefix", "x-forwarded-client-cert", "x-original-url", "x-original-uri", "x-rewrite-url"];
+    ["forwarded", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-port", "x-forwarded-host", "x-real-ip", "x-request-id", HOP_FIELD];
 
 /// How the names begin that proxies use among themselves.
 const FAMILY: &str = "x-forwarded-";
@@ -26,7 +21,7 @@ fn is_twin(name: &HeaderName) -> bool {
         return false;
     }
     let read = name.as_str().replace('_', "-");
-    read.starts_with(FAMILY) || [&FRAMING[..], &OURS, &CLAIMS].concat().contains(&read.as_str())
+    read.starts_with(FAMILY) || [&FRAMING[..], &OURS, &CLAIMED_FIELDS].concat().contains(&read.as_str())
 }
 
 /// Takes the twins out of a head, or out of trailers.
@@ -39,7 +34,7 @@ pub(super) fn drop_twins(headers: &mut HeaderMap) {
 
 /// Takes out what only a trusted proxy may say.
 pub fn drop_claims(headers: &mut HeaderMap) {
-    for name in CLAIMS {
+    for name in CLAIMED_FIELDS {
         headers.remove(name);
     }
 }

@@ -36,7 +36,7 @@ pub fn clean_upgraded(parts: &mut Parts, upgrade: &Upgrade) {
     upgrade.answer(parts);
 }
 
-/// How many bytes the head of an answer takes in HTTP/1.1, but for the status line.
+/// How many bytes the fields of a head take in HTTP/1.1, with the line that ends them.
 pub fn head_bytes(headers: &HeaderMap) -> usize {
     headers.iter().map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len()).sum::<usize>() + "\r\n".len()
 }

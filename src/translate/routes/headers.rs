@@ -2,32 +2,21 @@
 
 use http::{HeaderName, HeaderValue};
 
-use crate::model::HeaderEdit;
+use crate::model::{HOP_FIELD, HeaderEdit};
 use crate::report::Issue;
 
 use super::shorten;
 
 /// Headers that belong to the connection, to framing or to Kakehi itself.
-const FORBIDDEN: &[&str] = &[
-    "connection",
-    "content-length",
-    "host",
-    "keep-alive",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-    "x-kakehi-hop",
-];
-/// Kakehi's own headers, which no condition may look at either.
-const OWN: &str = "x-kakehi-hop";
+const FORBIDDEN: &[&str] =
+    &["connection", "content-length", "host", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade", HOP_FIELD];
 
 /// A header name, lower-case.
 pub(super) fn name(text: &str) -> Result<String, Issue> {
     let name = HeaderName::from_bytes(text.as_bytes()).map_err(|_| Issue::InvalidHeaderName { name: shorten(text) })?;
     match name.as_str() {
-        OWN => Err(Issue::ForbiddenHeader { name: name.as_str().to_owned() }),
+        // Kakehi's own: no condition may look at it either.
+        HOP_FIELD => Err(Issue::ForbiddenHeader { name: name.as_str().to_owned() }),
         name => Ok(name.to_owned()),
     }
 }
