@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
@@ -35,7 +34,7 @@ pub(super) struct Supervised {
 }
 
 /// A process by what it does.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Role {
     Launcher,
     Supervisor,
@@ -49,26 +48,39 @@ impl Supervised {
     }
 
     async fn keep(&self, role: Role, mut stopped: watch::Receiver<bool>) {
-        let mut wait = RESTART.0;
+        let (mut wait, mut last) = (RESTART.0, false);
         loop {
             let since = Instant::now();
             match self.spawn(role) {
                 Ok(mut child) => {
                     // Waiting would close it, and the process ends when its input does.
-                    let _input = child.stdin.take();
+                    let input = child.stdin.take();
                     tokio::select! {
-                        () = told(&mut stopped) => return end(&mut child, self.command.own.0 + GRACE).await,
+                        () = told(&mut stopped) => {
+                            drop(input);
+                            if end(&mut child, self.command.own.0 + GRACE).await {
+                                return;
+                            }
+                        }
                         status = child.wait() => tracing::error!(edge = %self.id, ?role, ?status, "ended by itself"),
                     }
                 }
                 Err(error) => tracing::error!(edge = %self.id, ?role, %error, "cannot be started"),
+            }
+            if *stopped.borrow() {
+                // A launcher that was killed has left its Sōzus to the next, which ends them.
+                if last || role == Role::Supervisor {
+                    return;
+                }
+                last = true;
+                continue;
             }
             self.metrics.edge_restarts.with_label_values(&[self.id.to_string()]).inc();
             if since.elapsed() > STABLE {
                 wait = RESTART.0;
             }
             tokio::select! {
-                () = told(&mut stopped) => return,
+                () = told(&mut stopped), if role == Role::Supervisor => return,
                 () = sleep(wait) => wait = (wait * 2).min(RESTART.1),
             }
         }
@@ -99,8 +111,9 @@ impl Supervised {
         let memory = Capacity { memory, ..Capacity::default() }.memory() / 2;
         command.env(MEMORY, memory.to_string());
         command.envs(self.processes.iter().map(|(name, value)| (*name, value)));
-        // A process ends when its standard input does: nothing is left behind when this process is killed.
-        command.stdin(Stdio::piped()).kill_on_drop(true).spawn()
+        // A process ends when its standard input does: nothing is left behind when this process is killed. It is not killed itself
+        // when this process ends early, as a killed launcher leaves its Sōzus to the next.
+        command.stdin(Stdio::piped()).spawn()
     }
 }
 
@@ -109,13 +122,14 @@ async fn told(stopped: &mut watch::Receiver<bool>) {
     drop(stopped.wait_for(|stop| *stop).await);
 }
 
-async fn end(child: &mut Child, within: Duration) {
-    if let Some(pid) = child.id().and_then(|id| Pid::from_raw(id.cast_signed()))
-        && let Err(error) = kill_process(pid, Signal::TERM)
-    {
-        tracing::debug!(%error, "the edge is gone already");
-    }
-    if timeout(within, child.wait()).await.is_err() {
-        drop(child.kill().await);
+/// Waits for the end of a process whose input has ended, which it notices also when it has just been started and a signal would end
+/// it at once. Whether it ended well.
+async fn end(child: &mut Child, within: Duration) -> bool {
+    match timeout(within, child.wait()).await {
+        Ok(status) => status.is_ok_and(|status| status.success()),
+        Err(_) => {
+            drop(child.kill().await);
+            false
+        }
     }
 }

@@ -55,6 +55,20 @@ fn every_part_comes_back_after_it_was_killed() {
     }
 }
 
+/// The launcher is away when the end is asked for, or has just been started again.
+#[test]
+fn sozus_whose_launcher_was_killed_are_left_behind_by_no_end() {
+    for pause in [0, 60, 200] {
+        let mut rig = Rig::start(&[], |_, _| ());
+        let before = children(rig.pid());
+        let (launcher, _) = before.iter().find(|(_, command)| begins(command, "kakehi launch")).unwrap();
+        kill(*launcher);
+        std::thread::sleep(std::time::Duration::from_millis(pause));
+        assert!(rig.terminate());
+        rig.eventually("all processes ended", || before.iter().all(|(pid, _)| !alive(*pid)));
+    }
+}
+
 #[test]
 fn nothing_is_left_behind() {
     let mut rig = Rig::start(&[], |_, _| ());

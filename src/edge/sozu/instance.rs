@@ -7,10 +7,11 @@ use std::time::Duration;
 use rustix::process::Pid;
 use sozu_command_lib::proto::command::request::RequestType;
 use sozu_command_lib::proto::command::response_content::ContentType;
-use sozu_command_lib::proto::command::{HardStop, ListListeners, ListWorkers, RunState};
+use sozu_command_lib::proto::command::{HardStop, ListListeners};
 use tokio::process::{Child, Command};
 use tokio::time::Instant;
 
+use super::query::workers;
 use super::strays::{end_stray, end_strays, strays};
 use super::{Error, Reply, Socket, SocketError, access, ending};
 use crate::edge::budget::SozuBudget;
@@ -91,21 +92,27 @@ impl Instance {
 
     /// One that a launcher before us left behind with the very configuration, and that serves; else a new one.
     pub(super) async fn keep(settings: &SpawnSettings) -> Result<Self, Error> {
-        let maker = Maker::Spawn(settings.clone());
-        if let Some((socket, main)) = left_behind(settings).await {
-            match Self::with(maker.clone(), None, socket).await {
-                Ok(mut kept) => {
-                    tracing::warn!(pid = main.as_raw_nonzero(), "keeping a Sōzu that was left behind");
-                    kept.orphan = Some(main);
-                    return Ok(kept);
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "a Sōzu that was left behind does not answer");
-                    end_stray(main);
-                }
+        match Self::found(settings).await {
+            Some(kept) => Ok(kept),
+            None => Self::make(Maker::Spawn(settings.clone())).await,
+        }
+    }
+
+    /// One that a launcher before us left behind with the very configuration. One that does not answer is ended.
+    pub(super) async fn found(settings: &SpawnSettings) -> Option<Self> {
+        let (socket, main) = left_behind(settings).await?;
+        match Self::with(Maker::Spawn(settings.clone()), None, socket).await {
+            Ok(mut kept) => {
+                tracing::warn!(pid = main.as_raw_nonzero(), "keeping a Sōzu that was left behind");
+                kept.orphan = Some(main);
+                Some(kept)
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a Sōzu that was left behind does not answer");
+                end_stray(main);
+                None
             }
         }
-        Self::make(maker).await
     }
 
     /// The same, but one that runs already may hold a state: whether it does.
@@ -142,12 +149,7 @@ impl Instance {
 
     /// Process ids of the running workers.
     async fn running(&mut self) -> Result<Vec<i32>, Error> {
-        let reply = self.command(RequestType::ListWorkers(ListWorkers {})).await?;
-        let Some(ContentType::Workers(workers)) = reply.content else { return Ok(Vec::new()) };
-        let mut pids: Vec<i32> =
-            workers.vec.iter().filter(|worker| worker.run_state() == RunState::Running).map(|worker| worker.pid).collect();
-        pids.sort_unstable();
-        Ok(pids)
+        Ok(workers(&mut self.socket, COMMAND).await?)
     }
 
     /// Looks whether the process is what it was.

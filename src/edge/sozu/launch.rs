@@ -33,9 +33,9 @@ pub struct Farewell {
     pub drain: Duration,
 }
 
-/// Keeps so many Sōzus running, also those that a launcher before left behind, until `stop` resolves, each in a directory of its own below that of `settings`: one that ends, by
-/// itself or because its supervisor wants an empty one, is replaced at once. Then they linger, and let requests in flight end. All
-/// the while the filter proxy's sockets are handed to each supervisor that comes.
+/// Keeps so many Sōzus running until `stop` resolves, also those that a launcher before left behind, each in a directory of its own
+/// below that of `settings`: one that ends, by itself or because its supervisor wants an empty one, is replaced at once. Then they
+/// linger, and let requests in flight end. All the while the filter proxy's sockets are handed to each supervisor that comes.
 ///
 /// # Errors
 /// When those sockets cannot be opened.
@@ -61,8 +61,8 @@ pub async fn launch(
             let reason = stop.await;
             tracing::info!(reason, "ending");
             end.send_replace(true);
-            // What closes its ports and ends is not probed.
         };
+        // What closes its ports and ends is not probed.
         let watching = std::pin::pin!(super::watch(watched, &pulses));
         let told = std::pin::pin!(told);
         tokio::join!(join_all(keeping), select(watching, told));
@@ -89,7 +89,14 @@ impl Keeper {
             let since = Instant::now();
             let made = tokio::select! {
                 made = Instance::keep(&self.settings) => made,
-                () = told(&mut end) => return tracing::info!(name, "ending before Sōzu is up"),
+                () = told(&mut end) => {
+                    tracing::info!(name, "ending before Sōzu is up");
+                    // A launcher before us may have left one to us.
+                    if let Some(instance) = Instance::found(&self.settings).await {
+                        finish(instance, self.farewell).await;
+                    }
+                    return;
+                }
             };
             match made {
                 Ok(mut instance) => {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use sozu_command_lib::proto::command::filtered_metrics::Inner;
 use sozu_command_lib::proto::command::request::RequestType;
 use sozu_command_lib::proto::command::response_content::ContentType;
-use sozu_command_lib::proto::command::{FilteredMetrics, ListListeners, ListenerType, QueryMetricsOptions};
+use sozu_command_lib::proto::command::{FilteredMetrics, ListListeners, ListWorkers, ListenerType, QueryMetricsOptions, RunState};
 
 use super::{Socket, SocketError};
 
@@ -66,16 +66,6 @@ pub async fn connections(socket: &Path) -> Result<Connections, SocketError> {
     Ok(Connections { clients, backends, limit, buffers })
 }
 
-/// The ports on which the Sōzu behind a command socket speaks HTTP.
-///
-/// # Errors
-/// The socket's.
-pub async fn http_ports(socket: &Path) -> Result<Vec<SocketAddr>, SocketError> {
-    let mut socket = Socket::connect(socket).await?;
-    let active = active(&mut socket, WITHIN).await?.into_iter();
-    Ok(active.filter(|(_, kind)| *kind != ListenerType::Tcp).map(|(address, _)| address).collect())
-}
-
 /// What is under way.
 ///
 /// # Errors
@@ -97,6 +87,19 @@ pub(super) async fn active(socket: &mut Socket, within: Duration) -> Result<Vec<
     let relays = list.tcp_listeners.into_values().map(|listener| (listener.active, listener.address, ListenerType::Tcp));
     let all = http.chain(https).chain(relays).filter(|(active, ..)| *active);
     Ok(all.map(|(_, address, kind)| (address.into(), kind)).collect())
+}
+
+/// Process ids of the running workers, in order.
+///
+/// # Errors
+/// The socket's.
+pub(super) async fn workers(socket: &mut Socket, within: Duration) -> Result<Vec<i32>, SocketError> {
+    let reply = socket.request(RequestType::ListWorkers(ListWorkers {}), within).await?;
+    let Some(ContentType::Workers(workers)) = reply.content else { return Ok(Vec::new()) };
+    let running = workers.vec.iter().filter(|worker| worker.run_state() == RunState::Running);
+    let mut pids: Vec<i32> = running.map(|worker| worker.pid).collect();
+    pids.sort_unstable();
+    Ok(pids)
 }
 
 async fn numbers<const N: usize>(socket: &mut Socket, names: [&str; N]) -> Result<[u64; N], SocketError> {

@@ -6,16 +6,14 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
 use futures::future::join_all;
-use sozu_command_lib::proto::command::request::RequestType;
-use sozu_command_lib::proto::command::response_content::ContentType;
-use sozu_command_lib::proto::command::{ListWorkers, ListenerType, RunState};
+use sozu_command_lib::proto::command::ListenerType;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::access::NUDGE;
-use super::query::active;
+use super::query::{active, workers};
 use super::{Socket, SocketError};
 use crate::edge::pulse::{BUSY, LOST, PROBE, Pulse, Pulses, SOZU, WORKER, kill, ran};
 
@@ -174,14 +172,10 @@ impl Watch {
 }
 
 async fn parts(socket: &mut Socket) -> Result<Parts, SocketError> {
-    let listed = socket.request(RequestType::ListWorkers(ListWorkers {}), PROBE).await?.content;
-    let mut found = Parts::default();
-    if let Some(ContentType::Workers(workers)) = listed {
-        found.workers = workers.vec.iter().filter(|worker| worker.run_state() == RunState::Running).map(|worker| worker.pid).collect();
-    }
+    let workers = workers(socket, PROBE).await?;
     let first = active(socket, PROBE).await?.into_iter().next();
-    found.port = first.map(|(address, kind)| Port { address: reachable(address), http: kind == ListenerType::Http });
-    Ok(found)
+    let port = first.map(|(address, kind)| Port { address: reachable(address), http: kind == ListenerType::Http });
+    Ok(Parts { workers, port })
 }
 
 /// A listener's address, as one can connect to it from this machine.
