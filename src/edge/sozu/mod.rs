@@ -34,7 +34,7 @@ pub use instance::{COMMAND_SOCKET, Maker, SpawnSettings};
 pub use kin::{Kin, TWINS, dir_of};
 pub use launch::{Farewell, launch};
 pub use parting::HANDSHAKE;
-pub use query::{Connections, connections, http_ports};
+pub use query::{Connections, connections};
 pub use request::{Silence, Wire};
 pub use socket::{Reply, Socket, SocketError};
 pub use state::{Refused, Shadow, orphans};

@@ -8,7 +8,7 @@ use super::{Error, Item, Sozu, Step};
 pub(super) const HELD: &str = "another process listens on this address and port";
 
 impl Sozu {
-    /// Tries again what the world may meanwhile allow: ports that somebody else held. Whether there was anything to try.
+    /// Tries again what the world may meanwhile allow: ports that another process held. Whether there was anything to try.
     ///
     /// # Errors
     /// The socket's.
@@ -27,8 +27,8 @@ impl Sozu {
         Ok(!unbound.is_empty())
     }
 
-    /// Whether a step would bind an address on which some other process listens. Sōzu's sockets share addresses with whoever
-    /// shares too, so it would not fail but get every other connection.
+    /// Whether a step would bind an address on which another process listens. Sōzu's sockets share addresses with sockets that share
+    /// too, so it would not fail but get every other connection.
     pub(super) fn is_held_by_others(&self, step: &Step) -> bool {
         let (Item::Bound(port), true) = (&step.item, step.adds) else { return false };
         // The listener that lets go directly after is our own.
@@ -61,7 +61,6 @@ impl Sozu {
 
     /// Tells the siblings on which ports it listens.
     pub(super) fn note_ports(&self) {
-        let bound = self.shadow.applied().bound().filter(|port| !self.shadow.is_refused(&Item::Bound(*port)));
-        self.kin.listens(bound.map(|port| port.number).collect());
+        self.kin.listens(self.shadow.bound().map(|port| port.number).collect());
     }
 }

@@ -12,7 +12,7 @@ use sozu_command_lib::state::{ConfigState, StateError};
 
 use super::watch::reachable;
 use super::{Item, Step, Wire};
-use crate::edge::plan::{ChainId, Frontend, HostRule, PortId, Target, Upstream, VhostId};
+use crate::edge::plan::{ChainId, Frontend, HostRule, PortId, PortKind, Target, Upstream, VhostId};
 use crate::model::Hostname;
 use crate::snapshot::Key;
 use crate::snapshot::wire::Refusal;
@@ -62,6 +62,16 @@ impl Shadow {
     /// The address of a port, as one can connect to it from this machine.
     pub fn address(&self, port: PortId) -> SocketAddr {
         reachable(self.wire.address(port))
+    }
+
+    /// The ports that take connections.
+    pub(super) fn bound(&self) -> impl Iterator<Item = PortId> {
+        self.applied.bound().filter(|port| !self.is_refused(&Item::Bound(*port)))
+    }
+
+    /// Where Sōzu itself reads what clients send.
+    pub fn read_ports(&self) -> Vec<SocketAddr> {
+        self.bound().filter(|port| port.kind != PortKind::Relay).map(|port| self.wire.address(port)).collect()
     }
 
     pub(super) fn wire(&self) -> &Wire {

@@ -128,12 +128,12 @@ impl Steps<'_> {
         let reads = |port: &PortId| port.kind != PortKind::Relay;
         for (port, keys) in target.ports.iter().filter(|(port, _)| reads(port) && !applied.ports.contains_key(*port)) {
             for bouncer in bouncers() {
-                self.add(Item::Bouncer(*port, bouncer.name), wire.add_bouncer(*port, bouncer), keys);
+                self.add(Item::Bouncer(*port, &bouncer.name), wire.add_bouncer(*port, bouncer), keys);
             }
         }
         for port in applied.ports.keys().filter(|port| reads(port) && !target.ports.contains_key(*port)) {
             for bouncer in bouncers() {
-                self.remove(Item::Bouncer(*port, bouncer.name), wire.remove_bouncer(*port, bouncer));
+                self.remove(Item::Bouncer(*port, &bouncer.name), wire.remove_bouncer(*port, bouncer));
             }
         }
     }

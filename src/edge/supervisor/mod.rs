@@ -10,6 +10,7 @@ mod settings;
 mod source;
 mod twin;
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -85,8 +86,9 @@ pub async fn run(settings: EdgeSettings) -> Result<(), EdgeError> {
     tracing::info!(edge = settings.name, "Sōzu is up");
     let watched = metrics.commands().iter().zip(&twins);
     let watched = watched.map(|(command, twin)| Watched { command: command.clone(), main: twin.pid.clone() }).collect();
-    let probing = tokio::spawn(probing::probe(watched, settings.capacity.connections_per_address, metrics.clone()));
-    let port = watch::Sender::new(None);
+    let (port, read_ports) = (watch::Sender::new(None), watch::Sender::default());
+    let guarded = (read_ports.subscribe(), settings.capacity.connections_per_address);
+    let probing = tokio::spawn(probing::probe(watched, guarded, metrics.clone()));
     let follow = |dir: PathBuf| tokio::spawn(traffic::follow(AccessLog::of(&dir), metrics.native.clone(), port.subscribe()));
     let counting: Vec<_> = settings.sozu_dirs().map(follow).collect();
     let (source, states) = Source::follow(settings.snapshot.clone(), &metrics);
@@ -100,6 +102,7 @@ pub async fn run(settings: EdgeSettings) -> Result<(), EdgeError> {
         serving: metrics.serving.clone(),
         metrics,
         port,
+        read_ports,
         sent: None,
         obsolete: Obsolete::default(),
     };
@@ -179,6 +182,8 @@ struct Edge {
     metrics: Metrics,
     /// A port on which Sōzu speaks HTTP.
     port: watch::Sender<Option<SocketAddr>>,
+    /// Where Sōzu reads what clients send.
+    read_ports: watch::Sender<BTreeSet<SocketAddr>>,
     /// What the twins were told last.
     sent: Option<Sent>,
     /// Certificates that the filter may no longer need.
@@ -309,6 +314,7 @@ impl Edge {
         let stands: Vec<_> = self.twins.iter().map(|twin| (twin.name, twin.stand.borrow().clone(), *twin.away.borrow())).collect();
         let port = stands.iter().filter(|(.., away)| !away).find_map(|(_, stand, _)| stand.port);
         self.port.send_if_modified(|before| std::mem::replace(before, port) != port);
+        self.read_ports.send_replace(stands.iter().flat_map(|(_, stand, _)| stand.read_ports.iter().copied()).collect());
         self.metrics.standing.send_modify(|standing| {
             standing.sozu_starts = stands.iter().map(|(_, stand, _)| stand.starts).sum();
             standing.sozu_workers =

@@ -1,6 +1,7 @@
 //! How an edge stands between its changes: whether its Sōzus answer, whether one is full, and whether one client fills them.
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 
 use tokio::sync::watch;
 use tokio::time::{Duration, sleep};
@@ -9,12 +10,16 @@ use crate::edge::gate::{self, Guarded};
 use crate::edge::metrics::Metrics;
 use crate::edge::sozu::{self, Connections, Watched};
 
-/// How often Sōzu is asked how full it is, and by which ports it is reached.
+/// How often Sōzu is asked how full it is.
 const CROWD: Duration = Duration::from_secs(2);
 
-/// Probes the Sōzus, asks them how full they are, and keeps one client address from more than `per_address` connections, half of
-/// all when nothing is said, for ever.
-pub(super) async fn probe(sozus: Vec<Watched>, per_address: Option<u64>, metrics: Metrics) {
+/// Probes the Sōzus, asks them how full they are, and keeps one client address from more than `per_address` connections to these
+/// ports, half of all when nothing is said, for ever.
+pub(super) async fn probe(
+    sozus: Vec<Watched>,
+    (ports, per_address): (watch::Receiver<BTreeSet<SocketAddr>>, Option<u64>),
+    metrics: Metrics,
+) {
     let guarded = watch::Sender::new(Guarded::default());
     let crowd = async {
         // One that is being replaced does not say how many it had room for.
@@ -28,11 +33,7 @@ pub(super) async fn probe(sozus: Vec<Watched>, per_address: Option<u64>, metrics
             metrics.crowded.send_replace(answers.iter().any(Connections::is_full));
             room = answers.iter().map(Connections::room).sum::<u64>().max(room);
             let most = u32::try_from(per_address.unwrap_or(room / 2)).unwrap_or(u32::MAX);
-            let mut ports = BTreeSet::new();
-            for command in metrics.commands() {
-                ports.extend(sozu::http_ports(command).await.unwrap_or_default());
-            }
-            guarded.send_replace(Guarded { ports: ports.into_iter().collect(), most });
+            guarded.send_replace(Guarded { ports: ports.borrow().iter().copied().collect(), most });
         }
     };
     tokio::select! {

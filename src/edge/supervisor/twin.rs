@@ -59,6 +59,8 @@ pub(super) struct Stand {
     pub listeners: (usize, usize),
     /// A port on which it speaks HTTP.
     pub port: Option<SocketAddr>,
+    /// Where it reads what clients send.
+    pub read_ports: Vec<SocketAddr>,
     /// Processes that were started or adopted.
     pub starts: u64,
     /// Running workers.
@@ -241,6 +243,7 @@ impl Keeper {
             let before = stand.clone();
             stand.listeners = (target.bound().count().saturating_sub(refused), refused);
             stand.port = plain.map(|port| shadow.address(port));
+            stand.read_ports = shadow.read_ports();
             stand.starts = sozu.starts();
             stand.workers = sozu.workers().len();
             *stand != before
