@@ -205,7 +205,8 @@ impl Budgets {
             let of_good = || self.accounts.range((good, String::new())..).take_while(|((of, _), _)| *of == good);
             let is_scarce = self.wanted.get(&good).is_some_and(|wanted| *wanted > most);
             if is_scarce {
-                shares.extend(share(most, good, of_good()));
+                let even = share(most, good, of_good());
+                shares.extend(share_rest(most, good, of_good(), &even));
             }
             if is_scarce || self.scarce.contains(&good) {
                 unsettled.extend(of_good().map(|(name, _)| name.clone()));
@@ -245,6 +246,33 @@ fn share<'a>(most: usize, good: Good, accounts: impl Iterator<Item = (&'a Name, 
     let rest = left - level * others.len();
     shares.extend(others.into_iter().enumerate().map(|(place, (_, name))| (name.clone(), level + usize::from(place < rest))));
     shares
+}
+
+/// What namespaces use of their shares, as no route is divided. What is left goes to the oldest routes that fit, so that it is used
+/// even when each share is too small for any route. Example: 60 namespaces whose only route asks for a fortieth of all.
+fn share_rest<'a>(
+    most: usize,
+    good: Good,
+    accounts: impl Iterator<Item = (&'a Name, &'a Account)>,
+    shares: &BTreeMap<Name, usize>,
+) -> BTreeMap<Name, usize> {
+    let (mut used, mut waiting) = (BTreeMap::new(), BTreeMap::new());
+    for (name, account) in accounts {
+        let share = shares.get(name).copied().unwrap_or_default();
+        let (mut sum, mut routes) = (0, account.routes.iter().peekable());
+        while let Some((_, count)) = routes.next_if(|(_, count)| sum + **count <= share) {
+            sum += count;
+        }
+        used.insert(name.clone(), sum);
+        waiting.extend(routes.next().map(|(entry, count)| (entry, (name, *count, routes))));
+    }
+    let mut left = most - used.values().sum::<usize>();
+    while let Some((_, (name, count, mut routes))) = waiting.pop_first() {
+        let Some(sum) = used.get_mut(name).filter(|sum| count <= left && **sum + count <= good.of_namespace()) else { continue };
+        (*sum, left) = (*sum + count, left - count);
+        waiting.extend(routes.next().map(|(entry, count)| (entry, (name, *count, routes))));
+    }
+    used
 }
 
 #[cfg(test)]
@@ -296,7 +324,8 @@ mod tests {
             prop_assert!(budgets.is_empty());
         }
 
-        /// Namespaces that ask for little have it, the others have the same or one more, and no more is given than there is.
+        /// Namespaces that ask for little have it, the others have as much as each other but for what routes cannot be divided into,
+        /// no more is given than there is, and what is left is too little for the next route of any namespace.
         #[test]
         fn what_is_scarce_is_shared(asked in prop::collection::vec(prop::collection::vec(1..5_usize, 1..40), 1..60), first in any::<bool>()) {
             let mut budgets = Budgets::default();
@@ -317,11 +346,32 @@ mod tests {
             let all: Vec<usize> = (0..asked.len()).map(given).collect();
             let capped: usize = (0..asked.len()).map(|space| wanted(space).min(COSTLY_OF_NAMESPACE)).sum();
             let share = if capped > COSTLY_OF_ALL { COSTLY_OF_ALL / asked.len() } else { COSTLY_OF_NAMESPACE };
-            prop_assert!(all.iter().sum::<usize>() <= COSTLY_OF_ALL);
+            let left = COSTLY_OF_ALL.checked_sub(all.iter().sum());
+            prop_assert!(left.is_some(), "{all:?}");
             for (space, given) in all.iter().enumerate() {
                 // Routes are not divided: what they ask for is less than 5.
                 prop_assert!(*given == wanted(space) || *given + 4 >= share.min(COSTLY_OF_NAMESPACE), "{given} of {} {share}", wanted(space));
+                let next = asked[space].iter().enumerate().find(|(route, _)| !budgets.admits(Good::Costly, &entry(space, *route)));
+                let fits = next.is_some_and(|(_, count)| Some(*count) <= left && given + count <= COSTLY_OF_NAMESPACE);
+                prop_assert!(!fits, "{next:?} of {space} with {left:?} left");
             }
         }
+    }
+
+    /// A share that is too small for any route is not lost.
+    #[test]
+    fn what_no_share_has_room_for_goes_to_the_oldest() {
+        let mut budgets = Budgets::default();
+        let asks = COSTLY_OF_ALL / 8;
+        let entry = |space: i64| (Age::Created(space), ObjectId::new(Kind::HttpRoute, format!("n{space}"), "r"));
+        for space in 0..12 {
+            budgets.replace(Good::Costly, (&entry(space).1, None, Some((entry(space), asks))));
+        }
+        budgets.settle();
+        let served: Vec<i64> = (0..12).filter(|space| budgets.admits(Good::Costly, &entry(*space))).collect();
+        assert_eq!(served, (0..8).collect::<Vec<_>>());
+        // One that gives back what it had makes room for the next.
+        budgets.replace(Good::Costly, (&entry(3).1, Some((entry(3), asks)), None));
+        assert_eq!(budgets.settle(), [3, 8].map(|space| (Good::Costly, entry(space).1)).into());
     }
 }
