@@ -11,6 +11,8 @@ mod dns;
 mod prometheus;
 #[path = "standalone/rig.rs"]
 mod rig;
+#[path = "tls_client/mod.rs"]
+mod tls_client;
 
 #[path = "standalone/affinity.rs"]
 mod affinity;
@@ -34,3 +36,5 @@ mod secrets;
 mod tuning;
 #[path = "standalone/twins.rs"]
 mod twins;
+#[path = "standalone/uncertified.rs"]
+mod uncertified;

@@ -204,6 +204,7 @@ fn plan(shared: &Shared, table: &Table, parts: &Parts, port: u16, known: &mut Kn
     }
     match decision {
         Decision::NotFound => Ok(Plan::Answer(StatusCode::NOT_FOUND)),
+        Decision::Misdirected => Ok(Plan::Answer(StatusCode::MISDIRECTED_REQUEST)),
         Decision::Answer(_, status) => Ok(Plan::Answer(StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR))),
         Decision::Redirect(found, redirect) => {
             let location = redirect.location(found.listener, &host, target, found.prefix);

@@ -49,6 +49,16 @@ pub struct Certificate {
 }
 
 impl Certificate {
+    /// Its names alone, for a stage that shows no certificates: without chain and key.
+    pub fn without_key(&self) -> Self {
+        Self { chain: Vec::new(), key: PrivateKey::new(""), ..self.clone() }
+    }
+
+    /// Whether it can be shown: it is not [`Certificate::without_key`].
+    pub fn has_key(&self) -> bool {
+        !self.key.pem().is_empty()
+    }
+
     /// The same certificate with its key replaced by a note, for people.
     pub fn redacted(&self) -> Self {
         Self { key: PrivateKey::new("redacted"), ..self.clone() }

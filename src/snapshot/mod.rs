@@ -3,6 +3,7 @@
 //! The hash of a snapshot does not depend on order or history: same objects, same hash (law 8). A snapshot is a
 //! persistent value: a clone is cheap, and the difference of two costs what differs.
 
+mod certified;
 pub mod disk;
 pub mod fetch;
 #[cfg(fuzzing)]
@@ -24,6 +25,7 @@ use imbl::OrdMap;
 use imbl::ordmap::DiffItem;
 use serde::{Deserialize, Serialize};
 
+pub use certified::Certified;
 pub use hash::Hash;
 pub use held::{Held, Mismatch};
 pub use ledger::Ledger;

@@ -87,6 +87,9 @@ pub enum Why {
     /// 421: the connection is for another name.
     #[error("the connection that the URL's host gets is not for the Host header's")]
     Misdirected,
+    /// 421.
+    #[error("no Ingress of the host's namespace has a usable certificate for it")]
+    NoCertificateOfHost,
     /// 400.
     #[error("the path can be read in two ways, and the port takes no such paths")]
     AmbiguousPath,
@@ -130,6 +133,7 @@ pub(super) fn answer(table: &Table, snapshot: &Snapshot, listened: bool, rule: O
     }
     match decision {
         Decision::NotFound => Answer::Status { status: 404, why: if listened { Why::NoRule } else { Why::NoListener } },
+        Decision::Misdirected => Answer::Status { status: 421, why: Why::NoCertificateOfHost },
         Decision::Answer(_, status) => {
             let idle = rule.is_some_and(|rule| matches!(&rule.action, Action::Forward(all) if all.iter().all(|of| of.weight == 0)));
             // Translation answers 404 by a rule only for what a namespace leaves over of a host.

@@ -38,7 +38,7 @@ fn of_table(snapshot: &Snapshot, request: &Request) -> Option<(ObjectId, usize)>
     let table = Table::from_snapshot(snapshot);
     let Request { port, host, method, target, headers, .. } = request;
     match table.decide(&Head { port: *port, host, method, target, headers }) {
-        Decision::NotFound => None,
+        Decision::NotFound | Decision::Misdirected => None,
         Decision::Answer(found, _) | Decision::Redirect(found, _) | Decision::Forward(found, _) => {
             Some((found.rule.route.clone(), found.rule.index))
         }
@@ -188,7 +188,7 @@ fn certificates_by_name_carry_their_own_hosts() {
             assert_eq!(met(server_name, host, force_relay), expected, "{host} by way of {server_name:?}, relayed: {force_relay}");
         }
     }
-    // Sōzu has a certificate of its own to show.
+    // Sōzu has a certificate of its own to show, and 404 for what no rule is for.
     assert_eq!(met(Some("strange.example"), "strange.example", false), " 404");
     assert_eq!(met(Some("strange.example"), "strange.example", true), " closed: NoCertificate");
 }

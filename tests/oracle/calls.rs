@@ -184,7 +184,7 @@ fn found(table: &Table, request: &Request) -> Option<Winner> {
     let target = path + &query;
     let head = Head { port: PLACE.ports[request.port], host: &host, method: &request.method, target: &target, headers: &headers };
     match table.decide(&head) {
-        Decision::NotFound => None,
+        Decision::NotFound | Decision::Misdirected => None,
         Decision::Answer(found, _) | Decision::Redirect(found, _) | Decision::Forward(found, _) => {
             let id = &found.rule.route;
             Some((id.kind, id.namespace.clone(), id.name.clone(), found.rule.index))

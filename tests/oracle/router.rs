@@ -64,7 +64,7 @@ fn mismatch(table: &Table, world: &World, request: &Request) -> Option<String> {
         (route.namespace.clone(), route.name.clone(), rule)
     });
     let found = match &decision {
-        Decision::NotFound => None,
+        Decision::NotFound | Decision::Misdirected => None,
         Decision::Answer(found, _) | Decision::Redirect(found, _) | Decision::Forward(found, _) => {
             Some((found.rule.route.namespace.clone(), found.rule.route.name.clone(), found.rule.index))
         }

@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::tls_client::connector;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
@@ -69,6 +70,13 @@ pub fn connect_tls(address: SocketAddr, name: &str, roots: &[u8], protocols: &[&
     let server = ServerName::try_from(name.to_owned()).map_err(io::Error::other)?;
     let connection = ClientConnection::new(Arc::new(config), server).map_err(io::Error::other)?;
     Ok(StreamOwned::new(connection, connect(address)?))
+}
+
+/// A connection over TLS with SNI `name` that takes any certificate.
+pub fn connect_blindly(address: SocketAddr, name: &str) -> io::Result<impl Read + Write + use<>> {
+    let server = ServerName::try_from(name.to_owned()).map_err(io::Error::other)?;
+    let config = connector(b"http/1.1", true).config().clone();
+    Ok(StreamOwned::new(ClientConnection::new(config, server).map_err(io::Error::other)?, connect(address)?))
 }
 
 pub fn connect(address: SocketAddr) -> io::Result<TcpStream> {

@@ -10,18 +10,18 @@ use serde_json::{Value, json};
 use super::client;
 use super::rig::{Rig, free_port};
 
-const CLASS: &str =
+pub const CLASS: &str =
     "apiVersion: networking.k8s.io/v1\nkind: IngressClass\nmetadata: {name: kakehi}\nspec: {controller: kakehi.dev/ingress-controller}\n";
 
 /// Standalone without a Gateway, with an IngressClass of ours and the quickstart's Services and Secrets.
-struct World {
-    rig: Rig,
+pub struct World {
+    pub rig: Rig,
     http: SocketAddr,
-    https: SocketAddr,
+    pub https: SocketAddr,
 }
 
 impl World {
-    fn start(arguments: &[&str]) -> Self {
+    pub fn start(arguments: &[&str]) -> Self {
         let (http, https) = (free_port(), free_port());
         let (first, second) = (http.to_string(), https.to_string());
         let ports = ["--ingress-http-port", first.as_str(), "--ingress-https-port", second.as_str()];
@@ -36,7 +36,7 @@ impl World {
     }
 
     /// Writes Ingresses and waits until the edge serves them: a host of its own tells.
-    fn hold(&self, file: &str, mut ingresses: Vec<Value>) {
+    pub fn hold(&self, file: &str, mut ingresses: Vec<Value>) {
         let host = format!("{file}.probe");
         ingresses.push(ingress("demo", &format!("probe-{file}"), json!({"rules": [rule(&host, &[("Prefix", "/", "blue")])]})));
         let text: Vec<_> = ingresses.iter().map(Value::to_string).collect();
@@ -64,12 +64,12 @@ impl World {
     }
 }
 
-fn backend(service: &str) -> Value {
+pub fn backend(service: &str) -> Value {
     json!({"service": {"name": service, "port": {"number": 80}}})
 }
 
 /// A rule; an empty host means none.
-fn rule(host: &str, paths: &[(&str, &str, &str)]) -> Value {
+pub fn rule(host: &str, paths: &[(&str, &str, &str)]) -> Value {
     let paths = paths.iter().map(|(kind, path, service)| json!({"pathType": kind, "path": path, "backend": backend(service)}));
     let mut rule = json!({"http": {"paths": paths.collect::<Vec<_>>()}});
     if !host.is_empty() {
@@ -78,7 +78,7 @@ fn rule(host: &str, paths: &[(&str, &str, &str)]) -> Value {
     rule
 }
 
-fn ingress(namespace: &str, name: &str, mut spec: Value) -> Value {
+pub fn ingress(namespace: &str, name: &str, mut spec: Value) -> Value {
     spec["ingressClassName"] = json!("kakehi");
     json!({"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": {"namespace": namespace, "name": name}, "spec": spec})
 }
@@ -308,7 +308,7 @@ fn the_ports_of_a_profile_serve_with_and_without_tls() {
 }
 
 /// A Secret with a self-signed certificate for these names, and the certificate.
-fn secret(namespace: &str, name: &str, names: &[&str]) -> (Value, String) {
+pub fn secret(namespace: &str, name: &str, names: &[&str]) -> (Value, String) {
     let made = rcgen::generate_simple_self_signed(names.iter().map(ToString::to_string).collect::<Vec<_>>()).unwrap();
     let data = json!({"tls.crt": made.cert.pem(), "tls.key": made.signing_key.serialize_pem()});
     let metadata = json!({"name": name, "namespace": namespace});
@@ -371,7 +371,7 @@ fn certificates_are_shown_for_the_hosts_of_their_ingresses_alone_in_either_stage
 }
 
 /// The class with an EdgeProfile of namespace demo.
-fn with_profile(name: &str, profile: &str) -> String {
+pub fn with_profile(name: &str, profile: &str) -> String {
     let parameters = format!("{{apiGroup: kakehi.dev, kind: EdgeProfile, name: {name}, namespace: demo, scope: Namespace}}");
     let class = CLASS.replace("spec: {controller: kakehi.dev/ingress-controller}", "spec:\n  controller: kakehi.dev/ingress-controller");
     format!("{class}  parameters: {parameters}\n---\n{profile}")

@@ -15,7 +15,7 @@ use crate::model::{
     Action, Backend, BackendId, BackendProtocol, BackendTarget, Certificate, CertificateId, HostRank, Hostname, Kind, ListenerName, Match,
     ObjectId, PathMatch, Rank, Route, Rule,
 };
-use crate::snapshot::{Delta, Key, Resource, Snapshot};
+use crate::snapshot::{Certified, Delta, Key, Resource, Snapshot};
 
 /// A snapshot with its indexes.
 #[derive(Clone, Debug, Default)]
@@ -28,6 +28,7 @@ pub(super) struct Index {
     naming: BTreeMap<BackendId, Few<ObjectId, ()>>,
     /// What the routes of a listener ask of its port.
     asked: BTreeMap<ListenerName, Asked>,
+    certified: Certified,
 }
 
 /// The (declared host, rule, match) entries of one effective host on one listener. A [`Rank`] names its entry.
@@ -75,6 +76,11 @@ impl Index {
     /// The entries of a host on a listener.
     pub(super) fn entries(&self, listener: &ListenerName, host: &Hostname) -> Option<&Entries> {
         self.hosts.get(&(listener.clone(), host.clone()))
+    }
+
+    /// The hosts that certificates are shown for, where they are shown by name.
+    pub(super) fn certified(&self) -> &Certified {
+        &self.certified
     }
 
     /// The effective hosts of a listener's routes.
@@ -158,6 +164,12 @@ impl Index {
             let resource = self.snapshot.get(key).cloned();
             if let Some(resource) = &resource {
                 self.learn(resource, &mut touched);
+            }
+            if let Key::Certificate(id) = key {
+                touched.names.extend(match resource.as_deref() {
+                    Some(Resource::Certificate(certificate)) => self.certified.set(certificate),
+                    _ => self.certified.remove(id),
+                });
             }
             touched.note_listeners(held.get(key).map(|old| &**old), resource.as_deref());
         }

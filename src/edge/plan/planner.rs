@@ -14,7 +14,7 @@ use super::regions::{self, Entry, ROOT};
 use super::target::{Chain, ChainId, ClusterId, HostRule, PortId, PortKind, PortLimits, Stage, Target, Upstream, VhostId};
 use super::touched::Touched;
 use super::{Reason, RelayReason, certificates, mode, native};
-use crate::model::{BackendId, Filter, Hostname, ListenerName, Rank};
+use crate::model::{BackendId, Filter, Hostname, Listener, ListenerName, Rank};
 use crate::snapshot::{Delta, Key, Snapshot};
 
 /// Frontends that Sōzu may have to scan for a request of no known host.
@@ -73,7 +73,7 @@ impl Planner {
     /// Follows a change to a snapshot, which is kept as it is: it shares with its owner's. The cost grows with the paths that
     /// the change touches, not with their host's.
     pub fn follow(&mut self, delta: &Delta, next: Snapshot) {
-        let Touched { ports, listeners, asked, texts, mut backends, certificates } = self.index.follow(delta, next);
+        let Touched { ports, listeners, asked, texts, mut backends, certificates, names } = self.index.follow(delta, next);
         if !listeners.is_empty() {
             let named = self.index.listeners().all().map(|listener| listener.name.clone());
             self.alone = named.map(|name| (name.clone(), OrdSet::unit(Key::Listener(name)))).collect();
@@ -88,7 +88,8 @@ impl Planner {
                 }
             }
         }
-        let holds = |listener: &&crate::model::Listener| listener.certificates.iter().any(|id| certificates.contains(id));
+        vhosts.extend(certificates::vhosts(&self.index, &names).into_iter().map(|id| (id, Texts::All)));
+        let holds = |listener: &&Listener| listener.certificates.iter().any(|id| certificates.contains(id));
         let mut certificate_ports: BTreeSet<PortId> = self.index.listeners().all().filter(holds).map(port_of).chain(listeners).collect();
         let asked = asked.iter().filter_map(|name| self.index.listeners().named(name)).map(port_of);
         let touched = certificate_ports.iter().copied().chain(vhosts.keys().map(|id| id.port)).chain(asked).collect();
@@ -198,12 +199,13 @@ impl Planner {
         }
     }
 
-    /// The certificates of relayed ports.
+    /// The certificates of which the filter proxy knows.
     fn plan_relayed_certificates(&mut self) {
-        let listeners = self.index.listeners().all().filter(|listener| self.relayed.contains_key(&port_of(listener)));
-        let wanted = listeners.flat_map(|listener| listener.certificates.iter().cloned()).collect();
-        if self.target.relayed != wanted {
-            self.target.relayed = wanted;
+        let (whole, names) = certificates::of_filter(&self.index, |port| self.relayed.contains_key(&port));
+        for (held, wanted) in [(&mut self.target.relayed, whole), (&mut self.target.named, names)] {
+            if *held != wanted {
+                *held = wanted;
+            }
         }
     }
 
@@ -242,7 +244,13 @@ impl Planner {
         let entries = deep.or(flat);
         let whole = match (deep, flat) {
             (Some(_), Some(_)) => Some(Reason::WildcardDepth),
-            _ => entries.and_then(|entries| self.whole(id.port, entries)),
+            _ => entries.and_then(|entries| {
+                let uncertified = || {
+                    let host = one_label.as_ref().unwrap_or(&id.host);
+                    owner.filter(|owner| certificates::lacks(&self.index, owner, host, entries)).map(|_| Reason::NoCertificate)
+                };
+                self.whole(id.port, entries).or_else(uncertified)
+            }),
         };
         let stopper = owner.is_some_and(|owner| owner.hostname == id.host) && self.index.listeners().has_broader(id.port, &id.host);
         let mut planned = self.planned.remove(id).unwrap_or_default();
@@ -324,6 +332,8 @@ impl Planner {
             None => everything(Reason::WildcardDepth),
             Some(entries) => match self.whole(port, entries) {
                 Some(reason) => everything(reason),
+                // Sōzu does not choose among these by the host.
+                None if owner.is_some_and(|owner| owner.certificates_by_name) => everything(Reason::NoCertificate),
                 None if wildcards.len() > WILDCARD_LIMIT => everything(Reason::WildcardDepth),
                 // Every text has a frontend.
                 None if entries.texts.len() > LIST_LIMIT => everything(Reason::LongList),

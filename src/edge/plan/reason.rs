@@ -53,6 +53,8 @@ pub enum Reason {
     Isolation,
     /// Sōzu's wildcards take one label only.
     WildcardDepth,
+    /// Certificates are shown by name, and none for hosts of this region: the filter refuses them.
+    NoCertificate,
     /// Too many rules for a list that Sōzu scans from its start.
     LongList,
 }
@@ -83,6 +85,7 @@ impl fmt::Display for Reason {
             Self::Relayed => f.write_str("the port is relayed"),
             Self::Isolation => f.write_str("listener isolation"),
             Self::WildcardDepth => f.write_str("wildcard of several labels"),
+            Self::NoCertificate => f.write_str("hosts without a certificate"),
             Self::LongList => f.write_str("too many rules for every host"),
         }
     }

@@ -64,6 +64,8 @@ pub struct Target {
     pub relays: OrdMap<PortId, RelayReason>,
     /// Certificates that the filter proxy needs, because it ends TLS on a port.
     pub relayed: OrdSet<CertificateId>,
+    /// Certificates of which the filter proxy needs the names only, to refuse hosts without one where Sōzu ends TLS.
+    pub named: OrdSet<CertificateId>,
     /// Certificates by port and fingerprint.
     pub certificates: OrdMap<(PortId, String), Arc<PortCertificate>>,
     /// Clusters.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 
 use super::native::{NativeRule, judge};
-use super::{Options, Planner, PortId, PortKind, RelayReason, Stage, Target};
+use super::{Options, Planner, PortId, PortKind, Reason, RelayReason, Stage, Target};
 use crate::edge::testing::generate;
 use crate::edge::testing::naive::{self, Request};
 use crate::edge::testing::router::Router;
@@ -247,4 +247,56 @@ fn every_reason_to_relay_has_a_port() {
     };
     assert_eq!(met.iter().filter(|reason| known(reason)).count(), 13, "{met:?}");
     assert_eq!(relayed(one_host(|_| ()), Options { force_relay: true, ..Options::default() }), Some(RelayReason::Forced));
+}
+
+/// Where certificates are shown by name, hosts without one go to the filter, which refuses them; so does what is for every host.
+#[test]
+fn hosts_without_a_certificate_are_not_sozu_s_to_answer() {
+    let snapshot = |names: &[&str], namespace: &str| {
+        let mut resources = listener("web", "*", &[("one", names)]);
+        let Resource::Listener(listener) = &mut resources[0] else { unreachable!() };
+        listener.certificates_by_name = true;
+        let hosts =
+            ["one.example", "a.wild.example", "*.wild.example", "*"].map(|host| Hostname::parse_ingress(host).unwrap_or(Hostname::Any));
+        for (number, hostname) in hosts.into_iter().enumerate() {
+            let mut made = routed(resources.split_off(0), Kind::Ingress, "one.example", BackendProtocol::Http);
+            let Some(Resource::Route(route)) =
+                made.iter_mut().find(|resource| matches!(resource, Resource::Route(of) if of.id.name == "r"))
+            else {
+                unreachable!()
+            };
+            route.id = ObjectId::new(Kind::Ingress, namespace, format!("r{number}"));
+            route.attachments[0].hostnames = vec![(hostname.clone(), hostname)];
+            resources = made;
+        }
+        Snapshot::from_resources(resources)
+    };
+    let stages = |target: &Target| {
+        let router = Router::of(target);
+        ["one.example", "a.wild.example", "b.wild.example", "other.example"].map(|host| {
+            let (host, target, method) = [host, "/", "GET"].map(str::to_owned).into();
+            match router.route(&Request { port: NUMBER, host, target, method, conditions: true, call: false }) {
+                Some(Stage::Native { .. }) => "native",
+                Some(Stage::Hop(Reason::NoCertificate)) => "refused",
+                _ => "other",
+            }
+        })
+    };
+    let mut planner = Planner::new(Options::default());
+    for (names, namespace, expected) in [
+        (&["one.example"][..], "n", ["native", "refused", "refused", "refused"]),
+        (&["one.example", "a.wild.example"], "n", ["native", "native", "refused", "refused"]),
+        (&["*.wild.example"], "n", ["refused", "native", "native", "refused"]),
+        // A certificate of another namespace is not its.
+        (&["*.wild.example", "one.example"], "m", ["refused", "refused", "refused", "refused"]),
+        (&["*.wild.example", "one.example"], "n", ["native", "native", "native", "refused"]),
+        (&[], "n", ["refused", "refused", "refused", "refused"]),
+    ] {
+        let next = snapshot(names, namespace);
+        let delta = planner.snapshot().diff(&next);
+        planner.apply(&delta);
+        assert_eq!(stages(planner.target()), expected, "{names:?} {namespace}");
+        assert_eq!(planner.target(), &plan(&next), "{names:?} {namespace}");
+        assert_eq!((planner.target().named.len(), planner.target().relayed.len()), (1, 0));
+    }
 }

@@ -25,6 +25,8 @@ pub(super) struct Touched {
     pub backends: BTreeSet<BackendId>,
     /// Certificates.
     pub certificates: BTreeSet<CertificateId>,
+    /// Hosts that certificates are shown for now and were not before, or the other way round.
+    pub names: BTreeSet<Hostname>,
 }
 
 impl Touched {

@@ -1,9 +1,12 @@
 //! What the filter proxy is told of a change.
 //!
-//! Of certificates it gets only those of relayed ports: private keys are none of its business while Sōzu ends TLS.
+//! It gets whole certificates of relayed ports only: private keys are none of its business while Sōzu ends TLS. Of those that
+//! Sōzu shows by name it gets the names, to refuse hosts without a certificate.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
+use imbl::OrdSet;
 use tokio::time::Instant;
 
 use crate::edge::plan::Planner;
@@ -19,30 +22,59 @@ impl Obsolete {
     /// Has the planner follow a change to a snapshot: what the filter must be told of it. Certificates that it no longer needs stay with it
     /// for now.
     pub(super) fn news(&mut self, planner: &mut Planner, delta: &Delta, snapshot: Snapshot) -> Delta {
-        let before = planner.target().relayed.clone();
+        let (relayed, named) = (planner.target().relayed.clone(), planner.target().named.clone());
         planner.follow(delta, snapshot);
-        let (relayed, snapshot) = (&planner.target().relayed, planner.snapshot());
+        let target = planner.target();
         let mut news = without_certificates(delta);
         let touched = delta.keys().filter_map(|key| if let Key::Certificate(id) = key { Some(id) } else { None });
-        let changed: BTreeSet<CertificateId> = touched.chain(before.clone().symmetric_difference(relayed.clone())).collect();
+        let moved = relayed.clone().symmetric_difference(target.relayed.clone()).union(named.symmetric_difference(target.named.clone()));
+        let changed: BTreeSet<CertificateId> = touched.chain(moved).collect();
         for id in changed {
-            match snapshot.get(&Key::Certificate(id.clone())) {
-                Some(certificate) if relayed.contains(&id) => news.set.push(certificate.clone()),
-                _ => {
+            match held(planner, &id) {
+                Some(certificate) if target.relayed.contains(&id) => news.set.push(certificate.clone()),
+                Some(certificate) if target.named.contains(&id) && !self.is_shown(&id, &relayed) => news.set.push(names_of(certificate)),
+                Some(certificate) if target.named.contains(&id) => {
+                    news.set.push(certificate.clone());
                     self.0.entry(id).or_insert_with(Instant::now);
                 }
+                _ if self.is_shown(&id, &relayed) => {
+                    self.0.entry(id).or_insert_with(Instant::now);
+                }
+                _ => news.remove.push(Key::Certificate(id)),
             }
         }
         news
     }
 
+    /// Whether handshakes may go on that were begun with a certificate.
+    fn is_shown(&self, id: &CertificateId, before: &OrdSet<CertificateId>) -> bool {
+        before.contains(id) || self.0.contains_key(id)
+    }
+
     /// What to take from the filter now: no handshake that was begun with it goes on any more.
     pub(super) fn due(&mut self, planner: &Planner) -> Delta {
-        let (relayed, snapshot) = (&planner.target().relayed, planner.snapshot());
-        let is_needed = |id: &CertificateId| relayed.contains(id) && snapshot.get(&Key::Certificate(id.clone())).is_some();
-        self.0.retain(|id, _| !is_needed(id));
-        let due = self.0.extract_if(.., |_, since| since.elapsed() > HANDSHAKE).map(|(id, _)| Key::Certificate(id));
-        Delta { set: Vec::new(), remove: due.collect() }
+        let target = planner.target();
+        self.0.retain(|id, _| !(target.relayed.contains(id) && held(planner, id).is_some()));
+        let mut due = Delta::default();
+        for (id, _) in self.0.extract_if(.., |_, since| since.elapsed() > HANDSHAKE) {
+            match held(planner, &id).filter(|_| target.named.contains(&id)) {
+                Some(certificate) => due.set.push(names_of(certificate)),
+                None => due.remove.push(Key::Certificate(id)),
+            }
+        }
+        due
+    }
+}
+
+/// A certificate of the snapshot.
+fn held<'a>(planner: &'a Planner, id: &CertificateId) -> Option<&'a Arc<Resource>> {
+    planner.snapshot().get(&Key::Certificate(id.clone()))
+}
+
+fn names_of(resource: &Arc<Resource>) -> Arc<Resource> {
+    match &**resource {
+        Resource::Certificate(certificate) => Arc::new(Resource::Certificate(certificate.without_key())),
+        _ => resource.clone(),
     }
 }
 

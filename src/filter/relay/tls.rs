@@ -112,7 +112,8 @@ impl Tls {
                     ports.insert(listener.port);
                     self.listeners.insert(listener.name.clone(), listener.clone());
                 }
-                Resource::Certificate(certificate) => match shown(certificate, &self.provider) {
+                // Of the others only the names are known here (`router`).
+                Resource::Certificate(certificate) if certificate.has_key() => match shown(certificate, &self.provider) {
                     Ok(shown) => {
                         self.certificates.insert(certificate.id.clone(), Arc::new(shown));
                     }
@@ -120,7 +121,7 @@ impl Tls {
                         self.refused.insert(certificate.id.clone(), reason);
                     }
                 },
-                Resource::Listener(_) | Resource::Backend(_) | Resource::Route(_) => {}
+                Resource::Listener(_) | Resource::Certificate(_) | Resource::Backend(_) | Resource::Route(_) => {}
             }
         }
         let holds = |listener: &&Listener| listener.certificates.iter().any(|id| changed.contains(id));

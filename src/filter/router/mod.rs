@@ -28,9 +28,9 @@ use self::hosts::HostIndex;
 use self::paths::HostRules;
 use self::patterns::Patterns;
 use super::filters::cors;
-use crate::model::{Backend, BackendId, Endpoint, Kind, Listener, ListenerName, ObjectId};
+use crate::model::{Backend, BackendId, Endpoint, Hostname, Kind, Listener, ListenerName, ObjectId};
 use crate::snapshot::wire::Refusal;
-use crate::snapshot::{Delta, Key, Resource, Snapshot};
+use crate::snapshot::{Certified, Delta, Key, Resource, Snapshot};
 use crate::traffic::{Pair, Routed};
 
 /// What a decision depends on.
@@ -74,6 +74,8 @@ impl<'a> Head<'a> {
 pub enum Decision<'t> {
     /// No rule takes it: 404.
     NotFound,
+    /// A rule takes it, but no certificate is shown for its host ([`Listener::certificates_by_name`]): 421.
+    Misdirected,
     /// A fixed answer.
     Answer(Found<'t>, u16),
     /// A redirect.
@@ -97,7 +99,7 @@ impl<'t> Decision<'t> {
     /// The match that won, if one did.
     pub fn found(&self) -> Option<&Found<'t>> {
         match self {
-            Self::NotFound => None,
+            Self::NotFound | Self::Misdirected => None,
             Self::Answer(found, _) | Self::Redirect(found, _) | Self::Forward(found, _) => Some(found),
         }
     }
@@ -113,6 +115,7 @@ pub struct Table {
     backends: HashMap<BackendId, Arc<Held>>,
     refused: HashMap<Key, Arc<str>>,
     patterns: Patterns,
+    certified: Certified,
 }
 
 /// A backend as its Service has it, and as gRPC has it, once that is asked for.
@@ -143,7 +146,9 @@ impl Table {
                     let held = Held { backend: Arc::new(backend.clone()), calls: OnceLock::new() };
                     self.backends.insert(backend.id.clone(), Arc::new(held));
                 }
-                Resource::Certificate(_) => {}
+                Resource::Certificate(certificate) => {
+                    self.certified.set(certificate);
+                }
             }
         }
         for key in &delta.remove {
@@ -156,6 +161,9 @@ impl Table {
     pub fn decide(&self, head: &Head<'_>) -> Decision<'_> {
         let Some((listener, entry)) = self.find(head) else { return Decision::NotFound };
         let found = Found { listener, rule: &entry.rule, prefix: entry.conditions.path.prefix() };
+        if listener.certificates_by_name && !self.certified.covers(&Hostname::Exact(head.host.to_owned()), &entry.rule.route.namespace) {
+            return Decision::Misdirected;
+        }
         match &entry.rule.action {
             _ if entry.conditions.broken => Decision::Answer(found, 500),
             Action::Answer(status) => Decision::Answer(found, *status),
@@ -267,7 +275,9 @@ impl Table {
             Key::Listener(name) => self.remove_listener(name),
             Key::Route(id) => self.remove_route(id),
             Key::Backend(id) => gone.extend(self.backends.remove(id).iter().flat_map(|held| &held.backend.endpoints)),
-            Key::Certificate(_) => {}
+            Key::Certificate(id) => {
+                self.certified.remove(id);
+            }
         }
     }
 

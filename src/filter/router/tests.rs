@@ -68,7 +68,7 @@ fn decide(table: &Table, port: u16, authority: &str, target: &str) -> Option<Str
 fn decide_with(table: &Table, port: u16, authority: &str, (method, target, headers): (&str, &str, &HeaderMap)) -> Option<String> {
     let host = host_of(authority);
     match table.decide(&Head { port, host: &host, method, target, headers }) {
-        Decision::NotFound => None,
+        Decision::NotFound | Decision::Misdirected => None,
         Decision::Answer(found, status) => Some(format!("{}.{}={status}", found.rule.route.name, found.rule.index)),
         Decision::Redirect(found, _) | Decision::Forward(found, _) => Some(format!("{}.{}", found.rule.route.name, found.rule.index)),
     }
