@@ -1,15 +1,16 @@
 //! Certificates: a Secret becomes a chain and a key that belong together, or a problem.
 
+mod material;
+
 use std::sync::Arc;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use ring::digest::{SHA256, digest};
-use rustls::crypto::ring::sign::any_supported_type;
-use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use rustls_pki_types::PrivateKeyDer;
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
+use self::material::Material;
 use super::reader::Reader;
 use crate::model::{Certificate, CertificateId, Hostname, PrivateKey};
 use crate::report::CertificateProblem;
@@ -35,13 +36,9 @@ pub(super) struct Usable {
 pub(super) fn resolve(reader: &mut Reader<'_>, id: &CertificateId) -> CertificateOutcome {
     let secret = reader.secret(&id.namespace, &id.name).ok_or(CertificateProblem::NotFound)?;
     let (Some(certificate), Some(key)) = (&secret.certificate, &secret.key) else { return Err(CertificateProblem::Incomplete) };
-    let chain: Vec<_> = CertificateDer::pem_slice_iter(certificate.pem().as_bytes())
-        .collect::<Result<_, _>>()
-        .map_err(|_| CertificateProblem::BadCertificate)?;
+    let Material { chain, key } = material::read(certificate.pem(), key.pem())?;
     let leaf = chain.first().ok_or(CertificateProblem::BadCertificate)?;
     let (_, parsed) = X509Certificate::from_der(leaf).map_err(|_| CertificateProblem::BadCertificate)?;
-    let key = PrivateKeyDer::from_pem_slice(key.pem().as_bytes()).map_err(|_| CertificateProblem::BadKey)?;
-    check_pair(&parsed, &key)?;
     let names = names(&parsed);
     let validity = parsed.validity();
     let today = reader.today();
@@ -59,13 +56,6 @@ pub(super) fn resolve(reader: &mut Reader<'_>, id: &CertificateId) -> Certificat
         expired: validity.not_after.timestamp() < today,
         early: validity.not_before.timestamp() >= today + super::SECONDS_PER_DAY,
     })
-}
-
-/// Compares the public keys, as rustls does, but also for certificates of version 1, which webpki does not read.
-fn check_pair(leaf: &X509Certificate<'_>, key: &PrivateKeyDer<'_>) -> Result<(), CertificateProblem> {
-    let key = any_supported_type(key).map_err(|_| CertificateProblem::BadKey)?;
-    let public = key.public_key().ok_or(CertificateProblem::BadKey)?;
-    if public.as_ref() == leaf.public_key().raw { Ok(()) } else { Err(CertificateProblem::KeyMismatch) }
 }
 
 /// DNS names of the leaf, lower-case; the common name when there is no such name at all.

@@ -79,6 +79,18 @@ pub fn connect_blindly(address: SocketAddr, name: &str) -> io::Result<impl Read 
     Ok(StreamOwned::new(ClientConnection::new(config, server).map_err(io::Error::other)?, connect(address)?))
 }
 
+/// The certificates that a client is shown for `name`.
+pub fn shown(address: SocketAddr, name: &str) -> io::Result<Vec<CertificateDer<'static>>> {
+    let server = ServerName::try_from(name.to_owned()).map_err(io::Error::other)?;
+    let config = connector(b"http/1.1", true).config().clone();
+    let mut connection = ClientConnection::new(config, server).map_err(io::Error::other)?;
+    let mut stream = connect(address)?;
+    while connection.is_handshaking() {
+        connection.complete_io(&mut stream)?;
+    }
+    Ok(connection.peer_certificates().unwrap_or_default().iter().map(|der| der.clone().into_owned()).collect())
+}
+
 pub fn connect(address: SocketAddr) -> io::Result<TcpStream> {
     let stream = TcpStream::connect_timeout(&address, Duration::from_secs(2))?;
     stream.set_read_timeout(Some(Duration::from_secs(10)))?;

@@ -56,7 +56,7 @@ impl World {
         }
     }
 
-    fn findings(&self, object: &str) -> Vec<String> {
+    pub fn findings(&self, object: &str) -> Vec<String> {
         let report: Value = serde_json::from_str(&self.rig.admin("/debug/report").body).unwrap();
         let of_object = report["objects"].as_array().unwrap().iter().find(|entry| entry["object"] == object);
         let findings = of_object.into_iter().flat_map(|entry| entry["findings"].as_array().unwrap());

@@ -31,9 +31,47 @@ pub enum CertificateProblem {
     /// `tls.crt` is no PEM with certificates.
     #[error("tls.crt holds no readable certificate")]
     BadCertificate,
-    /// `tls.key` is no PEM with a private key of a supported type.
+    /// A block of `tls.crt` is no certificate.
+    #[error("block {number} of tls.crt is no readable certificate; all of the chain must be")]
+    BadBlock {
+        /// Which, from 1.
+        number: usize,
+    },
+    /// Blocks of `tls.crt` do not begin on a line of their own, or have another label.
+    #[error(
+        "tls.crt has {blocks} certificates, but only {read} can be read: each \"-----BEGIN CERTIFICATE-----\" must stand alone on its line"
+    )]
+    LostBlocks {
+        /// How many begin.
+        blocks: usize,
+        /// How many are read.
+        read: usize,
+    },
+    /// The key belongs to a later certificate of the chain.
+    #[error("tls.key belongs to block {number} of tls.crt; the server's certificate must be the first")]
+    WrongOrder {
+        /// Which, from 1.
+        number: usize,
+    },
+    /// The leaf is of X.509 version 1 or 2.
+    #[error(
+        "tls.crt is an X.509 certificate of an old version, which TLS libraries refuse; version 3 is needed (as with subject alternative names)"
+    )]
+    OldVersion,
+    /// The TLS library does not take it.
+    #[error("tls.crt is a certificate that TLS servers cannot use")]
+    Refused,
+    /// `tls.key` holds no private key.
     #[error("tls.key holds no readable private key")]
     BadKey,
+    /// `tls.key` needs a password.
+    #[error("tls.key is encrypted; it must be a key without a password")]
+    EncryptedKey,
+    /// A key that can be read, of a kind that is not supported.
+    #[error(
+        "tls.key holds a private key of a kind that is not supported; RSA of 2048 to 8192 bits, ECDSA with P-256 or P-384, and Ed25519 are"
+    )]
+    UnsupportedKey,
     /// The key belongs to another certificate.
     #[error("tls.key does not belong to tls.crt")]
     KeyMismatch,
