@@ -18,6 +18,8 @@ mod tls_client;
 mod affinity;
 #[path = "standalone/bad_input.rs"]
 mod bad_input;
+#[path = "standalone/blind.rs"]
+mod blind;
 #[path = "standalone/certificates.rs"]
 mod certificates;
 #[path = "standalone/client_address.rs"]

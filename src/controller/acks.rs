@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use imbl::OrdMap;
 
-use super::world::{World, owner};
-use crate::model::{EdgeId, ObjectId};
+use super::world::{World, refused};
+use crate::model::{EdgeId, Kind, ObjectId};
 use crate::report::Acknowledgement;
+use crate::snapshot::Key;
 use crate::snapshot::wire::{Ack, Refusal, Stamp};
 
 /// Why the status of objects may have changed.
@@ -34,8 +35,17 @@ impl Acks {
         for (edge, stamp) in world.served_by(id) {
             let ack = self.0.get(edge);
             let refusals = ack.map(|ack| ack.refused.as_slice()).unwrap_or_default().iter();
-            let refused = refusals.filter(|refusal| owner(edge, &refusal.key).as_ref() == Some(id));
-            let refused = refused.map(|refusal| (refusal.key.clone(), refusal.reason.clone())).collect();
+            let refused = refusals.flat_map(|refusal| {
+                let reason = match (&refusal.key, id.kind) {
+                    (Key::Certificate(certificate), Kind::Gateway | Kind::ListenerSet) => {
+                        format!("certificate {certificate}: {}", refusal.reason)
+                    }
+                    _ => refusal.reason.clone(),
+                };
+                let concerned = refused(world, edge, &refusal.key).into_iter().filter(|(object, _)| object == id);
+                concerned.map(move |(_, key)| (key, reason.clone()))
+            });
+            let refused = refused.collect();
             said.insert(edge.clone(), Acknowledgement { programmed: self.reached(edge, stamp), refused });
         }
         said
@@ -58,7 +68,7 @@ impl Awaited {
         for wake in wakes {
             match wake {
                 Wake::Objects(ids) => dirty.extend(ids),
-                Wake::Acknowledged(edge, ack) => dirty.extend(self.acknowledge(&edge, ack)),
+                Wake::Acknowledged(edge, ack) => dirty.extend(self.acknowledge(&edge, ack, world)),
             }
         }
         for id in &dirty {
@@ -72,16 +82,82 @@ impl Awaited {
         dirty
     }
 
-    fn acknowledge(&mut self, edge: &EdgeId, ack: Option<Ack>) -> BTreeSet<ObjectId> {
+    fn acknowledge(&mut self, edge: &EdgeId, ack: Option<Ack>, world: &World) -> BTreeSet<ObjectId> {
         let mut dirty = self.waiting.remove(edge).unwrap_or_default();
         // An edge that restarts keeps its last word: what it served it serves again before anything is known to be wrong.
         let Some(ack) = ack else { return dirty };
         let before: Vec<Refusal> = self.acks.0.get(edge).map(|old| old.refused.clone()).unwrap_or_default();
         if before != ack.refused {
             let changed = before.iter().chain(&ack.refused);
-            dirty.extend(changed.filter_map(|refusal| owner(edge, &refusal.key)));
+            dirty.extend(changed.flat_map(|refusal| refused(world, edge, &refusal.key)).map(|(object, _)| object));
         }
         self.acks.0.insert(edge.clone(), ack);
         dirty
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::{Awaited, Wake};
+    use crate::api::Object;
+    use crate::controller::world::World;
+    use crate::model::{CertificateId, EdgeId, Hostname, Kind, Listener, ListenerName, ObjectId, Protocol};
+    use crate::snapshot::publish::Publisher;
+    use crate::snapshot::wire::{Ack, Refusal, Stamp};
+    use crate::snapshot::{Key, Resource, Snapshot};
+
+    fn refusal(certificate: &CertificateId) -> Ack {
+        let refusal = Refusal { key: Key::Certificate(certificate.clone()), reason: "no".to_owned() };
+        Ack { refused: vec![refusal], ..Ack::default() }
+    }
+
+    /// A certificate that a proxy refuses concerns the objects that name it, on that edge alone.
+    #[test]
+    fn a_refused_certificate_is_told_to_the_objects_that_name_it() {
+        let certificate = CertificateId { namespace: "a".into(), name: "tls".into() };
+        let listener = |name: ListenerName, certificates: Vec<CertificateId>| {
+            Resource::Listener(Listener {
+                name,
+                port: 443,
+                protocol: Protocol::Https,
+                hostname: Hostname::Any,
+                certificates,
+                certificates_by_name: false,
+                tuning: Default::default(),
+            })
+        };
+        let (gateway, class) = (EdgeId::of_gateway("a", "web"), EdgeId::of_class("web"));
+        let listeners =
+            [listener(ListenerName("own".into()), vec![certificate.clone()]), listener(ListenerName("plain".into()), Vec::new())];
+        let publisher = Publisher::new(1);
+        publisher.publish(&Snapshot::from_resources(listeners).as_delta());
+        let ingress = |namespace: &str, name: &str, secret: &str| {
+            let spec = json!({"tls": [{"hosts": ["x.test"], "secretName": secret}]});
+            let value = json!({"metadata": {"namespace": namespace, "name": name}, "spec": spec});
+            let id = ObjectId::new(Kind::Ingress, namespace, name);
+            (id, Object::from_value(Kind::Ingress, value).unwrap())
+        };
+        let mut world = World {
+            objects: [ingress("a", "shop", "tls"), ingress("a", "other", "own"), ingress("b", "shop", "tls")].into_iter().collect(),
+            ..World::default()
+        };
+        world.edges.insert(gateway.clone(), publisher);
+        let shop = ObjectId::new(Kind::Ingress, "a", "shop");
+        for (object, edge) in [(gateway.owner(), &gateway), (shop.clone(), &class), (ObjectId::new(Kind::Ingress, "b", "shop"), &class)] {
+            world.served.insert((object, edge.clone()), Stamp::default());
+        }
+        let mut awaited = Awaited::default();
+        let wake = |edge: &EdgeId| Wake::Acknowledged(edge.clone(), Some(refusal(&certificate)));
+        assert_eq!(awaited.take([wake(&gateway)], &world).into_iter().collect::<Vec<_>>(), [gateway.owner()]);
+        assert_eq!(awaited.take([wake(&class)], &world).into_iter().collect::<Vec<_>>(), std::slice::from_ref(&shop));
+        let refused = |id: &ObjectId, edge: &EdgeId| awaited.acks.said(id, &world)[edge].refused.clone();
+        assert_eq!(refused(&gateway.owner(), &gateway), [(Key::Listener(ListenerName("own".into())), "certificate a/tls: no".to_owned())]);
+        assert_eq!(refused(&shop, &class), [(Key::Certificate(certificate.clone()), "no".to_owned())]);
+        assert_eq!(refused(&ObjectId::new(Kind::Ingress, "b", "shop"), &class), []);
+        // What is taken after all is told too.
+        let taken = Wake::Acknowledged(class.clone(), Some(Ack::default()));
+        assert_eq!(awaited.take([taken], &world).into_iter().collect::<Vec<_>>(), [shop]);
     }
 }

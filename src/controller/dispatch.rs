@@ -17,7 +17,7 @@ use super::world::World;
 use crate::api::Obj;
 use crate::model::{Kind, ObjectId};
 use crate::store::cluster::Cluster;
-use crate::store::kinds::{self, Finalizer, Row, Visitor};
+use crate::store::kinds::{self, Finalizer, Row, Told, Visitor, row};
 use crate::store::pump::Pumped;
 
 /// Reconciles of one kind at the same time. The API server may keep some of them waiting for an answer (admission may take
@@ -41,12 +41,13 @@ struct Controllers<'a> {
 pub fn controllers(cluster: &Cluster, context: Arc<Context>, stop: watch::Receiver<bool>) -> (Dispatch, JoinSet<()>) {
     let mut made = Controllers { cluster, context: context.clone(), stop, queues: BTreeMap::new(), tasks: JoinSet::new() };
     kinds::visit(&mut made);
-    (Dispatch { queues: made.queues, context, awaited: Awaited::default() }, made.tasks)
+    (Dispatch { queues: made.queues, context, awaited: Awaited::default(), troubled: BTreeSet::new() }, made.tasks)
 }
 
 impl Visitor for Controllers<'_> {
     fn visit<K: Pumped>(&mut self, row: &'static Row) {
-        let Some(store) = self.cluster.store::<K>().filter(|_| row.status || row.finalizer != Finalizer::Never) else { return };
+        let concerns = row.status || row.finalizer != Finalizer::Never || row.told == Told::Events;
+        let Some(store) = self.cluster.store::<K>().filter(|_| concerns) else { return };
         let (queue, queued) = channel::unbounded::<ObjectRef<Obj<K>>>();
         let send = move |id: &ObjectId| {
             let object = ObjectRef::new(&id.name);
@@ -71,6 +72,14 @@ pub struct Dispatch {
     queues: BTreeMap<Kind, Queue>,
     context: Arc<Context>,
     awaited: Awaited,
+    /// Objects that are told of their problems by Events alone, and have some.
+    troubled: BTreeSet<ObjectId>,
+}
+
+/// Whether nothing is written for a kind but Events.
+fn has_events_only(kind: Kind) -> bool {
+    let row = row(kind);
+    !row.status && row.finalizer == Finalizer::Never && row.told == Told::Events
 }
 
 impl Dispatch {
@@ -98,7 +107,9 @@ impl Dispatch {
         }
     }
 
-    fn wake(&self, mut dirty: BTreeSet<ObjectId>, world: &World) {
+    fn wake(&mut self, mut dirty: BTreeSet<ObjectId>, world: &World) {
+        // There are many of these, mostly with nothing to tell.
+        dirty.retain(|id| !has_events_only(id.kind) || self.is_troubled(id, world));
         if dirty.iter().any(|id| id.kind == Kind::Gateway) {
             // Whether a class is in use follows from the Gateways.
             let first = ObjectId::new(Kind::GatewayClass, "", "");
@@ -118,5 +129,14 @@ impl Dispatch {
                 queue(&id);
             }
         }
+    }
+
+    /// Whether an object has problems, or had some when it was asked last.
+    fn is_troubled(&mut self, id: &ObjectId, world: &World) -> bool {
+        if world.reports.contains_key(id) {
+            self.troubled.insert(id.clone());
+            return true;
+        }
+        self.troubled.remove(id)
     }
 }

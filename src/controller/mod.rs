@@ -15,6 +15,7 @@ pub mod finalizer;
 pub mod fleet;
 mod follower;
 pub mod lane;
+mod leaver;
 pub mod operator;
 pub mod pace;
 pub mod pipeline;

@@ -89,7 +89,11 @@ fn concerned(world: &World, id: &EdgeId) -> Vec<ObjectId> {
         Verdict::ListenerSet { edge, .. } | Verdict::Ingress { edge, .. } => edge == id,
         _ => false,
     });
-    std::iter::once(id.owner()).chain(of_edge.map(|report| report.id.clone())).collect()
+    // Of Ingresses that have left while no operator ran nobody knows yet.
+    let left = world.objects.range(ObjectId::new(Kind::Ingress, "", "")..).take_while(|(id, _)| id.kind == Kind::Ingress);
+    let left = left.filter(|(id, object)| !world.reports.contains_key(*id) && object.status().is_some()).map(|(id, _)| id.clone());
+    let left = left.filter(|_| is_first && id.kind() == Kind::IngressClass);
+    std::iter::once(id.owner()).chain(of_edge.map(|report| report.id.clone())).chain(left).collect()
 }
 
 #[cfg(test)]

@@ -14,14 +14,16 @@ use tokio::time::Instant;
 use super::acks::Acks;
 use super::complaints::Complaints;
 use super::finalizer::{Due, Finalizers, due};
+use super::leaver;
 use super::pace::Pace;
 use super::world::World;
 use super::writer::{WriteError, Writer};
 use crate::api::{Obj, Object};
 use crate::model::{EdgeId, Kind, ObjectId};
 use crate::observe::metrics::Metrics;
-use crate::report::{Finding, Issue, ObjectReport, Observed, Provisioned, Verdict, status};
-use crate::store::kinds::{row, table};
+use crate::report::{Acknowledgement, Finding, Issue, MOST_PARENTS, ObjectReport, Observed, Provisioned, Scope, Verdict, left_out, status};
+use crate::snapshot::Key;
+use crate::store::kinds::{Told, row, table};
 use crate::store::pump::Pumped;
 
 /// Status writes of one object at once, and the time between those that follow.
@@ -76,6 +78,10 @@ pub struct Memory {
     written: Option<(Option<String>, Value)>,
     /// What was told by Events last, of an object whose status has no conditions to tell it.
     told: Option<Arc<ObjectReport>>,
+    /// What edges refused of it, as far as it was told so.
+    refused: Vec<Finding>,
+    /// How many of its parents were told to have no entry in its status.
+    left_out: Option<usize>,
 }
 
 /// Endpoints were missing.
@@ -90,7 +96,15 @@ struct Missing {
 
 impl Default for Memory {
     fn default() -> Self {
-        Self { errors: 0, pace: Pace::new(STATUS.1, STATUS.0), missing: None, written: None, told: None }
+        Self {
+            errors: 0,
+            pace: Pace::new(STATUS.1, STATUS.0),
+            missing: None,
+            written: None,
+            told: None,
+            refused: Vec::new(),
+            left_out: None,
+        }
     }
 }
 
@@ -155,8 +169,9 @@ impl Context {
             Written::As(new) => version = new.unwrap_or(version),
             Written::Later(wait) => again = sooner(again, wait),
         }
-        if has_no_conditions(id.kind) {
-            self.tell_changes((object, report), memory).await;
+        if row(id.kind).told == Told::Events {
+            let refused = certificates_refused(id, &acks.said(id, &world));
+            self.tell_changes((object, report), refused, memory).await;
         }
         match due(object, &world, &acks, &self.finalizers) {
             Due::Nothing => {}
@@ -192,7 +207,16 @@ impl Context {
         let (edges, bundle) = (acks.said(&id, world), world.bundle.as_ref());
         let observed = Observed { controller_name: &self.controller_name, edges: &edges, provisioned, bundle, now };
         let previous = object.status();
-        let Some(wanted) = status(id.kind, report.map(AsRef::as_ref), previous, &observed) else { return Ok(Written::No) };
+        let report = report.map(AsRef::as_ref);
+        let left = || leaver::status(object, report, world, memory.written.as_ref().map(|(_, status)| status));
+        let wanted = match status(id.kind, report, previous, &observed) {
+            Some(wanted) => wanted,
+            None => match left() {
+                Some(wanted) if self.writer.wrote_addresses(object).await? => wanted,
+                _ => return Ok(Written::No),
+            },
+        };
+        self.tell_left_out((&id, report), previous, memory);
         // The API server drops what its definitions do not know: what was written once and is there as it is stays so.
         let written =
             memory.written.as_ref().is_some_and(|(version, status)| *version == object.metadata().resource_version && *status == wanted);
@@ -205,18 +229,31 @@ impl Context {
         let version = self.writer.status(object, &wanted).await?;
         self.metrics.status_writes.with_label_values(&[id.kind.name()]).inc();
         memory.written = Some((version.clone(), wanted));
-        if !has_no_conditions(id.kind) {
+        if row(id.kind).told == Told::Conditions {
             self.tell(object, new_findings(report, previous)).await;
         }
         Ok(Written::As(version))
     }
 
     /// Tells what is new about an object whose status has no conditions.
-    async fn tell_changes(&self, (object, report): (&Object, Option<&Arc<ObjectReport>>), memory: &mut Memory) {
+    async fn tell_changes(&self, (object, report): (&Object, Option<&Arc<ObjectReport>>), refused: Vec<Finding>, memory: &mut Memory) {
         let told = std::mem::replace(&mut memory.told, report.cloned());
-        let is_told = |finding: &&Finding| told.as_ref().is_some_and(|told| told.findings.contains(finding));
-        let findings = report.into_iter().flat_map(|report| &report.findings);
+        let told_refused = std::mem::replace(&mut memory.refused, refused);
+        let is_told =
+            |finding: &&Finding| told.as_ref().is_some_and(|told| told.findings.contains(finding)) || told_refused.contains(finding);
+        let findings = report.into_iter().flat_map(|report| &report.findings).chain(&memory.refused);
         self.tell(object, findings.filter(|finding| !is_told(finding)).take(EVENTS)).await;
+    }
+
+    /// Says once how many parents of a route have no entry in its status.
+    fn tell_left_out(&self, (id, report): (&ObjectId, Option<&ObjectReport>), previous: Option<&Value>, memory: &mut Memory) {
+        let left = report.and_then(|report| left_out(report, previous, &self.controller_name));
+        if std::mem::replace(&mut memory.left_out, left) == left {
+            return;
+        }
+        if let Some(left) = left {
+            tracing::warn!(object = %id, left, "parents of this route have no entry in its status: it holds {MOST_PARENTS}, those of other controllers included");
+        }
     }
 
     async fn tell(&self, object: &Object, findings: impl Iterator<Item = &Finding>) {
@@ -248,9 +285,18 @@ impl Context {
     }
 }
 
-/// Whether problems of a kind are told by Events alone.
-fn has_no_conditions(kind: Kind) -> bool {
-    matches!(kind, Kind::Ingress | Kind::IngressClass)
+/// Certificates of an Ingress that edges refused. They are not in its status, which has no conditions.
+fn certificates_refused(id: &ObjectId, said: &BTreeMap<EdgeId, Acknowledgement>) -> Vec<Finding> {
+    let refusals = said.iter().flat_map(|(edge, said)| said.refused.iter().map(move |refused| (edge, refused)));
+    let finding = |(edge, (key, reason)): (&EdgeId, &(Key, String))| match key {
+        Key::Certificate(certificate) => {
+            let (certificate, edge, reason) = (certificate.clone(), edge.clone(), reason.clone());
+            let issue = Issue::CertificateRefused { certificate, edge, reason };
+            Some(Finding { object: id.clone(), scope: Scope::Object, issue })
+        }
+        _ => None,
+    };
+    refusals.filter_map(finding).collect()
 }
 
 enum Written {
@@ -290,7 +336,7 @@ fn missing_endpoints(report: &Arc<ObjectReport>, memory: &mut Memory) -> Option<
 }
 
 /// Problems that the status written before does not tell. So a new leader does not tell them again.
-fn new_findings<'a>(report: Option<&'a Arc<ObjectReport>>, previous: Option<&Value>) -> impl Iterator<Item = &'a Finding> {
+fn new_findings<'a>(report: Option<&'a ObjectReport>, previous: Option<&Value>) -> impl Iterator<Item = &'a Finding> {
     let mut told = Vec::new();
     if let Some(previous) = previous {
         messages(previous, &mut told);

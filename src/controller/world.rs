@@ -92,3 +92,31 @@ pub fn owner(edge: &EdgeId, key: &Key) -> Option<ObjectId> {
         Key::Certificate(_) | Key::Backend(_) => None,
     }
 }
+
+/// What an edge's refusal of a resource means for objects, each with the key of its own that does not serve: of a certificate, all
+/// listeners that name it, or all Ingresses.
+pub fn refused(world: &World, edge: &EdgeId, key: &Key) -> Vec<(ObjectId, Key)> {
+    let Key::Certificate(certificate) = key else { return owner(edge, key).map(|owner| (owner, key.clone())).into_iter().collect() };
+    if edge.kind() == Kind::IngressClass {
+        let first = ObjectId::new(Kind::Ingress, &certificate.namespace, "");
+        let of_namespace = |id: &ObjectId| id.kind == Kind::Ingress && id.namespace == certificate.namespace;
+        let ingresses = world.objects.range(first..).take_while(|(id, _)| of_namespace(id));
+        let naming = ingresses.filter(|(_, object)| names_secret(object, &certificate.name));
+        return naming.map(|(id, _)| (id.clone(), key.clone())).collect();
+    }
+    let Some(publisher) = world.edges.get(edge) else { return Vec::new() };
+    let (_, snapshot) = publisher.current();
+    // Listeners are the first among the keys.
+    let listeners = snapshot.iter().map_while(|(_, resource)| resource.as_listener());
+    let naming = listeners.filter(|listener| listener.certificates.contains(certificate));
+    let keys = naming.map(|listener| Key::Listener(listener.name.clone()));
+    keys.filter_map(|key| owner(edge, &key).map(|owner| (owner, key))).collect()
+}
+
+/// Whether an Ingress names a Secret for TLS.
+fn names_secret(object: &Object, name: &str) -> bool {
+    let Object::Ingress(ingress) = object else { return false };
+    let spec = ingress.body.as_ref().ok().and_then(|ingress| ingress.spec.as_ref());
+    let entries = spec.and_then(|spec| spec.tls.as_ref()).into_iter().flatten();
+    entries.into_iter().any(|entry| entry.secret_name.as_deref() == Some(name))
+}

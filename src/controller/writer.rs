@@ -135,6 +135,16 @@ impl Writer {
         Ok(written.resource_version())
     }
 
+    /// Whether the addresses that an Ingress shows were written by us.
+    ///
+    /// # Errors
+    /// The API server's.
+    pub async fn wrote_addresses(&self, object: &Object) -> Result<bool, WriteError> {
+        let (api, name) = (self.api(object)?, object.id().name);
+        let read = self.turn(api.get_metadata(&name)).await?;
+        Ok(shows_addresses(&read.metadata, &field_manager(&self.controller_name)))
+    }
+
     /// Adds a finalizer to an object in this version.
     ///
     /// # Errors
@@ -228,6 +238,13 @@ impl Writer {
 /// Who owns what a controller writes into statuses, for the API server. Longer names are refused.
 pub fn field_manager(controller_name: &str) -> String {
     cut(controller_name, 128).to_owned()
+}
+
+/// Whether the addresses of an Ingress were written by a field manager.
+pub(super) fn shows_addresses(metadata: &ObjectMeta, manager: &str) -> bool {
+    let entries = metadata.managed_fields.iter().flatten();
+    let mut ours = entries.filter(|entry| entry.manager.as_deref() == Some(manager) && entry.subresource.as_deref() == Some("status"));
+    ours.any(|entry| entry.fields_v1.as_ref().is_some_and(|fields| fields.0.pointer("/f:status/f:loadBalancer/f:ingress").is_some()))
 }
 
 /// The beginning of a text, at most so many bytes.

@@ -217,6 +217,13 @@ mod tests {
         let selector = selector("kakehi-y");
         assert!(selector.iter().all(|(key, value)| all[key] == *value) && !selector.contains_key("team"));
         assert!(all.values().all(|value| value.len() <= 63));
+        // Users are told of all of these.
+        let own: Vec<_> = all.keys().map(String::as_str).filter(|key| *key != "team").collect();
+        assert_eq!(own, crate::model::OWN_LABELS);
+        assert_eq!(
+            BTreeSet::from_iter(crate::model::OWN_ANNOTATIONS.iter().copied()),
+            [super::OWNER, super::CONTROLLER, super::UID, super::TEMPLATE].into()
+        );
         let annotations = annotations(&edge, "example.com/one", &BTreeMap::new());
         assert_eq!(edge_of(&annotations, "example.com/one"), Some(edge));
         assert_eq!(edge_of(&annotations, "example.com/other"), None);

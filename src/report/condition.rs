@@ -78,7 +78,7 @@ pub(super) fn derive<'a>(findings: impl Iterator<Item = &'a Finding>, kind: Cond
         }
         None if relevant.is_empty() => healthy,
         None if healthy.message.is_empty() => Condition { message: message(&relevant), ..healthy },
-        None => Condition { message: format!("{}; {}", healthy.message, message(&relevant)), ..healthy },
+        None => Condition { message: cut(format!("{}; {}", healthy.message, message(&relevant))), ..healthy },
     }
 }
 
@@ -88,7 +88,11 @@ pub(super) fn message(findings: &[&Finding]) -> String {
         Scope::Rule { .. } | Scope::Field(_) => format!("{}: {}", finding.scope, finding.issue),
         _ => finding.issue.to_string(),
     });
-    let mut text = lines.collect::<Vec<_>>().join("; ");
+    cut(lines.collect::<Vec<_>>().join("; "))
+}
+
+/// A text that the API server takes.
+fn cut(mut text: String) -> String {
     if text.len() > MAX_MESSAGE {
         let end = (0..=MAX_MESSAGE - 4).rev().find(|end| text.is_char_boundary(*end)).unwrap_or_default();
         text.truncate(end);

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{
     Acknowledgement, Address, Finding, Issue, ListenerReport, ObjectReport, Observed, ParentRef, ParentReport, Provisioned, Scope,
-    Severity, Verdict, status,
+    Severity, Verdict, left, left_out, status,
 };
 use crate::api::bundle::Bundle;
 use crate::model::{EdgeId, Kind, ListenerName, ObjectId};
@@ -98,7 +98,7 @@ fn remarks_leave_conditions_true_and_say_so() {
     let timeouts = (rule(0), Issue::UnsupportedField { field: "timeouts".into() });
     let entry = render(&route(1, 1, vec![timeouts]), None, programmed(), 0)["parents"][0].clone();
     is(&entry, "Accepted", ("True", "Accepted"));
-    assert_eq!(entry["conditions"][0]["message"], "rules[0]: timeouts is not supported and has no effect");
+    assert_eq!(entry["conditions"][0]["message"], "1 rule is accepted; rules[0]: timeouts is not supported and has no effect");
 }
 
 #[test]
@@ -250,9 +250,77 @@ fn an_ingress_shows_addresses_from_its_acknowledgement_on() {
     let both = has(vec![Address::Ip([10, 0, 0, 1].into()), Address::Hostname("lb.example.com".into())]);
     let entries = json!({"loadBalancer": {"ingress": [{"ip": "10.0.0.1"}, {"hostname": "lb.example.com"}]}});
     assert_eq!(render(true, Some(true), Some(&both), None), Some(entries));
+    // Another controller's address stays until an edge of ours serves, and goes when none will.
+    let foreign = json!({"loadBalancer": {"ingress": [{"ip": "203.0.113.5"}]}});
+    assert_eq!(render(true, None, None, Some(&foreign)), Some(foreign.clone()));
+    assert_eq!(render(true, Some(false), None, Some(&foreign)), Some(foreign.clone()));
+    assert_eq!(render(true, Some(true), None, Some(&foreign)), Some(shown.clone()));
+    assert_eq!(render(false, Some(true), None, Some(&foreign)), Some(json!({"loadBalancer": {}})));
+    // An Ingress that has left shows nothing of ours any more, and all of others.
+    let ours = [Address::Ip([127, 0, 0, 1].into())];
+    assert_eq!(left(Some(&shown), &ours, None), Some(json!({"loadBalancer": {}})));
+    assert_eq!(left(Some(&shown), &[], Some(&shown)), Some(json!({"loadBalancer": {}})));
+    for previous in [None, Some(&foreign), Some(&json!({"loadBalancer": {}})), Some(&entries_of(&["127.0.0.1", "203.0.113.5"]))] {
+        assert_eq!(left(previous, &ours, Some(&shown)), None, "{previous:?}");
+    }
     // What is not ours (any more) is not touched.
     let observed = Observed { controller_name: CONTROLLER, edges: &BTreeMap::new(), provisioned: None, now: 0, bundle: None };
     assert_eq!(status(Kind::Ingress, None, Some(&shown), &observed), None);
+}
+
+fn entries_of(addresses: &[&str]) -> Value {
+    let entries: Vec<_> = addresses.iter().map(|ip| json!({"ip": ip})).collect();
+    json!({"loadBalancer": {"ingress": entries}})
+}
+
+#[test]
+fn a_route_s_status_holds_what_the_api_server_takes_and_says_what_is_left_out() {
+    let foreign = |number: usize| json!({"controllerName": "example.com/x", "parentRef": {"name": format!("x{number}")}, "conditions": []});
+    let previous = |count: usize| json!({"parents": (0..count).map(foreign).collect::<Vec<_>>()});
+    let report = |parents: usize| {
+        let named = |number| ParentReport { parent: ParentRef { name: format!("web{number}"), ..parent() }, edge: edge() };
+        let verdict = Verdict::Route { parents: (0..parents).map(named).collect(), rules: 2 };
+        ObjectReport { id: route_id(), generation: 1, findings: Vec::new(), verdict }
+    };
+    for (others, parents, shown, left) in
+        [(0, 32, 32, None), (3, 29, 32, None), (3, 30, 32, Some(1)), (31, 3, 32, Some(2)), (32, 1, 32, Some(1))]
+    {
+        let previous = previous(others);
+        let rendered = render(&report(parents), Some(&previous), programmed(), 0);
+        let entries = rendered["parents"].as_array().unwrap();
+        assert_eq!(entries.len(), shown, "{others} and {parents}");
+        assert_eq!(entries[..others], *previous["parents"].as_array().unwrap(), "what others wrote stays");
+        assert_eq!(left_out(&report(parents), Some(&previous), CONTROLLER), left);
+        let further = match left {
+            None => String::new(),
+            Some(1) => "; 1 further parent has no entry here: the status holds 32, those of other controllers included".to_owned(),
+            Some(left) => format!("; {left} further parents have no entry here: the status holds 32, those of other controllers included"),
+        };
+        for ours in &entries[others..] {
+            assert_eq!(ours["conditions"][0]["message"], format!("2 rules are accepted{further}"));
+        }
+    }
+}
+
+#[test]
+fn conditions_say_what_holds() {
+    let message = |of: &Value, name: &str| {
+        let found = of["conditions"].as_array().unwrap().iter().find(|condition| condition["type"] == name).unwrap();
+        found["message"].as_str().unwrap().to_owned()
+    };
+    let mut of_gateway = gateway(Vec::new(), &["x", "y"]);
+    let Verdict::Gateway { addresses, .. } = &mut of_gateway.verdict else { unreachable!() };
+    addresses.extend([[198, 51, 100, 7], [198, 51, 100, 8]].map(std::net::IpAddr::from));
+    let rendered = render(&of_gateway, None, programmed(), 0);
+    assert_eq!(message(&rendered, "Accepted"), "2 listeners are valid");
+    assert_eq!(message(&rendered, "Programmed"), "2 listeners serve on 198.51.100.7, 198.51.100.8");
+    assert_eq!(message(&rendered["listeners"][0], "Programmed"), "the edge serves it");
+    let refused = Acknowledgement { programmed: true, refused: vec![(Key::Listener(ListenerName("x".into())), "port in use".into())] };
+    assert_eq!(message(&render(&gateway(Vec::new(), &["x", "y"]), None, Some(refused), 0), "Programmed"), "1 listener serves");
+    let entry = &render(&route(1, 3, vec![(rule(1), mirror())]), None, programmed(), 0)["parents"][0];
+    assert_eq!(message(entry, "Accepted"), "2 rules are accepted");
+    assert_eq!(message(entry, "ResolvedRefs"), "all references resolve");
+    assert_eq!(message(entry, "kakehi.dev/Programmed"), "2 rules are served by edge a/web");
 }
 
 #[test]

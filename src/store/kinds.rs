@@ -42,6 +42,17 @@ pub enum Finalizer {
     Never,
 }
 
+/// How people are told what is wrong with an object of the kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// By conditions of its status, and by an Event when they change.
+    Conditions,
+    /// By Events alone: it has no conditions of ours.
+    Events,
+    /// By the objects that refer to it: nothing is found in itself.
+    Elsewhere,
+}
+
 /// What holds for all objects of one kind.
 pub struct Row {
     /// The kind.
@@ -60,6 +71,8 @@ pub struct Row {
     pub finalizer: Finalizer,
     /// Whether we write its status.
     pub status: bool,
+    /// How it is told what is wrong with it.
+    pub told: Told,
     /// Whether age decides between two objects of the kind.
     pub aged: bool,
     /// Defaults and checks for manifests.
@@ -102,59 +115,59 @@ const NETWORKING: &str = "networking.k8s.io";
 table! {
     GatewayClass(GatewayClass) {
         group: GATEWAY_API, versions: &["v1", "v1beta1"], plural: "gatewayclasses", scope: Scope::Cluster,
-        origin: Origin::Crd, finalizer: Finalizer::InUse, status: true, aged: false, checks: &checks::GATEWAY_CLASS,
+        origin: Origin::Crd, finalizer: Finalizer::InUse, status: true, told: Told::Conditions, aged: false, checks: &checks::GATEWAY_CLASS,
     }
     Gateway(Gateway) {
         group: GATEWAY_API, versions: &["v1", "v1beta1"], plural: "gateways", scope: Scope::Namespaced,
-        origin: Origin::Crd, finalizer: Finalizer::Owned, status: true, aged: true, checks: &checks::GATEWAY,
+        origin: Origin::Crd, finalizer: Finalizer::Owned, status: true, told: Told::Conditions, aged: true, checks: &checks::GATEWAY,
     }
     ListenerSet(ListenerSet) {
         group: GATEWAY_API, versions: &["v1"], plural: "listenersets", scope: Scope::Namespaced,
-        origin: Origin::Crd, finalizer: Finalizer::Attached, status: true, aged: true, checks: &checks::LISTENER_SET,
+        origin: Origin::Crd, finalizer: Finalizer::Attached, status: true, told: Told::Conditions, aged: true, checks: &checks::LISTENER_SET,
     }
     HttpRoute(HttpRoute) {
         group: GATEWAY_API, versions: &["v1", "v1beta1"], plural: "httproutes", scope: Scope::Namespaced,
-        origin: Origin::Crd, finalizer: Finalizer::Attached, status: true, aged: true, checks: &checks::HTTP_ROUTE,
+        origin: Origin::Crd, finalizer: Finalizer::Attached, status: true, told: Told::Conditions, aged: true, checks: &checks::HTTP_ROUTE,
     }
     GrpcRoute(GrpcRoute) {
         group: GATEWAY_API, versions: &["v1"], plural: "grpcroutes", scope: Scope::Namespaced,
-        origin: Origin::Crd, finalizer: Finalizer::Attached, status: true, aged: true, checks: &checks::GRPC_ROUTE,
+        origin: Origin::Crd, finalizer: Finalizer::Attached, status: true, told: Told::Conditions, aged: true, checks: &checks::GRPC_ROUTE,
     }
     ReferenceGrant(ReferenceGrant) {
         group: GATEWAY_API, versions: &["v1", "v1beta1"], plural: "referencegrants", scope: Scope::Namespaced,
-        origin: Origin::Crd, finalizer: Finalizer::Never, status: false, aged: false, checks: &checks::REFERENCE_GRANT,
+        origin: Origin::Crd, finalizer: Finalizer::Never, status: false, told: Told::Events, aged: false, checks: &checks::REFERENCE_GRANT,
     }
     EdgeProfile(EdgeProfile) {
         group: "kakehi.dev", versions: &["v1alpha1"], plural: "edgeprofiles", scope: Scope::Namespaced,
-        origin: Origin::Crd, finalizer: Finalizer::Never, status: false, aged: false, checks: &checks::EDGE_PROFILE,
+        origin: Origin::Crd, finalizer: Finalizer::Never, status: false, told: Told::Events, aged: false, checks: &checks::EDGE_PROFILE,
     }
     Namespace(Namespace) {
         group: "", versions: &["v1"], plural: "namespaces", scope: Scope::Cluster,
-        origin: Origin::BuiltIn, finalizer: Finalizer::Never, status: false, aged: false, checks: &checks::NAMESPACE,
+        origin: Origin::BuiltIn, finalizer: Finalizer::Never, status: false, told: Told::Elsewhere, aged: false, checks: &checks::NAMESPACE,
     }
     Service(Service) {
         group: "", versions: &["v1"], plural: "services", scope: Scope::Namespaced,
-        origin: Origin::BuiltIn, finalizer: Finalizer::Never, status: false, aged: false, checks: &checks::SERVICE,
+        origin: Origin::BuiltIn, finalizer: Finalizer::Never, status: false, told: Told::Events, aged: false, checks: &checks::SERVICE,
     }
     EndpointSlice(EndpointSlice) {
         group: "discovery.k8s.io", versions: &["v1"], plural: "endpointslices", scope: Scope::Namespaced,
-        origin: Origin::BuiltIn, finalizer: Finalizer::Never, status: false, aged: false, checks: &checks::ENDPOINT_SLICE,
+        origin: Origin::BuiltIn, finalizer: Finalizer::Never, status: false, told: Told::Events, aged: false, checks: &checks::ENDPOINT_SLICE,
     }
     Secret(Secret) {
         group: "", versions: &["v1"], plural: "secrets", scope: Scope::Namespaced,
-        origin: Origin::BuiltIn, finalizer: Finalizer::Never, status: false, aged: false, checks: &checks::SECRET,
+        origin: Origin::BuiltIn, finalizer: Finalizer::Never, status: false, told: Told::Elsewhere, aged: false, checks: &checks::SECRET,
     }
     ConfigMap(ConfigMap) {
         group: "", versions: &["v1"], plural: "configmaps", scope: Scope::Namespaced,
-        origin: Origin::BuiltIn, finalizer: Finalizer::Never, status: false, aged: false, checks: &checks::CONFIG_MAP,
+        origin: Origin::BuiltIn, finalizer: Finalizer::Never, status: false, told: Told::Events, aged: false, checks: &checks::CONFIG_MAP,
     }
     IngressClass(IngressClass) {
         group: NETWORKING, versions: &["v1"], plural: "ingressclasses", scope: Scope::Cluster,
-        origin: Origin::BuiltIn, finalizer: Finalizer::Never, status: false, aged: true, checks: &checks::INGRESS_CLASS,
+        origin: Origin::BuiltIn, finalizer: Finalizer::Never, status: false, told: Told::Events, aged: true, checks: &checks::INGRESS_CLASS,
     }
     Ingress(Ingress) {
         group: NETWORKING, versions: &["v1"], plural: "ingresses", scope: Scope::Namespaced,
-        origin: Origin::BuiltIn, finalizer: Finalizer::Attached, status: true, aged: true, checks: &checks::INGRESS,
+        origin: Origin::BuiltIn, finalizer: Finalizer::Attached, status: true, told: Told::Events, aged: true, checks: &checks::INGRESS,
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use kakehi::translate::{IngressSettings, Settings};
 use kube::Client;
-use kube::api::ListParams;
+use kube::api::{ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
 
 use crate::rig::{Edges, Running, api, apply, delete, eventually, finalizers, gone, once};
@@ -24,6 +24,68 @@ async fn events(client: &Client, space: &str, name: &str) -> Vec<Value> {
     let list = api(client, "Event", space).list(&ListParams::default()).await.unwrap();
     let values = list.items.into_iter().map(|event| serde_json::to_value(event).unwrap());
     values.filter(|event| event["regarding"]["kind"] == "Ingress" && event["regarding"]["name"] == name).collect()
+}
+
+/// Notes of Events about an object; those about objects without a namespace are in `default`.
+async fn notes(client: &Client, space: &str, (kind, name): (&str, &str)) -> Vec<String> {
+    let list = api(client, "Event", space).list(&ListParams::default()).await.unwrap();
+    let values = list.items.into_iter().map(|event| serde_json::to_value(event).unwrap());
+    let of_object = values.filter(|event| event["regarding"]["kind"] == kind && event["regarding"]["name"] == name);
+    of_object.map(|event| event["note"].as_str().unwrap().to_owned()).collect()
+}
+
+async fn show(client: &Client, (space, name): (&str, &str), address: &str) {
+    let status = json!({"status": {"loadBalancer": {"ingress": [{"ip": address}]}}});
+    let params = PatchParams { field_manager: Some("another-controller".into()), ..PatchParams::default() };
+    api(client, "Ingress", space).patch_status(name, &params, &Patch::Merge(status)).await.unwrap();
+}
+
+/// Ingresses that come from another class and go to another, and kinds without conditions, whose problems are told by Events.
+#[tokio::test]
+async fn an_ingress_that_leaves_shows_our_address_no_more_and_every_kind_tells_what_is_wrong() {
+    let client = Client::try_from(shared().await).unwrap();
+    let space = namespace(&client, "leaving").await;
+    let controller = format!("test.kakehi.dev/{space}");
+    let ingress_settings = IngressSettings { controller_name: controller.clone(), ..IngressSettings::default() };
+    let default_address = Some([192, 0, 2, 7].into());
+    let settings = Settings { controller_name: controller.clone(), default_address, ingress: ingress_settings, ..Settings::default() };
+    let operator = Running::start_with(&client, (settings, true), &space, Edges::new(true));
+    let (broken, foreign) = (format!("broken-{space}"), format!("foreign-{space}"));
+    let port = json!({"name": "http", "port": 80, "appProtocol": "odd"});
+    apply(&client, "Service", &space, "here", json!({"spec": {"ports": [port]}})).await;
+    let parameters = json!({"apiGroup": "kakehi.dev", "kind": "EdgeProfile", "name": "none", "scope": "Namespace", "namespace": space});
+    for (class, spec) in [
+        (&space, json!({"controller": controller})),
+        (&broken, json!({"controller": controller, "parameters": parameters})),
+        (&foreign, json!({"controller": "example.com/other"})),
+    ] {
+        apply(&client, "IngressClass", "", class, json!({"spec": spec})).await;
+    }
+    let host = format!("mover.{space}.example.com");
+    let of_class = |class: &str| ingress(Some(class), &host, "here");
+    apply(&client, "Ingress", &space, "mover", of_class(&foreign)).await;
+    show(&client, (&space, "mover"), "203.0.113.5").await;
+    apply(&client, "Ingress", &space, "mover", of_class(&space)).await;
+    let address = json!([{"ip": "192.0.2.7"}]);
+    once(&client, ("Ingress", &space, "mover"), |ingress| *shown(ingress) == address).await;
+    apply(&client, "Ingress", &space, "mover", of_class(&foreign)).await;
+    once(&client, ("Ingress", &space, "mover"), |ingress| shown(ingress).is_null() && finalizers(ingress).is_empty()).await;
+    // What its next controller shows is that one's, also where it is the same.
+    show(&client, (&space, "mover"), "192.0.2.7").await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    once(&client, ("Ingress", &space, "mover"), |ingress| *shown(ingress) == address).await;
+
+    for (place, kind, name, expected) in
+        [(space.as_str(), "Service", "here", "appProtocol odd is not known"), ("default", "IngressClass", &broken, "EdgeProfile")]
+    {
+        let told = eventually("an Event", async || Some(notes(&client, place, (kind, name)).await).filter(|told| !told.is_empty())).await;
+        assert!(told.len() == 1 && told[0].contains(expected), "{kind}: {told:?}");
+    }
+    operator.stop().await.unwrap();
+    for class in [&space, &broken, &foreign] {
+        delete(&client, ("IngressClass", "", class)).await;
+    }
+    discard(&client, &space).await;
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use http_body_util::{BodyExt, Empty};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use kakehi::edge::plan::RelayReason;
 use kakehi::model::{Certificate, CertificateId, Hostname, Listener, ListenerName, PrivateKey, Protocol};
-use kakehi::snapshot::Resource;
+use kakehi::snapshot::{Key, Resource};
 use rustls::pki_types::ServerName;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -164,6 +164,35 @@ async fn shared_certificates_follow_their_listeners() {
     assert!(rig.hold([a, first]).await.is_empty());
     assert_eq!(shown(rig.at(8443), "a.example").await, print);
     assert_ne!(shown(rig.at(8443), "b.example").await, print);
+}
+
+/// What Sōzu itself says of certificates that translation does not let pass: of version 1 it refuses, by the key of its Secret; of
+/// a chain it reads the leaf only, and shows the rest as it is.
+#[tokio::test]
+async fn sozu_refuses_old_versions_and_does_not_look_at_chains() {
+    let shape = |name: &str| {
+        let file = |file: &str| {
+            std::fs::read_to_string(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/certificates").join(name).join(file))
+                .unwrap()
+        };
+        let (certificate, key) = (file("tls.crt"), file("tls.key"));
+        let chain: Vec<_> = certificate.split_inclusive("-----END CERTIFICATE-----\n").map(str::to_owned).collect();
+        let print = sozu_command_lib::certificate::calculate_fingerprint(chain[0].as_bytes()).unwrap();
+        let fingerprint: String = print.iter().map(|byte| format!("{byte:02x}")).collect();
+        let names = vec!["app.example".to_owned()];
+        Certificate { id: id("secret"), chain, key: PrivateKey::new(key), names, fingerprint, not_after: i64::MAX }
+    };
+    for (name, refused) in [("version1", true), ("garbage-second", false), ("chain", false)] {
+        let mut rig = Rig::start().await;
+        let certificate = shape(name);
+        let print = certificate.fingerprint.clone();
+        let refusals = rig.hold([https("web", 8443, "app.example", &["secret"]), Resource::Certificate(certificate)]).await;
+        let keys: Vec<_> = refusals.into_iter().map(|refusal| refusal.key).collect();
+        assert_eq!(keys, if refused { vec![Key::Certificate(id("secret"))] } else { Vec::new() }, "{name}");
+        if name == "chain" {
+            assert_eq!(shown(rig.at(8443), "app.example").await, print);
+        }
+    }
 }
 
 /// A port that turns from HTTP to HTTPS, and back, on one address.

@@ -9,7 +9,7 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use serde_json::{Value, json};
 
-use super::client;
+use super::blind;
 use super::ingress::{World, ingress, rule, with_profile};
 
 /// Shapes that are served: how many certificates clients are shown, and what else is said of it.
@@ -80,18 +80,12 @@ fn of_host(shape: &str) -> Value {
 }
 
 fn met(world: &World, shape: &str) -> String {
-    let host = format!("{shape}.test");
-    let Ok(stream) = client::connect_blindly(world.https, &host) else { return "nothing".to_owned() };
-    match client::exchange(stream, &host, "/", &[]) {
-        Ok(answer) if answer.status == 200 => answer.backend(),
-        Ok(answer) => answer.status.to_string(),
-        Err(_) => "nothing".to_owned(),
-    }
+    blind::met(world, &format!("{shape}.test"))
 }
 
 fn check(world: &World, stage: &str, refused: &str) {
     for (shape, count, _) in SERVED {
-        let shown = client::shown(world.https, &format!("{shape}.test")).unwrap();
+        let shown = blind::shown(world.https, &format!("{shape}.test")).unwrap();
         let text = String::from_utf8_lossy(&file(shape, "tls.crt")).replace('\u{feff}', "");
         let leaf = CertificateDer::pem_slice_iter(text.as_bytes()).next().unwrap().unwrap();
         // The filter proxy shows what the chain repeats, Sōzu does not.

@@ -5,7 +5,6 @@ use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::tls_client::connector;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
@@ -70,25 +69,6 @@ pub fn connect_tls(address: SocketAddr, name: &str, roots: &[u8], protocols: &[&
     let server = ServerName::try_from(name.to_owned()).map_err(io::Error::other)?;
     let connection = ClientConnection::new(Arc::new(config), server).map_err(io::Error::other)?;
     Ok(StreamOwned::new(connection, connect(address)?))
-}
-
-/// A connection over TLS with SNI `name` that takes any certificate.
-pub fn connect_blindly(address: SocketAddr, name: &str) -> io::Result<impl Read + Write + use<>> {
-    let server = ServerName::try_from(name.to_owned()).map_err(io::Error::other)?;
-    let config = connector(b"http/1.1", true).config().clone();
-    Ok(StreamOwned::new(ClientConnection::new(config, server).map_err(io::Error::other)?, connect(address)?))
-}
-
-/// The certificates that a client is shown for `name`.
-pub fn shown(address: SocketAddr, name: &str) -> io::Result<Vec<CertificateDer<'static>>> {
-    let server = ServerName::try_from(name.to_owned()).map_err(io::Error::other)?;
-    let config = connector(b"http/1.1", true).config().clone();
-    let mut connection = ClientConnection::new(config, server).map_err(io::Error::other)?;
-    let mut stream = connect(address)?;
-    while connection.is_handshaking() {
-        connection.complete_io(&mut stream)?;
-    }
-    Ok(connection.peer_certificates().unwrap_or_default().iter().map(|der| der.clone().into_owned()).collect())
 }
 
 pub fn connect(address: SocketAddr) -> io::Result<TcpStream> {

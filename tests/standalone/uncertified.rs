@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::client;
+use super::blind::met;
 use super::ingress::{World, backend, ingress, rule, secret, with_profile};
 
 /// What clients that take any certificate meet: (server name, also the host; natively and by hop; relayed).
@@ -54,15 +54,6 @@ fn world(arguments: &[&str]) -> World {
         ],
     );
     world
-}
-
-fn met(world: &World, host: &str) -> String {
-    let Ok(stream) = client::connect_blindly(world.https, host) else { return "nothing".to_owned() };
-    match client::exchange(stream, host, "/", &[]) {
-        Ok(answer) if answer.status == 200 => answer.backend(),
-        Ok(answer) => answer.status.to_string(),
-        Err(_) => "nothing".to_owned(),
-    }
 }
 
 fn check(world: &World, relayed: bool) {

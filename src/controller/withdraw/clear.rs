@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::{Refused, Settings, Withdrawn, answer, answer_if_there, refused};
 use crate::controller::finalizer::{GATEWAY_EXISTS, of_controller, removal};
-use crate::controller::writer::field_manager;
+use crate::controller::writer::{field_manager, shows_addresses};
 use crate::model::{EdgeId, Kind};
 use crate::provision::{Part, names};
 use crate::store::cluster::served;
@@ -133,13 +133,6 @@ impl<'a> Clearing<'a> {
         }
         Ok(())
     }
-}
-
-/// Whether the addresses of an Ingress were written by somebody.
-fn shows_addresses(metadata: &ObjectMeta, manager: &str) -> bool {
-    let entries = metadata.managed_fields.iter().flatten();
-    let mut ours = entries.filter(|entry| entry.manager.as_deref() == Some(manager) && entry.subresource.as_deref() == Some("status"));
-    ours.any(|entry| entry.fields_v1.as_ref().is_some_and(|fields| fields.0.pointer("/f:status/f:loadBalancer/f:ingress").is_some()))
 }
 
 async fn hide(client: &Client, resource: &ApiResource, metadata: ObjectMeta) -> Result<(), Refused> {

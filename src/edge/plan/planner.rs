@@ -244,13 +244,7 @@ impl Planner {
         let entries = deep.or(flat);
         let whole = match (deep, flat) {
             (Some(_), Some(_)) => Some(Reason::WildcardDepth),
-            _ => entries.and_then(|entries| {
-                let uncertified = || {
-                    let host = one_label.as_ref().unwrap_or(&id.host);
-                    owner.filter(|owner| certificates::lacks(&self.index, owner, host, entries)).map(|_| Reason::NoCertificate)
-                };
-                self.whole(id.port, entries).or_else(uncertified)
-            }),
+            _ => entries.and_then(|entries| self.whole_host(id.port, owner.zip(one_label.as_ref().or(Some(&id.host))), entries)),
         };
         let stopper = owner.is_some_and(|owner| owner.hostname == id.host) && self.index.listeners().has_broader(id.port, &id.host);
         let mut planned = self.planned.remove(id).unwrap_or_default();
@@ -311,6 +305,12 @@ impl Planner {
         } else {
             None
         }
+    }
+
+    /// The same of a host of a listener, which may be refused as a whole too.
+    fn whole_host(&self, port: PortId, of: Option<(&Listener, &Hostname)>, entries: &Entries) -> Option<Reason> {
+        let lacks = of.is_some_and(|(listener, host)| certificates::lacks(&self.index, listener, host, entries));
+        self.whole(port, entries).or(lacks.then_some(Reason::NoCertificate))
     }
 
     fn entry(&self, rank: &Rank) -> Option<Entry<'_>> {

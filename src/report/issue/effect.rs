@@ -4,6 +4,8 @@ use super::{Issue, Limit};
 use crate::report::ConditionType::{Accepted, Conflicted, PartiallyInvalid, Programmed, ResolvedRefs};
 use crate::report::{Effect, Severity};
 
+/// Reason of parameters that cannot be used, of a class or its Gateways.
+const PARAMETERS: &str = "InvalidParameters";
 /// Reason of everything that is beyond a limit of tenants.
 const LIMIT: &str = "LimitExceeded";
 
@@ -11,17 +13,16 @@ impl Issue {
     /// Which condition shows this, with which status and reason. Reasons are those of Gateway API where it has one.
     pub fn effect(&self) -> Effect {
         let (condition, status, reason) = match self {
-            Self::UnknownField { .. } | Self::UnsupportedField { .. } | Self::ParameterOfClass { .. } | Self::DuplicateName { .. } => {
-                (Accepted, true, "Accepted")
-            }
+            Self::UnknownField { .. } | Self::UnsupportedField { .. } | Self::DuplicateName { .. } => (Accepted, true, "Accepted"),
+            Self::OwnLabel { .. } | Self::ParameterOfClass { .. } => (Accepted, true, "Accepted"),
             Self::SetNotAllowed { .. } => (Accepted, false, "NotAllowed"),
             Self::HostTaken { .. } => (Accepted, false, "HostTaken"),
             Self::PathTaken { .. } | Self::DefaultBackendTaken { .. } => (PartiallyInvalid, true, "PathTaken"),
             Self::CertificateTaken { .. } => (ResolvedRefs, false, "CertificateTaken"),
             Self::HostWithoutRule { .. } => (Accepted, true, "HostWithoutRule"),
             Self::SeveralDefaultClasses { .. } => (Accepted, true, "SeveralDefaultClasses"),
-            Self::InvalidParameters { .. } | Self::ProfileNotUsable { .. } => (Accepted, false, "InvalidParameters"),
-            Self::ClassNotAccepted { .. } => (Accepted, false, "InvalidParameters"),
+            Self::ProfileNotUsable { .. } | Self::InvalidParameters { .. } => (Accepted, false, PARAMETERS),
+            Self::ClassNotAccepted { .. } => (Accepted, false, PARAMETERS),
             Self::UnsupportedAddress { .. } => (Accepted, false, "UnsupportedAddress"),
             Self::InvalidAddress { .. } | Self::AddressTaken { .. } => (Programmed, false, "AddressNotUsable"),
             Self::UnsupportedProtocol { .. } => (Accepted, false, "UnsupportedProtocol"),
@@ -37,7 +38,7 @@ impl Issue {
             Self::HostnameConflict { .. } => (Conflicted, true, "HostnameConflict"),
             Self::InvalidRouteKind { .. } => (ResolvedRefs, false, "InvalidRouteKinds"),
             Self::NoCertificateRef | Self::InvalidCertificateRef { .. } => (ResolvedRefs, false, "InvalidCertificateRef"),
-            Self::NoCertificate | Self::ListenerNotServing { .. } => (Programmed, false, "Invalid"),
+            Self::NoCertificate | Self::ListenerNotServing { .. } | Self::CertificateRefused { .. } => (Programmed, false, "Invalid"),
             Self::CertificateNotPermitted { .. } | Self::BackendNotPermitted { .. } => (ResolvedRefs, false, "RefNotPermitted"),
             Self::Limit(limit) => return limit.effect(),
             Self::NoMatchingParent => (Accepted, false, "NoMatchingParent"),

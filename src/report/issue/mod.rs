@@ -36,6 +36,14 @@ pub enum Issue {
         /// Path of the field.
         field: String,
     },
+    /// A label or annotation of what is made for an edge that Kakehi sets itself.
+    #[error("{field}[{key}] is set by Kakehi itself, so this value has no effect")]
+    OwnLabel {
+        /// Path of the field.
+        field: &'static str,
+        /// The key.
+        key: String,
+    },
     /// A value outside what the field allows.
     #[error("{field}: {value:?} is not allowed")]
     InvalidValue {
@@ -199,9 +207,9 @@ pub enum Issue {
         hostname: String,
     },
     /// A label selector that cannot be evaluated; it selects nothing.
-    #[error("label selector operator {operator:?} is not known or lacks its values")]
+    #[error("{}", selector_problem(operator))]
     InvalidSelector {
-        /// The operator.
+        /// The operator; empty when there is no selector at all where one is required.
         operator: String,
     },
     /// A route kind that the listener's protocol cannot carry.
@@ -234,6 +242,16 @@ pub enum Issue {
         certificate: CertificateId,
         /// Why.
         problem: CertificateProblem,
+    },
+    /// An edge's proxy does not take a certificate that was found usable.
+    #[error("certificate {certificate}: edge {edge} refused it: {reason}")]
+    CertificateRefused {
+        /// The Secret.
+        certificate: CertificateId,
+        /// The edge.
+        edge: EdgeId,
+        /// In the proxy's words.
+        reason: String,
     },
     /// A certificate in another namespace without a ReferenceGrant.
     #[error("certificate {certificate}: no ReferenceGrant in its namespace allows it")]
@@ -461,6 +479,13 @@ pub enum Issue {
 
 fn names(listeners: &[ListenerName]) -> String {
     listeners.iter().map(|name| name.to_string()).collect::<Vec<_>>().join(", ")
+}
+
+fn selector_problem(operator: &str) -> String {
+    match operator {
+        "" => "allowedRoutes.namespaces.from is Selector, but there is no selector, so no namespace is admitted".to_owned(),
+        _ => format!("label selector operator {operator:?} is not known or lacks its values"),
+    }
 }
 
 fn within(namespace: &str) -> String {

@@ -17,7 +17,8 @@ pub(super) fn status(
     (previous, bundle): (Option<&Value>, Option<&Bundle>),
     stamp: &Stamp<'_>,
 ) -> Value {
-    let accepted = derive(report.findings_of(&Scope::Object), ConditionType::Accepted, Condition::new("Accepted", true, "Accepted", ""));
+    let healthy = Condition::new("Accepted", true, "Accepted", "Gateways of this class are served");
+    let accepted = derive(report.findings_of(&Scope::Object), ConditionType::Accepted, healthy);
     let conditions: Vec<_> = std::iter::once(accepted).chain(bundle.map(supported_version)).collect();
     let experimental = experimental.iter().filter(|_| bundle.is_some_and(Bundle::is_experimental));
     let features: BTreeSet<_> = features.iter().chain(experimental).collect();

@@ -9,10 +9,11 @@ use super::{Address, Provisioned, present};
 use crate::report::condition::{Condition, merge};
 
 pub(super) fn status(of: &Rendering<'_>, requested: &[IpAddr], sets: usize) -> Value {
-    let addresses: Vec<_> = present(of.observed.provisioned, requested).iter().map(address).collect();
+    let present = present(of.observed.provisioned, requested);
+    let addresses: Vec<_> = present.iter().map(address).collect();
     let accepted = of.accepted();
     let unmade = of.observed.provisioned.and_then(|provisioned| unmade(provisioned, requested));
-    let programmed = of.programmed(&accepted, unmade);
+    let programmed = of.programmed(&accepted, unmade, &present);
     let listeners: Vec<_> = of.listeners.iter().map(|listener| of.listener(listener, accepted.status)).collect();
     let written = of.previous.and_then(|status| status.get("conditions"));
     let mut status = json!({

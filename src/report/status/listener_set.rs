@@ -11,7 +11,7 @@ pub(super) fn status(of: &Rendering<'_>, parent_accepted: bool) -> Value {
         false => Condition::new("Accepted", false, "ParentNotAccepted", "the Gateway is not accepted"),
     };
     let programmed = match accepted.status {
-        true => of.programmed(&accepted, None),
+        true => of.programmed(&accepted, None, &[]),
         // Both conditions of a refused set carry one reason (`ListenerSetReasonNotAllowed`, `ListenersNotValid`).
         false => Condition { name: "Programmed", ..accepted.clone() },
     };

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Acknowledgement, Observed, programmed};
+use super::{Acknowledgement, Address, Observed, count, programmed};
 use crate::model::{EdgeId, Kind, ListenerName};
 use crate::report::condition::{Condition, ConditionType, Stamp, derive, merge, turns};
 use crate::report::{Finding, Issue, ListenerReport, ObjectReport, Scope};
@@ -45,7 +45,7 @@ impl Rendering<'_> {
         let healthy = match valid {
             0 => Condition::new("Accepted", false, "ListenersNotValid", "no listener is valid"),
             _ if valid < self.listeners.len() => Condition::new("Accepted", true, "ListenersNotValid", "some listeners are not valid"),
-            _ => Condition::new("Accepted", true, "Accepted", ""),
+            _ => Condition::new("Accepted", true, "Accepted", count(valid, "listener", ("is valid", "are valid"))),
         };
         derive(self.object(), ConditionType::Accepted, healthy)
     }
@@ -60,22 +60,31 @@ impl Rendering<'_> {
     }
 
     /// Whether the edge serves it. `unmade` is what is wrong with what was made for the edge.
-    pub(super) fn programmed(&self, accepted: &Condition, unmade: Option<Condition>) -> Condition {
+    pub(super) fn programmed(&self, accepted: &Condition, unmade: Option<Condition>, addresses: &[Address]) -> Condition {
         if !accepted.status {
             return Condition::new("Programmed", false, "Invalid", accepted.message.clone());
         }
         if let Some(unmade) = unmade {
             return unmade;
         }
-        let serving = self.listeners.iter().filter(|listener| self.serves(&listener.name));
-        let refusals: Option<Vec<_>> = serving.map(|listener| self.refused(&listener.name)).collect();
-        let healthy = self.acknowledged("Programmed", refusals.map(|reasons| reasons.join("; ")), self.previous);
+        let serving: Vec<_> = self.listeners.iter().filter(|listener| self.serves(&listener.name)).collect();
+        let refusals: Vec<_> = serving.iter().filter_map(|listener| self.refused(&listener.name)).collect();
+        let served = count(serving.len() - refusals.len(), "listener", ("serves", "serve"));
+        let places: Vec<_> = addresses.iter().map(Address::to_string).collect();
+        let served = if places.is_empty() { served } else { format!("{served} on {}", places.join(", ")) };
+        let all = (!refusals.is_empty() && refusals.len() == serving.len()).then(|| refusals.join("; "));
+        let healthy = self.acknowledged(served, all, self.previous);
         derive(self.object(), ConditionType::Programmed, healthy)
     }
 
-    fn acknowledged(&self, name: &'static str, refused: Option<String>, previous: Option<&Value>) -> Condition {
+    fn acknowledged(&self, served: String, refused: Option<String>, previous: Option<&Value>) -> Condition {
         let acknowledged = self.acknowledgement().is_some_and(|acknowledgement| acknowledgement.programmed);
-        programmed(name, refused, acknowledged, (previous.and_then(|written| written.get("conditions")), self.stamp.generation))
+        programmed(
+            Condition::new("Programmed", true, "Programmed", served),
+            refused,
+            acknowledged,
+            (previous.and_then(|written| written.get("conditions")), self.stamp.generation),
+        )
     }
 
     /// The entry of one listener. `accepted` says whether the object as a whole is.
@@ -85,14 +94,23 @@ impl Rendering<'_> {
         let written = written.and_then(|all| all.iter().find(|old| old["name"] == name));
         let kinds: Vec<_> = listener.supported_kinds.iter().map(|kind| json!({"group": kind.group, "kind": kind.kind})).collect();
         let findings = || self.findings(&listener.name);
-        let conflicted = derive(findings(), ConditionType::Conflicted, Condition::new("Conflicted", false, "NoConflicts", ""));
+        let conflicted = derive(
+            findings(),
+            ConditionType::Conflicted,
+            Condition::new("Conflicted", false, "NoConflicts", "no other listener has its port and hostname"),
+        );
         let own = match conflicted.status {
             true => Condition { name: "Accepted", status: false, ..conflicted.clone() },
-            false => derive(findings(), ConditionType::Accepted, Condition::new("Accepted", true, "Accepted", "")),
+            false => derive(findings(), ConditionType::Accepted, Condition::new("Accepted", true, "Accepted", "the listener is valid")),
         };
-        let resolved = derive(findings(), ConditionType::ResolvedRefs, Condition::new("ResolvedRefs", true, "ResolvedRefs", ""));
+        let resolved =
+            derive(findings(), ConditionType::ResolvedRefs, Condition::new("ResolvedRefs", true, "ResolvedRefs", "all references resolve"));
         let programmed = match own.status && accepted {
-            true => derive(findings(), ConditionType::Programmed, self.acknowledged("Programmed", self.refused(&listener.name), written)),
+            true => derive(
+                findings(),
+                ConditionType::Programmed,
+                self.acknowledged("the edge serves it".to_owned(), self.refused(&listener.name), written),
+            ),
             // Of a Gateway's listener the specification prefers "Invalid"; the conformance suite expects this of a ListenerSet's.
             false if conflicted.status && self.report.id.kind == Kind::ListenerSet => Condition { name: "Programmed", ..own.clone() },
             false if !own.status => Condition::new("Programmed", false, "Invalid", own.message.clone()),

@@ -8,10 +8,14 @@ mod listeners;
 mod route;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::IpAddr;
 
 use k8s_openapi::jiff::Timestamp;
 use serde_json::Value;
+
+pub use ingress::left;
+pub use route::{MOST_PARENTS, left_out};
 
 use super::condition::{Condition, Stamp, latched};
 use super::{ObjectReport, Verdict};
@@ -44,6 +48,15 @@ pub enum Address {
     Ip(IpAddr),
     /// A host name, as some load balancers have.
     Hostname(String),
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ip(ip) => ip.fmt(f),
+            Self::Hostname(name) => f.write_str(name),
+        }
+    }
 }
 
 /// What a status depends on besides the report.
@@ -95,19 +108,25 @@ pub fn status(kind: Kind, report: Option<&ObjectReport>, previous: Option<&Value
         }
         (_, Some((_, Verdict::Ingress { edge, addresses, served }))) => {
             let addresses = present(observed.provisioned, addresses);
-            ingress::status(&addresses, previous, observed.edges.get(edge).filter(|_| *served))
+            ingress::status(&addresses, previous, served.then(|| observed.edges.get(edge)))
         }
         (Kind::HttpRoute | Kind::GrpcRoute, None) => route::without_ours(previous, observed.controller_name),
         (_, _) => None,
     }
 }
 
-/// The Programmed condition: refused, acknowledged, or as it was until the data plane has spoken.
-fn programmed(name: &'static str, refused: Option<String>, acknowledged: bool, written: (Option<&Value>, i64)) -> Condition {
-    let (previous, generation) = written;
+/// The Programmed condition: refused, acknowledged, or as it was until the data plane has spoken. `healthy` is True with what is
+/// served in words.
+fn programmed(healthy: Condition, refused: Option<String>, acknowledged: bool, written: (Option<&Value>, i64)) -> Condition {
+    let ((previous, generation), name) = (written, healthy.name);
     match refused {
         Some(reason) => Condition::new(name, false, "Invalid", format!("the data plane refused it: {reason}")),
-        None if acknowledged || latched(previous, name, generation) => Condition::new(name, true, "Programmed", ""),
+        None if acknowledged || latched(previous, name, generation) => healthy,
         None => Condition::new(name, false, "Pending", "waiting for the data plane"),
     }
+}
+
+/// So many of something that do something: "1 listener is", "2 listeners are".
+fn count(number: usize, what: &str, (one, many): (&str, &str)) -> String {
+    if number == 1 { format!("1 {what} {one}") } else { format!("{number} {what}s {many}") }
 }

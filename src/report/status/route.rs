@@ -2,14 +2,17 @@
 
 use serde_json::{Value, json};
 
-use super::{Observed, programmed};
+use super::{Observed, count, programmed};
 use crate::report::condition::{Condition, ConditionType, Stamp, derive, merge, message};
-use crate::report::{Finding, ObjectReport, ParentReport, Scope};
+use crate::report::{Finding, ObjectReport, ParentReport, Scope, Verdict};
 use crate::snapshot::Key;
 
 /// On routes Programmed is no condition of Gateway API, so the name is ours.
 const PROGRAMMED: &str = "kakehi.dev/Programmed";
 const OURS: &[&str] = &["Accepted", "ResolvedRefs", "PartiallyInvalid", PROGRAMMED];
+
+/// Entries that the API server takes in `status.parents`, of all controllers together.
+pub const MOST_PARENTS: usize = 32;
 
 pub(super) struct Rendering<'a> {
     pub(super) report: &'a ObjectReport,
@@ -23,8 +26,16 @@ pub(super) struct Rendering<'a> {
 impl Rendering<'_> {
     pub(super) fn status(&self) -> Option<Value> {
         let mut entries = foreign(self.previous, self.observed.controller_name);
-        entries.extend(self.parents.iter().map(|parent| self.parent(parent)));
+        let room = MOST_PARENTS.saturating_sub(entries.len());
+        entries.extend(self.parents.iter().take(room).map(|parent| self.parent(parent)));
         (!entries.is_empty()).then(|| json!({"parents": entries}))
+    }
+
+    /// What is said of parents that have no entry.
+    fn left_out(&self) -> Option<String> {
+        let left = left_out(self.report, self.previous, self.observed.controller_name)?;
+        let left = count(left, "further parent", ("has", "have"));
+        Some(format!("{left} no entry here: the status holds {MOST_PARENTS}, those of other controllers included"))
     }
 
     /// Findings that count for one parent: its own, and those of the whole route.
@@ -58,7 +69,15 @@ impl Rendering<'_> {
         let (findings, dropped) = self.dropped();
         let healthy = match findings.first() {
             Some(first) if dropped == self.rules => Condition::new("Accepted", false, first.issue.effect().reason, message(&findings)),
-            _ => Condition::new("Accepted", true, "Accepted", ""),
+            _ => {
+                let taken = count(self.rules - dropped.min(self.rules), "rule", ("is accepted", "are accepted"));
+                Condition::new(
+                    "Accepted",
+                    true,
+                    "Accepted",
+                    [Some(taken), self.left_out()].into_iter().flatten().collect::<Vec<_>>().join("; "),
+                )
+            }
         };
         derive(self.findings(parent), ConditionType::Accepted, healthy)
     }
@@ -79,12 +98,18 @@ impl Rendering<'_> {
         let key = Key::Route(self.report.id.clone());
         let refused = acknowledgement.and_then(|said| said.refused.iter().find(|(refused, _)| *refused == key));
         let healthy = programmed(
-            PROGRAMMED,
+            Condition::new(PROGRAMMED, true, "Programmed", self.served(parent)),
             refused.map(|(_, reason)| reason.clone()),
             acknowledgement.is_some_and(|said| said.programmed),
             (written, self.stamp.generation),
         );
         derive(self.findings(parent), ConditionType::Programmed, healthy)
+    }
+
+    fn served(&self, parent: &ParentReport) -> String {
+        let (_, dropped) = self.dropped();
+        let served = count(self.rules - dropped.min(self.rules), "rule", ("is served", "are served"));
+        format!("{served} by edge {}", parent.edge)
     }
 
     fn parent(&self, parent: &ParentReport) -> Value {
@@ -93,7 +118,8 @@ impl Rendering<'_> {
         let written = entries.iter().find(|entry| entry["parentRef"] == reference && is_ours(entry, self.observed.controller_name));
         let written = written.and_then(|entry| entry.get("conditions"));
         let accepted = self.accepted(parent);
-        let resolved = derive(self.findings(parent), ConditionType::ResolvedRefs, Condition::new("ResolvedRefs", true, "ResolvedRefs", ""));
+        let resolved = Condition::new("ResolvedRefs", true, "ResolvedRefs", "all references resolve");
+        let resolved = derive(self.findings(parent), ConditionType::ResolvedRefs, resolved);
         let programmed = self.programmed(parent, &accepted, written);
         let partially_invalid = self.partially_invalid(accepted.status);
         let wanted: Vec<_> = [Some(accepted), Some(resolved), partially_invalid, Some(programmed)].into_iter().flatten().collect();
@@ -109,6 +135,13 @@ impl Rendering<'_> {
 pub(super) fn without_ours(previous: Option<&Value>, controller_name: &str) -> Option<Value> {
     let entries = previous.and_then(|status| status["parents"].as_array())?;
     entries.iter().any(|entry| is_ours(entry, controller_name)).then(|| json!({"parents": foreign(previous, controller_name)}))
+}
+
+/// How many parents of a route have no entry in its status, because those of other controllers leave no room; none when all have one.
+pub fn left_out(report: &ObjectReport, previous: Option<&Value>, controller_name: &str) -> Option<usize> {
+    let Verdict::Route { parents, .. } = &report.verdict else { return None };
+    let room = MOST_PARENTS.saturating_sub(foreign(previous, controller_name).len());
+    parents.len().checked_sub(room).filter(|left| *left > 0)
 }
 
 fn is_ours(entry: &Value, controller_name: &str) -> bool {

@@ -20,6 +20,7 @@ use super::facts::{Body, Fact, GatewayFacts, Meta};
 use super::ownership::Reserved;
 use super::reader::Reader;
 use crate::model::{EdgeId, Kind, ListenerName, ObjectId};
+use crate::model::{OWN_ANNOTATIONS, OWN_LABELS};
 use crate::report::{Finding, Issue, RouteKind, Scope, Severity};
 use crate::snapshot::Resource;
 
@@ -168,9 +169,17 @@ fn whole(reader: &Reader<'_>, gateway: &GatewayFacts) -> Vec<Issue> {
         ("spec.infrastructure.labels", !made && !gateway.labels.is_empty()),
         ("spec.infrastructure.annotations", !made && !gateway.annotations.is_empty()),
     ];
+    let own = [
+        ("spec.infrastructure.labels", &gateway.labels, OWN_LABELS),
+        ("spec.infrastructure.annotations", &gateway.annotations, OWN_ANNOTATIONS),
+    ];
+    let taken = own.into_iter().filter(|_| made).flat_map(|(field, of_user, own)| {
+        let keys = own.iter().filter(|key| of_user.contains_key(**key));
+        keys.map(move |key| Issue::OwnLabel { field, key: (*key).to_owned() })
+    });
     let ignored = ignored.into_iter().filter(|(_, used)| *used).map(|(field, _)| field);
     let unsupported = gateway.unsupported.iter().copied().chain(ignored);
-    unsupported.map(|field| Issue::UnsupportedField { field: field.to_owned() }).collect()
+    unsupported.map(|field| Issue::UnsupportedField { field: field.to_owned() }).chain(taken).collect()
 }
 
 /// Requested addresses, or the default one where none, or a type without a value, is requested.
