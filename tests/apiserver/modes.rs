@@ -255,6 +255,9 @@ async fn leaves_others_alone(admin: &Client, client: &Client, space: &str) {
     apply(admin, "Service", space, "theirs", theirs).await;
     let services: Api<DynamicObject> = api(client, "Service", space);
     let stolen = Patch::Merge(json!({"metadata": {"labels": {"kakehi.dev/edge": "x"}}, "spec": {"selector": {"app": "evil"}}}));
+    // The API server may know this policy later than that of Deployments.
+    let dry_run = PatchParams { dry_run: true, ..PatchParams::default() };
+    eventually("the policy of parts is known", async || services.patch("theirs", &dry_run, &stolen).await.err()).await;
     let refused = services.patch("theirs", &PatchParams::default(), &stolen).await.unwrap_err().to_string();
     assert!(refused.contains("what others made"), "{refused}");
     let refused = services.delete("theirs", &Default::default()).await.unwrap_err().to_string();
