@@ -10,6 +10,9 @@ use crate::store::{Refusal, Severity};
 const OBJECT_STAYS: &str = "refused; the version before stays in force";
 const FILE_STAYS: &str = "objects that the file defined before stay in force";
 
+/// Refusals of one file that are told one by one: a file of noise may have hundreds of thousands.
+const MOST: usize = 1_000;
+
 /// What is said about one manifest.
 type Said = (Severity, Option<ObjectId>, String);
 
@@ -18,7 +21,7 @@ impl Catalog {
     pub(super) fn refusals_of(&self, path: &str) -> Vec<Refusal> {
         let Some(file) = self.files.get(path) else { return Vec::new() };
         let refusal = |line, object, severity, message| Refusal { file: path.to_owned(), line, object, severity, message };
-        let mut refusals = Vec::new();
+        let (mut refusals, mut more) = (Vec::new(), 0_usize);
         let broken = |message: &str| if file.claims.is_empty() { message.to_owned() } else { format!("{message} ({FILE_STAYS})") };
         match &file.reading {
             Some(Err(message)) => refusals.push(refusal(0, None, Severity::Error, broken(message))),
@@ -31,7 +34,10 @@ impl Catalog {
                             manifests.iter().flat_map(|manifest| self.said_about(path, &claimed, &manifest.admission)).collect()
                         }
                     };
-                    refusals.extend(said.into_iter().map(|(severity, object, message)| refusal(document.line, object, severity, message)));
+                    let room = MOST - refusals.len();
+                    more += said.len().saturating_sub(room);
+                    let said = said.into_iter().take(room);
+                    refusals.extend(said.map(|(severity, object, message)| refusal(document.line, object, severity, message)));
                 }
             }
             None => {}
@@ -40,9 +46,16 @@ impl Catalog {
             let id = &claim.accepted.id;
             let first = self.claims.get(id).and_then(|places| places.first());
             if let Some((elsewhere, _)) = first.filter(|(first, at)| (first.as_str(), at) != (path, index)) {
+                if refusals.len() >= MOST {
+                    more += 1;
+                    continue;
+                }
                 let message = format!("already exists: {elsewhere} defines it, and the first file by path counts");
                 refusals.push(refusal(claim.line, Some(id.clone()), Severity::Error, message));
             }
+        }
+        if more > 0 {
+            refusals.push(refusal(0, None, Severity::Error, format!("{more} more findings of this file are not told")));
         }
         refusals.sort();
         refusals.dedup();

@@ -283,3 +283,11 @@ fn follow(told: &mut BTreeMap<String, Object>, events: Vec<watcher::Event<Object
 fn without_history(object: Object) -> Object {
     object.with_metadata(|metadata| (metadata.generation, metadata.resource_version) = (None, None))
 }
+
+#[test]
+fn so_many_findings_of_a_file_are_told() {
+    let mut files = Files::default();
+    let (_, refusals) = files.step("noise.yaml", &"---\na\n".repeat(1_500));
+    assert_eq!(refusals.len(), 1_001);
+    assert!(refusals.iter().any(|refusal| refusal.ends_with("500 more findings of this file are not told")), "{}", refusals[0]);
+}
