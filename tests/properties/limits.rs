@@ -246,6 +246,23 @@ fn a_namespace_has_so_many_entries() {
 }
 
 #[test]
+fn entries_are_shared_by_namespaces_that_want_more_than_there_are() {
+    let mut translator = world((0..64).map(|index| listener(index, 8000 + index, "")).collect());
+    let matches: Vec<_> = (0..128).map(|index| json!({"path": {"value": format!("/p{index}")}})).collect();
+    let of = |space: usize| route(&format!("t{space:02}"), "r", space, json!({"rules": [{"matches": matches}]}));
+    apply(&mut translator, (0..80).map(of));
+    let has = |translator: &Translator, space: usize| served(translator, &format!("t{space:02}"), "r").is_some();
+    // 8,192 entries each, the neighbour's 64 taken off: 63 routes are within 524,288.
+    assert!((0..80).all(|space| has(&translator, space) == (space < 63)));
+    let told = issues(&translator, Kind::HttpRoute, "t63", "r");
+    assert!(matches!(told[..], [Issue::Limit(Limit::EntryBudget { .. })]), "{told:?}");
+    neighbour_is_served(&translator);
+    let gone = (0..17).map(|space| ObjectId::new(Kind::HttpRoute, format!("t{space:02}"), "r"));
+    translator.apply(gone.map(|id| Change { id, old: None, new: None }).collect::<Vec<_>>(), Now::from_unix(0));
+    assert!((17..80).all(|space| has(&translator, space)), "there is room again");
+}
+
+#[test]
 fn a_service_has_so_many_ports() {
     let mut translator = world(vec![listener(0, 80, "")]);
     let ports: Vec<_> = (1..=80).map(|port| json!({"name": format!("p{port}"), "port": port})).collect();

@@ -27,16 +27,19 @@ pub enum Limit {
         /// How many are served.
         most: usize,
     },
-    /// The routes of a namespace together have more of these than are served of one namespace.
+    /// The routes of a namespace together have more of these than are served of one namespace, or of its share of what all namespaces
+    /// may have together.
     #[error(
-        "the routes of namespace {namespace} have more than {most} combinations of listener, hostname and match together, \
-         so the youngest, this one among them, are not served"
+        "the routes of namespace {namespace} have more combinations of listener, hostname and match than it may have, {of_namespace}, \
+         or its share of the {of_all} of all namespaces together, so the youngest, this one among them, are not served"
     )]
     EntryBudget {
         /// The namespace.
         namespace: String,
-        /// How many are served.
-        most: usize,
+        /// How many a namespace may have.
+        of_namespace: usize,
+        /// How many all namespaces may have.
+        of_all: usize,
     },
     /// The Ingresses of a namespace name more hosts than can be claimed for one namespace.
     #[error(

@@ -4,7 +4,7 @@ use super::RouteFacts;
 use super::translate::Attached;
 use crate::model::{Age, ObjectId};
 use crate::report::{Issue, Limit, Scope};
-use crate::translate::budget::{ENTRIES_OF_NAMESPACE, ENTRIES_OF_ROUTE, Good};
+use crate::translate::budget::{ENTRIES_OF_ALL, ENTRIES_OF_NAMESPACE, ENTRIES_OF_ROUTE, Good};
 use crate::translate::queue::Entry;
 use crate::translate::reader::Reader;
 
@@ -43,7 +43,8 @@ pub(super) fn ask(reader: &mut Reader<'_>, (id, age): (&ObjectId, &Age), facts: 
     let issue = if entries > ENTRIES_OF_ROUTE {
         Issue::Limit(Limit::TooManyEntries { found: entries, most: ENTRIES_OF_ROUTE })
     } else if !reader.within(Good::Entries, (id, age)) {
-        Issue::Limit(Limit::EntryBudget { namespace: id.namespace.clone(), most: ENTRIES_OF_NAMESPACE })
+        let (of_namespace, of_all) = (ENTRIES_OF_NAMESPACE, ENTRIES_OF_ALL);
+        Issue::Limit(Limit::EntryBudget { namespace: id.namespace.clone(), of_namespace, of_all })
     } else {
         return demand;
     };
