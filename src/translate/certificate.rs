@@ -8,9 +8,8 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use ring::digest::{SHA256, digest};
 use rustls_pki_types::PrivateKeyDer;
-use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
+use x509_parser::prelude::{GeneralName, X509Certificate};
 
-use self::material::Material;
 use super::reader::Reader;
 use crate::model::{Certificate, CertificateId, Hostname, PrivateKey};
 use crate::report::CertificateProblem;
@@ -36,18 +35,17 @@ pub(super) struct Usable {
 pub(super) fn resolve(reader: &mut Reader<'_>, id: &CertificateId) -> CertificateOutcome {
     let secret = reader.secret(&id.namespace, &id.name).ok_or(CertificateProblem::NotFound)?;
     let (Some(certificate), Some(key)) = (&secret.certificate, &secret.key) else { return Err(CertificateProblem::Incomplete) };
-    let Material { chain, key } = material::read(certificate.pem(), key.pem())?;
-    let leaf = chain.first().ok_or(CertificateProblem::BadCertificate)?;
-    let (_, parsed) = X509Certificate::from_der(leaf).map_err(|_| CertificateProblem::BadCertificate)?;
-    let names = names(&parsed);
-    let validity = parsed.validity();
+    let chain = material::chain(certificate.pem())?;
+    let (leaf, key) = material::leaf_and_key(&chain, key.pem())?;
+    let names = names(&leaf);
+    let validity = leaf.validity();
     let today = reader.today();
     let certificate = Certificate {
         id: id.clone(),
         chain: chain.iter().map(|der| pem("CERTIFICATE", der)).collect(),
         key: PrivateKey::new(pem(key_label(&key), key.secret_der())),
         names: names.clone(),
-        fingerprint: digest(&SHA256, leaf).as_ref().iter().map(|byte| format!("{byte:02x}")).collect(),
+        fingerprint: digest(&SHA256, leaf.as_raw()).as_ref().iter().map(|byte| format!("{byte:02x}")).collect(),
         not_after: validity.not_after.timestamp(),
     };
     Ok(Usable {

@@ -12,20 +12,16 @@ use x509_parser::prelude::{FromDer, X509Version};
 
 use crate::report::CertificateProblem;
 
-/// A chain, its leaf first, and the leaf's key.
-pub(super) struct Material {
-    pub(super) chain: Vec<CertificateDer<'static>>,
-    pub(super) key: PrivateKeyDer<'static>,
-}
-
-/// Reads `tls.crt` and `tls.key`. What stands around their blocks (text, attributes, parameters of curves, the mark of Windows
-/// editors) does no harm.
+/// The leaf of a chain, and the key of `tls.key` that belongs to it. What stands around its block (text, attributes, parameters of
+/// curves, the mark of Windows editors) does no harm.
 ///
 /// # Errors
-/// Whatever would keep Sōzu or the filter proxy from showing all of it.
-pub(super) fn read(certificate: &str, key: &str) -> Result<Material, CertificateProblem> {
-    let chain = chain(certificate)?;
-    let parsed: Vec<X509Certificate<'_>> = chain.iter().enumerate().map(|(at, der)| parse(at, der)).collect::<Result<_, _>>()?;
+/// What would keep Sōzu or the filter proxy from showing all of the chain.
+pub(super) fn leaf_and_key<'a>(
+    chain: &'a [CertificateDer<'static>],
+    key: &str,
+) -> Result<(X509Certificate<'a>, PrivateKeyDer<'static>), CertificateProblem> {
+    let mut parsed: Vec<X509Certificate<'_>> = chain.iter().enumerate().map(|(at, der)| parse(at, der)).collect::<Result<_, _>>()?;
     let leaf = parsed.first().ok_or(CertificateProblem::BadCertificate)?;
     let key = private_key(key)?;
     let signing = any_supported_type(&key).map_err(|_| CertificateProblem::UnsupportedKey)?;
@@ -38,8 +34,8 @@ pub(super) fn read(certificate: &str, key: &str) -> Result<Material, Certificate
         return Err(CertificateProblem::OldVersion);
     }
     // The filter proxy does just this, and Sōzu the same as far as it looks.
-    CertifiedKey::from_der(chain.clone(), key.clone_key(), provider()).map_err(|_| CertificateProblem::Refused)?;
-    Ok(Material { chain, key })
+    CertifiedKey::from_der(chain.to_vec(), key.clone_key(), provider()).map_err(|_| CertificateProblem::Refused)?;
+    Ok((parsed.swap_remove(0), key))
 }
 
 fn provider() -> &'static CryptoProvider {
@@ -52,7 +48,11 @@ fn unmarked(text: &str) -> &str {
     text.trim_start_matches('\u{feff}')
 }
 
-fn chain(text: &str) -> Result<Vec<CertificateDer<'static>>, CertificateProblem> {
+/// The certificates of `tls.crt`, the leaf first.
+///
+/// # Errors
+/// Where a block cannot be read, or would be passed over.
+pub(super) fn chain(text: &str) -> Result<Vec<CertificateDer<'static>>, CertificateProblem> {
     let text = unmarked(text);
     let mut chain = Vec::new();
     for der in CertificateDer::pem_slice_iter(text.as_bytes()) {
