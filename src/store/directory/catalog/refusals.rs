@@ -22,9 +22,10 @@ impl Catalog {
         let Some(file) = self.files.get(path) else { return Vec::new() };
         let refusal = |line, object, severity, message| Refusal { file: path.to_owned(), line, object, severity, message };
         let (mut refusals, mut more) = (Vec::new(), 0_usize);
+        let mut tell = |refusal| if refusals.len() < MOST { refusals.push(refusal) } else { more += 1 };
         let broken = |message: &str| if file.claims.is_empty() { message.to_owned() } else { format!("{message} ({FILE_STAYS})") };
         match &file.reading {
-            Some(Err(message)) => refusals.push(refusal(0, None, Severity::Error, broken(message))),
+            Some(Err(message)) => tell(refusal(0, None, Severity::Error, broken(message))),
             Some(Ok(documents)) => {
                 let claimed: BTreeSet<&ObjectId> = file.claims.values().map(|claim| &claim.accepted.id).collect();
                 for document in documents {
@@ -34,10 +35,9 @@ impl Catalog {
                             manifests.iter().flat_map(|manifest| self.said_about(path, &claimed, &manifest.admission)).collect()
                         }
                     };
-                    let room = MOST - refusals.len();
-                    more += said.len().saturating_sub(room);
-                    let said = said.into_iter().take(room);
-                    refusals.extend(said.map(|(severity, object, message)| refusal(document.line, object, severity, message)));
+                    for (severity, object, message) in said {
+                        tell(refusal(document.line, object, severity, message));
+                    }
                 }
             }
             None => {}
@@ -46,12 +46,8 @@ impl Catalog {
             let id = &claim.accepted.id;
             let first = self.claims.get(id).and_then(|places| places.first());
             if let Some((elsewhere, _)) = first.filter(|(first, at)| (first.as_str(), at) != (path, index)) {
-                if refusals.len() >= MOST {
-                    more += 1;
-                    continue;
-                }
                 let message = format!("already exists: {elsewhere} defines it, and the first file by path counts");
-                refusals.push(refusal(claim.line, Some(id.clone()), Severity::Error, message));
+                tell(refusal(claim.line, Some(id.clone()), Severity::Error, message));
             }
         }
         if more > 0 {
