@@ -25,9 +25,9 @@ pub(super) struct Rendering<'a> {
 
 impl Rendering<'_> {
     pub(super) fn status(&self) -> Option<Value> {
-        let mut entries = foreign(self.previous, self.observed.controller_name);
-        let room = MOST_PARENTS.saturating_sub(entries.len());
-        entries.extend(self.parents.iter().take(room).map(|parent| self.parent(parent)));
+        let controller = self.observed.controller_name;
+        let ours = self.parents.iter().take(room(self.previous, controller)).map(|parent| self.parent(parent));
+        let entries: Vec<_> = foreign(self.previous, controller).cloned().chain(ours).collect();
         (!entries.is_empty()).then(|| json!({"parents": entries}))
     }
 
@@ -70,13 +70,9 @@ impl Rendering<'_> {
         let healthy = match findings.first() {
             Some(first) if dropped == self.rules => Condition::new("Accepted", false, first.issue.effect().reason, message(&findings)),
             _ => {
-                let taken = count(self.rules - dropped.min(self.rules), "rule", ("is accepted", "are accepted"));
-                Condition::new(
-                    "Accepted",
-                    true,
-                    "Accepted",
-                    [Some(taken), self.left_out()].into_iter().flatten().collect::<Vec<_>>().join("; "),
-                )
+                let taken = self.taken(("is accepted", "are accepted"));
+                let said: Vec<_> = std::iter::once(taken).chain(self.left_out()).collect();
+                Condition::new("Accepted", true, "Accepted", said.join("; "))
             }
         };
         derive(self.findings(parent), ConditionType::Accepted, healthy)
@@ -98,7 +94,7 @@ impl Rendering<'_> {
         let key = Key::Route(self.report.id.clone());
         let refused = acknowledgement.and_then(|said| said.refused.iter().find(|(refused, _)| *refused == key));
         let healthy = programmed(
-            Condition::new(PROGRAMMED, true, "Programmed", self.served(parent)),
+            Condition::new(PROGRAMMED, true, "Programmed", format!("{} by edge {}", self.taken(("is served", "are served")), parent.edge)),
             refused.map(|(_, reason)| reason.clone()),
             acknowledgement.is_some_and(|said| said.programmed),
             (written, self.stamp.generation),
@@ -106,10 +102,9 @@ impl Rendering<'_> {
         derive(self.findings(parent), ConditionType::Programmed, healthy)
     }
 
-    fn served(&self, parent: &ParentReport) -> String {
-        let (_, dropped) = self.dropped();
-        let served = count(self.rules - dropped.min(self.rules), "rule", ("is served", "are served"));
-        format!("{served} by edge {}", parent.edge)
+    /// How many rules are not dropped, with what that means for them.
+    fn taken(&self, verbs: (&str, &str)) -> String {
+        count(self.rules.saturating_sub(self.dropped().1), "rule", verbs)
     }
 
     fn parent(&self, parent: &ParentReport) -> Value {
@@ -134,14 +129,19 @@ impl Rendering<'_> {
 /// The status of a route that has no parent of ours, when an entry of ours is still written there.
 pub(super) fn without_ours(previous: Option<&Value>, controller_name: &str) -> Option<Value> {
     let entries = previous.and_then(|status| status["parents"].as_array())?;
-    entries.iter().any(|entry| is_ours(entry, controller_name)).then(|| json!({"parents": foreign(previous, controller_name)}))
+    let others = || foreign(previous, controller_name).collect::<Vec<_>>();
+    entries.iter().any(|entry| is_ours(entry, controller_name)).then(|| json!({"parents": others()}))
 }
 
 /// How many parents of a route have no entry in its status, because those of other controllers leave no room; none when all have one.
 pub fn left_out(report: &ObjectReport, previous: Option<&Value>, controller_name: &str) -> Option<usize> {
     let Verdict::Route { parents, .. } = &report.verdict else { return None };
-    let room = MOST_PARENTS.saturating_sub(foreign(previous, controller_name).len());
-    parents.len().checked_sub(room).filter(|left| *left > 0)
+    parents.len().checked_sub(room(previous, controller_name)).filter(|left| *left > 0)
+}
+
+/// How many entries those of other controllers leave to us.
+fn room(previous: Option<&Value>, controller_name: &str) -> usize {
+    MOST_PARENTS.saturating_sub(foreign(previous, controller_name).count())
 }
 
 fn is_ours(entry: &Value, controller_name: &str) -> bool {
@@ -149,7 +149,7 @@ fn is_ours(entry: &Value, controller_name: &str) -> bool {
 }
 
 /// Entries that other controllers wrote, as they are.
-fn foreign(previous: Option<&Value>, controller_name: &str) -> Vec<Value> {
+fn foreign<'a>(previous: Option<&'a Value>, controller_name: &str) -> impl Iterator<Item = &'a Value> {
     let entries = previous.and_then(|status| status["parents"].as_array());
-    entries.map(|entries| entries.iter().filter(|entry| !is_ours(entry, controller_name)).cloned().collect()).unwrap_or_default()
+    entries.into_iter().flatten().filter(move |entry| !is_ours(entry, controller_name))
 }
