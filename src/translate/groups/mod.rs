@@ -19,8 +19,7 @@ use super::EdgeData;
 use super::facts::{Body, Fact, GatewayFacts, Meta};
 use super::ownership::Reserved;
 use super::reader::Reader;
-use crate::model::{EdgeId, Kind, ListenerName, ObjectId};
-use crate::model::{OWN_ANNOTATIONS, OWN_LABELS};
+use crate::model::{EdgeId, Kind, ListenerName, OWN_ANNOTATIONS, OWN_LABELS, ObjectId};
 use crate::report::{Finding, Issue, RouteKind, Scope, Severity};
 use crate::snapshot::Resource;
 
