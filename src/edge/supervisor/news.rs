@@ -6,7 +6,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use imbl::OrdSet;
 use tokio::time::Instant;
 
 use crate::edge::plan::Planner;
@@ -30,25 +29,20 @@ impl Obsolete {
         let moved = relayed.clone().symmetric_difference(target.relayed.clone()).union(named.symmetric_difference(target.named.clone()));
         let changed: BTreeSet<CertificateId> = touched.chain(moved).collect();
         for id in changed {
+            // Handshakes that were begun with it may go on.
+            let is_shown = relayed.contains(&id) || self.0.contains_key(&id);
+            let named = |_: &&Arc<Resource>| target.named.contains(&id);
             match held(planner, &id) {
                 Some(certificate) if target.relayed.contains(&id) => news.set.push(certificate.clone()),
-                Some(certificate) if target.named.contains(&id) && !self.is_shown(&id, &relayed) => news.set.push(names_of(certificate)),
-                Some(certificate) if target.named.contains(&id) => {
-                    news.set.push(certificate.clone());
+                certificate if is_shown => {
+                    news.set.extend(certificate.filter(named).cloned());
                     self.0.entry(id).or_insert_with(Instant::now);
                 }
-                _ if self.is_shown(&id, &relayed) => {
-                    self.0.entry(id).or_insert_with(Instant::now);
-                }
+                Some(certificate) if named(&certificate) => news.set.push(names_of(certificate)),
                 _ => news.remove.push(Key::Certificate(id)),
             }
         }
         news
-    }
-
-    /// Whether handshakes may go on that were begun with a certificate.
-    fn is_shown(&self, id: &CertificateId, before: &OrdSet<CertificateId>) -> bool {
-        before.contains(id) || self.0.contains_key(id)
     }
 
     /// What to take from the filter now: no handshake that was begun with it goes on any more.
