@@ -89,11 +89,12 @@ fn concerned(world: &World, id: &EdgeId) -> Vec<ObjectId> {
         Verdict::ListenerSet { edge, .. } | Verdict::Ingress { edge, .. } => edge == id,
         _ => false,
     });
-    // Of Ingresses that have left while no operator ran nobody knows yet.
-    let left = world.objects.range(ObjectId::new(Kind::Ingress, "", "")..).take_while(|(id, _)| id.kind == Kind::Ingress);
-    let left = left.filter(|(id, object)| !world.reports.contains_key(*id) && object.status().is_some()).map(|(id, _)| id.clone());
-    let left = left.filter(|_| is_first && id.kind() == Kind::IngressClass);
-    std::iter::once(id.owner()).chain(of_edge.map(|report| report.id.clone())).chain(left).collect()
+    // A new operator does not know yet which Ingresses left while none ran.
+    let is_new = is_first && id.kind() == Kind::IngressClass;
+    let ingresses = is_new.then(|| world.objects.range(ObjectId::new(Kind::Ingress, "", "")..)).into_iter().flatten();
+    let ingresses = ingresses.take_while(|(id, _)| id.kind == Kind::Ingress);
+    let left = ingresses.filter(|(id, object)| !world.reports.contains_key(*id) && object.status().is_some());
+    std::iter::once(id.owner()).chain(of_edge.map(|report| report.id.clone())).chain(left.map(|(id, _)| id.clone())).collect()
 }
 
 #[cfg(test)]
