@@ -10,7 +10,10 @@ use crate::model::{Certificate, CertificateId, Hostname};
 #[derive(Clone, Debug, Default)]
 pub struct Certified {
     names: HashMap<CertificateId, BTreeSet<Hostname>>,
-    certificates: HashMap<Hostname, OrdSet<CertificateId>>,
+    /// Certificates by name.
+    exact: HashMap<String, OrdSet<CertificateId>>,
+    /// Certificates by the suffix of a wildcard of one label.
+    wildcard: HashMap<String, OrdSet<CertificateId>>,
 }
 
 impl Certified {
@@ -30,33 +33,52 @@ impl Certified {
 
     fn replace(&mut self, id: &CertificateId, before: &BTreeSet<Hostname>, after: &BTreeSet<Hostname>) -> BTreeSet<Hostname> {
         for name in before.difference(after) {
-            let left = self.certificates.get_mut(name).is_some_and(|ids| {
+            let Some((certificates, name)) = self.naming(name) else { continue };
+            let left = certificates.get_mut(name).is_some_and(|ids| {
                 ids.remove(id);
                 !ids.is_empty()
             });
             if !left {
-                self.certificates.remove(name);
+                certificates.remove(name);
             }
         }
         for name in after.difference(before) {
-            self.certificates.entry(name.clone()).or_default().insert(id.clone());
+            if let Some((certificates, name)) = self.naming(name) {
+                certificates.entry(name.to_owned()).or_default().insert(id.clone());
+            }
         }
         before.symmetric_difference(after).cloned().collect()
+    }
+
+    /// Where certificates with such a name are found, and under which text.
+    fn naming<'a>(&mut self, name: &'a Hostname) -> Option<(&mut HashMap<String, OrdSet<CertificateId>>, &'a str)> {
+        match name {
+            Hostname::Exact(name) => Some((&mut self.exact, name)),
+            Hostname::Label(suffix) => Some((&mut self.wildcard, suffix)),
+            Hostname::Any | Hostname::Wildcard(_) => None,
+        }
     }
 
     /// Whether a certificate of this namespace is shown for every host of `host`; of any namespace if it is empty, as that of an
     /// IngressClass is, whose route serves what no Ingress takes.
     pub fn covers(&self, host: &Hostname, namespace: &str) -> bool {
-        let of = |name: &Hostname| {
-            let ids = self.certificates.get(name);
-            ids.is_some_and(|ids| namespace.is_empty() || ids.iter().any(|id| id.namespace == namespace))
-        };
-        let wider = || match host {
-            Hostname::Exact(name) => name.split_once('.').is_some_and(|(_, suffix)| of(&Hostname::Label(suffix.to_owned()))),
-            Hostname::Any | Hostname::Wildcard(_) | Hostname::Label(_) => false,
-        };
-        of(host) || wider()
+        match host {
+            Hostname::Exact(name) => self.covers_name(name, namespace),
+            Hostname::Label(suffix) => self.wildcard.get(suffix).is_some_and(|ids| is_among(ids, namespace)),
+            Hostname::Any | Hostname::Wildcard(_) => false,
+        }
     }
+
+    /// The same of one host, in lower case.
+    pub fn covers_name(&self, name: &str, namespace: &str) -> bool {
+        let wildcard = name.split_once('.').and_then(|(_, suffix)| self.wildcard.get(suffix));
+        [self.exact.get(name), wildcard].into_iter().flatten().any(|ids| is_among(ids, namespace))
+    }
+}
+
+/// Whether one of the certificates is of a namespace.
+fn is_among(ids: &OrdSet<CertificateId>, namespace: &str) -> bool {
+    namespace.is_empty() || ids.iter().any(|id| id.namespace == namespace)
 }
 
 #[cfg(test)]

@@ -28,7 +28,7 @@ use self::hosts::HostIndex;
 use self::paths::HostRules;
 use self::patterns::Patterns;
 use super::filters::cors;
-use crate::model::{Backend, BackendId, Endpoint, Hostname, Kind, Listener, ListenerName, ObjectId};
+use crate::model::{Backend, BackendId, Endpoint, Kind, Listener, ListenerName, ObjectId};
 use crate::snapshot::wire::Refusal;
 use crate::snapshot::{Certified, Delta, Key, Resource, Snapshot};
 use crate::traffic::{Pair, Routed};
@@ -161,7 +161,7 @@ impl Table {
     pub fn decide(&self, head: &Head<'_>) -> Decision<'_> {
         let Some((listener, entry)) = self.find(head) else { return Decision::NotFound };
         let found = Found { listener, rule: &entry.rule, prefix: entry.conditions.path.prefix() };
-        if listener.certificates_by_name && !self.certified.covers(&Hostname::Exact(head.host.to_owned()), &entry.rule.route.namespace) {
+        if listener.certificates_by_name && !self.certified.covers_name(head.host, &entry.rule.route.namespace) {
             return Decision::Misdirected;
         }
         match &entry.rule.action {
