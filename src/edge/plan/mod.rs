@@ -24,6 +24,7 @@ mod target;
 #[cfg(test)]
 mod tests;
 mod touched;
+mod whole;
 
 pub use asked::USUAL_SILENCE;
 pub use bouncers::{Bouncer, bouncers};

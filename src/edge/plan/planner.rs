@@ -13,7 +13,7 @@ use super::planned::{Planned, Texts};
 use super::regions::{self, Entry, ROOT};
 use super::target::{Chain, ChainId, ClusterId, HostRule, PortId, PortKind, PortLimits, Stage, Target, Upstream, VhostId};
 use super::touched::Touched;
-use super::{Reason, RelayReason, certificates, mode, native};
+use super::{Reason, RelayReason, certificates, mode, native, whole};
 use crate::model::{BackendId, Filter, Hostname, Listener, ListenerName, Rank};
 use crate::snapshot::{Delta, Key, Snapshot};
 
@@ -244,7 +244,7 @@ impl Planner {
         let entries = deep.or(flat);
         let whole = match (deep, flat) {
             (Some(_), Some(_)) => Some(Reason::WildcardDepth),
-            _ => entries.and_then(|entries| self.whole_host(id.port, owner.zip(one_label.as_ref().or(Some(&id.host))), entries)),
+            _ => owner.zip(entries).and_then(|of| self.whole(of, one_label.as_ref().unwrap_or(&id.host))),
         };
         let stopper = owner.is_some_and(|owner| owner.hostname == id.host) && self.index.listeners().has_broader(id.port, &id.host);
         let mut planned = self.planned.remove(id).unwrap_or_default();
@@ -292,25 +292,9 @@ impl Planner {
         was != is
     }
 
-    /// Why a host goes to the filter as a whole, if it does.
-    fn whole(&self, port: PortId, entries: &Entries) -> Option<Reason> {
-        if self.options.force_hop || self.index.listeners().tuning(port).is_some_and(|tuning| tuning.force_hop) {
-            Some(Reason::Forced)
-        } else if entries.regex > 0 {
-            Some(Reason::PathRegex)
-        } else if entries.odd > 0 {
-            Some(Reason::PathBytes)
-        } else if entries.host_ranks.len() > 1 && !entries.all().into_iter().is_sorted_by(|low, high| low.path <= high.path) {
-            Some(Reason::HostSpecificity)
-        } else {
-            None
-        }
-    }
-
-    /// The same of a host of a listener, which may be refused as a whole too.
-    fn whole_host(&self, port: PortId, of: Option<(&Listener, &Hostname)>, entries: &Entries) -> Option<Reason> {
-        let lacks = of.is_some_and(|(listener, host)| certificates::lacks(&self.index, listener, host, entries));
-        self.whole(port, entries).or(lacks.then_some(Reason::NoCertificate))
+    /// Why the filter proxy serves a listener's host as a whole, if it does.
+    fn whole(&self, (listener, entries): (&Listener, &Entries), host: &Hostname) -> Option<Reason> {
+        whole::of_host(&self.index, &self.options, (listener, host), entries)
     }
 
     fn entry(&self, rank: &Rank) -> Option<Entry<'_>> {
@@ -330,7 +314,7 @@ impl Planner {
             _ if relayed => everything(Reason::Relayed),
             None if wildcards.is_empty() => Vec::new(),
             None => everything(Reason::WildcardDepth),
-            Some(entries) => match self.whole(port, entries) {
+            Some(entries) => match whole::of_all(&self.index, &self.options, port, entries) {
                 Some(reason) => everything(reason),
                 // Sōzu does not choose among these by the host.
                 None if owner.is_some_and(|owner| owner.certificates_by_name) => everything(Reason::NoCertificate),
