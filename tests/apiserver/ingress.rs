@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use kakehi::translate::{IngressSettings, Settings};
 use kube::Client;
-use kube::api::{ListParams, Patch, PatchParams};
+use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 
-use crate::rig::{Edges, Running, api, apply, delete, eventually, finalizers, gone, once};
+use crate::rig::{Edges, Running, api, apply, delete, events, eventually, finalizers, gone, once};
 use crate::server::{discard, namespace, shared};
 
 fn ingress(class: Option<&str>, host: &str, service: &str) -> Value {
@@ -18,20 +18,6 @@ fn ingress(class: Option<&str>, host: &str, service: &str) -> Value {
 
 fn shown(ingress: &Value) -> &Value {
     &ingress["status"]["loadBalancer"]["ingress"]
-}
-
-async fn events(client: &Client, space: &str, name: &str) -> Vec<Value> {
-    let list = api(client, "Event", space).list(&ListParams::default()).await.unwrap();
-    let values = list.items.into_iter().map(|event| serde_json::to_value(event).unwrap());
-    values.filter(|event| event["regarding"]["kind"] == "Ingress" && event["regarding"]["name"] == name).collect()
-}
-
-/// Notes of Events about an object; those about objects without a namespace are in `default`.
-async fn notes(client: &Client, space: &str, (kind, name): (&str, &str)) -> Vec<String> {
-    let list = api(client, "Event", space).list(&ListParams::default()).await.unwrap();
-    let values = list.items.into_iter().map(|event| serde_json::to_value(event).unwrap());
-    let of_object = values.filter(|event| event["regarding"]["kind"] == kind && event["regarding"]["name"] == name);
-    of_object.map(|event| event["note"].as_str().unwrap().to_owned()).collect()
 }
 
 async fn show(client: &Client, (space, name): (&str, &str), address: &str) {
@@ -78,8 +64,8 @@ async fn an_ingress_that_leaves_shows_our_address_no_more_and_every_kind_tells_w
     for (place, kind, name, expected) in
         [(space.as_str(), "Service", "here", "appProtocol odd is not known"), ("default", "IngressClass", &broken, "EdgeProfile")]
     {
-        let told = eventually("an Event", async || Some(notes(&client, place, (kind, name)).await).filter(|told| !told.is_empty())).await;
-        assert!(told.len() == 1 && told[0].contains(expected), "{kind}: {told:?}");
+        let told = eventually("an Event", async || Some(events(&client, place, (kind, name)).await).filter(|told| !told.is_empty())).await;
+        assert!(told.len() == 1 && told[0]["note"].as_str().unwrap().contains(expected), "{kind}: {told:?}");
     }
     operator.stop().await.unwrap();
     for class in [&space, &broken, &foreign] {
@@ -116,7 +102,8 @@ async fn an_ingress_shows_its_address_and_others_are_left_alone() {
         let is_shown = |ingress: &Value| *shown(ingress) == address && finalizers(ingress) == [controller.as_str()];
         once(&client, ("Ingress", &space, name), is_shown).await;
     }
-    let told = eventually("an Event", async || Some(events(&client, &space, "wrong").await).filter(|told| !told.is_empty())).await;
+    let told =
+        eventually("an Event", async || Some(events(&client, &space, ("Ingress", "wrong")).await).filter(|told| !told.is_empty())).await;
     assert!(told[0]["note"].as_str().unwrap().contains("Service") && told[0]["reason"] == "BackendNotFound", "{told:?}");
 
     // A host that is taken, by an Ingress of another namespace.
@@ -124,7 +111,8 @@ async fn an_ingress_shows_its_address_and_others_are_left_alone() {
     // Ages are whole seconds.
     tokio::time::sleep(Duration::from_millis(1100)).await;
     apply(&client, "Ingress", &later, "thief", ingress(class, &host("early"), "here")).await;
-    let told = eventually("an Event", async || Some(events(&client, &later, "thief").await).filter(|told| !told.is_empty())).await;
+    let told =
+        eventually("an Event", async || Some(events(&client, &later, ("Ingress", "thief")).await).filter(|told| !told.is_empty())).await;
     assert!(told.iter().any(|event| event["reason"] == "HostTaken"), "{told:?}");
     let thief = once(&client, ("Ingress", &later, "thief"), |_| true).await;
     assert!(shown(&thief).is_null() && finalizers(&thief).is_empty(), "nothing of it is served: {thief}");
@@ -132,7 +120,7 @@ async fn an_ingress_shows_its_address_and_others_are_left_alone() {
     for name in ["foreign", "classless"] {
         let left = once(&client, ("Ingress", &space, name), |_| true).await;
         assert!(shown(&left).is_null() && finalizers(&left).is_empty(), "{left}");
-        assert_eq!(events(&client, &space, name).await, [Value::Null; 0]);
+        assert_eq!(events(&client, &space, ("Ingress", name)).await, [Value::Null; 0]);
     }
     delete(&client, ("Ingress", &space, "early")).await;
     gone(&client, ("Ingress", &space, "early")).await;

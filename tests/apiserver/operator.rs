@@ -5,11 +5,11 @@ use std::time::Duration;
 use kakehi::model::EdgeId;
 use kakehi::translate;
 use kube::Client;
-use kube::api::{Api, ListParams, Patch, PatchParams};
+use kube::api::{Api, Patch, PatchParams};
 use serde_json::{Value, json};
 
 use crate::lenient::tomorrow;
-use crate::rig::{Edges, Running, api, apply, basics, condition, delete, eventually, finalizers, gone, once, programmed, route};
+use crate::rig::{Edges, Running, api, apply, basics, condition, delete, events, eventually, finalizers, gone, once, programmed, route};
 use crate::server::{Server, define, discard, is_foreign, namespace, shared};
 
 const CLASS_FINALIZER: &str = "gateway-exists-finalizer.gateway.networking.k8s.io";
@@ -42,12 +42,11 @@ async fn objects_get_true_statuses() {
     let class = once(&client, ("GatewayClass", "", &space), is_accepted).await;
     assert!(class["status"]["supportedFeatures"].as_array().unwrap().contains(&json!({"name": "HTTPRoute"})));
 
-    let events = || async {
-        let list = api(&client, "Event", &space).list(&ListParams::default()).await.unwrap();
-        let values = list.items.into_iter().map(|event| serde_json::to_value(event).unwrap());
-        values.filter(|event| event["regarding"]["name"] == "bad" && event["reportingController"] == controller).collect::<Vec<_>>()
+    let of_ours = || async {
+        let told = events(&client, &space, ("HTTPRoute", "bad")).await.into_iter();
+        told.filter(|event| event["reportingController"] == controller).collect::<Vec<_>>()
     };
-    let told = eventually("an Event", async || Some(events().await).filter(|events| !events.is_empty())).await;
+    let told = eventually("an Event", async || Some(of_ours().await).filter(|told| !told.is_empty())).await;
     assert!(told[0]["reason"] == "BackendNotFound" && told[0]["note"].as_str().unwrap().contains("nowhere"), "{told:?}");
 
     // The Service comes: nothing but that was missing. Whoever leads next has nothing to write and to tell.
@@ -57,7 +56,7 @@ async fn objects_get_true_statuses() {
     delete(&client, ("Service", &space, "nowhere")).await;
     let before = once(&client, ("HTTPRoute", &space, "bad"), |route| !is_resolved(route)).await;
     eventually("nothing waits", async || operator.scrape().contains("kakehi_queue_depth{kind=\"HTTPRoute\"} 0").then_some(())).await;
-    let told = events().await.len();
+    let told = of_ours().await.len();
     let first = *operator.epoch.borrow();
     operator.stop().await.unwrap();
     let next = Running::start(&client, &controller, &space, Edges::new(true));
@@ -66,7 +65,7 @@ async fn objects_get_true_statuses() {
     tokio::time::sleep(Duration::from_secs(2)).await;
     let after = once(&client, ("HTTPRoute", &space, "bad"), |_| true).await;
     assert_eq!(before["status"], after["status"]);
-    assert_eq!(events().await.len(), told);
+    assert_eq!(of_ours().await.len(), told);
     next.stop().await.unwrap();
     discard(&client, &space).await;
 }

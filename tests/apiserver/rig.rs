@@ -23,7 +23,7 @@ use kakehi::snapshot::{Snapshot, fetch};
 use kakehi::store::cluster::Namespaces;
 use kakehi::translate::{self, EdgeData};
 use kube::Client;
-use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, Patch, PatchParams};
+use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{oneshot, watch};
@@ -211,6 +211,13 @@ pub async fn eventually<T>(what: &str, mut probe: impl AsyncFnMut() -> Option<T>
         }
     };
     tokio::time::timeout(PATIENCE, waiting).await.unwrap_or_else(|_| panic!("never: {what}"))
+}
+
+/// Events about an object; those about objects without a namespace are in `default`.
+pub async fn events(client: &Client, space: &str, (kind, name): (&str, &str)) -> Vec<Value> {
+    let list = api(client, "Event", space).list(&ListParams::default()).await.unwrap();
+    let values = list.items.into_iter().map(|event| serde_json::to_value(event).unwrap());
+    values.filter(|event| event["regarding"]["kind"] == kind && event["regarding"]["name"] == name).collect()
 }
 
 /// Objects of a kind.

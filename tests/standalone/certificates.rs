@@ -10,7 +10,7 @@ use rustls_pki_types::pem::PemObject;
 use serde_json::{Value, json};
 
 use super::blind;
-use super::ingress::{World, ingress, rule, with_profile};
+use super::ingress::{World, ingress, rule};
 
 /// Shapes that are served: how many certificates clients are shown, and what else is said of it.
 const SERVED: [(&str, usize, &str); 17] = [
@@ -113,9 +113,7 @@ fn certificates_as_people_have_them_are_served_or_refused_alike_in_every_stage()
     }
     world.rig.eventually("the certificates are shown", || SERVED.iter().all(|(shape, ..)| met(&world, shape) == "blue"));
     check(&world, "native", "421");
-    let profile =
-        "apiVersion: kakehi.dev/v1alpha1\nkind: EdgeProfile\nmetadata: {name: relay, namespace: demo}\nspec: {forceRelay: true}\n";
-    world.rig.write("class.yaml", &with_profile("relay", profile));
+    world.relay();
     world.rig.eventually("the port is relayed", || met(&world, "version1") == "nothing" && met(&world, "chain") == "blue");
     check(&world, "relayed", "nothing");
 }

@@ -35,6 +35,13 @@ impl World {
         Self { rig, http: ([127, 0, 0, 1], http).into(), https: ([127, 0, 0, 1], https).into() }
     }
 
+    /// Has every port relayed.
+    pub fn relay(&self) {
+        let profile =
+            "apiVersion: kakehi.dev/v1alpha1\nkind: EdgeProfile\nmetadata: {name: relay, namespace: demo}\nspec: {forceRelay: true}\n";
+        self.rig.write("class.yaml", &with_profile("relay", profile));
+    }
+
     /// Writes Ingresses and waits until the edge serves them: a host of its own tells.
     pub fn hold(&self, file: &str, mut ingresses: Vec<Value>) {
         let host = format!("{file}.probe");
@@ -363,15 +370,13 @@ fn certificates_are_shown_for_the_hosts_of_their_ingresses_alone_in_either_stage
     world.rig.eventually("the certificates are shown", || met("bank.test", "bank.test") == "503");
     assert!(!relayed());
     check("native");
-    let profile =
-        "apiVersion: kakehi.dev/v1alpha1\nkind: EdgeProfile\nmetadata: {name: relay, namespace: demo}\nspec: {forceRelay: true}\n";
-    world.rig.write("class.yaml", &with_profile("relay", profile));
+    world.relay();
     world.rig.eventually("the port is relayed", || relayed() && met("bank.test", "bank.test") == "503");
     check("relay");
 }
 
 /// The class with an EdgeProfile of namespace demo.
-pub fn with_profile(name: &str, profile: &str) -> String {
+fn with_profile(name: &str, profile: &str) -> String {
     let parameters = format!("{{apiGroup: kakehi.dev, kind: EdgeProfile, name: {name}, namespace: demo, scope: Namespace}}");
     let class = CLASS.replace("spec: {controller: kakehi.dev/ingress-controller}", "spec:\n  controller: kakehi.dev/ingress-controller");
     format!("{class}  parameters: {parameters}\n---\n{profile}")

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::blind::met;
-use super::ingress::{World, backend, ingress, rule, secret, with_profile};
+use super::ingress::{World, backend, ingress, rule, secret};
 
 /// What clients that take any certificate meet: (server name, also the host; natively and by hop; relayed).
 const TABLE: [(&str, &str, &str); 11] = [
@@ -78,9 +78,7 @@ fn hosts_without_a_certificate_are_answered_under_no_other() {
     world.rig.eventually("a host with a certificate is answered", || met(&world, "late.test") == "blue");
     world.rig.remove("late.yaml");
     world.rig.eventually("without it no more", || met(&world, "late.test") == "421");
-    let profile =
-        "apiVersion: kakehi.dev/v1alpha1\nkind: EdgeProfile\nmetadata: {name: relay, namespace: demo}\nspec: {forceRelay: true}\n";
-    world.rig.write("class.yaml", &with_profile("relay", profile));
+    world.relay();
     world.rig.eventually("the port is relayed", || {
         world.rig.admin("/debug/plan").body.contains("every port is relayed") && met(&world, "plain.test") == "nothing"
     });
