@@ -16,9 +16,9 @@ use super::rig::{Rig, free_port};
 const CLIENTS: usize = 3;
 const PACE: Duration = Duration::from_millis(3);
 
-/// A request that failed; without a time it was not sent.
+/// A request that failed, and when its client began to connect; without a time it was not connected.
 struct Failure {
-    sent: Option<Instant>,
+    began: Option<Instant>,
     what: String,
 }
 
@@ -37,12 +37,13 @@ impl Load {
                 let (mut requests, mut failures) = (0, Vec::new());
                 while !stop.load(Ordering::Relaxed) {
                     requests += 1;
+                    let began = Instant::now();
                     let connected = connect(at);
-                    let sent = connected.is_ok().then(Instant::now);
+                    let began = connected.is_ok().then_some(began);
                     let answer = connected.and_then(|stream| exchange(stream, "demo.localhost", target, &[]));
                     let what = answer.map(|answer| answer.status.to_string()).unwrap_or_else(|error| error.to_string());
                     if what != "200" {
-                        failures.push(Failure { sent, what: format!("{target}: {what}") });
+                        failures.push(Failure { began, what: format!("{target}: {what}") });
                     }
                     std::thread::sleep(PACE);
                 }
@@ -53,7 +54,7 @@ impl Load {
         Self { clients: (0..CLIENTS).flat_map(|_| ["/", "/split"]).map(client).collect(), stop }
     }
 
-    /// Stops them; failed requests that were sent before the processes that were killed had gone are no fault.
+    /// Stops them; failed requests on connections that were begun before the processes that were killed had gone are no fault.
     fn end(self, row: &str, gone: Instant) {
         self.stop.store(true, Ordering::Relaxed);
         let (mut requests, mut failures) = (0, Vec::new());
@@ -62,7 +63,8 @@ impl Load {
             requests += number;
             failures.extend(failed);
         }
-        let (inherent, faults): (Vec<_>, Vec<_>) = failures.into_iter().partition(|failure| failure.sent.is_some_and(|sent| sent < gone));
+        let (inherent, faults): (Vec<_>, Vec<_>) =
+            failures.into_iter().partition(|failure| failure.began.is_some_and(|began| began < gone));
         eprintln!("{row}: {requests} requests, {} in flight on the killed process", inherent.len());
         assert!(requests > 100, "{row}: {requests}");
         let texts: BTreeSet<&str> = faults.iter().map(|failure| failure.what.as_str()).collect();
