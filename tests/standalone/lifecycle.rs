@@ -60,9 +60,13 @@ fn every_part_comes_back_after_it_was_killed() {
 fn sozus_whose_launcher_was_killed_are_left_behind_by_no_end() {
     for pause in [0, 60, 200] {
         let mut rig = Rig::start(&[], |_, _| ());
-        let before = children(rig.pid());
-        let (launcher, _) = before.iter().find(|(_, command)| begins(command, "kakehi launch")).unwrap();
-        kill(*launcher);
+        let (mut before, mut launcher) = (Vec::new(), None);
+        rig.eventually("a launcher is there", || {
+            before = children(rig.pid());
+            launcher = before.iter().find(|(_, command)| begins(command, "kakehi launch")).map(|(pid, _)| *pid);
+            launcher.is_some()
+        });
+        kill(launcher.unwrap());
         std::thread::sleep(std::time::Duration::from_millis(pause));
         assert!(rig.terminate());
         rig.eventually("all processes ended", || before.iter().all(|(pid, _)| !alive(*pid)));
