@@ -13,7 +13,7 @@ use super::held::{self, expected, holds};
 use super::instance::{Health, Instance};
 use super::load::{StateFile, files};
 use super::parting::Parting;
-use super::ports::HELD;
+use super::ports::{self, HELD};
 use super::{Error, Item, Kin, Maker, Order, Reply, Shadow, Step, Wire, steps};
 use crate::edge::plan::{PortId, PortKind, Target};
 use crate::snapshot::wire::Refusal;
@@ -240,7 +240,7 @@ impl Sozu {
             return Err(Error::Diverged(format!("{:?}: {}", step.item, reply.message)));
         }
         self.shadow.revert(step);
-        self.shadow.refuse(step, reply.message.clone());
+        self.shadow.refuse(step, ports::reason(step, &reply.message));
         if let RequestType::ReplaceCertificate(replace) = &step.request
             && let Item::Certificate(port, _) = &step.item
         {

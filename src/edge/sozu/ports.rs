@@ -7,6 +7,15 @@ use super::{Error, Item, Sozu, Step};
 /// Why a listener is not bound.
 pub(super) const HELD: &str = "another process listens on this address and port";
 
+/// What Sōzu says of an address that a process which shares it with none listens on: it ends with the system's error.
+const IN_USE: &str = "(os error 98)";
+
+/// Why a step is refused, of what Sōzu said of it. Sōzu meets a listener of another process itself where a sibling may listen there too.
+pub(super) fn reason(step: &Step, said: &str) -> String {
+    let is_held = matches!(step.item, Item::Bound(_)) && said.ends_with(IN_USE);
+    if is_held { HELD } else { said }.to_owned()
+}
+
 impl Sozu {
     /// Tries again what the world may meanwhile allow: ports that another process held. Whether there was anything to try.
     ///
