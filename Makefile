@@ -55,11 +55,11 @@ generate: tools ## rewrites what is generated from the code: config/settings.md,
 	bin=$$(tests/cluster/build.sh node) && HELM=$$bin/helm config/render-operator >config/operator/operator.yaml
 
 e2e: tools $(SOZU_TEST) ## the chart on the test cluster (make cluster); PART=leader or others of tests/e2e/parts for some of it
-	$(CARGO) build --bin kakehi
+	$(CARGO) build --bin kakehi --example recreate
 	tests/e2e/run.sh target/debug/kakehi $(SOZU_TEST) $(PART)
 
 conformance: tools $(SOZU_TEST) ## the Gateway API conformance suite on the test cluster; RUN=pattern for single tests
-	$(CARGO) build --bin kakehi
+	$(CARGO) build --bin kakehi --example recreate
 	RUN='$(RUN)' tests/conformance/run.sh target/debug/kakehi $(SOZU_TEST)
 
 images: tools $(SOZU_LTO) ## both images as archives in target/images, without a container engine; with one: see Dockerfile

@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use clap::{Args, ValueEnum};
+use clap::{ArgAction, Args, ValueEnum};
 
 pub use self::provision::{PodsOfTenants, ProvisionSettings};
 
@@ -206,9 +206,9 @@ pub struct ControllerSettings {
     /// Address in the status of Gateways that ask for none
     #[arg(long, env = "KAKEHI_ADDRESS", value_name = "IP")]
     pub address: Option<IpAddr>,
-    /// Keep a deleted route or Ingress, by a finalizer, until edges have withdrawn it (3 s at most). Until then it cannot
-    /// be made anew under its name, which people and tools expect who delete and apply
-    #[arg(long, env = "KAKEHI_HOLD_ROUTES")]
+    /// Keep a deleted route, ListenerSet or Ingress, by a finalizer, until its edges have withdrawn it (3 s at most). Until then
+    /// the API server answers a create under its name with 409
+    #[arg(long, env = "KAKEHI_HOLD_ROUTES", default_value_t = true, action = ArgAction::Set, num_args = 0..=1, default_missing_value = "true")]
     pub hold_routes: bool,
     /// Address of the admin port: /healthz /readyz /metrics, and for callers on the same machine or in the same pod
     /// /debug/report /debug/snapshot /debug/plan

@@ -11,6 +11,8 @@ mod mutate;
 
 #[path = "apiserver/claims.rs"]
 mod claims;
+#[path = "apiserver/deletion.rs"]
+mod deletion;
 #[path = "apiserver/endpoints.rs"]
 mod endpoints;
 #[path = "apiserver/failover.rs"]
@@ -33,6 +35,8 @@ mod modes;
 mod older;
 #[path = "apiserver/operator.rs"]
 mod operator;
+#[path = "apiserver/pairs.rs"]
+mod pairs;
 #[path = "prometheus/mod.rs"]
 mod prometheus;
 #[path = "apiserver/pump.rs"]

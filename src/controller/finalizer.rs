@@ -7,6 +7,7 @@ use super::world::World;
 use crate::api::Object;
 use crate::model::{EdgeId, Kind, ObjectId};
 use crate::report::Verdict;
+use crate::snapshot::publish::Publisher;
 use crate::store::kinds::{Finalizer, row};
 
 /// Longest name of a finalizer, after its domain.
@@ -77,9 +78,11 @@ pub fn due<'a>(object: &Object, world: &World, acks: &Acks, ours: &'a Finalizers
     }
 }
 
-/// How long edges still have to answer, when one has not. Those that are gone or end with their namespace are not asked.
+/// How long edges still have to answer, when one has not. Those that are gone or end with their namespace are not asked, nor those
+/// of which no pod has been connected for as long as an answer would be waited for: none of them holds anything of this operator.
 fn unanswered(id: &ObjectId, world: &World, acks: &Acks) -> Option<Duration> {
-    let serves = |edge: &EdgeId| world.edges.contains_key(edge) && !world.is_ending(&edge.namespace);
+    let lives = |publisher: &Publisher| publisher.absence().is_none_or(|absence| absence < PATIENCE);
+    let serves = |edge: &EdgeId| world.edges.get(edge).is_some_and(lives) && !world.is_ending(&edge.namespace);
     let asked = world.withdrawn_from(id).filter(|(edge, stamp, _)| serves(edge) && !acks.reached(edge, *stamp));
     asked.map(|(_, _, since)| PATIENCE.saturating_sub(since.elapsed())).max().filter(|wait| !wait.is_zero())
 }
@@ -100,7 +103,39 @@ fn class_of(object: &Object) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use super::of_controller;
+    use serde_json::json;
+    use tokio::time::{Instant, advance};
+
+    use super::{Due, Finalizers, PATIENCE, due, of_controller};
+    use crate::api::Object;
+    use crate::controller::acks::Acks;
+    use crate::controller::world::World;
+    use crate::model::{EdgeId, Kind, ObjectId};
+    use crate::snapshot::publish::Publisher;
+    use crate::snapshot::wire::Stamp;
+
+    /// A deleted route that an edge of ours may hold waits; one whose edge has had no pod for long, or is gone, does not.
+    #[tokio::test(start_paused = true)]
+    async fn an_edge_that_does_not_live_is_not_waited_for() {
+        let ours = Finalizers { name: "test.dev/ours".into(), hold_attached: true };
+        let metadata = json!({
+            "namespace": "shop", "name": "route", "finalizers": ["other.dev/theirs", "test.dev/ours"], "deletionTimestamp": "2026-01-01T00:00:00Z",
+        });
+        let object = Object::from_value(Kind::HttpRoute, json!({"metadata": metadata, "spec": {}})).unwrap();
+        let (id, edge) = (ObjectId::new(Kind::HttpRoute, "shop", "route"), EdgeId::of_gateway("shop", "web"));
+        let mut world = World::default();
+        world.edges.insert(edge.clone(), Publisher::new(1));
+        world.withdrawn.insert((id.clone(), edge.clone()), (Stamp { epoch: 1, seq: 1 }, Instant::now()));
+        let of = |world: &World| due(&object, world, &Acks::default(), &ours);
+        assert_eq!(of(&world), Due::Wait(PATIENCE), "its pods may yet come: the operator has just begun");
+        advance(PATIENCE).await;
+        world.withdrawn.insert((id, edge.clone()), (Stamp { epoch: 1, seq: 2 }, Instant::now()));
+        assert_eq!(of(&world), Due::Remove("test.dev/ours", 1));
+        world.edges.insert(edge.clone(), Publisher::new(1));
+        assert_eq!(of(&world), Due::Wait(PATIENCE));
+        world.edges.remove(&edge);
+        assert_eq!(of(&world), Due::Remove("test.dev/ours", 1));
+    }
 
     #[test]
     fn a_finalizer_is_a_qualified_name() {

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{oneshot, watch};
+use tokio::time::Instant;
 
 use super::wire::{Ack, Refusal};
 
@@ -13,10 +15,11 @@ pub(super) struct Nodes {
     together: watch::Sender<Option<Ack>>,
 }
 
-#[derive(Default)]
 struct Seats {
     /// Number of connections ever.
     connections: u64,
+    /// When the last node went, or when the first was looked for.
+    empty_since: Instant,
     by_node: BTreeMap<String, Seated>,
 }
 
@@ -37,7 +40,8 @@ pub(super) struct Seat {
 impl Nodes {
     /// Nobody is connected.
     pub fn new() -> Arc<Self> {
-        Arc::new(Self { seated: watch::Sender::new(Seats::default()), together: watch::Sender::new(None) })
+        let seats = Seats { connections: 0, empty_since: Instant::now(), by_node: BTreeMap::new() };
+        Arc::new(Self { seated: watch::Sender::new(seats), together: watch::Sender::new(None) })
     }
 
     /// What all connected nodes have acknowledged: the least of their stamps with everything that any of them refuses;
@@ -49,6 +53,12 @@ impl Nodes {
     /// Every connected node with its newest ack.
     pub fn list(&self) -> BTreeMap<String, Option<Ack>> {
         self.seated.borrow().by_node.iter().map(|(node, seated)| (node.clone(), seated.ack.clone())).collect()
+    }
+
+    /// For how long no node has been connected; `None` while one is.
+    pub fn absence(&self) -> Option<Duration> {
+        let seats = self.seated.borrow();
+        seats.by_node.is_empty().then(|| seats.empty_since.elapsed())
     }
 
     /// A connection of a node takes the place of the one before, which learns it by the receiver.
@@ -93,6 +103,7 @@ impl Drop for Seat {
         self.nodes.change(|seats| {
             if seats.by_node.get(&self.node).is_some_and(|seated| seated.connection == self.connection) {
                 seats.by_node.remove(&self.node);
+                seats.empty_since = Instant::now();
             }
         });
     }
@@ -123,6 +134,7 @@ mod tests {
         let together = || acks.borrow().as_ref().map(|ack| ack.stamp.seq);
         let (a, mut a_replaced) = nodes.seat("a");
         assert_eq!(together(), None);
+        assert_eq!(nodes.absence(), None);
         a.acknowledge(ack(3));
         assert_eq!(together(), Some(3));
         let (b, _b_replaced) = nodes.seat("b");
@@ -140,5 +152,6 @@ mod tests {
         assert_eq!(together(), Some(5));
         drop(again);
         assert_eq!(together(), None);
+        assert!(nodes.absence().is_some());
     }
 }

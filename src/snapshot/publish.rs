@@ -111,6 +111,11 @@ impl Publisher {
         self.nodes.list()
     }
 
+    /// For how long no node has been connected; `None` while one is.
+    pub fn absence(&self) -> Option<Duration> {
+        self.nodes.absence()
+    }
+
     /// Whether both are one.
     pub(super) fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.nodes, &other.nodes)
