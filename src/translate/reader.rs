@@ -158,10 +158,10 @@ impl<'a> Reader<'a> {
         granted
     }
 
-    /// Whether a route of this age has what it asks its namespace's budget for.
-    pub(super) fn within(&mut self, good: Good, (id, age): (&ObjectId, &Age)) -> bool {
+    /// Whether a route of this age has what it asks its namespace's budget for: so much, of what waits until it is granted.
+    pub(super) fn within(&mut self, good: Good, (id, age): (&ObjectId, &Age), count: usize) -> bool {
         self.reads.insert(Read::Budget(good, id.clone()));
-        self.graph.admits(good, &(age.clone(), id.clone()))
+        self.graph.admits(good, &(age.clone(), id.clone()), count)
     }
 
     /// Whether an expression is costly to compile. That depends on its text alone, so it is no record.

@@ -114,6 +114,17 @@ fn a_namespace_has_so_many_units_of_expressions_and_the_oldest_routes_have_them(
     );
 }
 
+/// A route that is deleted and made again is one change of one object, of another age.
+#[test]
+fn a_route_that_is_made_anew_has_its_expressions_again() {
+    let mut translator = world(vec![listener(0, 80, "")]);
+    for age in [1, 2, 1] {
+        apply(&mut translator, [route("t", "r", age, json!({"rules": [{"matches": [matched("x", "a.*")]}]}))]);
+        assert_eq!(route_issues(&translator, "r"), [], "{age}");
+        assert_eq!(served(&translator, "t", "r").unwrap().rules[0].matches[0].headers.len(), 1, "{age}");
+    }
+}
+
 #[test]
 fn expressions_are_shared_by_namespaces_that_want_more_than_there_are() {
     let mut translator = world(vec![listener(0, 80, "")]);

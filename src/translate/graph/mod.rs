@@ -253,9 +253,9 @@ impl Graph {
         self.wishes.first(wish)
     }
 
-    /// Whether a route has what it asked its namespace's budget for.
-    pub(super) fn admits(&self, good: Good, entry: &Entry<ObjectId>) -> bool {
-        self.budgets.admits(good, entry)
+    /// Whether a route that asks its namespace's budget for so much has it.
+    pub(super) fn admits(&self, good: Good, entry: &Entry<ObjectId>, count: usize) -> bool {
+        self.budgets.admits(good, entry, count)
     }
 
     /// Whether an expression is costly to compile.

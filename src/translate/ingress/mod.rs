@@ -87,8 +87,8 @@ pub(super) fn apply(reader: &mut Reader<'_>, id: &ObjectId) -> Option<Applicatio
     let Body::Ingress(facts) = fact.body.clone() else { return None };
     let edge = class::edge_of(reader, &facts)?;
     let hosts: BTreeSet<_> = facts.hosts().cloned().collect();
-    let bytes = hosts.iter().map(|host| host.to_string().len() + CLAIM).sum();
-    if !reader.within(Good::Hosts, (id, &age)) {
+    let bytes = bytes_of(&hosts);
+    if !reader.within(Good::Hosts, (id, &age), bytes) {
         return Some(Application { age, edge, hosts: BTreeSet::new(), wishes: BTreeSet::new(), bytes });
     }
     let namespace = || id.namespace.clone();
@@ -101,6 +101,11 @@ pub(super) fn apply(reader: &mut Reader<'_>, id: &ObjectId) -> Option<Applicatio
     let plain = paths.chain(fallback).chain(rest).map(|wish| (wish, None));
     let wishes = plain.chain(certificates(reader, id, &facts)).collect();
     Some(Application { age, edge, hosts, wishes, bytes })
+}
+
+/// What hosts take of their namespace's budget.
+fn bytes_of(hosts: &BTreeSet<Hostname>) -> usize {
+    hosts.iter().map(|host| host.to_string().len() + CLAIM).sum()
 }
 
 /// The hosts that usable Secrets are to be shown for.

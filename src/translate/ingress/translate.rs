@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, LazyLock};
 
 use super::edge::HTTPS;
-use super::{Applicant, Wish, class, rest, tls};
+use super::{Applicant, Wish, bytes_of, class, rest, tls};
 use crate::model::{Action, Attachment, BackendRef, BackendTarget, EdgeId, Hostname, InvalidBackend, ObjectId, Place, Route, Rule};
 use crate::report::{Finding, Issue, Limit, ObjectReport, RouteKind, Scope, Verdict};
 use crate::snapshot::Resource;
@@ -62,7 +62,7 @@ pub(crate) fn translate(reader: &mut Reader<'_>, id: &ObjectId) -> Option<RouteO
     let edge = class::edge_of(reader, &facts)?;
     let points = reader.listeners(&edge)?;
     let mut issues: Vec<_> = findings.into_iter().map(|finding| (finding.scope, finding.issue)).collect();
-    if !reader.within(Good::Hosts, (id, &meta.age)) {
+    if !reader.within(Good::Hosts, (id, &meta.age), bytes_of(&facts.hosts().cloned().collect())) {
         issues.push((Scope::Object, Issue::Limit(Limit::HostBudget { namespace: id.namespace.clone(), most: HOST_BYTES_OF_NAMESPACE })));
         facts = Arc::new(facts.without_rules());
     }

@@ -42,7 +42,7 @@ pub(super) fn ask(reader: &mut Reader<'_>, (id, age): (&ObjectId, &Age), facts: 
     let demand = Demand { age: Some(age.clone()), expressions: facts.price(), costly: 0, entries };
     let issue = if entries > ENTRIES_OF_ROUTE {
         Issue::Limit(Limit::TooManyEntries { found: entries, most: ENTRIES_OF_ROUTE })
-    } else if !reader.within(Good::Entries, (id, age)) {
+    } else if !reader.within(Good::Entries, (id, age), entries) {
         let (of_namespace, of_all) = (ENTRIES_OF_NAMESPACE, ENTRIES_OF_ALL);
         Issue::Limit(Limit::EntryBudget { namespace: id.namespace.clone(), of_namespace, of_all })
     } else {

@@ -50,7 +50,7 @@ pub(super) fn judge(reader: &mut Reader<'_>, (id, age): (&ObjectId, &Age), facts
     }
     let mut barred = if found > EXPRESSIONS_OF_ROUTE {
         Some(Issue::Limit(Limit::TooManyExpressions { found, most: EXPRESSIONS_OF_ROUTE }))
-    } else if !reader.within(Good::Expressions, (id, age)) {
+    } else if !reader.within(Good::Expressions, (id, age), facts.price()) {
         let (of_namespace, of_all) = (EXPRESSIONS_OF_NAMESPACE, EXPRESSIONS_OF_ALL);
         Some(Issue::Limit(Limit::ExpressionBudget { namespace: id.namespace.clone(), of_namespace, of_all }))
     } else {
@@ -96,7 +96,7 @@ impl<'f> Costly<'f> {
                 all.texts.insert(text);
             }
         }
-        all.granted = all.asked() > 0 && reader.within(Good::Costly, (id, age));
+        all.granted = all.asked() > 0 && reader.within(Good::Costly, (id, age), all.asked());
         all
     }
 
