@@ -12,7 +12,7 @@ FROM tools AS build
 WORKDIR /src
 COPY . .
 RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=/src/target \
-    cargo build --release --locked --bin kakehi && install -s target/release/kakehi /kakehi
+    cargo build --profile image --locked --bin kakehi && install -s target/image/kakehi /kakehi
 
 FROM tools AS build-sozu
 ARG SOZU

@@ -13,9 +13,9 @@ include tests/cluster/cluster.mk
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
 
-run: tools $(SOZU_LTO) ## standalone mode on config/standalone/: real Sōzu on 127.0.0.1:8080 and :8443, admin on :9901
-	$(CARGO) build --release --bin kakehi --example echo
-	config/run-quickstart $(SOZU_LTO) target/release
+run: tools $(SOZU_TEST) ## standalone mode on config/standalone/: real Sōzu on 127.0.0.1:8080 and :8443, admin on :9901
+	$(CARGO) build --release -p kakehi -p kakehi-echo --bins
+	config/run-quickstart $(SOZU_TEST) target/release
 
 test: tools $(SOZU_TEST) $(if $(KUBECONFIG),,apiserver-programs) ## all tests: unit, golden cases, properties, real Sōzu, oracle, API server
 	config/install-clients
@@ -59,19 +59,19 @@ e2e: tools $(SOZU_TEST) ## the chart on the test cluster (make cluster); PART=le
 	tests/e2e/run.sh target/debug/kakehi $(SOZU_TEST) $(PART)
 
 conformance: tools $(SOZU_TEST) ## the Gateway API conformance suite on the test cluster; RUN=pattern for single tests
-	$(CARGO) build --bin kakehi --example recreate
+	$(CARGO) build --bin kakehi
 	RUN='$(RUN)' tests/conformance/run.sh target/debug/kakehi $(SOZU_TEST)
 
 images: tools $(SOZU_LTO) ## both images as archives in target/images, without a container engine; with one: see Dockerfile
-	$(CARGO) build --release --bin kakehi
-	config/build-images target/release/kakehi $(SOZU_LTO) ghcr.io/kakehi-dev \
+	$(CARGO) build --profile image --bin kakehi
+	config/build-images target/image/kakehi $(SOZU_LTO) ghcr.io/kakehi-dev \
 		$$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1) target/images
 
 tools: ## protoc, which the Sōzu command library's build needs
 	@config/install-tools
 
-sozu: $(SOZU_TEST) ## the Sōzu binary for tests (release profile)
-sozu-lto: $(SOZU_LTO) ## the Sōzu binary for running and benchmarks (fat LTO, one codegen unit; about eight minutes)
+sozu: $(SOZU_TEST) ## the Sōzu binary for `make run` and tests (release profile)
+sozu-lto: $(SOZU_LTO) ## the Sōzu binary for images and benchmarks (fat LTO, one codegen unit; about eight minutes)
 
 $(SOZU_TEST): | tools
 	config/install-sozu $(SOZU_VERSION) release
