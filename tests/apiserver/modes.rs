@@ -152,7 +152,7 @@ async fn of_other_namespaces_than_the_chosen_ones_nothing_is_read() {
 }
 
 /// The chart's policy `name`, for this user, with the rules of a file of the chart.
-async fn policy(admin: &Client, file: &str, (name, conditions): (&str, Value), more: Value, parameters: Value) {
+async fn policy(admin: &Client, file: &str, (name, conditions): (&str, Value), more: Value) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("charts/kakehi/files").join(file);
     let validations: Value = serde_saphyr::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
     let mut spec = json!({"failurePolicy": "Fail", "matchConditions": conditions, "validations": validations});
@@ -160,8 +160,7 @@ async fn policy(admin: &Client, file: &str, (name, conditions): (&str, Value), m
     let policy: ValidatingAdmissionPolicy = serde_json::from_value(json!({"metadata": {"name": name}, "spec": spec})).unwrap();
     let policies = Api::all(admin.clone());
     policies.create(&PostParams::default(), &policy).await.unwrap();
-    let mut binding = json!({"policyName": name, "validationActions": ["Deny"]});
-    binding.as_object_mut().unwrap().extend(parameters.as_object().unwrap().clone());
+    let binding = json!({"policyName": name, "validationActions": ["Deny"]});
     let binding: ValidatingAdmissionPolicyBinding = serde_json::from_value(json!({"metadata": {"name": name}, "spec": binding})).unwrap();
     Api::all(admin.clone()).create(&PostParams::default(), &binding).await.unwrap();
     eventually("its expressions are checked", async || {
@@ -203,14 +202,14 @@ fn deployment(space: &str) -> Value {
 /// The chart's policies, for the ServiceAccount `user` of an operator in `home`. The name of the first.
 async fn restrict(admin: &Client, home: &str, user: &str) -> String {
     let name = unique("policy");
-    apply(admin, "ConfigMap", home, "images", json!({"data": {"images": "kakehi.test/edge:1\nkakehi.test/sozu:1"}})).await;
     let is_user = json!({"name": "the-operator-writes", "expression": format!("request.userInfo.username == '{user}'")});
     let elsewhere = json!({"name": "elsewhere", "expression": format!("request.namespace != '{home}'")});
     let rule = |groups: Value, operations: Value, resources: Value| json!([{"apiGroups": groups, "apiVersions": ["*"], "operations": operations, "resources": resources}]);
     let of_deployments = rule(json!(["apps"]), json!(["CREATE", "UPDATE"]), json!(["deployments"]));
-    let more = json!({"paramKind": {"apiVersion": "v1", "kind": "ConfigMap"}, "matchConstraints": {"resourceRules": of_deployments}});
-    let parameters = json!({"paramRef": {"name": "images", "namespace": home, "parameterNotFoundAction": "Deny"}});
-    policy(admin, "admission-validations.yaml", (&name, json!([is_user])), more, parameters).await;
+    let images = json!(["kakehi.test/edge:1", "kakehi.test/sozu:1"]).to_string();
+    let variables = json!([{"name": "images", "expression": images}]);
+    let more = json!({"variables": variables, "matchConstraints": {"resourceRules": of_deployments}});
+    policy(admin, "admission-validations.yaml", (&name, json!([is_user])), more).await;
     let resources = json!([
         "configmaps",
         "serviceaccounts",
@@ -223,7 +222,7 @@ async fn restrict(admin: &Client, home: &str, user: &str) -> String {
     let groups = json!(["", "apps", "autoscaling", "networking.k8s.io", "policy"]);
     let of_parts = rule(groups, json!(["CREATE", "UPDATE", "DELETE"]), resources);
     let more = json!({"matchConstraints": {"resourceRules": of_parts}});
-    policy(admin, "admission-parts.yaml", (&format!("{name}-parts"), json!([is_user, elsewhere])), more, json!({})).await;
+    policy(admin, "admission-parts.yaml", (&format!("{name}-parts"), json!([is_user, elsewhere])), more).await;
     name
 }
 
@@ -285,6 +284,10 @@ async fn the_operator_s_token_makes_no_deployments_but_edges() {
     eventually("the policy is known", async || create(&other_image, true).await.err()).await;
     create(&deployment(&space), false).await.unwrap();
     delete(&client, ("Deployment", &space, "kakehi-web")).await;
+    // Those of all others are no concern of the policy.
+    let theirs: Api<DynamicObject> = api(&admin, "Deployment", &space);
+    let object = serde_json::from_value(other_image.clone()).unwrap();
+    theirs.create(&PostParams { dry_run: true, ..PostParams::default() }, &object).await.unwrap();
 
     for (path, value, why) in attempts() {
         let mut attempt = deployment(&space);
