@@ -13,7 +13,7 @@ pub use self::provision::{PodsOfTenants, ProvisionSettings};
 use crate::edge::plan;
 use crate::model::capacity::{DRAIN, MEMORY};
 use crate::model::{BackendId, EdgeId, RESERVED_PORTS};
-use crate::observe::log::Format;
+use crate::observe::log::{Format, levels};
 use crate::store::cluster::Namespaces;
 use crate::store::names::{Limits, Names};
 use crate::translate;
@@ -22,7 +22,7 @@ use crate::translate;
 #[derive(Args, Clone, Debug)]
 pub struct LogSettings {
     /// What to log: a level, or per module, such as `info,kakehi::edge=debug`
-    #[arg(long, env = "KAKEHI_LOG", default_value = "info", global = true)]
+    #[arg(long, env = "KAKEHI_LOG", default_value = "info", global = true, value_parser = levels)]
     pub log: String,
     /// How log lines look
     #[arg(long, env = "KAKEHI_LOG_FORMAT", value_enum, default_value_t = Format::Text, global = true)]

@@ -11,6 +11,7 @@ use clap::Args;
 use super::capacity::CapacitySettings;
 use crate::edge::{self, EdgeSettings, FilterCommand, Origin, SozuOrigin};
 use crate::model::capacity::DRAIN;
+use crate::observe::log::SOZU_LEVELS;
 use crate::settings::LogSettings;
 use crate::snapshot::disk::Disk;
 use crate::snapshot::fetch::Remote;
@@ -52,7 +53,7 @@ pub(super) struct Settings {
     #[arg(long, env = "KAKEHI_SOZU_DIR", value_name = "DIR")]
     sozu_dir: Option<PathBuf>,
     /// Sōzu's own log level: error, warn, info, debug, trace
-    #[arg(long, env = "KAKEHI_SOZU_LOG", default_value = "error", value_name = "LEVEL")]
+    #[arg(long, env = "KAKEHI_SOZU_LOG", default_value = "error", value_name = "LEVEL", value_parser = SOZU_LEVELS)]
     sozu_log: String,
     /// Serve every route through the filter proxy, none by Sōzu alone
     #[arg(long, env = "KAKEHI_FORCE_HOP")]

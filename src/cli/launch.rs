@@ -9,6 +9,7 @@ use clap::Args;
 use super::capacity::CapacitySettings;
 use crate::edge::{self, Capacity, Farewell, SpawnSettings};
 use crate::model::capacity::DRAIN;
+use crate::observe::log::SOZU_LEVELS;
 use crate::stop::told_to_end;
 
 /// Flags of `kakehi launch`.
@@ -21,7 +22,7 @@ pub(super) struct Settings {
     #[arg(long, env = "KAKEHI_SOZU_DIR", value_name = "DIR")]
     dir: PathBuf,
     /// Sōzu's own log level: error, warn, info, debug, trace
-    #[arg(long, env = "KAKEHI_SOZU_LOG", default_value = "error", value_name = "LEVEL")]
+    #[arg(long, env = "KAKEHI_SOZU_LOG", default_value = "error", value_name = "LEVEL", value_parser = SOZU_LEVELS)]
     sozu_log: String,
     /// Seconds for which new connections are still taken once it is told to end
     #[arg(long, env = "KAKEHI_LINGER", default_value_t = 0, value_name = "SECONDS")]

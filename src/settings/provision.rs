@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use clap::Args;
 
+use crate::observe::log::levels;
 use crate::provision::Place;
 use crate::translate::OwnPods;
 
@@ -20,7 +21,7 @@ pub struct ProvisionSettings {
     #[arg(long, env = "KAKEHI_PULL_POLICY", value_name = "POLICY")]
     pub pull_policy: Option<String>,
     /// What edges log: a level, or per module
-    #[arg(long, env = "KAKEHI_EDGE_LOG", default_value = "info", value_name = "LEVELS")]
+    #[arg(long, env = "KAKEHI_EDGE_LOG", default_value = "info", value_name = "LEVELS", value_parser = levels)]
     pub edge_log: String,
     /// Address of the port on which the leader serves snapshots; `[::]` is both families, and 0.0.0.0 where there is no IPv6
     #[arg(long, env = "KAKEHI_SNAPSHOT_LISTEN", default_value = "[::]:9443", value_name = "IP:PORT")]
