@@ -24,3 +24,4 @@ pub mod store;
 pub mod trace;
 pub mod traffic;
 pub mod translate;
+pub mod trouble;

@@ -183,7 +183,9 @@ impl<H: EdgeHost> Pipeline<H> {
                     tracing::warn!("{refusal}");
                 }
                 if refusals.is_empty() {
-                    self.next.refusals.remove(&file);
+                    if self.next.refusals.remove(&file).is_some() {
+                        tracing::info!(file, "nothing in it is refused any more");
+                    }
                 } else {
                     self.next.refusals.insert(file, refusals);
                 }

@@ -17,12 +17,16 @@ use rustix::net::{
 use tokio::io::{AsyncReadExt, Interest};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::task::JoinSet;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
+
+use crate::trouble::Trouble;
 
 /// Where the launcher hands them over, beside them.
 const HAND_OVER: &str = "sockets.sock";
 /// Pause before a hand-over that failed is tried again.
 const PAUSE: Duration = Duration::from_millis(50);
+/// A launcher that was started just now hands them over within this.
+const USUAL: Duration = Duration::from_secs(2);
 /// What comes with the sockets: the size of the buffers of the Sōzus that use them.
 type Word = [u8; 8];
 
@@ -121,7 +125,7 @@ pub(super) struct Lease {
 impl Holder {
     /// Sockets for a child; waits for the launcher.
     pub(super) async fn lease(&self) -> Lease {
-        let mut told = String::new();
+        let (mut trouble, since) = (Trouble::default(), Instant::now());
         loop {
             let leased = match self {
                 Self::Here(here) => here.copies().map(|sockets| Lease { sockets, buffer_bytes: here.buffer_bytes, holder: None }),
@@ -130,9 +134,8 @@ impl Holder {
             match leased {
                 Ok(lease) => return lease,
                 Err(error) => {
-                    // The same reason is not worth the same line again.
-                    if told != error.to_string() {
-                        told = error.to_string();
+                    // At a start the launcher is hardly there yet.
+                    if since.elapsed() > USUAL && trouble.begins(&error) {
                         tracing::warn!(%error, "waiting for the filter proxy's sockets");
                     }
                     sleep(PAUSE).await;

@@ -20,6 +20,7 @@ use super::plan::ClusterId;
 use super::sozu::{AccessLog, NUDGE, Record};
 use crate::model::{BackendId, Kind, ObjectId};
 use crate::traffic::{Pair, Tally, Traffic};
+use crate::trouble::Trouble;
 
 /// How often the record is read.
 const READ: Duration = Duration::from_millis(200);
@@ -41,10 +42,14 @@ pub(super) async fn follow(mut log: AccessLog, native: Arc<Native>, port: watch:
     let mut counting = Counting { native, known: HashMap::new(), key: Vec::new(), pruned: 0, lost: 0 };
     let mut look = interval(READ);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let (mut written, mut wait) = (Instant::now(), QUIET.0);
+    let (mut written, mut wait, mut trouble) = (Instant::now(), QUIET.0, Trouble::default());
     loop {
         look.tick().await;
-        match counting.read(&mut log).await {
+        let read = counting.read(&mut log).await;
+        if read.is_ok() && trouble.ends() {
+            tracing::info!("Sōzu's record of requests can be read again");
+        }
+        match read {
             Ok(true) => (written, wait) = (Instant::now(), QUIET.0),
             Ok(false) if written.elapsed() < wait => {}
             Ok(false) => {
@@ -54,7 +59,8 @@ pub(super) async fn follow(mut log: AccessLog, native: Arc<Native>, port: watch:
                 }
                 (written, wait) = (Instant::now(), (wait * 2).min(QUIET.1));
             }
-            Err(error) => tracing::warn!(%error, "the access log cannot be read"),
+            Err(error) if trouble.begins(&error) => tracing::warn!(%error, "Sōzu's record of requests cannot be read"),
+            Err(error) => tracing::debug!(%error, "Sōzu's record of requests cannot be read"),
         }
     }
 }

@@ -23,6 +23,7 @@ use tokio::sync::watch;
 use tokio::time::{Duration, Instant, MissedTickBehavior, interval};
 
 use crate::model::ClientNetwork;
+use crate::trouble::Trouble;
 use door::Door;
 
 /// How often it is looked how many sockets there are.
@@ -51,14 +52,20 @@ pub(super) struct Refusals {
 /// Guards ports for ever.
 pub(super) async fn keep(guarded: watch::Receiver<Guarded>, refusals: Arc<Refusals>) -> Infallible {
     let mut gate = Gate { doors: HashMap::new(), refused: Vec::new(), counted: None, refusals };
-    let mut look = interval(LOOK);
+    let (mut look, mut trouble) = (interval(LOOK), Trouble::default());
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         look.tick().await;
         let guarded = guarded.borrow().clone();
-        if let Err(error) = gate.look(guarded).await {
-            tracing::warn!(%error, "connections of one client address are not bounded");
-            gate.open().await;
+        match gate.look(guarded).await {
+            Ok(()) if trouble.ends() => tracing::info!("connections of one client address are bounded again"),
+            Ok(()) => {}
+            Err(error) => {
+                if trouble.begins(&error) {
+                    tracing::warn!(%error, "connections of one client address are not bounded");
+                }
+                gate.open().await;
+            }
         }
     }
 }

@@ -177,12 +177,12 @@ impl Instance {
         match &mut self.child {
             Some(child) => {
                 let status = child.wait().await;
-                tracing::warn!(?status, "Sōzu ended");
+                tracing::debug!(?status, "Sōzu ended");
             }
             // Nobody speaks on it unasked, so this is the end of the process.
             None => {
                 self.socket.closed().await;
-                tracing::warn!("the adopted Sōzu is gone");
+                tracing::debug!("the adopted Sōzu is gone");
             }
         }
     }

@@ -15,6 +15,7 @@ use super::{Error, TWINS, Watched, access, dir_of};
 use crate::edge::private_directory;
 use crate::edge::pulse::Pulses;
 use crate::edge::sockets::Sockets;
+use crate::trouble::Trouble;
 
 /// A process that lived this long is replaced at once when it ends.
 const STABLE: Duration = Duration::from_secs(1);
@@ -84,7 +85,7 @@ struct Keeper {
 
 impl Keeper {
     async fn keep(self, mut end: watch::Receiver<bool>) {
-        let (mut wait, name) = (BACKOFF.0, self.name);
+        let (mut wait, name, mut trouble) = (BACKOFF.0, self.name, Trouble::default());
         loop {
             let since = Instant::now();
             let made = tokio::select! {
@@ -100,16 +101,24 @@ impl Keeper {
             };
             match made {
                 Ok(mut instance) => {
-                    tracing::info!(name, pid = instance.pid(), "Sōzu is up");
+                    tracing::debug!(name, pid = instance.pid(), "Sōzu is up");
+                    if trouble.ends() {
+                        tracing::info!(name, pid = instance.pid(), "Sōzu is up again");
+                    }
                     self.pid.send_replace(instance.pid().and_then(|pid| i32::try_from(pid).ok()));
                     tokio::select! {
-                        () = instance.ended() => instance.reap_now().await,
+                        () = instance.ended() => {
+                            trouble.begins("it ended");
+                            tracing::error!(name, pid = instance.pid(), "Sōzu ended by itself; another one is started");
+                            instance.reap_now().await;
+                        }
                         never = trim(&self.settings.dir) => match never {},
                         () = told(&mut end) => return finish(instance, self.farewell).await,
                     }
                     self.pid.send_replace(None);
                 }
-                Err(error) => tracing::error!(name, %error, "Sōzu does not start"),
+                Err(error) if trouble.begins(&error) => tracing::error!(name, %error, "Sōzu does not start; tried again"),
+                Err(error) => tracing::debug!(name, %error, "Sōzu does not start"),
             }
             if since.elapsed() > STABLE {
                 wait = BACKOFF.0;

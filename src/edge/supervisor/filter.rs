@@ -24,6 +24,7 @@ use crate::edge::sockets::{Holder, Lease};
 use crate::model::{
     ALLOCATOR, FILTER_CONNECTIONS, FILTER_CONNECTIONS_PER_ADDRESS, FILTER_DRAIN, FILTER_MEMORY, FILTER_SOZU_BUFFER, PROBE_PATH,
 };
+use crate::trouble::Trouble;
 
 /// How to start the filter proxy. Four arguments follow: `--snapshot` and the path of the unix socket that serves its
 /// snapshot, `--report` and the path of the one on which it tells what it counted. The listening sockets for requests and for
@@ -121,7 +122,7 @@ struct Keeper {
 
 impl Keeper {
     async fn run(self, mut ends: watch::Receiver<End>) {
-        let (mut wait, mut next) = (BACKOFF.0, None);
+        let (mut wait, mut next, mut trouble) = (BACKOFF.0, None, Trouble::default());
         loop {
             let lease = match next.take() {
                 Some(lease) => lease,
@@ -133,13 +134,16 @@ impl Keeper {
             let since = Instant::now();
             match start(&self.keeping, &lease, &self.paths) {
                 Ok(child) => {
-                    self.starts.fetch_add(1, Relaxed);
+                    if self.starts.fetch_add(1, Relaxed) > 0 || trouble.ends() {
+                        tracing::info!(pid = child.id(), "the filter proxy is started again");
+                    }
                     match self.serve(child, lease, &mut ends).await {
                         After::Over => return,
                         After::Another(lease) => next = lease,
                     }
                 }
-                Err(error) => tracing::error!(%error, "the filter proxy cannot be started"),
+                Err(error) if trouble.begins(&error) => tracing::error!(%error, "the filter proxy cannot be started; tried again"),
+                Err(error) => tracing::debug!(%error, "the filter proxy cannot be started"),
             }
             if since.elapsed() > STABLE || next.is_some() {
                 wait = BACKOFF.0;

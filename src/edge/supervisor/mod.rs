@@ -83,7 +83,6 @@ pub async fn run(settings: EdgeSettings) -> Result<(), EdgeError> {
             return Ok(());
         }
     };
-    tracing::info!(edge = settings.name, "Sōzu is up");
     let watched = metrics.commands().iter().zip(&twins);
     let watched = watched.map(|(command, twin)| Watched { command: command.clone(), main: twin.pid.clone() }).collect();
     let (port, read_ports) = (watch::Sender::new(None), watch::Sender::default());
@@ -146,7 +145,7 @@ async fn health(address: Option<SocketAddr>, pages: UnixListener, metrics: &Metr
 async fn start(settings: &EdgeSettings, wire: Wire, wanted: &watch::Sender<Wanted>) -> Result<Vec<Twin>, EdgeError> {
     let adopts = matches!(settings.sozu, SozuOrigin::Adopt(_));
     let family = Kin::family(settings.capacity.sozus(), adopts);
-    let keep = |started, kin: &Kin| twin::keep(started, (wire.clone(), kin.clone()), wanted.subscribe());
+    let keep = |started, kin: &Kin| twin::keep(&settings.name, started, (wire.clone(), kin.clone()), wanted.subscribe());
     let SozuOrigin::Spawn { program, log_level } = &settings.sozu else {
         let adopt = |(kin, dir): (&Kin, PathBuf)| keep(Err(Maker::Adopt(dir.join(sozu::COMMAND_SOCKET))), kin);
         let mut twins: Vec<Twin> = family.iter().zip(settings.sozu_dirs()).map(adopt).collect();

@@ -13,6 +13,7 @@ use crate::snapshot::disk::Disk;
 use crate::snapshot::fetch::{self, Acks, Remote, Updates};
 use crate::snapshot::wire::{Ack, Have, Refusal, Stamp, Update};
 use crate::snapshot::{Held, Snapshot};
+use crate::trouble::Trouble;
 
 /// Where an edge's snapshot comes from.
 #[derive(Clone, Debug)]
@@ -124,26 +125,23 @@ impl Stream {
 
     async fn follow(mut self, mut acks: watch::Receiver<Option<Ack>>) {
         let mut wait = BACKOFF.0;
-        // The same reason is not worth the same line again.
-        let mut told = String::new();
+        let mut trouble = Trouble::default();
         loop {
             match self.connect().await {
                 Ok((updates, back)) => {
-                    let (received, reason) = self.converse(updates, back, &mut acks).await;
+                    let (received, reason) = self.converse(updates, back, (&mut acks, &mut trouble)).await;
                     self.feeds.send_replace(false);
                     if received {
                         wait = BACKOFF.0;
                     }
-                    if received || reason != told {
+                    if trouble.begins(&reason) {
                         tracing::warn!(reason, "the control plane is gone; serving on");
-                        told = reason;
                     }
                 }
                 Err(error) => {
                     let reason = error.to_string();
-                    if reason != told {
+                    if trouble.begins(&reason) {
                         tracing::warn!(reason, origin = ?self.origin, "no control plane");
-                        told = reason;
                     }
                 }
             }
@@ -153,7 +151,12 @@ impl Stream {
     }
 
     /// Until the connection ends: whether anything good came, and why it ended.
-    async fn converse(&mut self, mut updates: Updates, mut back: Acks, acks: &mut watch::Receiver<Option<Ack>>) -> (bool, String) {
+    async fn converse(
+        &mut self,
+        mut updates: Updates,
+        mut back: Acks,
+        (acks, trouble): (&mut watch::Receiver<Option<Ack>>, &mut Trouble),
+    ) -> (bool, String) {
         let mut received = false;
         let mut alive = interval(KEEP_ALIVE);
         alive.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -169,6 +172,9 @@ impl Stream {
                             acks.mark_changed();
                         }
                         received = true;
+                        if trouble.ends() {
+                            tracing::info!(epoch = update.stamp.epoch, "the control plane is back");
+                        }
                         self.feeds.send_replace(true);
                         continue;
                     }
@@ -235,7 +241,8 @@ async fn copy(disk: Disk, mut states: watch::Receiver<Option<(Stamp, Held)>>, un
         let (disk, since) = (disk.clone(), Instant::now());
         let saved = tokio::task::spawn_blocking(move || disk.save(stamp, &held)).await;
         match saved.unwrap_or_else(|ended| Err(io::Error::other(ended))) {
-            Ok(()) => drop(unsaved.send_replace(false)),
+            Ok(()) if unsaved.send_replace(false) => tracing::info!("the last good snapshot is saved again"),
+            Ok(()) => {}
             // The same news is not worth the same line again.
             Err(error) if unsaved.send_replace(true) => tracing::debug!(%error, "the last good snapshot still cannot be saved"),
             Err(error) => tracing::error!(%error, "the last good snapshot cannot be saved; the one before stays"),

@@ -10,6 +10,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, tim
 use crate::edge::plan::{PortKind, Target};
 use crate::edge::sozu::{Error, Item, Kin, Maker, Sozu, Wire};
 use crate::snapshot::wire::Refusal;
+use crate::trouble::Trouble;
 
 /// How often the process is looked at, so that a worker that restarted gets its order back.
 const LOOK: Duration = Duration::from_secs(1);
@@ -98,17 +99,19 @@ impl Twin {
 }
 
 /// Keeps a twin: one that was started already, or one that is adopted as soon as it is there.
-pub(super) fn keep(started: Result<Sozu, Maker>, (wire, kin): (Wire, Kin), wanted: watch::Receiver<Wanted>) -> Twin {
+pub(super) fn keep(edge: &str, started: Result<Sozu, Maker>, (wire, kin): (Wire, Kin), wanted: watch::Receiver<Wanted>) -> Twin {
     let first = Stand { out_of_step: started.is_err().then(Instant::now), ..Stand::default() };
     let (stand, stands) = watch::channel(first);
     let (pid, pids) = watch::channel(None);
     let (name, away) = (kin.name(), kin.away());
-    let keeper = Keeper { name, wanted, stand, pid, audited: Instant::now() };
+    let keeper = Keeper { edge: edge.to_owned(), name, wanted, stand, pid, audited: Instant::now() };
     let task = tokio::spawn(keeper.run(started, wire, kin));
     Twin { name, stand: stands, away, pid: pids, task }
 }
 
 struct Keeper {
+    /// Name of the edge, for logs.
+    edge: String,
     name: &'static str,
     wanted: watch::Receiver<Wanted>,
     stand: watch::Sender<Stand>,
@@ -127,7 +130,7 @@ impl Keeper {
                 _ = closing.wait_for(|wanted| wanted.phase != Phase::Serve) => return,
             },
         };
-        tracing::info!(name = self.name, pid = sozu.pid(), "Sōzu is up");
+        tracing::info!(edge = self.edge, sozu = self.name, pid = sozu.pid(), "Sōzu is up");
         self.stand.send_modify(|stand| (stand.up, stand.stranger, stand.out_of_step) = (true, sozu.is_stranger(), None));
         self.note(&sozu);
         if let Some((told, drain)) = self.follow(&mut sozu).await {
@@ -144,7 +147,7 @@ impl Keeper {
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         retry.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut failed: Option<(Instant, Duration)> = None;
-        let mut lingers = false;
+        let (mut lingers, mut trouble) = (false, Trouble::default());
         loop {
             let again = failed.map_or_else(|| Instant::now() + LOOK, |(at, _)| at);
             let apply = tokio::select! {
@@ -159,6 +162,9 @@ impl Keeper {
                 }
                 () = sozu.ended(), if lingers || (failed.is_none() && self.stand.borrow().held > 0) => {
                     self.fell_out_of_step();
+                    if !lingers && trouble.begins("gone") {
+                        tracing::warn!(edge = self.edge, sozu = self.name, "Sōzu is gone; waiting for the next");
+                    }
                     // At the end its launcher ends too, and makes no other.
                     if lingers { return None } else { true }
                 }
@@ -176,9 +182,14 @@ impl Keeper {
                 failed = self.apply(sozu).await.err().map(|error| {
                     self.fell_out_of_step();
                     let wait = failed.map_or(BACKOFF.0, |(_, wait)| (wait * 2).min(BACKOFF.1));
-                    tracing::error!(name = self.name, %error, ?wait, "Sōzu is not in step; trying again");
+                    if trouble.begins(&error) {
+                        tracing::error!(edge = self.edge, sozu = self.name, %error, "Sōzu is not in step; tried again");
+                    }
                     (Instant::now() + wait, wait)
                 });
+                if failed.is_none() && trouble.ends() {
+                    tracing::info!(edge = self.edge, sozu = self.name, pid = sozu.pid(), "Sōzu is in step again");
+                }
             }
         }
     }
@@ -214,7 +225,7 @@ impl Keeper {
         }
         self.audited = Instant::now();
         if let Err(error) = sozu.audit(&target).await {
-            tracing::warn!(name = self.name, %error, "Sōzu cannot be audited");
+            tracing::warn!(edge = self.edge, sozu = self.name, %error, "Sōzu does not say what it holds");
         }
     }
 
@@ -230,7 +241,7 @@ impl Keeper {
                 });
                 self.note(sozu);
             }
-            Err(error) => tracing::warn!(name = self.name, %error, "cannot try again"),
+            Err(error) => tracing::debug!(edge = self.edge, sozu = self.name, %error, "cannot try again"),
         }
     }
 
@@ -255,22 +266,25 @@ impl Keeper {
     async fn close(self, mut sozu: Sozu, told: bool, drain: Duration) {
         let target = self.wanted.borrow().target.clone();
         if told && let Err(error) = sozu.close(&target).await {
-            tracing::warn!(name = self.name, %error, "clients of kept connections are not told that they end");
+            // A launcher that ended first has told them.
+            tracing::debug!(edge = self.edge, sozu = self.name, %error, "clients of kept connections are not told that they end");
         }
         if sozu.pid().is_some() {
             sozu.stop(drain).await;
         } else if timeout(drain + LAUNCHER, sozu.ended()).await.is_err() {
-            tracing::warn!(name = self.name, "the adopted Sōzu outlives its edge");
+            tracing::warn!(edge = self.edge, sozu = self.name, "the adopted Sōzu outlives its edge");
         }
     }
 }
 
 /// A Sōzu that is adopted as soon as it is there.
 async fn adopt(maker: Maker, wire: Wire, kin: Kin) -> Sozu {
+    let mut trouble = Trouble::default();
     loop {
         match Sozu::start(maker.clone(), wire.clone(), kin.clone()).await {
             Ok(sozu) => return sozu,
-            Err(error) => tracing::warn!(name = kin.name(), %error, "waiting for Sōzu"),
+            Err(error) if trouble.begins(&error) => tracing::warn!(sozu = kin.name(), %error, "waiting for Sōzu"),
+            Err(error) => tracing::debug!(sozu = kin.name(), %error, "waiting for Sōzu"),
         }
         sleep(BACKOFF.0).await;
     }
