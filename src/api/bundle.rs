@@ -8,6 +8,8 @@ pub const VERSION: &str = "gateway.networking.k8s.io/bundle-version";
 pub const CHANNEL: &str = "gateway.networking.k8s.io/channel";
 /// The newest minor release of version 1 whose kinds are understood; those before it are.
 const NEWEST: u32 = 6;
+/// The newest release whose kinds are understood.
+pub const GATEWAY_API: &str = "1.6";
 
 /// What the definitions of Gateway API say of themselves. Empty texts stand for definitions that say nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -1,5 +1,6 @@
 //! `kakehi controller`: the operator of a cluster.
 
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -7,6 +8,7 @@ use anyhow::Context;
 use kube::api::ObjectMeta;
 use tokio::sync::watch;
 
+use crate::api::GATEWAY_API;
 use crate::controller::auth::{Workload, Workloads};
 use crate::controller::endpoint::Replica;
 use crate::controller::fleet::Fleet;
@@ -14,6 +16,7 @@ use crate::controller::operator::{Operator, Settings};
 use crate::controller::port::{self, Port};
 use crate::controller::provisioning::{self, Provisioning};
 use crate::controller::world::World;
+use crate::edge::sozu::VERSION;
 use crate::leader::{self, Candidate};
 use crate::listen::listen;
 use crate::model::EdgeId;
@@ -23,7 +26,7 @@ use crate::provision::Installation;
 use crate::settings::{ControllerSettings, ProvisionSettings};
 use crate::snapshot::serve::{Counters, Publishers};
 use crate::stop::told_to_end;
-use crate::store::cluster::connect;
+use crate::store::cluster::{api_server, connect};
 use crate::translate;
 use crate::translate::ownership::ClaimsPlace;
 
@@ -34,6 +37,7 @@ pub(super) async fn run(settings: ControllerSettings) -> anyhow::Result<ExitCode
     let metrics = Metrics::new()?;
     let client = connect().await.context("no API server is known")?;
     let listener = listen(settings.admin).with_context(|| format!("admin port {}", settings.admin))?;
+    announce(&settings, listener.local_addr().unwrap_or(settings.admin)).await;
     let (publishers, streams) = (Publishers::default(), Arc::<Counters>::default());
     let bundle = watch::Sender::new(String::new());
     // Connections of its own: the Lease must not wait for one that others left and that has fallen silent since.
@@ -74,6 +78,13 @@ pub(super) async fn run(settings: ControllerSettings) -> anyhow::Result<ExitCode
     }
     done?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The first line of the log.
+async fn announce(settings: &ControllerSettings, admin: SocketAddr) {
+    let (version, cluster) = (env!("CARGO_PKG_VERSION"), api_server().await.unwrap_or_default());
+    let (namespace, replica) = (&settings.namespace, replica(settings));
+    tracing::info!(version, sozu = VERSION, gateway_api = GATEWAY_API, cluster, namespace, replica, %admin, "Kakehi serves a cluster");
 }
 
 /// Where each edge runs: in a Deployment that was made for the Gateway or IngressClass of now.

@@ -111,6 +111,7 @@ impl Resource {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Snapshot {
     resources: OrdMap<Key, (Arc<Resource>, Hash)>,
+    routes: usize,
     hash: Hash,
 }
 
@@ -163,9 +164,12 @@ impl Snapshot {
         if self.resources.get(&key).is_some_and(|(_, old)| *old == hash) {
             return false;
         }
+        let is_route = matches!(key, Key::Route(_));
         self.hash = self.hash.plus(hash);
         if let Some((_, old)) = self.resources.insert(key, (resource, hash)) {
             self.hash = self.hash.minus(old);
+        } else if is_route {
+            self.routes += 1;
         }
         true
     }
@@ -174,6 +178,7 @@ impl Snapshot {
     pub fn remove(&mut self, key: &Key) -> bool {
         let Some((_, old)) = self.resources.remove(key) else { return false };
         self.hash = self.hash.minus(old);
+        self.routes -= usize::from(matches!(key, Key::Route(_)));
         true
     }
 
@@ -202,6 +207,13 @@ impl Snapshot {
         self.resources.iter().map(|(key, (resource, _))| (key, resource))
     }
 
+    /// The certificates in key order. Nothing else is visited.
+    pub fn certificates(&self) -> impl Iterator<Item = &Certificate> {
+        let first = Key::Certificate(CertificateId { namespace: String::new(), name: String::new() });
+        let from = self.resources.range(first..).map(|(_, (resource, _))| &**resource);
+        from.map_while(|resource| if let Resource::Certificate(certificate) = resource { Some(certificate) } else { None })
+    }
+
     /// The same snapshot as people may read it: see [`Resource::for_people`].
     #[must_use]
     pub fn for_people(&self) -> Self {
@@ -211,6 +223,11 @@ impl Snapshot {
     /// Number of resources.
     pub fn len(&self) -> usize {
         self.resources.len()
+    }
+
+    /// Number of routes.
+    pub fn routes(&self) -> usize {
+        self.routes
     }
 
     /// Whether there is no resource.
@@ -243,5 +260,38 @@ impl Snapshot {
             }
         }
         delta
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::{Resource, Snapshot};
+    use crate::model::{Backend, BackendId, BackendProtocol, Certificate, CertificateId, Kind, ObjectId, PrivateKey, Route};
+
+    #[test]
+    fn routes_are_counted_and_certificates_found_as_the_snapshot_changes() {
+        let backend = |port| {
+            let id = BackendId { namespace: "n".into(), service: "s".into(), port };
+            Resource::Backend(Backend::new(id, BackendProtocol::Http, Vec::new()))
+        };
+        let certificate = |name: &str, not_after| {
+            let id = CertificateId { namespace: "n".into(), name: name.into() };
+            let (chain, key, names) = (Vec::new(), PrivateKey::new(""), Vec::new());
+            Resource::Certificate(Certificate { id, chain, key, names, fingerprint: String::new(), not_after })
+        };
+        let route = |name: &str| {
+            let id = ObjectId::new(Kind::HttpRoute, "n", name);
+            Resource::Route(Route { id, created: 0, file: None, attachments: Vec::new(), rules: Vec::new(), written: Vec::new() })
+        };
+        let all = [backend(1), route("a"), certificate("b", 2), backend(2), certificate("a", 1), route("b")];
+        let mut snapshot = Snapshot::from_resources(all);
+        let ends = |snapshot: &Snapshot| snapshot.certificates().map(|one| one.not_after).collect::<Vec<_>>();
+        assert_eq!((snapshot.routes(), ends(&snapshot)), (2, vec![1, 2]));
+        assert!(snapshot.set(Arc::new(certificate("a", 3))) && !snapshot.set(Arc::new(route("b"))));
+        assert!(snapshot.remove(&route("a").key()) && !snapshot.remove(&route("a").key()));
+        assert!(snapshot.remove(&certificate("b", 2).key()) && snapshot.remove(&backend(1).key()));
+        assert_eq!((snapshot.routes(), ends(&snapshot)), (1, vec![3]));
     }
 }

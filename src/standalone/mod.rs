@@ -20,10 +20,12 @@ use self::edges::{EdgeCommand, Edges};
 use self::status_dir::{StatusDir, StatusError};
 use self::statuses::Statuses;
 use self::view::StandaloneView;
+use crate::api::GATEWAY_API as NEWEST;
 use crate::controller::pipeline::{Outputs, Pipeline};
 use crate::controller::view::WorldView;
 use crate::controller::world::World;
 use crate::edge::private_directory;
+use crate::edge::sozu::VERSION as SOZU_VERSION;
 use crate::listen::listen;
 use crate::observe::admin;
 use crate::observe::metrics::Metrics;
@@ -94,6 +96,10 @@ pub async fn run(settings: StandaloneSettings, log: LogSettings, stop: impl Futu
     let own = (Duration::from_secs(settings.drain), settings.memory);
     let command = EdgeCommand { program, sozu: settings.sozu, runtime_dir: runtime.path.clone(), options, own, log };
 
+    // The port may have been left to the system to choose.
+    let admin = listener.local_addr().unwrap_or(address);
+    let directory = settings.config_dir.display();
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), sozu = SOZU_VERSION, gateway_api = NEWEST, %directory, %admin, "Kakehi serves a directory");
     let claims = claims::Keeper::open(&runtime.path);
     let world = watch::Sender::new(World::default());
     let (wakes, woken) = mpsc::unbounded_channel();

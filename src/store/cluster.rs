@@ -108,6 +108,11 @@ pub async fn connect() -> Result<Client, kube::Error> {
     Client::try_from(config)
 }
 
+/// The URL of the API server that [`connect`] leads to, where one is known.
+pub async fn api_server() -> Option<String> {
+    Some(Config::infer().await.ok()?.cluster_url.to_string())
+}
+
 /// How objects are watched.
 pub fn watching() -> watcher::Config {
     watcher::Config::default().timeout(WATCH)

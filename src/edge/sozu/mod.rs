@@ -40,3 +40,6 @@ pub use socket::{Reply, Socket, SocketError};
 pub use state::{Refused, Shadow, orphans};
 pub use steps::{Item, Order, Step, steps};
 pub(super) use watch::{Watched, watch};
+
+/// The version of Sōzu that this build drives.
+pub const VERSION: &str = "2.3.3";

@@ -69,6 +69,11 @@ impl Shadow {
         self.applied.bound().filter(|port| !self.is_refused(&Item::Bound(*port)))
     }
 
+    /// Where it takes connections.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.bound().map(|port| self.wire.address(port)).collect()
+    }
+
     /// Where Sōzu itself reads what clients send.
     pub fn read_ports(&self) -> Vec<SocketAddr> {
         self.bound().filter(|port| port.kind != PortKind::Relay).map(|port| self.wire.address(port)).collect()

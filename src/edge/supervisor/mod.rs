@@ -8,6 +8,7 @@ mod news;
 mod probing;
 mod settings;
 mod source;
+mod telling;
 mod twin;
 
 use std::collections::BTreeSet;
@@ -36,6 +37,7 @@ use crate::snapshot::wire::{Ack, Refusal, Stamp};
 use crate::stop::told_to_end;
 use news::Obsolete;
 use source::{Source, State};
+use telling::Telling;
 use twin::{Phase, Twin, Wanted};
 
 /// Name of the unix socket in an edge's directory on which it answers as on its health port.
@@ -104,6 +106,7 @@ pub async fn run(settings: EdgeSettings) -> Result<(), EdgeError> {
         read_ports,
         sent: None,
         obsolete: Obsolete::default(),
+        telling: Telling::new(&settings.name),
     };
     let told = async {
         let reason = stop.await;
@@ -187,6 +190,8 @@ struct Edge {
     sent: Option<Sent>,
     /// Certificates that the filter may no longer need.
     obsolete: Obsolete,
+    /// Log lines about what was applied.
+    telling: Telling,
 }
 
 /// A change that was sent to the twins.
@@ -229,7 +234,10 @@ impl Edge {
                     }
                 }
                 () = sleep_until(gathers.unwrap_or_else(Instant::now)), if gathers.is_some() => {}
-                _ = look.tick() => self.forget(),
+                _ = look.tick() => {
+                    self.telling.rest();
+                    self.forget();
+                }
             }
         }
     }
@@ -285,9 +293,7 @@ impl Edge {
             filter = self.publisher.publish(&news);
             let mut acks = self.publisher.acks();
             let taken = timeout(FILTER_FIRST, acks.wait_for(|ack| ack.as_ref().is_some_and(|ack| ack.stamp >= filter))).await;
-            if taken.is_err() {
-                tracing::warn!("the filter proxy has not taken the update yet");
-            }
+            self.telling.filter(taken.is_ok());
         }
         self.sent = Some(Sent { stamp, filter, closed, at: Instant::now() });
         self.wanted.send_modify(|wanted| {
@@ -328,7 +334,7 @@ impl Edge {
     }
 
     /// Acknowledges what both stages hold; nothing while the filter or a Sōzu that is up is behind.
-    fn acknowledge(&self) {
+    fn acknowledge(&mut self) {
         let Some(Sent { stamp, filter: filter_stamp, closed, .. }) = self.sent.as_ref().filter(|_| self.is_held()) else { return };
         let acks = self.publisher.acks();
         let taken = acks.borrow().clone();
@@ -342,15 +348,21 @@ impl Edge {
         }
         refused.sort_by(|a, b| a.key.cmp(&b.key));
         self.serving.send_replace(true);
+        let mut took = None;
         self.metrics.standing.send_modify(|standing| {
             standing.refused = refused.len();
             if standing.held.replace(*stamp) != Some(*stamp)
                 && let Some((newest, came)) = standing.newest
                 && newest == *stamp
             {
-                self.metrics.apply.add(came.elapsed());
+                took = Some(came.elapsed());
             }
         });
+        if let Some(took) = took {
+            self.metrics.apply.add(took);
+            let listeners = self.twins.iter().flat_map(|twin| twin.stand.borrow().bound.clone()).collect();
+            self.telling.applied(telling::Applied { listeners, routes: self.planner.snapshot().routes(), refused: refused.len(), took });
+        }
         let ack = Some(Ack { stamp: *stamp, refused });
         self.acks.send_if_modified(|before| {
             *before != ack && {

@@ -58,6 +58,8 @@ pub(super) struct Stand {
     pub refused: Vec<Refusal>,
     /// Its ports: bound, and refused.
     pub listeners: (usize, usize),
+    /// Addresses of those that are bound.
+    pub bound: Vec<SocketAddr>,
     /// A port on which it speaks HTTP.
     pub port: Option<SocketAddr>,
     /// Where it reads what clients send.
@@ -254,6 +256,7 @@ impl Keeper {
             let before = stand.clone();
             stand.listeners = (target.bound().count().saturating_sub(refused), refused);
             stand.port = plain.map(|port| shadow.address(port));
+            stand.bound = shadow.addresses();
             stand.read_ports = shadow.read_ports();
             stand.starts = sozu.starts();
             stand.workers = sozu.workers().len();
