@@ -6,6 +6,7 @@ mod meaning;
 mod processes;
 mod status_dir;
 mod statuses;
+mod telling;
 mod view;
 
 use std::path::{Path, PathBuf};

@@ -8,11 +8,12 @@ use tokio::sync::{mpsc, watch};
 
 use super::meaning::with_status;
 use super::status_dir::StatusDir;
+use super::telling::Telling;
 use crate::controller::acks::{Awaited, Wake};
 use crate::controller::world::World;
 use crate::model::ObjectId;
 use crate::observe::metrics::Metrics;
-use crate::report::{ObjectReport, Observed, status};
+use crate::report::{Observed, status};
 
 /// Most wakes taken in at once.
 const BATCH: usize = 1024;
@@ -31,12 +32,22 @@ pub struct Statuses {
     written: BTreeMap<ObjectId, Value>,
     /// What the edges said, and who waits for them.
     awaited: Awaited,
+    /// Findings that were logged.
+    telling: Telling,
 }
 
 impl Statuses {
     /// A writer that has written nothing yet.
     pub fn new(world: watch::Receiver<World>, controller_name: String, directory: Option<StatusDir>, metrics: Metrics) -> Self {
-        Self { world, controller_name, directory, metrics, written: BTreeMap::new(), awaited: Awaited::default() }
+        Self {
+            world,
+            controller_name,
+            directory,
+            metrics,
+            written: BTreeMap::new(),
+            awaited: Awaited::default(),
+            telling: Telling::default(),
+        }
     }
 
     /// Writes until every sender is gone.
@@ -62,6 +73,7 @@ impl Statuses {
     fn write(&mut self, id: &ObjectId, world: &World) {
         let object = world.objects.get(id);
         let report = world.reports.get(id).map(AsRef::as_ref);
+        self.telling.tell(id, report);
         let observed = self.awaited.acks.said(id, world);
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map(|since| since.as_secs().cast_signed()).unwrap_or_default();
         let observed = Observed { controller_name: &self.controller_name, edges: &observed, provisioned: None, now, bundle: None };
@@ -69,7 +81,7 @@ impl Statuses {
         if status.as_ref() == self.written.get(id) {
             return;
         }
-        self.log(id, report, status.as_ref());
+        self.log(id, status.as_ref());
         let done = match (&self.directory, object, &status) {
             (None, _, _) => Ok(()),
             (Some(directory), Some(object), Some(status)) => match with_status(object, status) {
@@ -87,13 +99,10 @@ impl Statuses {
         };
     }
 
-    fn log(&self, id: &ObjectId, report: Option<&ObjectReport>, status: Option<&Value>) {
+    fn log(&self, id: &ObjectId, status: Option<&Value>) {
         self.metrics.status_writes.with_label_values(&[id.kind.name()]).inc();
         let Some(status) = status else { return tracing::info!(object = %id, "status withdrawn") };
         tracing::info!(object = %id, conditions = %conditions(status), "status");
-        for finding in report.into_iter().flat_map(|report| &report.findings) {
-            tracing::warn!("{finding}");
-        }
     }
 }
 
