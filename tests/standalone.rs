@@ -30,6 +30,8 @@ mod external_names;
 mod ingress;
 #[path = "standalone/lifecycle.rs"]
 mod lifecycle;
+#[path = "standalone/logs.rs"]
+mod logs;
 #[path = "standalone/metrics.rs"]
 mod metrics;
 #[path = "standalone/quickstart.rs"]

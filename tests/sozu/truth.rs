@@ -207,7 +207,7 @@ async fn nothing_is_left_in_the_runtime_directory() {
     let mut names: Vec<String> =
         std::fs::read_dir(rig.dir.path()).unwrap().map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect();
     names.sort();
-    assert_eq!(names, ["access.log", "command.sock", "hop.sock", "sozu.toml"]);
+    assert_eq!(names, ["access.log", "command.sock", "hop.sock", "output.log", "sozu.toml"]);
 }
 
 /// One without a twin that may have run before.

@@ -11,6 +11,7 @@ use sozu_command_lib::proto::command::{HardStop, ListListeners};
 use tokio::process::{Child, Command};
 use tokio::time::Instant;
 
+use super::output::{self, Output};
 use super::query::workers;
 use super::strays::{end_stray, end_strays, strays};
 use super::{Error, Reply, Socket, SocketError, access, ending};
@@ -47,6 +48,8 @@ pub struct Instance {
     orphan: Option<Pid>,
     socket: Socket,
     workers: Vec<i32>,
+    /// Logs what it prints; nothing of one that somebody else keeps.
+    _output: Option<Output>,
 }
 
 /// What happened since the last look.
@@ -123,7 +126,11 @@ impl Instance {
     }
 
     async fn with(maker: Maker, child: Option<Child>, socket: Socket) -> Result<Self, Error> {
-        let mut instance = Self { maker, child, orphan: None, socket, workers: Vec::new() };
+        let output = match &maker {
+            Maker::Spawn(settings) => Some(Output::follow(&settings.dir, child.is_some())),
+            Maker::Adopt(_) => None,
+        };
+        let mut instance = Self { maker, child, orphan: None, socket, workers: Vec::new(), _output: output };
         let since = Instant::now();
         loop {
             instance.workers = instance.running().await?;
@@ -310,6 +317,7 @@ async fn spawn(settings: &SpawnSettings) -> Result<(Child, Socket), Error> {
     if tokio::fs::read_to_string(&config_path).await.ok().as_ref() != Some(&wanted) {
         tokio::fs::write(&config_path, wanted).await.map_err(file)?;
     }
+    let (stdout, stderr) = output::open(&settings.dir).map_err(|source| Error::File { path: settings.dir.join(output::FILE), source })?;
     let mut child = Command::new(&settings.program)
         .arg("--config")
         .arg(&config_path)
@@ -318,12 +326,15 @@ async fn spawn(settings: &SpawnSettings) -> Result<(Child, Socket), Error> {
         // It would replace the log level, and with it the record of requests.
         .env_remove("RUST_LOG")
         .stdin(Stdio::null())
+        .stdout(stdout)
+        .stderr(stderr)
         .kill_on_drop(true)
         .spawn()
         .map_err(|source| Error::Start { program: settings.program.clone(), source })?;
     let since = Instant::now();
     loop {
         if let Ok(Some(status)) = child.try_wait() {
+            Output::tell(&settings.dir);
             return Err(Error::NotUp(format!("it ended with {status}")));
         }
         match Socket::connect(&socket_path).await {

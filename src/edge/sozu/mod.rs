@@ -13,6 +13,7 @@ mod instance;
 mod kin;
 mod launch;
 mod load;
+mod output;
 mod parting;
 mod ports;
 mod query;

@@ -1,0 +1,176 @@
+//! What a Sōzu prints: a file that it appends to and this side logs as lines of ours.
+//!
+//! A file because a pipe holds up a Sōzu whose reader is slow, and fails under one whose launcher was killed.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::sleep;
+
+/// Name of the file in Sōzu's directory.
+pub(super) const FILE: &str = "output.log";
+/// How often it is read.
+const READ: Duration = Duration::from_millis(200);
+/// Longest line that is logged, in bytes; the rest of it is left out.
+const LINE: usize = 2048;
+/// Bytes that are logged of one read; what was printed beyond is left out.
+const CHUNK: u64 = 64 << 10;
+/// The file is emptied when it is larger.
+const LARGE: u64 = 1 << 20;
+
+/// Where a new process prints, twice. The file is empty then.
+pub(super) fn open(dir: &Path) -> io::Result<(Stdio, Stdio)> {
+    let file = OpenOptions::new().create(true).append(true).open(dir.join(FILE))?;
+    file.set_len(0)?;
+    Ok((file.try_clone()?.into(), file.into()))
+}
+
+/// The task that logs what a process prints, until this is dropped.
+#[derive(Debug)]
+pub(super) struct Output(#[expect(dead_code, reason = "its end is the news")] watch::Sender<()>);
+
+impl Output {
+    /// Logs what is printed from now on, and of a new process what it has printed already.
+    pub(super) fn follow(dir: &Path, is_new: bool) -> Self {
+        let (end, mut ends) = watch::channel(());
+        let mut reader = Reader::of(dir);
+        if !is_new {
+            reader.skip();
+        }
+        tokio::spawn(async move {
+            loop {
+                let ended = tokio::select! {
+                    _ = ends.changed() => true,
+                    () = sleep(READ) => false,
+                };
+                reader.read();
+                if ended {
+                    return;
+                }
+            }
+        });
+        Self(end)
+    }
+
+    /// Logs what a process has printed that ended before it was up.
+    pub(super) fn tell(dir: &Path) {
+        Reader::of(dir).read();
+    }
+}
+
+struct Reader {
+    /// Name of the Sōzu, which is that of its directory.
+    sozu: String,
+    file: io::Result<File>,
+    offset: u64,
+    /// Of a line whose end is not there yet.
+    rest: Vec<u8>,
+}
+
+impl Reader {
+    fn of(dir: &Path) -> Self {
+        let file = OpenOptions::new().read(true).write(true).open(dir.join(FILE));
+        let sozu = dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        Self { sozu, file, offset: 0, rest: Vec::new() }
+    }
+
+    /// Leaves out what was printed so far.
+    fn skip(&mut self) {
+        self.offset = self.file.as_ref().ok().and_then(|file| file.metadata().ok()).map_or(0, |there| there.len());
+    }
+
+    fn read(&mut self) {
+        match self.take() {
+            Ok(lines) => lines.iter().for_each(|line| log(&self.sozu, line)),
+            Err(error) => tracing::debug!(%error, "what Sōzu prints cannot be read"),
+        }
+    }
+
+    /// The lines that are new.
+    fn take(&mut self) -> io::Result<Vec<String>> {
+        let file = self.file.as_mut().map_err(|error| io::Error::from(error.kind()))?;
+        let length = file.metadata()?.len();
+        let start = if length < self.offset { 0 } else { self.offset };
+        let skipped = (length - start).saturating_sub(CHUNK);
+        file.seek(SeekFrom::Start(start + skipped))?;
+        let mut bytes = Vec::new();
+        self.offset = start + skipped + file.take(CHUNK).read_to_end(&mut bytes)? as u64;
+        if self.offset > LARGE {
+            // The process appends: what it prints next is at the start.
+            file.set_len(0)?;
+            self.offset = 0;
+        }
+        let mut lines = Vec::new();
+        if skipped > 0 {
+            self.rest.clear();
+            lines.push(format!("{skipped} bytes of what Sōzu printed are left out"));
+        }
+        for byte in bytes {
+            match byte {
+                b'\n' => lines.push(text(&std::mem::take(&mut self.rest))),
+                byte if self.rest.len() < LINE => self.rest.push(byte),
+                _ => {}
+            }
+        }
+        Ok(lines)
+    }
+}
+
+/// A line without what could pretend to be another one.
+fn text(line: &[u8]) -> String {
+    let text = String::from_utf8_lossy(line);
+    text.trim_end().chars().map(|char| if char.is_control() && char != '\t' { '\u{fffd}' } else { char }).collect()
+}
+
+/// Logs a line at the level that it names. What has none are remarks about its start.
+fn log(sozu: &str, line: &str) {
+    // Its time and process come first.
+    let words = line.split_inclusive(char::is_whitespace).take(5).scan(0, |end, word| {
+        *end += word.len();
+        Some((*end, word.trim_end()))
+    });
+    let found = words.into_iter().find(|(_, word)| ["ERROR", "WARN", "INFO", "DEBUG", "TRACE"].contains(word));
+    let (end, level) = found.unwrap_or_default();
+    let said = line.get(end..).unwrap_or_default();
+    match level {
+        "ERROR" => tracing::error!(process = "sozu", sozu, "{said}"),
+        "WARN" => tracing::warn!(process = "sozu", sozu, "{said}"),
+        "INFO" => tracing::info!(process = "sozu", sozu, "{said}"),
+        _ => tracing::debug!(process = "sozu", sozu, "{said}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::{CHUNK, FILE, LARGE, LINE, Reader};
+
+    #[test]
+    fn lines_are_taken_once_and_the_file_stays_small() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut file = std::fs::OpenOptions::new().create(true).append(true).open(dir.path().join(FILE)).unwrap();
+        let mut reader = Reader::of(dir.path());
+        file.write_all(b"one\ntw").unwrap();
+        assert_eq!(reader.take().unwrap(), ["one"]);
+        file.write_all(b"o\x1b[31m\r\n").unwrap();
+        assert_eq!(reader.take().unwrap(), ["two\u{fffd}[31m"]);
+        file.write_all(&[vec![b'x'; 3 * LINE], b"\n".to_vec()].concat()).unwrap();
+        assert_eq!(reader.take().unwrap()[0].len(), LINE);
+        let line = [vec![b'y'; 1023], b"\n".to_vec()].concat();
+        file.write_all(&line.repeat(usize::try_from(LARGE / 1024).unwrap())).unwrap();
+        let lines = reader.take().unwrap();
+        assert!(lines[0].ends_with("are left out") && lines.len() as u64 <= CHUNK / 1024 + 1, "{} lines", lines.len());
+        assert_eq!(file.metadata().unwrap().len(), 0, "it is emptied");
+        file.write_all(b"after\n").unwrap();
+        assert_eq!(reader.take().unwrap().last().unwrap(), "after");
+        let mut later = Reader::of(dir.path());
+        later.skip();
+        file.write_all(b"new\n").unwrap();
+        assert_eq!(later.take().unwrap(), ["new"]);
+    }
+}
