@@ -13,6 +13,7 @@ pub mod listen;
 pub mod model;
 pub mod observe;
 pub mod pages;
+pub mod process;
 pub mod provision;
 pub mod report;
 pub mod series;

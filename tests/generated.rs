@@ -59,7 +59,7 @@ fn series_are_named_as_prometheus_wants_it() {
         assert_eq!(name.ends_with("_total"), *kind == Kind::Counter, "{name}");
         assert_eq!(
             name.ends_with("_seconds"),
-            *kind == Kind::Histogram || name.ends_with("_age_seconds") || name.ends_with("_lag_seconds"),
+            *kind == Kind::Histogram || ["_age_seconds", "_lag_seconds", "_timestamp_seconds"].iter().any(|end| name.ends_with(end)),
             "{name}"
         );
         assert!(!labels.contains(&"edge") || CONTROL.iter().any(|control| control.name == *name), "{name}: edges have that label anyway");

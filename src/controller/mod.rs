@@ -11,6 +11,7 @@ pub mod claims;
 pub mod complaints;
 pub mod dispatch;
 pub mod endpoint;
+mod expiry;
 pub mod finalizer;
 pub mod fleet;
 mod follower;

@@ -87,6 +87,7 @@ impl View for WorldView {
             }
         }
         self.refresh_edges(&world);
+        super::expiry::refresh(&world, &self.metrics);
         let refused = world.refusals.values().map(Vec::len).sum::<usize>();
         self.metrics.refused_writes.set(i64::try_from(refused).unwrap_or(i64::MAX));
     }

@@ -16,6 +16,7 @@ use super::pulse::Pulses;
 use super::sozu::{self, Connections};
 use super::traffic::Native;
 use crate::model::Route;
+use crate::process::Usage;
 use crate::series::{self, Series, Text, of_count};
 use crate::snapshot::publish::Publisher;
 use crate::snapshot::wire::Stamp;
@@ -29,6 +30,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Names of the stages.
 const NATIVE: &str = "native";
 const FILTERED: &str = "filtered";
+/// Names of the Sōzus among the processes.
+const SOZUS: [&str; 2] = ["sozu-a", "sozu-b"];
 
 /// How an edge stands.
 #[derive(Clone, Debug, Default)]
@@ -66,6 +69,10 @@ pub(super) struct Metrics {
     pub unsaved: watch::Sender<bool>,
     /// Times from the arrival of a change until both stages hold it.
     pub apply: Arc<Histogram>,
+    /// When that was last so, in seconds since the Unix epoch.
+    pub applied: Arc<AtomicU64>,
+    /// Process ids: of the filter proxy, and of each Sōzu with its workers.
+    pub pids: watch::Sender<Pids>,
     /// Requests that Sōzu decided.
     pub native: Arc<Native>,
     /// What the filter proxy holds.
@@ -79,6 +86,15 @@ pub(super) struct Metrics {
     /// Client addresses that have too many connections.
     pub refusals: Arc<Refusals>,
     paths: Arc<Paths>,
+}
+
+/// The processes of an edge.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Pids {
+    /// The filter proxy.
+    pub filter: Option<u32>,
+    /// Each Sōzu by its name: the main process and its workers.
+    pub sozus: Vec<(&'static str, Vec<u32>)>,
 }
 
 /// Where the processes of an edge are asked how they are.
@@ -100,6 +116,8 @@ impl Metrics {
             connected: watch::Sender::new(false),
             unsaved: watch::Sender::new(false),
             apply: Arc::default(),
+            applied: Arc::default(),
+            pids: watch::Sender::default(),
             native: Arc::default(),
             publisher: publisher.clone(),
             filter_starts: Arc::default(),
@@ -154,6 +172,8 @@ impl Metrics {
         let (report, connections) = tokio::join!(report(&self.paths.report), self.connections());
         let mut text = Text::new("edge", &self.edge);
         self.traffic(&mut text, report.as_ref().map(|report| report.traffic.as_slice()).unwrap_or_default());
+        self.bytes(&mut text, report.as_ref(), &connections);
+        self.processes(&mut text);
         self.state(&mut text);
         self.sozu(&mut text, &connections);
         self.filter(&mut text, report);
@@ -183,6 +203,40 @@ impl Metrics {
         text.only(&series::LOST_RECORDS, of_count(self.native.lost.load(Relaxed)));
     }
 
+    fn bytes(&self, text: &mut Text, report: Option<&Report>, connections: &[Option<Connections>]) {
+        let native = self.native.bytes.each_ref().map(|bytes| bytes.load(Relaxed));
+        let filtered = report.map(|report| report.bytes).unwrap_or_default();
+        text.family(&series::BYTES);
+        for (stage, bytes) in [(NATIVE, native), (FILTERED, filtered)] {
+            for (direction, bytes) in ["received", "sent"].iter().zip(bytes) {
+                text.sample(&series::BYTES, &[stage, direction], of_count(bytes));
+            }
+        }
+        text.only(&series::UNREACHED, of_count(self.native.unreached.load(Relaxed)));
+        text.family(&series::TLS_FAILURES);
+        // What does not answer has no sample: a number that falls would count anew.
+        for (name, now) in SOZUS.iter().zip(connections) {
+            now.iter().for_each(|now| text.sample(&series::TLS_FAILURES, &[name], of_count(now.tls_failures)));
+        }
+        report.iter().for_each(|report| text.sample(&series::TLS_FAILURES, &["filter"], of_count(report.tls_failures)));
+    }
+
+    fn processes(&self, text: &mut Text) {
+        let Pids { filter, sozus } = self.pids.borrow().clone();
+        let named = SOZUS.iter().zip(sozu::TWINS);
+        let sozus = named.filter_map(|(process, twin)| Some((*process, sozus.iter().find(|(name, _)| *name == twin)?.1.clone())));
+        let all = [("edge", vec![std::process::id()]), ("filter", filter.into_iter().collect())].into_iter().chain(sozus);
+        let used: Vec<(&str, Usage)> = all.filter_map(|(process, pids)| Some((process, Usage::sum(pids)?))).collect();
+        let mut family = |series: &Series, of: fn(&Usage) -> f64| {
+            text.family(series);
+            used.iter().for_each(|(process, usage)| text.sample(series, &[process], of(usage)));
+        };
+        family(&series::EDGE_CPU, |usage| usage.cpu_seconds);
+        family(&series::EDGE_MEMORY, |usage| of_count(usage.resident_bytes));
+        family(&series::EDGE_FILES, |usage| of_count(usage.open_files));
+        family(&series::EDGE_START, |usage| usage.started);
+    }
+
     fn state(&self, text: &mut Text) {
         let standing = self.standing.borrow().clone();
         let flag = |value: bool| f64::from(u8::from(value));
@@ -198,6 +252,7 @@ impl Metrics {
         let (times, seconds) = self.apply.read();
         text.family(&series::EDGE_APPLY);
         text.histogram(&series::EDGE_APPLY, &[], &BOUNDS, (&times, seconds));
+        text.only(&series::LAST_APPLY, of_count(self.applied.load(Relaxed)));
         text.only(&series::OUT_OF_STEP, self.out_of_step().as_secs_f64());
         text.only(&series::UNSAVED, flag(*self.unsaved.borrow()));
         text.only(&series::EDGE_REFUSED, of_count(standing.refused as u64));

@@ -72,6 +72,10 @@ pub(super) struct Native {
     pub traffic: Traffic,
     /// Damaged places.
     pub lost: AtomicU64,
+    /// Bytes of requests, and of answers.
+    pub bytes: [AtomicU64; 2],
+    /// Requests of which no endpoint was reached.
+    pub unreached: AtomicU64,
 }
 
 struct Counting {
@@ -129,6 +133,12 @@ impl Counting {
             }
         };
         tally.add(record.status, Duration::from_micros(record.micros));
+        for (all, bytes) in self.native.bytes.iter().zip(record.bytes) {
+            all.fetch_add(bytes, Relaxed);
+        }
+        if !cluster.is_empty() && !record.reached {
+            self.native.unreached.fetch_add(1, Relaxed);
+        }
         true
     }
 }

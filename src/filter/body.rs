@@ -59,11 +59,13 @@ pub(super) struct Upload {
     pub(super) failed: Cell<bool>,
     /// When it last moved.
     pub(super) moved: Cell<Instant>,
+    /// Its bytes so far.
+    pub(super) bytes: Cell<u64>,
 }
 
 impl Default for Upload {
     fn default() -> Self {
-        Self { failed: Cell::new(false), moved: Cell::new(Instant::now()) }
+        Self { failed: Cell::new(false), moved: Cell::new(Instant::now()), bytes: Cell::new(0) }
     }
 }
 
@@ -129,6 +131,7 @@ impl Received {
             if let Some(trailers) = frame.trailers_mut() {
                 hygiene::clean_trailers(trailers);
             } else if let Some(data) = frame.data_mut() {
+                self.upload.bytes.set(self.upload.bytes.get() + data.len() as u64);
                 *data = self.incoming.meter().uploaded(std::mem::take(data));
             }
         }
@@ -193,7 +196,7 @@ pub(super) struct Streamed {
     incoming: Incoming,
     lease: Option<Lease>,
     flight: Flight,
-    observed: Option<Observed>,
+    observed: Option<Box<Observed>>,
     /// When it must have ended.
     end: Option<Pin<Box<Sleep>>>,
 }
@@ -209,7 +212,7 @@ impl Streamed {
 
     /// Has the request counted at the body's end.
     pub(super) fn observe(&mut self, observed: Observed) {
-        self.observed = Some(observed).filter(|_| self.lease.is_some());
+        self.observed = self.lease.is_some().then(|| Box::new(observed));
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
@@ -227,6 +230,7 @@ impl Streamed {
             && let Some(data) = frame.data_mut()
         {
             self.lease.iter().for_each(|lease| lease.took(data.len()));
+            self.observed.iter_mut().for_each(|observed| observed.sent += data.len() as u64);
             *data = self.flight.answered(std::mem::take(data));
         }
         match &frame {

@@ -1,10 +1,12 @@
 //! What the proxy counts: atomics that a metrics page reads.
 
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 
 use tokio::time::Instant;
 
+use super::body::Upload;
 use crate::traffic::{Count, Report, Tally};
 
 /// Counts since the process started, over all workers.
@@ -48,6 +50,10 @@ pub struct Counters {
     pub closed_by_age: AtomicU64,
     /// Those that had requests or tunnels open at the end of the drain.
     pub closed_by_drain: AtomicU64,
+    /// Bytes of requests that have ended, and of their answers.
+    pub bytes: [AtomicU64; 2],
+    /// Connections whose TLS handshake failed.
+    pub tls_failures: AtomicU64,
     /// Requests that were answered 503 because too much is held.
     pub shed_for_memory: AtomicU64,
     /// Because their backend has too many open and waiting, or none came to be served in time.
@@ -73,6 +79,8 @@ impl Counters {
             mirrored: self.mirrored.load(Relaxed),
             mirror_errors: self.mirror_errors.load(Relaxed),
             active: self.active.load(Relaxed),
+            bytes: self.bytes.each_ref().map(read),
+            tls_failures: read(&self.tls_failures),
             refused_connections: [&self.refused_when_full, &self.refused_by_address, &self.refused_for_memory].map(read),
             closed_connections: closed.map(read),
             shed_requests: [&self.shed_for_memory, &self.shed_by_backend, &self.shed_at_start].map(read),
@@ -90,18 +98,28 @@ pub(super) struct Observed {
     pub(super) status: u16,
     /// When it began.
     pub(super) since: Instant,
+    /// Bytes of its head, of what came of its body, and of the answer.
+    pub(super) head: usize,
+    pub(super) upload: Option<Rc<Upload>>,
+    pub(super) sent: u64,
+    counters: Arc<Counters>,
 }
 
 impl Observed {
     /// A request that begins now.
-    pub(super) fn new(tally: Arc<Tally>) -> Self {
-        Self { tally, status: 0, since: Instant::now() }
+    pub(super) fn new(tally: Arc<Tally>, counters: &Arc<Counters>, head: usize) -> Self {
+        Self { tally, status: 0, since: Instant::now(), head, upload: None, sent: 0, counters: counters.clone() }
     }
 }
 
 impl Drop for Observed {
     fn drop(&mut self) {
-        self.tally.add(self.status, self.since.elapsed());
+        let took = self.since.elapsed();
+        self.tally.add(self.status, took);
+        let bytes = [self.head as u64 + self.upload.as_ref().map_or(0, |upload| upload.bytes.get()), self.sent];
+        for (all, bytes) in self.counters.bytes.iter().zip(bytes) {
+            all.fetch_add(bytes, Relaxed);
+        }
     }
 }
 

@@ -131,7 +131,8 @@ async fn answer(
         return Ok(response);
     }
     let (method, is_call) = (request.method().clone(), filters::is_call(request.headers()));
-    let mut known = Known { observed: Observed::new(worker.shared.nowhere.clone()), across: None };
+    let observed = Observed::new(worker.shared.nowhere.clone(), &worker.shared.counters, flight.head());
+    let mut known = Known { observed, across: None };
     let answered = respond(&worker, &origin, request, flight, &mut known).await;
     let answered = answered.and_then(|response| origin.fit(&worker.shared, response));
     // Calls are counted by what happened to them, not by the 200 that carries it.
@@ -142,10 +143,17 @@ async fn answer(
         Err(status) => filters::answer(status, &method).map(ResponseBody::Text),
     };
     known.open(response.headers_mut());
+    known.observed.sent = sent_at_once(&response);
     if let ResponseBody::Stream(streamed) = response.body_mut() {
         streamed.observe(known.observed);
     }
     Ok(response)
+}
+
+/// Bytes of an answer that are not a backend's body.
+fn sent_at_once(response: &Response<ResponseBody>) -> u64 {
+    let text = if let ResponseBody::Text(text) = response.body() { text.len() } else { 0 };
+    (hygiene::head_bytes(response.headers()) + text) as u64
 }
 
 async fn respond(
@@ -161,6 +169,7 @@ async fn respond(
     }
     let (mut parts, body) = request.into_parts();
     let body = RequestBody::new(body, flight.meter(), parts.headers.contains_key(header::EXPECT));
+    known.observed.upload = body.upload();
     let refused = |refusal: Refusal| {
         count(&worker.shared.counters.refused);
         tracing::debug!(%refusal, "request refused");

@@ -1,11 +1,12 @@
 //! Prometheus series of the control plane; what each says is in [`crate::series`].
 
 use prometheus::{
-    Encoder, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
-    core::Collector, exponential_buckets,
+    Counter, Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder, core::Collector, exponential_buckets,
 };
 
 use crate::model::EdgeId;
+use crate::process::Usage;
 use crate::series::{self, Series};
 
 /// All series, registered once per process.
@@ -58,6 +59,30 @@ pub struct Metrics {
     pub streams: IntCounterVec,
     /// [`series::LEADER`].
     pub leader: IntGauge,
+    /// [`series::CERTIFICATES`].
+    pub certificates: IntGaugeVec,
+    /// [`series::CERTIFICATE_EXPIRY`].
+    pub certificate_expiry: IntGaugeVec,
+    process: Process,
+}
+
+/// What this process uses.
+#[derive(Clone, Debug)]
+struct Process {
+    cpu: Counter,
+    memory: IntGauge,
+    files: IntGauge,
+    start: Gauge,
+}
+
+impl Process {
+    fn refresh(&self) {
+        let Some(usage) = Usage::own() else { return };
+        self.cpu.inc_by((usage.cpu_seconds - self.cpu.get()).max(0.0));
+        self.memory.set(i64::try_from(usage.resident_bytes).unwrap_or(i64::MAX));
+        self.files.set(i64::try_from(usage.open_files).unwrap_or(i64::MAX));
+        self.start.set(usage.started);
+    }
 }
 
 /// Makes series and registers them.
@@ -125,6 +150,14 @@ impl Metrics {
             edge_rollouts: rows.gauges(&series::EDGE_ROLLOUTS)?,
             streams: rows.counters(&series::STREAMS)?,
             leader: rows.only(&series::LEADER)?,
+            certificates: rows.gauges(&series::CERTIFICATES)?,
+            certificate_expiry: rows.gauges(&series::CERTIFICATE_EXPIRY)?,
+            process: Process {
+                cpu: rows.add(Counter::new(series::PROCESS_CPU.name, series::PROCESS_CPU.help))?,
+                memory: rows.only(&series::PROCESS_MEMORY)?,
+                files: rows.only(&series::PROCESS_FILES)?,
+                start: rows.add(Gauge::new(series::PROCESS_START.name, series::PROCESS_START.help))?,
+            },
             registry: rows.0,
         })
     }
@@ -142,6 +175,7 @@ impl Metrics {
     /// # Errors
     /// The encoder's.
     pub fn text(&self) -> Result<String, prometheus::Error> {
+        self.process.refresh();
         let mut text = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
         Ok(String::from_utf8_lossy(&text).into_owned())

@@ -35,6 +35,23 @@ pub const EDGE_RESTARTS: Series =
 /// Status writes.
 pub const STATUS_WRITES: Series = counter("kakehi_status_writes_total", &["kind"], "Statuses written");
 
+/// Expiry of certificates.
+pub const CERTIFICATE_EXPIRY: Series = gauge(
+    "kakehi_certificate_expiry_timestamp_seconds",
+    &["edge", "namespace", "name"],
+    "End of validity of a certificate that is served, as a Unix time, by its Secret: of each namespace the 20 that end first, and 2000 in all",
+);
+/// Certificates.
+pub const CERTIFICATES: Series = gauge("kakehi_certificates", &["edge"], "Certificates that are served");
+/// CPU.
+pub const PROCESS_CPU: Series = counter("kakehi_process_cpu_seconds_total", &[], "CPU time of this process");
+/// Memory.
+pub const PROCESS_MEMORY: Series = gauge("kakehi_process_resident_memory_bytes", &[], "Resident memory of this process");
+/// Files.
+pub const PROCESS_FILES: Series = gauge("kakehi_process_open_fds", &[], "Open file descriptors of this process");
+/// Start.
+pub const PROCESS_START: Series = gauge("kakehi_process_start_timestamp_seconds", &[], "When this process started, as a Unix time");
+
 /// Series of standalone mode and of operator replicas.
 pub const CONTROL: &[&Series] = &[
     &BUILD,
@@ -52,6 +69,12 @@ pub const CONTROL: &[&Series] = &[
     &APPLY,
     &EDGE_RESTARTS,
     &STATUS_WRITES,
+    &CERTIFICATES,
+    &CERTIFICATE_EXPIRY,
+    &PROCESS_CPU,
+    &PROCESS_MEMORY,
+    &PROCESS_FILES,
+    &PROCESS_START,
 ];
 
 /// Turns.

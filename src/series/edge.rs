@@ -26,6 +26,26 @@ pub const LOST_RECORDS: Series = counter(
     "Damaged places in Sōzu's record of requests, at each of which a request or two went uncounted",
 );
 
+/// Bytes.
+pub const BYTES: Series = counter(
+    "kakehi_request_bytes_total",
+    &["stage", "direction"],
+    "Bytes of requests (received) and of their answers (sent), with their heads, by the stage that decided them; counted at their ends",
+);
+/// Requests without a backend.
+pub const UNREACHED: Series = counter(
+    "kakehi_unreached_requests_total",
+    &[],
+    "Requests that Sōzu answered itself because it reached no endpoint of their backend; of the filter proxy see \
+     kakehi_filter_backend_connections_total",
+);
+/// Failed handshakes.
+pub const TLS_FAILURES: Series = counter(
+    "kakehi_tls_failures_total",
+    &["process"],
+    "Connections whose TLS handshake failed, by the process that speaks TLS on their port: sozu-a, sozu-b or filter",
+);
+
 /// Sōzu.
 pub const SOZU_UP: Series = gauge("kakehi_sozu_up", &["sozu"], "1 while this Sōzu answers on its command socket");
 /// Whether each is in step.
@@ -148,6 +168,25 @@ pub const LAG: Series = gauge(
 /// Time to apply.
 pub const EDGE_APPLY: Series =
     histogram("kakehi_edge_apply_seconds", &[], "From the arrival of a change to the moment at which Sōzu and the filter proxy hold it");
+/// Time of the last change.
+pub const LAST_APPLY: Series = gauge(
+    "kakehi_edge_last_apply_timestamp_seconds",
+    &[],
+    "When Sōzu and the filter proxy last came to hold a change, as a Unix time; 0 before the first",
+);
+/// CPU.
+pub const EDGE_CPU: Series = counter(
+    "kakehi_edge_process_cpu_seconds_total",
+    &["process"],
+    "CPU time of the edge's processes: edge, filter, sozu-a and sozu-b, each with its workers; in a pod Sōzu has a container of its own, which this does not see",
+);
+/// Memory.
+pub const EDGE_MEMORY: Series = gauge("kakehi_edge_process_resident_memory_bytes", &["process"], "Resident memory of the same processes");
+/// Files.
+pub const EDGE_FILES: Series = gauge("kakehi_edge_process_open_fds", &["process"], "Open file descriptors of the same processes");
+/// Start.
+pub const EDGE_START: Series =
+    gauge("kakehi_edge_process_start_timestamp_seconds", &["process"], "When the same processes started, as a Unix time");
 /// Sōzu out of step.
 pub const OUT_OF_STEP: Series = gauge(
     "kakehi_sozu_lag_seconds",
@@ -172,6 +211,9 @@ pub const EDGE: &[&Series] = &[
     &REQUEST,
     &TRAFFIC_PAIRS,
     &LOST_RECORDS,
+    &BYTES,
+    &UNREACHED,
+    &TLS_FAILURES,
     &READY,
     &CONNECTED,
     &EPOCH,
@@ -179,6 +221,11 @@ pub const EDGE: &[&Series] = &[
     &AGE,
     &LAG,
     &EDGE_APPLY,
+    &LAST_APPLY,
+    &EDGE_CPU,
+    &EDGE_MEMORY,
+    &EDGE_FILES,
+    &EDGE_START,
     &OUT_OF_STEP,
     &UNSAVED,
     &EDGE_REFUSED,

@@ -109,6 +109,10 @@ pub struct Report {
     pub closed_connections: [u64; 5],
     /// Requests that were answered 503, by [`Report::SHED`].
     pub shed_requests: [u64; 3],
+    /// Bytes of requests, and of answers.
+    pub bytes: [u64; 2],
+    /// Connections whose TLS handshake failed.
+    pub tls_failures: u64,
 }
 
 impl Report {

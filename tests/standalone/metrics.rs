@@ -88,3 +88,96 @@ fn prometheus_finds_every_series_and_the_dashboard_has_data() {
         crate::client::get(rig.http(), "nobody.localhost", "/", &[]).unwrap();
     });
 }
+
+/// The value of a sample whose line begins so.
+fn sample(page: &str, start: &str) -> f64 {
+    let line = page.lines().find(|line| line.starts_with(start)).unwrap_or_else(|| panic!("no {start} in\n{page}"));
+    line.rsplit(' ').next().unwrap().parse().unwrap()
+}
+
+#[test]
+fn processes_certificates_bytes_and_failures_are_told() {
+    let rig = Rig::start(&[], |_, _| {});
+    rig.eventually("both stages serve", || rig.get("/", &[]).status == 200 && rig.get("/split", &[]).status == 200);
+    let page = rig.admin("/metrics").body;
+    for process in ["edge", "filter", "sozu-a", "sozu-b"] {
+        let of = |name: &str| sample(&page, &format!("kakehi_edge_process_{name}{{edge=\"demo/web\",process=\"{process}\"}}"));
+        assert!(of("resident_memory_bytes") > 1e6 && of("open_fds") > 3.0 && of("cpu_seconds_total") >= 0.0, "{process}");
+        assert!((of("start_timestamp_seconds") - now()).abs() < 60.0, "{process}");
+    }
+    assert!(sample(&page, "kakehi_process_resident_memory_bytes") > 1e6 && sample(&page, "kakehi_process_open_fds") > 3.0);
+    assert!((sample(&page, "kakehi_edge_last_apply_timestamp_seconds") - now()).abs() < 60.0);
+    let expiry = sample(&page, "kakehi_certificate_expiry_timestamp_seconds{edge=\"demo/web\",name");
+    assert!(expiry > now() && sample(&page, "kakehi_certificates{edge=\"demo/web\"}") >= 1.0, "{expiry}");
+    // Bytes that are no handshake.
+    let broken = || {
+        use std::io::{Read, Write};
+        let mut stream = std::net::TcpStream::connect((std::net::Ipv4Addr::LOCALHOST, rig.ports.https)).unwrap();
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: demo.localhost\r\n\r\n").unwrap();
+        let _ = stream.read_to_end(&mut Vec::new());
+    };
+    let failures = |page: &str| -> f64 {
+        let lines = page.lines().filter(|line| line.starts_with("kakehi_tls_failures_total"));
+        lines.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
+    };
+    let before = failures(&page);
+    broken();
+    rig.eventually("a failed handshake is counted", || failures(&rig.admin("/metrics").body) > before);
+    let sent = |stage: &str| {
+        let page = rig.admin("/metrics").body;
+        sample(&page, &format!("kakehi_request_bytes_total{{edge=\"demo/web\",stage=\"{stage}\",direction=\"sent\"}}"))
+    };
+    let (native, filtered) = (sent("native"), sent("filtered"));
+    let got = rig.get("/", &[]).body.len() as f64;
+    rig.get("/split", &[]);
+    rig.eventually("bytes are counted", || sent("native") >= native + got && sent("filtered") > filtered);
+}
+
+#[test]
+fn relayed_ports_count_failed_handshakes_too() {
+    let rig = Rig::start(&["--force-relay"], |_, _| {});
+    rig.eventually("it serves", || rig.get("/", &[]).status == 200);
+    let failures = || sample(&rig.admin("/metrics").body, "kakehi_tls_failures_total{edge=\"demo/web\",process=\"filter\"}");
+    let before = failures();
+    let mut stream = std::net::TcpStream::connect((std::net::Ipv4Addr::LOCALHOST, rig.ports.https)).unwrap();
+    std::io::Write::write_all(&mut stream, b"no handshake at all").unwrap();
+    rig.eventually("a failed handshake is counted", || failures() > before);
+}
+
+#[test]
+fn requests_of_which_no_endpoint_was_reached_are_counted() {
+    let rig = Rig::start(&[], |_, _| {});
+    let unreached = || sample(&rig.admin("/metrics").body, "kakehi_unreached_requests_total");
+    rig.eventually("it serves", || rig.get("/", &[]).status == 200);
+    assert_eq!(unreached(), 0.0);
+    // Nobody listens at the endpoint.
+    rig.write("gone.yaml", GONE);
+    rig.eventually("503", || crate::client::get(rig.http(), "gone.localhost", "/", &[]).unwrap().status == 503);
+    rig.eventually("it is counted", || unreached() > 0.0);
+}
+
+const GONE: &str = "
+apiVersion: v1
+kind: Service
+metadata: {name: gone, namespace: demo}
+spec: {ports: [{port: 80}]}
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: gone-1, namespace: demo, labels: {kubernetes.io/service-name: gone}}
+addressType: IPv4
+ports: [{port: 1}]
+endpoints: [{addresses: [127.0.0.1]}]
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: gone, namespace: demo}
+spec:
+  parentRefs: [{name: web}]
+  hostnames: [gone.localhost]
+  rules: [{backendRefs: [{name: gone, port: 80}]}]
+";
+
+fn now() -> f64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs_f64()
+}

@@ -45,6 +45,8 @@ pub struct Record<'a> {
     pub nudge: bool,
     /// From the first byte of the request to the last of the answer, in microseconds.
     pub micros: u64,
+    /// Bytes from the client, and to it.
+    pub bytes: [u64; 2],
 }
 
 /// The file, from where it was read last.
@@ -261,6 +263,8 @@ fn record(message: &[u8]) -> Option<Record<'_>> {
                 required += 1;
             }
             (13, Value::Number(_)) => required += 1,
+            (14, Value::Number(bytes)) => record.bytes[0] = bytes,
+            (15, Value::Number(bytes)) => record.bytes[1] = bytes,
             (17, Value::Bytes(tag)) => record.route = tag_value(tag)?.or(record.route),
             (20, Value::Number(micros)) => record.micros = micros,
             _ => {}

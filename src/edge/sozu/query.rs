@@ -22,6 +22,8 @@ pub struct Connections {
     pub limit: u64,
     /// Buffers in use.
     pub buffers: u64,
+    /// Connections whose TLS handshake failed, since the process started.
+    pub tls_failures: u64,
 }
 
 impl Connections {
@@ -52,6 +54,21 @@ pub(super) struct Activity {
 const WITHIN: Duration = Duration::from_secs(2);
 /// Sōzu's names for them (its `metrics/names.rs`).
 const NAMES: [&str; 4] = ["client.connections", "backend.connections", "client.connections_max", "buffer.in_use"];
+/// Its names for handshakes that failed, by reason (its `protocol/rustls.rs`).
+const HANDSHAKES: [&str; 12] = [
+    "tls.handshake.failed.alert_received",
+    "tls.handshake.failed.decrypt_error",
+    "tls.handshake.failed.inappropriate_handshake_message",
+    "tls.handshake.failed.inappropriate_message",
+    "tls.handshake.failed.invalid_certificate",
+    "tls.handshake.failed.invalid_message",
+    "tls.handshake.failed.no_alpn",
+    "tls.handshake.failed.no_certificates_present",
+    "tls.handshake.failed.other",
+    "tls.handshake.failed.oversized_record",
+    "tls.handshake.failed.peer_incompatible",
+    "tls.handshake.failed.peer_misbehaved",
+];
 /// Its names for what is under way.
 const ACTIVITY: [&str; 5] =
     ["http.active_requests", "websocket.active_requests", "protocol.tcp", "protocol.proxy.send", "client.connections"];
@@ -63,7 +80,8 @@ const ACTIVITY: [&str; 5] =
 pub async fn connections(socket: &Path) -> Result<Connections, SocketError> {
     let mut socket = Socket::connect(socket).await?;
     let [clients, backends, limit, buffers] = numbers(&mut socket, NAMES).await?;
-    Ok(Connections { clients, backends, limit, buffers })
+    let tls_failures = numbers(&mut socket, HANDSHAKES).await?.iter().sum();
+    Ok(Connections { clients, backends, limit, buffers, tls_failures })
 }
 
 /// What is under way.

@@ -18,7 +18,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
 use crate::edge::budget::FilterBudget;
-use crate::edge::metrics::Metrics;
+use crate::edge::metrics::{Metrics, Pids};
 use crate::edge::pulse::{FILTER, LOST, PROBE, Pulse};
 use crate::edge::sockets::{Holder, Lease};
 use crate::model::{
@@ -84,7 +84,14 @@ const LAST: Duration = Duration::from_secs(1);
 /// Keeps a filter proxy running.
 pub(super) fn keep(keeping: Keeping, holder: Holder, paths: Paths, metrics: &Metrics) -> Kept {
     let (end, ends) = watch::channel(End::NotYet);
-    let keeper = Keeper { keeping, holder, paths, starts: metrics.filter_starts.clone(), pulse: metrics.pulses.filter.clone() };
+    let keeper = Keeper {
+        keeping,
+        holder,
+        paths,
+        starts: metrics.filter_starts.clone(),
+        pulse: metrics.pulses.filter.clone(),
+        pids: metrics.pids.clone(),
+    };
     Kept { end, task: tokio::spawn(keeper.run(ends)) }
 }
 
@@ -118,6 +125,7 @@ struct Keeper {
     paths: Paths,
     starts: Arc<AtomicU64>,
     pulse: Arc<Pulse>,
+    pids: watch::Sender<Pids>,
 }
 
 impl Keeper {
@@ -162,6 +170,7 @@ impl Keeper {
         let _input = child.stdin.take();
         let mut told = false;
         let pid = child.id();
+        self.pids.send_modify(|pids| pids.filter = pid);
         let probed = probe(&self.paths.hop, pid, &self.pulse);
         tokio::pin!(probed);
         loop {

@@ -14,7 +14,8 @@ mod twin;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures::future::{join_all, select_all, try_join_all};
 use tokio::net::UnixListener;
@@ -320,6 +321,8 @@ impl Edge {
         let port = stands.iter().filter(|(.., away)| !away).find_map(|(_, stand, _)| stand.port);
         self.port.send_if_modified(|before| std::mem::replace(before, port) != port);
         self.read_ports.send_replace(stands.iter().flat_map(|(_, stand, _)| stand.read_ports.iter().copied()).collect());
+        let pids = stands.iter().map(|(name, stand, _)| (*name, stand.pids.clone()));
+        self.metrics.pids.send_modify(|all| all.sozus = pids.collect());
         self.metrics.standing.send_modify(|standing| {
             standing.sozu_starts = stands.iter().map(|(_, stand, _)| stand.starts).sum();
             standing.sozu_workers =
@@ -360,6 +363,8 @@ impl Edge {
         });
         if let Some(took) = took {
             self.metrics.apply.add(took);
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            self.metrics.applied.store(now.as_secs(), Relaxed);
             let listeners = self.twins.iter().flat_map(|twin| twin.stand.borrow().bound.clone()).collect();
             self.telling.applied(telling::Applied { listeners, routes: self.planner.snapshot().routes(), refused: refused.len(), took });
         }

@@ -68,6 +68,8 @@ pub(super) struct Stand {
     pub starts: u64,
     /// Running workers.
     pub workers: usize,
+    /// The main process and its workers, as far as they can be seen.
+    pub pids: Vec<u32>,
     /// Since when it is away or not what it should be.
     pub out_of_step: Option<Instant>,
 }
@@ -260,6 +262,8 @@ impl Keeper {
             stand.read_ports = shadow.read_ports();
             stand.starts = sozu.starts();
             stand.workers = sozu.workers().len();
+            let workers = sozu.workers().iter().filter_map(|pid| u32::try_from(*pid).ok());
+            stand.pids = sozu.pid().into_iter().chain(workers).collect();
             *stand != before
         });
         self.pid.send_replace(sozu.pid().and_then(|pid| i32::try_from(pid).ok()));

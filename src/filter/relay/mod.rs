@@ -8,6 +8,7 @@ mod tls;
 
 use std::io;
 use std::rc::Rc;
+use std::sync::atomic::AtomicU64;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
@@ -32,6 +33,15 @@ pub(super) struct Link {
     pub(super) port: u16,
     /// With TLS, the name that the client asked for, lower-case; empty when it named none.
     pub(super) tls: Option<Box<str>>,
+}
+
+/// A handshake that counts as failed unless it ends well: it may break, and it may be given up.
+struct Handshake<'a>(Option<&'a AtomicU64>);
+
+impl Drop for Handshake<'_> {
+    fn drop(&mut self) {
+        self.0.iter().for_each(|failures| count(failures));
+    }
 }
 
 /// A connection, with or without TLS.
@@ -76,7 +86,9 @@ pub(super) async fn open(worker: &Worker, mut stream: Stream, meter: &Meter) -> 
             return Ok((awaited(stream), link(None)));
         }
         let config = worker.shared.tls(port).ok_or_else(|| io::Error::other("a port without certificate"))?;
+        let mut handshake = Handshake(Some(&shared.counters.tls_failures));
         let mut stream = TlsAcceptor::from(config).accept(stream).await?;
+        handshake.0 = None;
         stream.get_mut().1.set_buffer_limit(Some(TLS_BUFFER));
         let name = stream.get_ref().1.server_name().unwrap_or_default().to_ascii_lowercase();
         Ok((awaited(Box::new(stream)), link(Some(name.into()))))
