@@ -3,6 +3,7 @@
 //! Objects are on the left (`api`, `store`, `translate`, `report`), proxies on the right (`edge`, `filter`); `model` and
 //! `snapshot` stand between and know neither. `tests/architecture.rs` holds the import law.
 
+pub mod access_log;
 pub mod api;
 pub mod cli;
 pub mod controller;

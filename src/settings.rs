@@ -10,6 +10,7 @@ use clap::{ArgAction, Args, ValueEnum};
 
 pub use self::provision::{PodsOfTenants, ProvisionSettings};
 
+use crate::access_log::AccessLogSettings;
 use crate::edge::plan;
 use crate::model::capacity::{DRAIN, MEMORY};
 use crate::model::{BackendId, EdgeId, RESERVED_PORTS};
@@ -173,6 +174,9 @@ pub struct StandaloneSettings {
     /// group, else a quarter of the machine's
     #[arg(long, env = MEMORY, value_name = "BYTES")]
     pub memory: Option<u64>,
+    /// Access log of the edges whose EdgeProfile says nothing
+    #[command(flatten)]
+    pub access_log: AccessLogSettings,
 }
 
 /// `kakehi controller`.

@@ -14,6 +14,8 @@ mod rig;
 #[path = "tls_client/mod.rs"]
 mod tls_client;
 
+#[path = "standalone/access_log.rs"]
+mod access_log;
 #[path = "standalone/affinity.rs"]
 mod affinity;
 #[path = "standalone/bad_input.rs"]

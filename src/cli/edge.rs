@@ -9,6 +9,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::capacity::CapacitySettings;
+use crate::access_log::{AccessLog, AccessLogSettings};
 use crate::edge::{self, EdgeSettings, FilterCommand, Origin, SozuOrigin};
 use crate::model::capacity::DRAIN;
 use crate::observe::log::SOZU_LEVELS;
@@ -72,12 +73,16 @@ pub(super) struct Settings {
     drain: u64,
     #[command(flatten)]
     capacity: CapacitySettings,
+    #[command(flatten)]
+    access_log: AccessLogSettings,
 }
 
 #[tokio::main(flavor = "current_thread")]
 pub(super) async fn run(settings: Settings, log: &LogSettings) -> anyhow::Result<ExitCode> {
-    let filter =
-        FilterCommand { program: std::env::current_exe()?, args: std::iter::once("filter".to_owned()).chain(log.flags()).collect() };
+    let named = ["filter".to_owned(), "--edge".to_owned(), settings.name.clone()];
+    let args = named.into_iter().chain(log.flags()).chain(settings.access_log.flags()).collect();
+    let filter = FilterCommand { program: std::env::current_exe()?, args };
+    let access_log = AccessLog::on_stdout(&settings.access_log, &settings.name)?;
     let snapshot = origin(&settings)?;
     let sozu = match settings.sozu_dir {
         Some(dir) => SozuOrigin::Adopt(dir),
@@ -96,6 +101,7 @@ pub(super) async fn run(settings: Settings, log: &LogSettings) -> anyhow::Result
         linger: Duration::from_secs(settings.linger),
         drain: Duration::from_secs(settings.drain),
         capacity: settings.capacity.into(),
+        access_log,
     };
     edge::run(settings).await?;
     Ok(ExitCode::SUCCESS)

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::Args;
 
+use crate::access_log::{AccessLog, AccessLogSettings};
 use crate::filter::{self, Farewell, Limits, Listen, Shared};
 use crate::model::{FILTER_CONNECTIONS, FILTER_CONNECTIONS_PER_ADDRESS, FILTER_DRAIN, FILTER_MEMORY, FILTER_SOZU_BUFFER, FILTER_WORKERS};
 use crate::stop::{INPUT_ENDED, told_to_end};
@@ -44,9 +45,15 @@ pub(super) struct Settings {
     /// more, is cut off
     #[arg(long, env = FILTER_DRAIN, default_value_t = 1, value_name = "SECONDS")]
     drain: u64,
+    /// Name of the edge, for its access log
+    #[arg(long, default_value = "", value_name = "NAME", hide_default_value = true)]
+    edge: String,
+    #[command(flatten)]
+    access_log: AccessLogSettings,
 }
 
 pub(super) fn run(settings: Settings) -> anyhow::Result<ExitCode> {
+    let access_log = AccessLog::on_stdout(&settings.access_log, &settings.edge)?;
     let limits = Limits {
         memory: settings.memory,
         connections: settings.connections,
@@ -62,7 +69,7 @@ pub(super) fn run(settings: Settings) -> anyhow::Result<ExitCode> {
         workers: settings.workers,
         drain: Duration::from_secs(settings.drain),
     };
-    let shared = Shared::new(limits);
+    let shared = Shared::logging(limits, access_log);
     let told = || async {
         match told_to_end() {
             Ok(told) => told.await,

@@ -1,17 +1,37 @@
 //! The health port of an edge: whether it lives, whether it may be sent requests, and its metrics.
 
 use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
 
 use bytes::Bytes;
 use http::{Response, StatusCode, header};
 use http_body_util::Full;
+use tokio::net::UnixListener;
+use tokio::task::JoinHandle;
 
 use super::metrics::Metrics;
-use crate::listen::Accept;
+use crate::listen::{Accept, listen};
 use crate::pages;
 
+/// Opens the port, if there is one, and its like for this machine.
+pub(super) fn open(
+    address: Option<SocketAddr>,
+    pages: UnixListener,
+    metrics: &Metrics,
+) -> Result<Vec<JoinHandle<()>>, (SocketAddr, io::Error)> {
+    let local = metrics.clone();
+    let mut tasks = vec![tokio::spawn(async move { match serve(pages, local).await {} })];
+    if let Some(address) = address {
+        let listener = listen(address).map_err(|error| (address, error))?;
+        let metrics = metrics.clone();
+        tasks.push(tokio::spawn(async move { match serve(listener, metrics).await {} }));
+    }
+    Ok(tasks)
+}
+
 /// Answers for ever: `/healthz` while the process runs, `/readyz` while requests may be sent, `/metrics`.
-pub(super) async fn serve(listener: impl Accept, metrics: Metrics) -> Infallible {
+async fn serve(listener: impl Accept, metrics: Metrics) -> Infallible {
     let respond = move |_, request: http::Request<hyper::body::Incoming>| {
         let metrics = metrics.clone();
         async move { answer(request.uri().path(), &metrics).await }
@@ -43,6 +63,7 @@ fn ready(missing: &[&str]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
     use std::time::Duration;
 
     use http::StatusCode;
@@ -54,7 +75,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn readiness_falls_when_sozu_is_out_of_step_for_ten_seconds() {
-        let metrics = Metrics::new("n/e", &Publisher::new(0), Paths::default());
+        let metrics = Metrics::new(("n/e", Arc::default()), &Publisher::new(0), Paths::default());
         let status = async |page| answer(page, &metrics).await.status();
         let ready = async || status("/readyz").await == StatusCode::OK;
         assert!(!ready().await, "nothing was applied");

@@ -108,7 +108,7 @@ pub(super) struct Paths {
 
 impl Metrics {
     /// Those of an edge about which nothing is known yet.
-    pub(super) fn new(edge: &str, publisher: &Publisher, paths: Paths) -> Self {
+    pub(super) fn new((edge, native): (&str, Arc<Native>), publisher: &Publisher, paths: Paths) -> Self {
         Self {
             edge: edge.to_owned(),
             standing: watch::Sender::default(),
@@ -118,7 +118,7 @@ impl Metrics {
             apply: Arc::default(),
             applied: Arc::default(),
             pids: watch::Sender::default(),
-            native: Arc::default(),
+            native,
             publisher: publisher.clone(),
             filter_starts: Arc::default(),
             pulses: Pulses::default(),
@@ -174,6 +174,7 @@ impl Metrics {
         self.traffic(&mut text, report.as_ref().map(|report| report.traffic.as_slice()).unwrap_or_default());
         self.bytes(&mut text, report.as_ref(), &connections);
         self.processes(&mut text);
+        self.access_log(&mut text, report.as_ref().map(|report| report.access_log).unwrap_or_default());
         self.state(&mut text);
         self.sozu(&mut text, &connections);
         self.filter(&mut text, report);
@@ -235,6 +236,16 @@ impl Metrics {
         family(&series::EDGE_MEMORY, |usage| of_count(usage.resident_bytes));
         family(&series::EDGE_FILES, |usage| of_count(usage.open_files));
         family(&series::EDGE_START, |usage| usage.started);
+    }
+
+    fn access_log(&self, text: &mut Text, filtered: [u64; 2]) {
+        let native = self.native.access_log.as_ref().map(|log| log.counts()).unwrap_or_default();
+        text.family(&series::ACCESS_LOG);
+        for (stage, counts) in [(NATIVE, native), (FILTERED, filtered)] {
+            for (result, count) in ["written", "dropped"].iter().zip(counts) {
+                text.sample(&series::ACCESS_LOG, &[stage, result], of_count(count));
+            }
+        }
     }
 
     fn state(&self, text: &mut Text) {

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -13,11 +14,12 @@ use serde::de::value::{Error as NoKind, StrDeserializer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
-use tokio::task::yield_now;
+use tokio::task::{JoinHandle, yield_now};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use super::plan::ClusterId;
-use super::sozu::{AccessLog, NUDGE, Record};
+use super::sozu::{NUDGE, Record, Records};
+use crate::access_log::{AccessLog, Entry, LAST_LINES};
 use crate::model::{BackendId, Kind, ObjectId};
 use crate::traffic::{Pair, Tally, Traffic};
 use crate::trouble::Trouble;
@@ -34,28 +36,67 @@ const NUDGE_SIZE: usize = 1200;
 const FOR_TWINS: usize = 3;
 /// A nudge is answered within this.
 const NUDGED: Duration = Duration::from_secs(1);
+/// At the end, a record is read to its end within this.
+const LAST_READ: Duration = Duration::from_millis(500);
 /// Tallies that are found without parsing.
 const KNOWN: usize = 4096;
 
-/// Follows a Sōzu's record for ever. `port` is an HTTP listener of it and of its twin.
-pub(super) async fn follow(mut log: AccessLog, native: Arc<Native>, port: watch::Receiver<Option<SocketAddr>>) {
+/// The tasks that read the records of an edge's Sōzus.
+pub(super) struct Followers {
+    native: Arc<Native>,
+    end: watch::Sender<bool>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Followers {
+    /// Starts them, one for each of these directories. `port` is an HTTP listener of all Sōzus.
+    pub(super) fn start(dirs: impl Iterator<Item = PathBuf>, native: &Arc<Native>, port: &watch::Sender<Option<SocketAddr>>) -> Self {
+        let end = watch::Sender::new(false);
+        let follow = |dir: PathBuf| tokio::spawn(follow(Records::of(&dir), native.clone(), port.subscribe(), end.subscribe()));
+        let tasks = dirs.map(follow).collect();
+        Self { native: native.clone(), end, tasks }
+    }
+
+    /// Reads what the Sōzus have written to their ends, and has it logged.
+    pub(super) async fn finish(self) {
+        self.end.send_replace(true);
+        for mut task in self.tasks {
+            if timeout(LAST_READ, &mut task).await.is_err() {
+                task.abort();
+            }
+        }
+        if let Some(log) = &self.native.access_log {
+            log.flush(LAST_LINES).await;
+        }
+    }
+}
+
+/// Follows a Sōzu's record until it is told to end, and then to where it ends.
+async fn follow(mut log: Records, native: Arc<Native>, port: watch::Receiver<Option<SocketAddr>>, mut end: watch::Receiver<bool>) {
     let mut counting = Counting { native, known: HashMap::new(), key: Vec::new(), pruned: 0, lost: 0 };
     let mut look = interval(READ);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (mut written, mut wait, mut trouble) = (Instant::now(), QUIET.0, Trouble::default());
     loop {
-        look.tick().await;
+        let last = tokio::select! {
+            _ = look.tick() => false,
+            _ = end.wait_for(|end| *end) => true,
+        };
         let read = counting.read(&mut log).await;
         if read.is_ok() && trouble.ends() {
             tracing::info!("Sōzu's record of requests can be read again");
         }
         match read {
+            _ if last => return,
             Ok(true) => (written, wait) = (Instant::now(), QUIET.0),
             Ok(false) if written.elapsed() < wait => {}
             Ok(false) => {
                 let port = *port.borrow();
                 if let Some(port) = port {
-                    nudge(port).await;
+                    tokio::select! {
+                        () = nudge(port) => {}
+                        _ = end.wait_for(|end| *end) => {}
+                    }
                 }
                 (written, wait) = (Instant::now(), (wait * 2).min(QUIET.1));
             }
@@ -76,6 +117,15 @@ pub(super) struct Native {
     pub bytes: [AtomicU64; 2],
     /// Requests of which no endpoint was reached.
     pub unreached: AtomicU64,
+    /// Where requests are logged.
+    pub access_log: Option<Arc<AccessLog>>,
+}
+
+impl Native {
+    /// Nothing was read yet.
+    pub(super) fn logging(access_log: Option<Arc<AccessLog>>) -> Self {
+        Self { access_log, ..Self::default() }
+    }
 }
 
 struct Counting {
@@ -91,7 +141,7 @@ struct Counting {
 
 impl Counting {
     /// Reads what is there; whether more came than a nudge brings.
-    async fn read(&mut self, log: &mut AccessLog) -> io::Result<bool> {
+    async fn read(&mut self, log: &mut Records) -> io::Result<bool> {
         let pruned = self.native.traffic.pruned();
         if std::mem::replace(&mut self.pruned, pruned) != pruned || self.known.len() > KNOWN {
             self.known.clear();
@@ -139,7 +189,31 @@ impl Counting {
         if !cluster.is_empty() && !record.reached {
             self.native.unreached.fetch_add(1, Relaxed);
         }
+        if let Some(log) = &self.native.access_log {
+            log.log(&entry(record, route, cluster));
+        }
         true
+    }
+}
+
+/// A record as a line of the access log.
+fn entry<'a>(record: &Record<'a>, route: &'a [u8], cluster: &'a [u8]) -> Entry<'a> {
+    let said = record.said();
+    Entry {
+        stage: "native",
+        nanos: said.nanos,
+        client: said.client,
+        secure: Some(said.secure),
+        method: said.method,
+        host: said.authority,
+        target: said.path,
+        user_agent: said.user_agent,
+        request_id: said.request_id,
+        status: record.status,
+        micros: record.micros,
+        bytes: record.bytes,
+        route,
+        backend: cluster,
     }
 }
 

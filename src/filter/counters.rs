@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use tokio::time::Instant;
 
 use super::body::Upload;
+use super::logged::Logged;
 use crate::traffic::{Count, Report, Tally};
 
 /// Counts since the process started, over all workers.
@@ -103,12 +104,14 @@ pub(super) struct Observed {
     pub(super) upload: Option<Rc<Upload>>,
     pub(super) sent: u64,
     counters: Arc<Counters>,
+    /// What the access log is to say of it; nothing without one.
+    pub(super) logged: Option<Box<Logged>>,
 }
 
 impl Observed {
     /// A request that begins now.
     pub(super) fn new(tally: Arc<Tally>, counters: &Arc<Counters>, head: usize) -> Self {
-        Self { tally, status: 0, since: Instant::now(), head, upload: None, sent: 0, counters: counters.clone() }
+        Self { tally, status: 0, since: Instant::now(), head, upload: None, sent: 0, counters: counters.clone(), logged: None }
     }
 }
 
@@ -119,6 +122,9 @@ impl Drop for Observed {
         let bytes = [self.head as u64 + self.upload.as_ref().map_or(0, |upload| upload.bytes.get()), self.sent];
         for (all, bytes) in self.counters.bytes.iter().zip(bytes) {
             all.fetch_add(bytes, Relaxed);
+        }
+        if let Some(logged) = self.logged.take() {
+            logged.log(self.status, took, bytes);
         }
     }
 }

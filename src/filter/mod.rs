@@ -19,6 +19,7 @@ mod gathered;
 pub mod hygiene;
 mod leaving;
 mod load;
+mod logged;
 mod mirror;
 mod origin;
 mod relay;

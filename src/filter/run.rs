@@ -14,6 +14,7 @@ use super::report;
 use super::serve::Worker;
 use super::settings::Settings;
 use super::shared::Shared;
+use crate::access_log::LAST_LINES;
 use crate::snapshot::wire::{Ack, Update};
 use crate::snapshot::{Ledger, fetch};
 
@@ -94,6 +95,9 @@ pub fn run(
     for worker in workers {
         let ended = worker.join().map_err(|_| RunError::Worker(io::Error::other("a worker panicked")))?;
         ended.map_err(RunError::Worker)?;
+    }
+    if let Some(log) = &shared.access_log {
+        runtime.block_on(log.flush(LAST_LINES));
     }
     Ok(())
 }

@@ -20,6 +20,7 @@ use super::filters::cors::is_credentialed;
 use super::hygiene::{self, Refusal, Switch, Upgrade};
 use super::leaving::Tie;
 use super::load::{Clients, Flight};
+use super::logged::Logged;
 use super::mirror::Aim;
 use super::origin::{Origin, authority};
 use super::router::{Action, Decision, Found, Head, Rule, Table, host_of};
@@ -84,6 +85,13 @@ impl Known {
         }
     }
 
+    /// Notes something for the access log, if there is one.
+    fn log(&mut self, note: impl FnOnce(&mut Logged)) {
+        if let Some(logged) = &mut self.observed.logged {
+            note(logged);
+        }
+    }
+
     /// Whatever is answered, the browser must be let read it.
     fn open(&self, headers: &mut HeaderMap) {
         if let Some((rule, origin, credentialed)) = &self.across
@@ -133,6 +141,7 @@ async fn answer(
     let (method, is_call) = (request.method().clone(), filters::is_call(request.headers()));
     let observed = Observed::new(worker.shared.nowhere.clone(), &worker.shared.counters, flight.head());
     let mut known = Known { observed, across: None };
+    known.observed.logged = worker.shared.access_log.as_ref().map(|log| Logged::of(log, &origin, &request));
     let answered = respond(&worker, &origin, request, flight, &mut known).await;
     let answered = answered.and_then(|response| origin.fit(&worker.shared, response));
     // Calls are counted by what happened to them, not by the 200 that carries it.
@@ -183,6 +192,7 @@ async fn respond(
     let plan = {
         let table = worker.shared.table();
         let port = origin.enter(&worker.shared, &table, &mut parts).map_err(refused)?;
+        known.log(|logged| logged.entered(&parts));
         let form = table.any_listener(port).map(|listener| listener.tuning.paths).unwrap_or_default();
         hygiene::settle_path(&mut parts.uri, form).map_err(refused)?;
         plan(&worker.shared, &table, &parts, port, known)?
@@ -202,6 +212,7 @@ fn plan(shared: &Shared, table: &Table, parts: &Parts, port: u16, known: &mut Kn
     let head = Head { port, host: &host, method: parts.method.as_str(), target, headers: &parts.headers };
     if let Some((found, response)) = table.preflight(&head) {
         known.observed.tally = found.rule.tally(&shared.traffic).clone();
+        known.log(|logged| logged.taken(&found.rule.route, None));
         return Ok(Plan::Respond(Box::new(response.map(ResponseBody::Text))));
     }
     let decision = table.decide(&head);
@@ -210,6 +221,7 @@ fn plan(shared: &Shared, table: &Table, parts: &Parts, port: u16, known: &mut Kn
     }
     if let Some(found) = decision.found() {
         known.taken(found, &parts.headers);
+        known.log(|logged| logged.taken(&found.rule.route, None));
     }
     match decision {
         Decision::NotFound => Ok(Plan::Answer(StatusCode::NOT_FOUND)),
@@ -226,6 +238,7 @@ fn plan(shared: &Shared, table: &Table, parts: &Parts, port: u16, known: &mut Kn
             let (chosen, candidate) = candidates.at(point).ok_or(StatusCode::INTERNAL_SERVER_ERROR)?;
             known.observed.tally = found.rule.tally_of(candidate, &shared.traffic).clone();
             let BackendTarget::Service(id) = &candidate.target else { return Err(StatusCode::INTERNAL_SERVER_ERROR) };
+            known.log(|logged| logged.taken(&found.rule.route, Some(id)));
             let backend = table.backend(id, found.rule.route.kind).ok_or(StatusCode::SERVICE_UNAVAILABLE)?.clone();
             let mirrors = [&found.rule.filters, &candidate.filters].map(|filters| drawn(table, filters, found.rule.route.kind));
             let client = if backend.affinity == Affinity::ClientIp { hygiene::real_ip(&parts.headers) } else { None };

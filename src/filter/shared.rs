@@ -12,6 +12,7 @@ use super::load::{Addresses, Budget, Clients};
 use super::relay::Tls;
 use super::router::Table;
 use super::settings::Limits;
+use crate::access_log::AccessLog;
 use crate::model::{Endpoint, Tuning};
 use crate::snapshot::Delta;
 use crate::snapshot::wire::Refusal;
@@ -72,6 +73,8 @@ pub struct Shared {
     pub traffic: Traffic,
     /// Requests that no route took.
     pub(super) nowhere: Arc<Tally>,
+    /// Where requests are logged.
+    pub(super) access_log: Option<Arc<AccessLog>>,
     table: ArcSwap<Table>,
     tls: ArcSwap<Tls>,
     ready: watch::Sender<bool>,
@@ -81,6 +84,11 @@ pub struct Shared {
 impl Shared {
     /// An empty table, not ready.
     pub fn new(limits: Limits) -> Arc<Self> {
+        Self::logging(limits, None)
+    }
+
+    /// The same, with an access log.
+    pub fn logging(limits: Limits, access_log: Option<Arc<AccessLog>>) -> Arc<Self> {
         let (ready, retired) = (watch::Sender::new(false), broadcast::Sender::new(BEHIND));
         let traffic = Traffic::default();
         let nowhere = traffic.tally(&Pair::NOWHERE);
@@ -94,6 +102,7 @@ impl Shared {
             waiting: Arc::default(),
             traffic,
             nowhere,
+            access_log,
             table: ArcSwap::default(),
             tls: ArcSwap::default(),
             ready,
@@ -169,6 +178,7 @@ impl Shared {
             connections: number(self.seats.load(Relaxed)),
             held: number(self.budget.held()),
             memory: number(self.limits.memory),
+            access_log: self.access_log.as_ref().map(|log| log.counts()).unwrap_or_default(),
             ..self.counters.report(self.traffic.counts())
         }
     }

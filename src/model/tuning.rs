@@ -24,6 +24,11 @@ pub const FILTER_SOZU_BUFFER: &str = "KAKEHI_FILTER_SOZU_BUFFER";
 /// Variable for the seconds in which requests may end once a filter proxy is told to.
 pub const FILTER_DRAIN: &str = "KAKEHI_FILTER_DRAIN";
 
+/// Variable of an edge for the form of its access log (`accessLog.format`).
+pub const ACCESS_LOG: &str = "KAKEHI_ACCESS_LOG";
+/// Variable of an edge for the fields of its lines (`accessLog.fields`), with commas between them.
+pub const ACCESS_LOG_FIELDS: &str = "KAKEHI_ACCESS_LOG_FIELDS";
+
 /// What the EdgeProfile says of a port. The default is that of an edge without a profile.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default)]

@@ -46,6 +46,13 @@ pub const TLS_FAILURES: Series = counter(
     "Connections whose TLS handshake failed, by the process that speaks TLS on their port: sozu-a, sozu-b or filter",
 );
 
+/// Access log.
+pub const ACCESS_LOG: Series = counter(
+    "kakehi_access_log_lines_total",
+    &["stage", "result"],
+    "Lines of the access log that were written, and that were dropped because standard output did not take them fast enough",
+);
+
 /// Sōzu.
 pub const SOZU_UP: Series = gauge("kakehi_sozu_up", &["sozu"], "1 while this Sōzu answers on its command socket");
 /// Whether each is in step.
@@ -211,6 +218,7 @@ pub const EDGE: &[&Series] = &[
     &REQUEST,
     &TRAFFIC_PAIRS,
     &LOST_RECORDS,
+    &ACCESS_LOG,
     &BYTES,
     &UNREACHED,
     &TLS_FAILURES,

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::processes::Supervised;
+use crate::access_log::AccessLogSettings;
 use crate::api::Variable;
 use crate::controller::EdgeHost;
 use crate::edge::{PAGES, plan, private_directory};
@@ -34,6 +35,8 @@ pub struct EdgeCommand {
     pub own: (Duration, Option<u64>),
     /// How the edges log.
     pub log: LogSettings,
+    /// How they log requests.
+    pub access_log: AccessLogSettings,
 }
 
 /// All running edges.

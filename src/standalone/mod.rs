@@ -95,7 +95,8 @@ pub async fn run(settings: StandaloneSettings, log: LogSettings, stop: impl Futu
     let program = std::env::current_exe().map_err(|source| Error::File { path: "/proc/self/exe".into(), source })?;
     let options = settings.directory.plan_options();
     let own = (Duration::from_secs(settings.drain), settings.memory);
-    let command = EdgeCommand { program, sozu: settings.sozu, runtime_dir: runtime.path.clone(), options, own, log };
+    let command =
+        EdgeCommand { program, sozu: settings.sozu, runtime_dir: runtime.path.clone(), options, own, log, access_log: settings.access_log };
 
     // The port may have been left to the system to choose.
     let admin = listener.local_addr().unwrap_or(address);

@@ -110,6 +110,7 @@ impl Supervised {
         // Each has half: the launcher for the Sōzus, the supervisor for the filter proxy.
         let memory = Capacity { memory, ..Capacity::default() }.memory() / 2;
         command.env(MEMORY, memory.to_string());
+        command.envs(self.command.access_log.variables());
         command.envs(self.processes.iter().map(|(name, value)| (*name, value)));
         // A process ends when its standard input does: nothing is left behind when this process is killed. It is not killed itself
         // when this process ends early, as a killed launcher leaves its Sōzus to the next.

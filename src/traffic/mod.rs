@@ -113,6 +113,8 @@ pub struct Report {
     pub bytes: [u64; 2],
     /// Connections whose TLS handshake failed.
     pub tls_failures: u64,
+    /// Lines of its access log: written, and dropped.
+    pub access_log: [u64; 2],
 }
 
 impl Report {

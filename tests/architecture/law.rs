@@ -44,10 +44,11 @@ const ROOMS: &[Room] = &[
     Room { name: "leader", may_use: &["leader"], never: &[] },
     Room { name: "provision", may_use: &["provision", "api", "model", "translate"], never: CLOCKS_AND_IO },
     Room { name: "series", may_use: &["series"], never: CLOCKS_AND_IO },
+    Room { name: "access_log", may_use: &["access_log", "model"], never: &["kube", "k8s_openapi"] },
     Room { name: "traffic", may_use: &["traffic", "model"], never: &["kube", "k8s_openapi", "tokio", "std::fs", "std::env"] },
-    Room { name: "edge", may_use: &["edge", "model", "snapshot", "series", "traffic"], never: &["kube", "k8s_openapi"] },
+    Room { name: "edge", may_use: &["edge", "model", "snapshot", "series", "traffic", "access_log"], never: &["kube", "k8s_openapi"] },
     Room { name: "trace", may_use: &["trace", "model", "snapshot", "edge", "filter"], never: CLOCKS_AND_IO },
-    Room { name: "filter", may_use: &["filter", "model", "snapshot", "traffic"], never: &["kube", "k8s_openapi"] },
+    Room { name: "filter", may_use: &["filter", "model", "snapshot", "traffic", "access_log"], never: &["kube", "k8s_openapi"] },
 ];
 
 /// What translation may never see, whatever the path to it: it is pure.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use kakehi::edge::sozu::{AccessLog, NUDGE, Record};
+use kakehi::edge::sozu::{NUDGE, Record, Records};
 use kakehi::model::{HeaderMatch, ValueMatch};
 
 use crate::build::{backend, listener, prefix, route, rule};
@@ -16,20 +16,20 @@ fn line(record: &Record<'_>) -> Line {
     (text(record.cluster), text(record.route), record.reached, record.status)
 }
 
-async fn rig() -> (Rig, AccessLog) {
+async fn rig() -> (Rig, Records) {
     let mut rig = Rig::start().await;
     let native = backend("native", &[serve("native").await]);
     let mut hop = rule(prefix("/hop"), "native");
     hop.matches[0].headers.push(HeaderMatch { name: "x".into(), value: ValueMatch::Exact("y".into()) });
     let any = route("any", "web", &["*"], vec![rule(prefix("/"), "native"), hop]);
     assert!(rig.hold([listener("web", 8080, "*"), native, any]).await.is_empty());
-    let mut log = AccessLog::of(rig.dir.path());
+    let mut log = Records::of(rig.dir.path());
     while log.read(|_| {}).unwrap() {}
     (rig, log)
 }
 
 /// What was recorded, nudges left out, once Sōzu has been nudged.
-async fn read(rig: &Rig, log: &mut AccessLog) -> Vec<Line> {
+async fn read(rig: &Rig, log: &mut Records) -> Vec<Line> {
     for _ in 0..8 {
         let target = format!("{NUDGE}{}", "-".repeat(1200));
         let answer = send(rig.at(8080), &format!("GET {target} HTTP/1.1\r\nHost: no host\r\nConnection: close\r\n\r\n")).await;

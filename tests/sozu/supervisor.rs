@@ -64,6 +64,7 @@ impl Edge {
             linger: Duration::ZERO,
             drain: Duration::from_secs(3),
             capacity: Capacity::default(),
+            access_log: None,
         };
         let task = tokio::spawn(async move { kakehi::edge::run(settings).await.unwrap() });
         Self { dir, publisher, address, task }
@@ -220,6 +221,7 @@ async fn lone_edge() {
         linger: Duration::ZERO,
         drain: Duration::from_secs(3),
         capacity: Capacity::default(),
+        access_log: None,
     };
     kakehi::edge::run(settings).await.unwrap();
 }

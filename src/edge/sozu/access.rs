@@ -47,11 +47,13 @@ pub struct Record<'a> {
     pub micros: u64,
     /// Bytes from the client, and to it.
     pub bytes: [u64; 2],
+    /// The whole message.
+    message: &'a [u8],
 }
 
 /// The file, from where it was read last.
 #[derive(Debug)]
-pub struct AccessLog {
+pub struct Records {
     path: PathBuf,
     file: Option<File>,
     /// Whether a file was open before.
@@ -64,7 +66,7 @@ pub struct AccessLog {
     damage: Damage,
 }
 
-impl AccessLog {
+impl Records {
     /// The file in a Sōzu's directory. What it holds already is left out.
     pub fn of(directory: &Path) -> Self {
         let path = directory.join(FILE);
@@ -251,7 +253,7 @@ fn frame(bytes: &[u8]) -> Frame<'_> {
 
 /// What counts of a `ProtobufAccessLog`; none when it is no such message.
 fn record(message: &[u8]) -> Option<Record<'_>> {
-    let mut record = Record::default();
+    let mut record = Record { message, ..Record::default() };
     let (mut reader, mut required) = (Reader(message), 0);
     while !reader.0.is_empty() {
         match reader.field()? {
@@ -351,5 +353,6 @@ impl<'a> Reader<'a> {
 
 #[cfg(fuzzing)]
 pub mod fuzzing;
+mod said;
 #[cfg(test)]
 mod tests;

@@ -28,7 +28,7 @@ mod watch;
 
 #[cfg(fuzzing)]
 pub use access::fuzzing;
-pub use access::{AccessLog, NUDGE, Record};
+pub use access::{NUDGE, Record, Records};
 pub use apply::Sozu;
 pub use error::Error;
 pub use instance::{COMMAND_SOCKET, Maker, SpawnSettings};

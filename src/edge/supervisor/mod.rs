@@ -14,6 +14,7 @@ mod twin;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -27,12 +28,12 @@ pub use filter::FilterCommand;
 pub use settings::{EdgeError, EdgeSettings, SozuOrigin};
 pub use source::Origin;
 
+use super::health;
 use super::metrics::{Metrics, Paths};
 use super::plan::{Options, Planner, Target};
 use super::sockets::{self, Holder, Sockets};
-use super::sozu::{self, AccessLog, Kin, Maker, Silence, Sozu, Watched, Wire};
-use super::{health, traffic};
-use crate::listen::listen;
+use super::sozu::{self, Kin, Maker, Silence, Sozu, Watched, Wire};
+use super::traffic::{Followers, Native};
 use crate::snapshot::publish::Publisher;
 use crate::snapshot::wire::{Ack, Refusal, Stamp};
 use crate::stop::told_to_end;
@@ -71,11 +72,12 @@ pub async fn run(settings: EdgeSettings) -> Result<(), EdgeError> {
     let (server, socket) = (publisher.clone(), bind(&filter_snapshot)?);
     let serving = tokio::spawn(async move { match server.serve(socket).await {} });
     let commands = settings.sozu_dirs().map(|dir| dir.join(sozu::COMMAND_SOCKET)).collect();
-    let metrics = Metrics::new(&settings.name, &publisher, Paths { report: report.clone(), commands });
+    let native = Arc::new(Native::logging(settings.access_log.clone()));
+    let metrics = Metrics::new((&settings.name, native), &publisher, Paths { report: report.clone(), commands });
     let [hop, relay] = sockets::paths(settings.sozu.dir(dir));
     let paths = filter::Paths { snapshot: filter_snapshot, report, hop: hop.clone() };
     let filter = filter::keep(settings.keeping(), holder, paths, &metrics);
-    let health = health(settings.health, pages, &metrics).await?;
+    let health = health::open(settings.health, pages, &metrics).map_err(|(address, source)| EdgeError::Health { address, source })?;
     let mut stop = std::pin::pin!(told_to_end().map_err(EdgeError::Signals)?);
     let wire = Wire { address: settings.address, hop, relay, silence: Silence::default() };
     let wanted = watch::Sender::new(Wanted { number: 0, target: Target::default(), changed: Instant::now(), phase: Phase::Serve });
@@ -91,8 +93,7 @@ pub async fn run(settings: EdgeSettings) -> Result<(), EdgeError> {
     let (port, read_ports) = (watch::Sender::new(None), watch::Sender::default());
     let guarded = (read_ports.subscribe(), settings.capacity.connections_per_address);
     let probing = tokio::spawn(probing::probe(watched, guarded, metrics.clone()));
-    let follow = |dir: PathBuf| tokio::spawn(traffic::follow(AccessLog::of(&dir), metrics.native.clone(), port.subscribe()));
-    let counting: Vec<_> = settings.sozu_dirs().map(follow).collect();
+    let counting = Followers::start(settings.sozu_dirs(), &metrics.native, &port);
     let (source, states) = Source::follow(settings.snapshot.clone(), &metrics);
     hear_first(&metrics, &twins).await;
     let mut edge = Edge {
@@ -115,9 +116,8 @@ pub async fn run(settings: EdgeSettings) -> Result<(), EdgeError> {
     };
     edge.follow(states.clone(), told).await;
     edge.end(states, (&settings, filter), (&source, &probing)).await;
-    for task in [serving].into_iter().chain(counting).chain(health) {
-        task.abort();
-    }
+    counting.finish().await;
+    [serving].into_iter().chain(health).for_each(|task| task.abort());
     Ok(())
 }
 
@@ -131,18 +131,6 @@ fn hold(settings: &EdgeSettings) -> Result<Holder, EdgeError> {
         }
         SozuOrigin::Adopt(_) => Ok(Holder::Launcher(dir.to_owned())),
     }
-}
-
-/// Opens the health port, and its like for this machine.
-async fn health(address: Option<SocketAddr>, pages: UnixListener, metrics: &Metrics) -> Result<Vec<JoinHandle<()>>, EdgeError> {
-    let local = metrics.clone();
-    let mut tasks = vec![tokio::spawn(async move { match health::serve(pages, local).await {} })];
-    if let Some(address) = address {
-        let listener = listen(address).map_err(|source| EdgeError::Health { address, source })?;
-        let metrics = metrics.clone();
-        tasks.push(tokio::spawn(async move { match health::serve(listener, metrics).await {} }));
-    }
-    Ok(tasks)
 }
 
 /// Its Sōzus: empty ones made, or adopted, of which one is there.

@@ -2,10 +2,12 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::filter::Keeping;
 use super::{FilterCommand, Origin};
+use crate::access_log::AccessLog;
 use crate::edge::budget::{Capacity, FilterBudget, SozuBudget};
 use crate::edge::sozu::SpawnSettings;
 use crate::edge::{limits, sozu};
@@ -37,6 +39,8 @@ pub struct EdgeSettings {
     pub drain: Duration,
     /// How much it holds.
     pub capacity: Capacity,
+    /// Where the requests are logged that Sōzu answers alone.
+    pub access_log: Option<Arc<AccessLog>>,
 }
 
 /// Where the Sōzus of an edge come from.

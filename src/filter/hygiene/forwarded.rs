@@ -34,6 +34,13 @@ impl Connection {
     }
 }
 
+impl Connection {
+    /// Who made it.
+    pub fn peer(&self) -> IpAddr {
+        self.peer
+    }
+}
+
 /// The text of an address has no byte that a field may not have.
 fn address(ip: IpAddr) -> HeaderValue {
     HeaderValue::try_from(ip.to_string()).unwrap_or_else(|_| HeaderValue::from_static(""))

@@ -4,7 +4,7 @@ use std::io::Write;
 use prost::Message;
 use sozu_command_lib::proto::command::{HttpEndpoint, ProtobufAccessLog, ProtobufEndpoint, Uint128, protobuf_endpoint};
 
-use super::{AccessLog, Damage, FILE, NEGLECTED, frames, trim};
+use super::{Damage, FILE, NEGLECTED, Records, frames, trim};
 
 fn frame(route: &str, path: &str, status: Option<u32>) -> Vec<u8> {
     let http = HttpEndpoint { method: Some("GET".into()), path: Some(path.into()), status, ..Default::default() };
@@ -70,7 +70,7 @@ fn noise_is_skipped() {
     assert_eq!((seen.len(), used, lost), (1, bytes.len(), 1));
 }
 
-fn all(log: &mut AccessLog) -> usize {
+fn all(log: &mut Records) -> usize {
     let mut seen = 0;
     while log.read(|_| seen += 1).unwrap() {}
     seen
@@ -81,7 +81,7 @@ fn a_file_is_followed_emptied_and_replaced() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join(FILE);
     let append = || std::fs::OpenOptions::new().create(true).append(true).open(&path).unwrap();
-    let mut log = AccessLog::of(dir.path());
+    let mut log = Records::of(dir.path());
     assert_eq!(all(&mut log), 0);
     let (one, mut file) = (frame("a", &"p".repeat(400), Some(200)), append());
     file.write_all(&one).unwrap();
