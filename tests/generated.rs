@@ -85,6 +85,30 @@ fn the_dashboard_asks_for_nothing_else() {
     assert!(asked.len() > 20, "{asked:?}");
 }
 
+#[test]
+fn alerts_ask_for_series_that_are_there_and_are_documented() {
+    let known: Vec<&str> = PARTS.iter().flat_map(|part| part.series).map(|series| series.name).collect();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let alerts: serde_json::Value =
+        serde_saphyr::from_str(&std::fs::read_to_string(root.join("charts/kakehi/files/alerts.yaml")).unwrap()).unwrap();
+    let page = std::fs::read_to_string(root.join("docs/operations.md")).unwrap();
+    let rules: Vec<_> = alerts["groups"].as_array().unwrap().iter().flat_map(|group| group["rules"].as_array().unwrap()).collect();
+    let mut names = std::collections::BTreeSet::new();
+    for rule in &rules {
+        let (name, expression) = (rule["alert"].as_str().unwrap(), rule["expr"].as_str().unwrap());
+        assert!(names.insert(name), "{name} twice");
+        assert!(page.contains(&format!("`{name}`")), "docs/operations.md says nothing of {name}");
+        assert!(["critical", "warning", "info"].contains(&rule["labels"]["severity"].as_str().unwrap()), "{name}");
+        assert!(rule["annotations"]["summary"].is_string() && rule["annotations"]["description"].is_string(), "{name}");
+        let words = expression.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+        let asked: Vec<&str> = words.filter(|word| word.starts_with("kakehi_")).collect();
+        assert!(!asked.is_empty() && asked.iter().all(|word| known.contains(word)), "{name}: {asked:?}");
+    }
+    let told: Vec<&str> = page.split('`').filter(|word| word.starts_with("Kakehi") && !word.contains(' ')).collect();
+    assert!(told.iter().all(|name| names.contains(name)), "{told:?} of {names:?}");
+    assert!(rules.len() > 15);
+}
+
 /// Every query of the chart's dashboard.
 fn dashboard_queries() -> Vec<String> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("charts/kakehi/files/dashboard.json");

@@ -31,7 +31,7 @@ impl Drop for Prometheus {
 }
 
 /// The program: `PROMETHEUS`, or what `config/install-prometheus` left in the user cache.
-fn program() -> Option<PathBuf> {
+pub fn program() -> Option<PathBuf> {
     let given = std::env::var_os("PROMETHEUS").filter(|path| !path.is_empty()).map(PathBuf::from);
     let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
     let cache = cache.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")));

@@ -2,7 +2,7 @@
 
 use kakehi::series::{CONTROL, EDGE};
 
-use crate::prometheus::{Prometheus, dashboard, of_operator, presence};
+use crate::prometheus::{Prometheus, dashboard, of_operator, presence, program};
 use crate::rig::Rig;
 
 /// A value of a series on the admin port's page.
@@ -87,6 +87,19 @@ fn prometheus_finds_every_series_and_the_dashboard_has_data() {
         }
         crate::client::get(rig.http(), "nobody.localhost", "/", &[]).unwrap();
     });
+}
+
+#[test]
+fn alerts_fire_when_they_should_and_then_alone() {
+    let Some(tool) = program().map(|program| program.with_file_name("promtool")).filter(|path| path.exists()) else {
+        return eprintln!("no promtool here (config/install-prometheus): the alerts are not tried");
+    };
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    for (command, file) in [("check", "charts/kakehi/files/alerts.yaml"), ("test", "tests/prometheus/alerts.yaml")] {
+        let out = std::process::Command::new(&tool).args([command, "rules"]).arg(root.join(file)).output().unwrap();
+        let said = [out.stdout, out.stderr].map(|said| String::from_utf8_lossy(&said).into_owned()).concat();
+        assert!(out.status.success(), "{said}");
+    }
 }
 
 /// The value of a sample whose line begins so.
