@@ -2,13 +2,31 @@
 //! (`spec.infrastructure.parametersRef`) or an IngressClass (`spec.parameters`). A field of the Gateway's profile wins over
 //! that of the class.
 
-use std::collections::BTreeMap;
-
 use ipnet::IpNet;
-use k8s_openapi::api::core::v1::{Affinity, LocalObjectReference, ResourceRequirements, Toleration, TopologySpreadConstraint};
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+/// Field by field.
+macro_rules! over {
+    ($type:ident { $($field:ident),* $(,)? }) => {
+        impl $type {
+            /// These fields, where they are set, over those of `below`.
+            #[must_use]
+            pub fn over(self, below: &Self) -> Self {
+                Self { $($field: self.$field.or_else(|| below.$field.clone())),* }
+            }
+        }
+    };
+}
+
+mod logs;
+mod pods;
+mod service;
+
+pub use logs::{AccessLogField, AccessLogFormat, AccessLogProfile, LogProfile, SozuLogLevel};
+pub use pods::{ImageOverrides, Placement, PodNetwork, PullPolicy, Resources};
+pub use service::{IpFamily, IpFamilyPolicy, NodePort, ServiceProfile, ServiceType, TrafficPolicy};
 
 use crate::model::{FILTER_CONNECTIONS, FILTER_CONNECTIONS_PER_ADDRESS, FILTER_WORKERS, capacity as names};
 
@@ -81,6 +99,14 @@ pub struct EdgeProfileSpec {
     /// Threads of the filter proxy. A change replaces pods. Default: 1.
     #[schemars(range(min = 1, max = 64))]
     pub filter_workers: Option<i32>,
+    /// Access log of the edge: a line on standard output for each request, in the log of container edge. A change replaces pods.
+    /// Default: none.
+    pub access_log: Option<AccessLogProfile>,
+    /// What the edge's processes log. A change replaces pods.
+    pub log: Option<LogProfile>,
+    /// Seconds that requests, streams and tunnels in flight may take when a pod ends. A change replaces pods. Default: 25.
+    #[schemars(range(min = 1, max = 3600))]
+    pub drain_seconds: Option<i32>,
     /// How much an edge pod holds. What is left out follows from the memory limits of its containers. A change replaces pods.
     pub capacity: Option<EdgeCapacity>,
     /// Port for HTTP of the edge of an IngressClass; a Gateway's listeners have ports of their own. Default: that of the
@@ -171,30 +197,6 @@ pub struct Autoscaling {
     pub target_cpu_percent: Option<i32>,
 }
 
-/// The Service of an edge.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
-#[serde(rename_all = "camelCase")]
-#[x_kube(
-    validation = ("!has(self.type) || self.type != 'ClusterIP' || !has(self.externalTrafficPolicy)", "externalTrafficPolicy is for types LoadBalancer and NodePort"),
-    validation = ("!has(self.type) || self.type == 'LoadBalancer' || (!has(self.loadBalancerClass) && !has(self.loadBalancerSourceRanges))", "loadBalancerClass and loadBalancerSourceRanges are for type LoadBalancer")
-)]
-pub struct ServiceProfile {
-    /// Its type. Default: LoadBalancer.
-    #[serde(rename = "type")]
-    pub kind: Option<ServiceType>,
-    /// Its annotations. Those of the Gateway (spec.infrastructure.annotations) win. Default: none.
-    #[schemars(extend("maxProperties" = 64))]
-    pub annotations: Option<BTreeMap<String, String>>,
-    /// Its externalTrafficPolicy: with Local, pods see the client's address. Default: Cluster.
-    pub external_traffic_policy: Option<TrafficPolicy>,
-    /// Its loadBalancerClass. Default: the cluster's default load balancer.
-    #[schemars(length(min = 1, max = 253))]
-    pub load_balancer_class: Option<String>,
-    /// Clients that the load balancer admits, as CIDRs. Default: all.
-    #[schemars(length(max = 64))]
-    pub load_balancer_source_ranges: Option<Vec<String>>,
-}
-
 /// What is done with paths that can be read in two ways.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum PathNormalization {
@@ -207,99 +209,7 @@ pub enum PathNormalization {
     Reject,
 }
 
-/// Type of the Service of an edge.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum ServiceType {
-    /// Reached from outside through a load balancer.
-    #[default]
-    LoadBalancer,
-    /// Reached through a port of every node.
-    NodePort,
-    /// Reached inside the cluster.
-    ClusterIP,
-}
-
-/// Which pods answer what arrives at a node.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum TrafficPolicy {
-    /// Those of all nodes.
-    #[default]
-    Cluster,
-    /// Those of the node itself.
-    Local,
-}
-
-/// Requests and limits of the containers of an edge pod.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Resources {
-    /// Container edge: supervisor and filter proxy. Default: requests of 50m CPU and 64Mi, a memory limit of 1Gi.
-    pub edge: Option<ResourceRequirements>,
-    /// Container sozu. Default: requests of 50m CPU and 64Mi, a memory limit of 1Gi.
-    pub sozu: Option<ResourceRequirements>,
-}
-
-/// Where the pods of an edge run.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Placement {
-    /// Labels of nodes. Default: any node.
-    pub node_selector: Option<BTreeMap<String, String>>,
-    /// Taints that are tolerated. Default: none.
-    pub tolerations: Option<Vec<Toleration>>,
-    /// Affinities. Default: pods of one edge prefer different nodes.
-    pub affinity: Option<Affinity>,
-    /// Topology spread constraints. Default: those of the cluster.
-    pub topology_spread_constraints: Option<Vec<TopologySpreadConstraint>>,
-    /// Priority class. Default: that of the cluster.
-    pub priority_class_name: Option<String>,
-}
-
-/// Images of an edge.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct ImageOverrides {
-    /// Image of container edge. Default: the controller's own.
-    #[schemars(length(min = 1, max = 512))]
-    pub edge: Option<String>,
-    /// Image of container sozu. Default: that of the installation.
-    #[schemars(length(min = 1, max = 512))]
-    pub sozu: Option<String>,
-    /// Pull policy of both. Default: that of the installation.
-    pub pull_policy: Option<PullPolicy>,
-    /// Secrets with credentials of registries, in the Gateway's namespace. Default: none.
-    pub pull_secrets: Option<Vec<LocalObjectReference>>,
-}
-
-/// When an image is pulled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum PullPolicy {
-    /// At every start.
-    Always,
-    /// When the node lacks it.
-    IfNotPresent,
-    /// Never.
-    Never,
-}
-
-/// Field by field.
-macro_rules! over {
-    ($type:ident { $($field:ident),* $(,)? }) => {
-        impl $type {
-            /// These fields, where they are set, over those of `below`.
-            #[must_use]
-            pub fn over(self, below: &Self) -> Self {
-                Self { $($field: self.$field.or_else(|| below.$field.clone())),* }
-            }
-        }
-    };
-}
-
 over! { EdgeCapacity { connections, connections_per_address, buffer_bytes, sozu_workers, sozus } }
-over! { ServiceProfile { kind, annotations, external_traffic_policy, load_balancer_class, load_balancer_source_ranges } }
-over! { Resources { edge, sozu } }
-over! { Placement { node_selector, tolerations, affinity, topology_spread_constraints, priority_class_name } }
-over! { ImageOverrides { edge, sozu, pull_policy, pull_secrets } }
 
 impl EdgeProfileSpec {
     /// What the profile says to the processes of an edge when they start.
@@ -313,7 +223,8 @@ impl EdgeProfileSpec {
             (names::SOZU_WORKERS, capacity.sozu_workers),
             (names::SOZUS, capacity.sozus),
         ];
-        given.into_iter().filter_map(|(name, value)| Some((name, value?.to_string()))).collect()
+        let numbers = given.into_iter().filter_map(|(name, value)| Some((name, value?.to_string())));
+        numbers.chain(self.drain_seconds.map(|seconds| (names::DRAIN, seconds.to_string()))).chain(logs::variables(self)).collect()
     }
 
     /// These fields, where they are set, over those of `below`. A number of pods replaces an autoscaler and the other way
@@ -337,6 +248,9 @@ impl EdgeProfileSpec {
             max_concurrent_streams: self.max_concurrent_streams.or(below.max_concurrent_streams),
             max_connection_age_seconds: self.max_connection_age_seconds.or(below.max_connection_age_seconds),
             filter_workers: self.filter_workers.or(below.filter_workers),
+            access_log: nested(self.access_log, &below.access_log, AccessLogProfile::over),
+            log: nested(self.log, &below.log, LogProfile::over),
+            drain_seconds: self.drain_seconds.or(below.drain_seconds),
             capacity: nested(self.capacity, &below.capacity, EdgeCapacity::over),
             http_port: self.http_port.or(below.http_port),
             https_port: self.https_port.or(below.https_port),

@@ -134,6 +134,8 @@ fn installation(settings: &ControllerSettings) -> Option<Installation> {
         pull_policy,
         snapshot_url: format!("https://{service}.{}.svc:{}", settings.namespace, snapshot_listen.port()),
         log: edge_log,
+        sozu_log: settings.provision.edge_sozu_log.clone(),
+        pull_secrets: settings.provision.edge_pull_secret.iter().filter(|name| !name.is_empty()).cloned().collect(),
         namespace: settings.namespace.clone(),
         place,
         network_policies,

@@ -28,6 +28,10 @@ pub const FILTER_DRAIN: &str = "KAKEHI_FILTER_DRAIN";
 pub const ACCESS_LOG: &str = "KAKEHI_ACCESS_LOG";
 /// Variable of an edge for the fields of its lines (`accessLog.fields`), with commas between them.
 pub const ACCESS_LOG_FIELDS: &str = "KAKEHI_ACCESS_LOG_FIELDS";
+/// Variable for what an edge logs: a level, or levels per module (`log.edge`).
+pub const LOG: &str = "KAKEHI_LOG";
+/// Variable for what its Sōzus log (`log.sozu`).
+pub const SOZU_LOG: &str = "KAKEHI_SOZU_LOG";
 
 /// What the EdgeProfile says of a port. The default is that of an edge without a profile.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]

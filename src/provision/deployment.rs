@@ -10,6 +10,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::objects::metadata;
 use super::{EdgeSpec, Installation, names, pod};
+use crate::api::edge_profile::PodNetwork;
 
 /// Average use of the requested CPU that an autoscaler aims at, in percent.
 const CPU: i32 = 80;
@@ -18,10 +19,14 @@ fn selector(edge: &EdgeSpec, installation: &Installation) -> LabelSelector {
     LabelSelector { match_labels: Some(installation.selector_of(&edge.id)), ..Default::default() }
 }
 
-/// The Deployment. A pod leaves only when another is ready.
+/// The Deployment. A pod leaves only when another is ready, unless both need the same ports.
 pub(super) fn deployment(edge: &EdgeSpec, installation: &Installation) -> Result<Deployment, serde_json::Error> {
-    let rolling =
-        RollingUpdateDeployment { max_unavailable: Some(IntOrString::Int(0)), max_surge: Some(IntOrString::String("25%".to_owned())) };
+    let (unavailable, surge) = match edge.network() {
+        PodNetwork::Pod => (IntOrString::Int(0), IntOrString::String("25%".to_owned())),
+        // The next pod has the ports of its node when the one before is gone.
+        PodNetwork::HostPorts | PodNetwork::Host => (IntOrString::Int(1), IntOrString::Int(0)),
+    };
+    let rolling = RollingUpdateDeployment { max_unavailable: Some(unavailable), max_surge: Some(surge) };
     let template = pod::template(edge, installation);
     let mut metadata = metadata(edge, installation);
     metadata.annotations.get_or_insert_default().extend([names::template(&template)?]);

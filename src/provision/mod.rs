@@ -19,6 +19,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::api::EdgeProfileSpec;
+use crate::api::edge_profile::PodNetwork;
 use crate::model::{EdgeId, Kind};
 use crate::translate::EdgeData;
 
@@ -54,6 +55,10 @@ pub struct Installation {
     pub snapshot_url: String,
     /// How edges log: a level, or per module.
     pub log: String,
+    /// How their Sōzus log; by default errors alone.
+    pub sozu_log: Option<String>,
+    /// Names of Secrets with credentials of registries, in the namespaces of edges.
+    pub pull_secrets: Vec<String>,
     /// Namespace of the operator, in which the edges of IngressClasses run.
     pub namespace: String,
     /// Where those of Gateways run.
@@ -122,6 +127,11 @@ impl EdgeSpec {
             annotations: data.annotations.clone(),
             profile: data.profile.clone(),
         }
+    }
+
+    /// Which network its pods are in.
+    fn network(&self) -> PodNetwork {
+        self.profile.placement.as_ref().and_then(|placement| placement.network).unwrap_or_default()
     }
 
     /// Fewest pods that run.

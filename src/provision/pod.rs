@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{
     Affinity, Capabilities, ConfigMapVolumeSource, Container, ContainerPort, EmptyDirVolumeSource, EnvVar, EnvVarSource, HTTPGetAction,
-    ObjectFieldSelector, PodAffinityTerm, PodAntiAffinity, PodSecurityContext, PodSpec, PodTemplateSpec, Probe, ProjectedVolumeSource,
-    ResourceRequirements, SeccompProfile, SecurityContext, ServiceAccountTokenProjection, Sysctl, Volume, VolumeMount, VolumeProjection,
-    WeightedPodAffinityTerm,
+    LocalObjectReference, ObjectFieldSelector, PodAffinityTerm, PodAntiAffinity, PodSecurityContext, PodSpec, PodTemplateSpec, Probe,
+    ProjectedVolumeSource, ResourceRequirements, SeccompProfile, SecurityContext, ServiceAccountTokenProjection, Sysctl, Volume,
+    VolumeMount, VolumeProjection, WeightedPodAffinityTerm,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
@@ -15,7 +15,8 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::api::ObjectMeta;
 
 use super::{EdgeSpec, Installation, TOKEN_AUDIENCE, names};
-use crate::model::{ALLOCATOR, HEALTH_PORT, capacity};
+use crate::api::edge_profile::PodNetwork;
+use crate::model::{ALLOCATOR, HEALTH_PORT, LOG, SOZU_LOG, capacity};
 
 /// Key of the CA bundle in its ConfigMap.
 pub(super) const CA_KEY: &str = "ca.crt";
@@ -30,10 +31,12 @@ const CA: &str = "/etc/kakehi/ca";
 const CA_VOLUME: &str = "ca";
 /// Seconds that a token is valid. The kubelet renews it in time.
 const TOKEN_SECONDS: i64 = 3600;
-/// Seconds between the request to end and the kill: [`LINGER`], [`DRAIN`], and what processes need to end.
-const GRACE: i64 = 45;
+/// Seconds between the end of the drain and the kill: what processes need to end.
+const GRACE: u32 = 15;
 /// Seconds that requests, streams and tunnels in flight may take at the end.
 const DRAIN: u32 = 25;
+/// The label of nodes that images are for.
+const OS: (&str, &str) = ("kubernetes.io/os", "linux");
 /// Memory limit of either container, where the profile does not say. What an edge holds follows from it.
 const MEMORY_LIMIT: &str = "1Gi";
 /// Seconds that a pod which is to end still takes new connections: load balancers need them to take note.
@@ -43,26 +46,36 @@ const LINGER: u32 = 5;
 pub(super) fn template(edge: &EdgeSpec, installation: &Installation) -> PodTemplateSpec {
     let placement = edge.profile.placement.clone().unwrap_or_default();
     let images = edge.profile.images.clone().unwrap_or_default();
+    let (network, drain) = (edge.network(), edge.profile.drain_seconds.and_then(|seconds| u32::try_from(seconds).ok()).unwrap_or(DRAIN));
     let security = PodSecurityContext {
         run_as_non_root: Some(true),
         run_as_user: Some(USER),
         run_as_group: Some(USER),
         fs_group: Some(USER),
         seccomp_profile: Some(SeccompProfile { type_: "RuntimeDefault".to_owned(), ..Default::default() }),
-        // A safe sysctl: real low ports without privileges, so that redirects and X-Forwarded-Port stay true.
-        sysctls: Some(vec![Sysctl { name: "net.ipv4.ip_unprivileged_port_start".to_owned(), value: "0".to_owned() }]),
+        // A safe sysctl, of the pod's own network: real low ports without privileges, so that redirects and X-Forwarded-Port stay true.
+        sysctls: (network != PodNetwork::Host)
+            .then(|| vec![Sysctl { name: "net.ipv4.ip_unprivileged_port_start".to_owned(), value: "0".to_owned() }]),
         ..Default::default()
     };
     let spec = PodSpec {
         service_account_name: Some(installation.name_of(&edge.id)),
         automount_service_account_token: Some(false),
         enable_service_links: Some(false),
-        termination_grace_period_seconds: Some(GRACE),
+        termination_grace_period_seconds: Some((LINGER + drain + GRACE).into()),
+        host_network: (network == PodNetwork::Host).then_some(true),
+        // Otherwise it would be the node's, which knows no Services.
+        dns_policy: (network == PodNetwork::Host).then(|| "ClusterFirstWithHostNet".to_owned()),
         security_context: Some(security),
         containers: vec![edge_container(edge, installation), sozu_container(edge, installation)],
         volumes: Some(volumes(edge, installation)),
-        image_pull_secrets: images.pull_secrets,
-        node_selector: placement.node_selector,
+        image_pull_secrets: images.pull_secrets.or_else(|| pull_secrets(installation)),
+        node_selector: Some(
+            [OS].map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .into_iter()
+                .chain(placement.node_selector.unwrap_or_default())
+                .collect(),
+        ),
         tolerations: placement.tolerations,
         affinity: Some(placement.affinity.unwrap_or_else(|| apart(edge, installation))),
         topology_spread_constraints: placement.topology_spread_constraints,
@@ -81,6 +94,12 @@ pub(super) fn template(edge: &EdgeSpec, installation: &Installation) -> PodTempl
         ..Default::default()
     };
     PodTemplateSpec { metadata: Some(metadata), spec: Some(spec) }
+}
+
+/// Those of the installation.
+fn pull_secrets(installation: &Installation) -> Option<Vec<LocalObjectReference>> {
+    let names = &installation.pull_secrets;
+    (!names.is_empty()).then(|| names.iter().map(|name| LocalObjectReference { name: name.clone() }).collect())
 }
 
 /// Pods of one edge prefer different nodes.
@@ -158,7 +177,20 @@ fn sozu_container(edge: &EdgeSpec, installation: &Installation) -> Container {
         image: Some(images.sozu.unwrap_or_else(|| installation.sozu_image.clone())),
         args: Some(args.into()),
         volume_mounts: Some(vec![mount(RUN_VOLUME, RUN, false)]),
+        ports: (edge.network() == PodNetwork::HostPorts).then(|| edge.ports.iter().map(|port| port_of_node(*port)).collect()),
         ..container(edge, installation, resources)
+    }
+}
+
+/// A port of a listener that is the node's too.
+fn port_of_node(port: u16) -> ContainerPort {
+    let number = i32::from(port);
+    ContainerPort {
+        name: Some(format!("port-{port}")),
+        container_port: number,
+        host_port: Some(number),
+        protocol: Some("TCP".to_owned()),
+        ..Default::default()
     }
 }
 
@@ -167,8 +199,11 @@ fn container(edge: &EdgeSpec, installation: &Installation, resources: Option<Res
     let policy = edge.profile.images.as_ref().and_then(|images| images.pull_policy).map(|policy| format!("{policy:?}"));
     let variable = |name: &str, value: &str| EnvVar { name: name.to_owned(), value: Some(value.to_owned()), ..Default::default() };
     let given = edge.profile.variables();
-    let drain = (capacity::DRAIN, DRAIN.to_string());
-    let env = given.iter().chain([&drain]).map(|(name, value)| variable(name, value));
+    let sozu_log = installation.sozu_log.clone().map(|level| (SOZU_LOG, level));
+    let usual_values = [(LOG, installation.log.clone()), (capacity::DRAIN, DRAIN.to_string())].into_iter().chain(sozu_log);
+    // A name may be there only once.
+    let usual_values: Vec<_> = usual_values.filter(|(name, _)| given.iter().all(|(known, _)| known != name)).collect();
+    let env = usual_values.iter().chain(&given).map(|(name, value)| variable(name, value));
     let usual = || {
         let amounts = |amounts: &[(&str, &str)]| {
             Some(amounts.iter().map(|(name, amount)| ((*name).to_owned(), Quantity((*amount).to_owned()))).collect())
@@ -177,7 +212,7 @@ fn container(edge: &EdgeSpec, installation: &Installation, resources: Option<Res
         ResourceRequirements { requests, limits: amounts(&[("memory", MEMORY_LIMIT)]), ..Default::default() }
     };
     Container {
-        env: Some([variable("KAKEHI_LOG", &installation.log)].into_iter().chain(env).collect()),
+        env: Some(env.collect()),
         image_pull_policy: policy.or_else(|| installation.pull_policy.clone()),
         resources: Some(resources.unwrap_or_else(usual)),
         security_context: Some(SecurityContext {

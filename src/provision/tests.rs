@@ -151,3 +151,78 @@ fn the_pods_are_as_the_profile_says() {
     assert_eq!(supervisor["resources"], json!({"limits": {"memory": "1Gi"}}));
     assert_eq!(sozu["resources"]["requests"]["cpu"], "50m");
 }
+
+#[test]
+fn a_pod_in_the_node_s_network_has_its_dns_and_waits_for_its_ports() {
+    let deployment = |network: &str| made(&edge(json!({"placement": {"network": network}})))[&Part::Deployment]["spec"].clone();
+    let of_pod = |deployment: &Value| deployment["template"]["spec"].clone();
+    let [own, ports, host] = ["Pod", "HostPorts", "Host"].map(deployment);
+    assert_eq!(own, made(&edge(json!({})))[&Part::Deployment]["spec"], "the default");
+    assert_eq!((&of_pod(&own)["hostNetwork"], &of_pod(&own)["dnsPolicy"]), (&Value::Null, &Value::Null));
+    assert_eq!((&of_pod(&host)["hostNetwork"], &of_pod(&host)["dnsPolicy"]), (&json!(true), &json!("ClusterFirstWithHostNet")));
+    assert_eq!(of_pod(&host)["securityContext"]["sysctls"], Value::Null, "the API server refuses them there");
+    assert_eq!(of_pod(&ports)["hostNetwork"], Value::Null);
+    let open = &of_pod(&ports)["containers"][1]["ports"];
+    assert_eq!(open[0], json!({"name": "port-80", "containerPort": 80, "hostPort": 80, "protocol": "TCP"}));
+    assert_eq!(open[1]["hostPort"], 443);
+    for (deployment, unavailable) in [(&own, 0), (&ports, 1), (&host, 1)] {
+        assert_eq!(deployment["strategy"]["rollingUpdate"]["maxUnavailable"], unavailable);
+    }
+    assert_eq!((&ports["strategy"]["rollingUpdate"]["maxSurge"], &host["strategy"]["rollingUpdate"]["maxSurge"]), (&json!(0), &json!(0)));
+}
+
+#[test]
+fn pods_run_on_linux_drain_and_log_as_they_are_told() {
+    let pod = |profile: Value| made(&edge(profile))[&Part::Deployment]["spec"]["template"]["spec"].clone();
+    let told = pod(json!({
+        "drainSeconds": 100,
+        "log": {"edge": "debug", "sozu": "Warn"},
+        "accessLog": {"format": "JSON", "fields": ["time", "userAgent"]},
+        "placement": {"nodeSelector": {"disk": "fast"}},
+    }));
+    assert_eq!(told["terminationGracePeriodSeconds"], 120);
+    assert_eq!(told["nodeSelector"], json!({"kubernetes.io/os": "linux", "disk": "fast"}));
+    assert_eq!(pod(json!({}))["terminationGracePeriodSeconds"], 45);
+    let other = json!({"kubernetes.io/os": "other"});
+    assert_eq!(pod(json!({"placement": {"nodeSelector": other}}))["nodeSelector"], other);
+    for container in told["containers"].as_array().unwrap() {
+        let env = container["env"].as_array().unwrap();
+        let names: BTreeSet<_> = env.iter().map(|variable| variable["name"].as_str().unwrap()).collect();
+        assert_eq!(names.len(), env.len(), "a name is there once, or server-side apply refuses it");
+        for (name, value) in [
+            ("KAKEHI_DRAIN", "100"),
+            ("KAKEHI_LOG", "debug"),
+            ("KAKEHI_SOZU_LOG", "warn"),
+            ("KAKEHI_ACCESS_LOG", "json"),
+            ("KAKEHI_ACCESS_LOG_FIELDS", "time,userAgent"),
+        ] {
+            assert!(env.contains(&json!({"name": name, "value": value})), "{name} in {env:?}");
+        }
+    }
+}
+
+#[test]
+fn secrets_of_the_installation_reach_edges_unless_the_profile_names_others() {
+    let installation = Installation { pull_secrets: vec!["registry".into()], ..Default::default() };
+    let secrets = |profile: Value| {
+        let object = objects(&edge(profile), &installation, "PEM").unwrap().remove(&Part::Deployment).unwrap();
+        serde_json::to_value(object).unwrap()["spec"]["template"]["spec"]["imagePullSecrets"].clone()
+    };
+    assert_eq!(secrets(json!({})), json!([{"name": "registry"}]));
+    assert_eq!(secrets(json!({"images": {"pullSecrets": [{"name": "own"}]}})), json!([{"name": "own"}]));
+}
+
+#[test]
+fn the_service_has_families_addresses_and_fixed_ports() {
+    let service = |profile: Value| made(&edge(json!({"service": profile})))[&Part::Service]["spec"].clone();
+    let spec = service(json!({
+        "ipFamilies": ["IPv6", "IPv4"], "ipFamilyPolicy": "RequireDualStack", "externalIPs": ["198.51.100.7", "2001:db8::7"],
+        "allocateLoadBalancerNodePorts": false, "nodePorts": [{"port": 443, "nodePort": 30443}, {"port": 8080, "nodePort": 30080}],
+    }));
+    assert_eq!((&spec["ipFamilies"], &spec["ipFamilyPolicy"]), (&json!(["IPv6", "IPv4"]), &json!("RequireDualStack")));
+    assert_eq!((&spec["externalIPs"], &spec["allocateLoadBalancerNodePorts"]), (&json!(["198.51.100.7", "2001:db8::7"]), &json!(false)));
+    let ports = spec["ports"].as_array().unwrap();
+    assert_eq!((ports.len(), &ports[0]["nodePort"], &ports[1]["nodePort"]), (2, &Value::Null, &json!(30443)));
+    let inside = service(json!({"type": "ClusterIP", "nodePorts": [{"port": 443, "nodePort": 30443}]}));
+    assert_eq!(inside["ports"][1]["nodePort"], Value::Null, "the API server would refuse it");
+}

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use clap::Args;
 
-use crate::observe::log::levels;
+use crate::observe::log::{SOZU_LEVELS, levels};
 use crate::provision::Place;
 use crate::translate::OwnPods;
 
@@ -23,6 +23,12 @@ pub struct ProvisionSettings {
     /// What edges log: a level, or per module
     #[arg(long, env = "KAKEHI_EDGE_LOG", default_value = "info", value_name = "LEVELS", value_parser = levels)]
     pub edge_log: String,
+    /// What their Sōzus log: error, warn, info, debug, trace; default: error
+    #[arg(long, env = "KAKEHI_EDGE_SOZU_LOG", value_name = "LEVEL", value_parser = SOZU_LEVELS)]
+    pub edge_sozu_log: Option<String>,
+    /// Secret with credentials of registries, in the namespaces in which edges run; may be given several times
+    #[arg(long, env = "KAKEHI_EDGE_PULL_SECRETS", value_name = "NAME", value_delimiter = ',')]
+    pub edge_pull_secret: Vec<String>,
     /// Address of the port on which the leader serves snapshots; `[::]` is both families, and 0.0.0.0 where there is no IPv6
     #[arg(long, env = "KAKEHI_SNAPSHOT_LISTEN", default_value = "[::]:9443", value_name = "IP:PORT")]
     pub snapshot_listen: SocketAddr,

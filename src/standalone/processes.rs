@@ -13,8 +13,9 @@ use super::edges::EdgeCommand;
 use crate::api::Variable;
 use crate::edge::Capacity;
 use crate::model::capacity::{DRAIN, MEMORY};
-use crate::model::{ALLOCATOR, EdgeId};
+use crate::model::{ALLOCATOR, EdgeId, LOG};
 use crate::observe::metrics::Metrics;
+use crate::settings::LogSettings;
 
 /// Grace that a process has between the end of its drain and the kill.
 const GRACE: Duration = Duration::from_secs(4);
@@ -58,7 +59,7 @@ impl Supervised {
                     tokio::select! {
                         () = told(&mut stopped) => {
                             drop(input);
-                            if end(&mut child, self.command.own.0 + GRACE).await {
+                            if end(&mut child, self.drain() + GRACE).await {
                                 return;
                             }
                         }
@@ -86,16 +87,24 @@ impl Supervised {
         }
     }
 
+    /// How long what is in flight may take at the end.
+    fn drain(&self) -> Duration {
+        let given = self.processes.iter().find(|(name, _)| *name == DRAIN).and_then(|(_, seconds)| seconds.parse().ok());
+        given.map_or(self.command.own.0, Duration::from_secs)
+    }
+
     fn spawn(&self, role: Role) -> std::io::Result<Child> {
         let mut command = Command::new(&self.command.program);
         let sozus = self.directory.join("sozu");
+        let given = |name: &str| self.processes.iter().find(|(known, _)| *known == name).map(|(_, value)| value.clone());
+        let log = LogSettings { log: given(LOG).unwrap_or_else(|| self.command.log.log.clone()), ..self.command.log };
         match role {
             Role::Launcher => {
-                command.arg("launch").args(self.command.log.flags()).arg("--dir").arg(sozus);
+                command.arg("launch").args(log.flags()).arg("--dir").arg(sozus);
                 command.arg("--sozu").arg(&self.command.sozu);
             }
             Role::Supervisor => {
-                command.arg("edge").args(self.command.log.flags()).arg("--name").arg(self.id.to_string());
+                command.arg("edge").args(log.flags()).arg("--name").arg(self.id.to_string());
                 command.arg("--address").arg(self.address.to_string());
                 command.arg("--runtime-dir").arg(&self.directory);
                 command.arg("--snapshot").arg(self.directory.join("snapshot.sock"));

@@ -207,7 +207,8 @@ async fn restrict(admin: &Client, home: &str, user: &str) -> String {
     let rule = |groups: Value, operations: Value, resources: Value| json!([{"apiGroups": groups, "apiVersions": ["*"], "operations": operations, "resources": resources}]);
     let of_deployments = rule(json!(["apps"]), json!(["CREATE", "UPDATE"]), json!(["deployments"]));
     let images = json!(["kakehi.test/edge:1", "kakehi.test/sozu:1"]).to_string();
-    let variables = json!([{"name": "images", "expression": images}]);
+    let networks = json!(["Pod"]).to_string();
+    let variables = json!([{"name": "images", "expression": images}, {"name": "networks", "expression": networks}]);
     let more = json!({"variables": variables, "matchConstraints": {"resourceRules": of_deployments}});
     policy(admin, "admission-validations.yaml", (&name, json!([is_user])), more).await;
     let resources = json!([

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::Checks;
-use super::forms::{ANY, NETWORK};
+use super::forms::{ANY, IP, LEVELS, NETWORK};
 use super::shape::{Absent, Shape, Unique, Violation};
 
 static REPLICAS: Shape = Shape::Integer { min: 1, max: 1000 };
@@ -23,6 +23,19 @@ static SERVICE: Shape = Shape::Object {
         ("type", &Shape::Choice(&["LoadBalancer", "NodePort", "ClusterIP"]), Absent::Fine),
         ("externalTrafficPolicy", &Shape::Choice(&["Cluster", "Local"]), Absent::Fine),
         ("loadBalancerClass", &Shape::Text { min: 1, max: 253, form: &ANY }, Absent::Fine),
+        ("allocateLoadBalancerNodePorts", &Shape::Boolean, Absent::Fine),
+        (
+            "ipFamilies",
+            &Shape::List { of: &Shape::Choice(&["IPv4", "IPv6"]), min: 1, max: 2, unique: Unique::Items, rules: &[] },
+            Absent::Fine,
+        ),
+        ("ipFamilyPolicy", &Shape::Choice(&["SingleStack", "PreferDualStack", "RequireDualStack"]), Absent::Fine),
+        (
+            "externalIPs",
+            &Shape::List { of: &Shape::Text { min: 1, max: 64, form: &IP }, min: 0, max: 16, unique: Unique::Items, rules: &[] },
+            Absent::Fine,
+        ),
+        ("nodePorts", &Shape::List { of: &NODE_PORT, min: 0, max: 64, unique: Unique::By(&["port"]), rules: &[] }, Absent::Fine),
     ],
     rules: &[|service| {
         let has = |name: &str| service.get(name).is_some();
@@ -33,9 +46,47 @@ static SERVICE: Shape = Shape::Object {
             Some("ClusterIP" | "NodePort") if has("loadBalancerClass") || has("loadBalancerSourceRanges") => {
                 Violation::here("loadBalancerClass and loadBalancerSourceRanges are for type LoadBalancer")
             }
+            Some("ClusterIP" | "NodePort") if has("allocateLoadBalancerNodePorts") => {
+                Violation::here("allocateLoadBalancerNodePorts is for type LoadBalancer")
+            }
+            Some("ClusterIP") if has("nodePorts") => Violation::here("nodePorts are for types LoadBalancer and NodePort"),
             _ => None,
         }
     }],
+};
+static NODE_PORT: Shape = Shape::Object { fields: &[("port", &PORT, Absent::Refused), ("nodePort", &PORT, Absent::Refused)], rules: &[] };
+static ACCESS_LOG: Shape = Shape::Object {
+    fields: &[
+        ("format", &Shape::Choice(&["Off", "JSON", "Text"]), Absent::Fine),
+        ("fields", &Shape::List { of: &Shape::Choice(FIELDS), min: 1, max: 32, unique: Unique::No, rules: &[] }, Absent::Fine),
+    ],
+    rules: &[],
+};
+static FIELDS: &[&str] = &[
+    "time",
+    "edge",
+    "stage",
+    "client",
+    "method",
+    "scheme",
+    "host",
+    "path",
+    "query",
+    "status",
+    "milliseconds",
+    "bytesIn",
+    "bytesOut",
+    "route",
+    "backend",
+    "userAgent",
+    "requestId",
+];
+static LOG: Shape = Shape::Object {
+    fields: &[
+        ("edge", &Shape::Text { min: 1, max: 512, form: &LEVELS }, Absent::Fine),
+        ("sozu", &Shape::Choice(&["Error", "Warn", "Info", "Debug", "Trace"]), Absent::Fine),
+    ],
+    rules: &[],
 };
 static CLIENT_ADDRESS: Shape = Shape::Object {
     fields: &[
@@ -89,6 +140,14 @@ static SPEC: Shape = Shape::Object {
         ("maxConcurrentStreams", &STREAMS, Absent::Fine),
         ("maxConnectionAgeSeconds", &Shape::Integer { min: 10, max: 86_400 }, Absent::Fine),
         ("filterWorkers", &Shape::Integer { min: 1, max: 64 }, Absent::Fine),
+        ("accessLog", &ACCESS_LOG, Absent::Fine),
+        ("log", &LOG, Absent::Fine),
+        ("drainSeconds", &Shape::Integer { min: 1, max: 3600 }, Absent::Fine),
+        (
+            "placement",
+            &Shape::Object { fields: &[("network", &Shape::Choice(&["Pod", "HostPorts", "Host"]), Absent::Fine)], rules: &[] },
+            Absent::Fine,
+        ),
         ("capacity", &CAPACITY, Absent::Fine),
         ("httpPort", &PORT, Absent::Fine),
         ("httpsPort", &PORT, Absent::Fine),

@@ -31,6 +31,19 @@ pub static SERVICE_NAME: Form = Form {
     message: "must consist of lower-case letters, digits and '-', start with a letter and end with a letter or digit (at most 63 characters)",
 };
 
+/// Levels of a log: one, or one for each of some modules.
+pub static LEVELS: Form = Form {
+    holds: |text| {
+        text.split(',').all(|part| {
+            let (module, level) = part.rsplit_once('=').map_or((None, part), |(module, level)| (Some(module), level));
+            let named =
+                |module: &str| !module.is_empty() && module.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b':'));
+            ["error", "warn", "info", "debug", "trace", "off"].contains(&level) && module.is_none_or(named)
+        })
+    },
+    message: "must be error, warn, info, debug, trace or off, also per module as in info,kakehi::edge=debug",
+};
+
 /// A hostname, possibly with a wildcard as its first label.
 pub static HOSTNAME: Form = Form {
     holds: |text| is_subdomain(text.strip_prefix("*.").unwrap_or(text)),
@@ -69,6 +82,12 @@ pub static HEADER_VALUE: Form = Form {
             && !bytes.windows(2).any(|pair| pair.iter().all(|byte| blank(*byte)))
     },
     message: "must be visible ASCII characters, with single spaces or tabs only between them (no line breaks)",
+};
+
+/// What looks like an IP address.
+pub static IP: Form = Form {
+    holds: |text| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_hexdigit() || b":.".contains(&byte)),
+    message: "must be an IP address such as 198.51.100.7 or 2001:db8::7",
 };
 
 /// A network: an address, a slash, and the number of bits that count.

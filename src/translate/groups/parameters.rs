@@ -77,11 +77,18 @@ fn withhold(own: &mut EdgeProfileSpec, settings: &Settings) -> Vec<Issue> {
     };
     withheld("images", of_place && own.images.take().is_some());
     withheld("placement", of_place && own.placement.take().is_some());
+    if let Some(service) = own.service.as_mut() {
+        withheld("service.externalIPs", of_place && service.external_ips.take().is_some());
+        withheld("service.nodePorts", of_place && service.node_ports.take().is_some());
+    }
     withheld("replicas", of_size && own.replicas.take().is_some());
     withheld("autoscaling", of_size && own.autoscaling.take().is_some());
     withheld("resources", of_size && own.resources.take().is_some());
     withheld("filterWorkers", of_size && own.filter_workers.take().is_some());
     withheld("capacity", of_size && own.capacity.take().is_some());
+    withheld("accessLog", of_size && own.access_log.take().is_some());
+    withheld("log", of_size && own.log.take().is_some());
+    withheld("drainSeconds", of_size && own.drain_seconds.take().is_some());
     issues
 }
 
