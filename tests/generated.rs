@@ -109,6 +109,116 @@ fn alerts_ask_for_series_that_are_there_and_are_documented() {
     assert!(rules.len() > 15);
 }
 
+/// The paths of all fields of a schema, those of foreign types (Kubernetes's own) not beyond their first.
+fn fields(schema: &serde_json::Value, at: &str, into: &mut std::collections::BTreeSet<String>) {
+    const FOREIGN: [&str; 6] = ["affinity", "tolerations", "topologySpreadConstraints", "pullSecrets", "edge", "sozu"];
+    for (name, inner) in schema["properties"].as_object().into_iter().flatten() {
+        let path = format!("{at}.{name}");
+        into.insert(path.clone());
+        if !FOREIGN.contains(&name.as_str()) {
+            fields(inner, &path, into);
+            fields(&inner["items"], &path, into);
+        }
+    }
+}
+
+/// The paths of all fields that a value has.
+fn named(value: &serde_json::Value, at: &str, into: &mut std::collections::BTreeSet<String>) {
+    for (name, inner) in value.as_object().into_iter().flatten() {
+        let path = format!("{at}.{name}");
+        into.insert(path.clone());
+        named(inner, &path, into);
+    }
+    value.as_array().into_iter().flatten().for_each(|inner| named(inner, at, into));
+}
+
+/// The schema of an EdgeProfile's spec.
+fn profile_schema() -> serde_json::Value {
+    let definitions = kakehi::cli::crds::definitions().unwrap();
+    let text = definitions.iter().find(|(name, _)| name.contains("edgeprofiles")).unwrap().1.clone();
+    let definition: serde_json::Value = serde_saphyr::from_str(&text).unwrap();
+    definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"].clone()
+}
+
+#[test]
+fn every_field_of_a_profile_has_an_example() {
+    let mut there = std::collections::BTreeSet::new();
+    fields(&profile_schema(), "spec", &mut there);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/samples/edge-profile.yaml");
+    let mut shown = std::collections::BTreeSet::new();
+    for document in std::fs::read_to_string(path).unwrap().split("\n---\n") {
+        let sample: serde_json::Value = serde_saphyr::from_str(document).unwrap();
+        let schema = serde_json::json!({"definitions": {"profile": strict(&profile_schema())}, "$ref": "#/definitions/profile"});
+        let validator = jsonschema::validator_for(&schema).unwrap();
+        let wrong: Vec<String> = validator.iter_errors(&sample["spec"]).map(|error| error.to_string()).collect();
+        assert!(wrong.is_empty(), "{wrong:?} in {document}");
+        named(&sample["spec"], "spec", &mut shown);
+    }
+    let missing: Vec<_> = there.difference(&shown).collect();
+    assert!(missing.is_empty(), "config/samples/edge-profile.yaml lacks {missing:?}");
+    assert!(there.len() > 50, "{there:?}");
+}
+
+/// A schema of the API server as one of JSON: what is not named is refused, and so are nulls.
+fn strict(schema: &serde_json::Value) -> serde_json::Value {
+    use serde_json::{Value, json};
+    let Value::Object(schema) = schema else { return schema.clone() };
+    if schema.get("x-kubernetes-int-or-string").is_some() {
+        return json!({"type": ["integer", "string"]});
+    }
+    let mut made = serde_json::Map::new();
+    for (name, value) in schema {
+        match (name.as_str(), value) {
+            ("description" | "default" | "nullable" | "format", _) => {}
+            (name, _) if name.starts_with("x-kubernetes") => {}
+            ("properties", Value::Object(properties)) => {
+                made.insert("properties".into(), properties.iter().map(|(name, schema)| (name.clone(), strict(schema))).collect());
+                made.insert("additionalProperties".into(), false.into());
+            }
+            ("enum", Value::Array(values)) => {
+                made.insert("enum".into(), values.iter().filter(|value| !value.is_null()).cloned().collect());
+            }
+            ("items" | "additionalProperties", schema) => drop(made.insert(name.clone(), strict(schema))),
+            (_, value) => drop(made.insert(name.clone(), value.clone())),
+        }
+    }
+    Value::Object(made)
+}
+
+#[test]
+fn the_chart_checks_profiles_as_the_api_server_does() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("charts/kakehi/values.schema.json");
+    let mut schema: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+    schema["definitions"]["profile"] = strict(&profile_schema());
+    current(&path, &(serde_json::to_string_pretty(&schema).unwrap() + "\n"));
+}
+
+#[test]
+fn the_chart_refuses_values_that_are_none() {
+    let chart = Path::new(env!("CARGO_MANIFEST_DIR")).join("charts/kakehi");
+    let schema = serde_json::from_str(&std::fs::read_to_string(chart.join("values.schema.json")).unwrap()).unwrap();
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    let values: serde_json::Value = serde_saphyr::from_str(&std::fs::read_to_string(chart.join("values.yaml")).unwrap()).unwrap();
+    assert!(validator.is_valid(&values), "{:?}", validator.iter_errors(&values).map(|error| error.to_string()).collect::<Vec<_>>());
+    for (pointer, value, is_valid) in [
+        ("/gatewayClass/profile", serde_json::json!({"replicas": 3, "service": {"nodePorts": [{"port": 80, "nodePort": 30080}]}}), true),
+        ("/gatewayClass/profile", serde_json::json!({"replicaz": 3}), false),
+        ("/ingressClass/profile", serde_json::json!({"drainSeconds": 0}), false),
+        ("/ingressClass/profile", serde_json::json!({"accessLog": {"format": "json"}}), false),
+        ("/ingressClass/profile", serde_json::json!({"placement": {"tolerations": [{"operator": "Exists"}]}}), true),
+        ("/log/level", "info,kakehi::edge=debug".into(), true),
+        ("/log/level", "inof".into(), false),
+        ("/log/sozu", "off".into(), false),
+        ("/ports/admin", 0.into(), false),
+        ("/extraObjects", serde_json::json!([{"kind": "ConfigMap"}]), false),
+        ("/admissionPolicy/networks", serde_json::json!(["Node"]), false),
+    ] {
+        let mut given = values.clone();
+        *given.pointer_mut(pointer).unwrap() = value.clone();
+        assert_eq!(validator.is_valid(&given), is_valid, "{pointer}: {value}");
+    }
+}
+
 /// Every query of the chart's dashboard.
 fn dashboard_queries() -> Vec<String> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("charts/kakehi/files/dashboard.json");
