@@ -69,6 +69,9 @@ struct Given {
     /// As in a cluster.
     #[serde(default)]
     no_loopback: bool,
+    /// Other controllers read the same objects.
+    #[serde(default)]
+    beside_others: bool,
 }
 
 fn settings(given: &Given) -> Settings {
@@ -85,6 +88,7 @@ fn settings(given: &Given) -> Settings {
         external_names: given.external_names.is_some(),
         default_address: Some([127, 0, 0, 1].into()),
         shared_host: true,
+        alone: !given.beside_others,
         ingress,
         ..Settings::default()
     }

@@ -19,6 +19,7 @@ mod path_form;
 mod pattern;
 mod rank;
 mod route;
+mod spelling;
 mod tuning;
 
 pub use backend::{Affinity, Backend, BackendProtocol, Endpoint, Topology};
@@ -39,6 +40,7 @@ pub use route::{
     Action, Attachment, BackendRef, BackendTarget, HeaderMatch, InvalidBackend, Match, PathMatch, Place, QueryMatch, Route, Rule,
     ValueMatch,
 };
+pub use spelling::nearest;
 pub use tuning::{
     ACCESS_LOG, ACCESS_LOG_FIELDS, ALLOCATOR, ClientAddress, FILTER_CONNECTIONS, FILTER_CONNECTIONS_PER_ADDRESS, FILTER_DRAIN,
     FILTER_MEMORY, FILTER_SOZU_BUFFER, FILTER_WORKERS, LOG, SOZU_LOG, Trusted, Tuning,

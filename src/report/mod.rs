@@ -14,7 +14,7 @@ use std::net::IpAddr;
 use serde::Serialize;
 
 pub use condition::{ConditionType, Effect};
-pub use issue::{CertificateProblem, Issue, Limit, ProfileProblem};
+pub use issue::{CertificateProblem, Issue, Limit, Lost, ProfileProblem};
 pub use status::{Acknowledgement, Address, MOST_PARENTS, Observed, Provisioned, left, left_out, status};
 
 use crate::model::{EdgeId, ListenerName, ObjectId};

@@ -147,6 +147,7 @@ fn translation_settings(settings: &DirectorySettings) -> Result<translation::Set
         external_names: settings.names.allow_external_names,
         default_address: Some(settings.address),
         shared_host: true,
+        alone: true,
         own_pods: translation::OwnPods::default(),
         // No API server has written the default class into the manifests.
         ingress: settings.ingress.translation(true)?,

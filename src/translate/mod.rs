@@ -16,6 +16,7 @@ mod grant;
 mod graph;
 mod groups;
 mod ingress;
+mod lost;
 pub mod ownership;
 mod patterns;
 mod queue;
@@ -56,6 +57,8 @@ pub struct Settings {
     pub default_address: Option<IpAddr>,
     /// Whether all edges are on one host, so that two cannot have one address and port: in standalone mode only.
     pub shared_host: bool,
+    /// Whether no other controller reads the same objects, so that what is not ours is a mistake: in standalone mode only.
+    pub alone: bool,
     /// What Gateways may choose of the pods of their edges.
     pub own_pods: OwnPods,
     /// What concerns Ingress.
@@ -114,6 +117,7 @@ impl Default for Settings {
             external_names: false,
             default_address: None,
             shared_host: false,
+            alone: false,
             own_pods: OwnPods::default(),
             ingress: IngressSettings::default(),
         }

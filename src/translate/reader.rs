@@ -34,6 +34,10 @@ pub(super) enum Read {
     Sets(EdgeId),
     /// A GatewayClass with its parameters.
     Class(String),
+    /// Whether an object is there.
+    Presence(ObjectId),
+    /// Which objects of a kind there are.
+    Names(Kind),
     /// All IngressClasses.
     IngressClasses,
     /// Whose a host is on the edge of an IngressClass.
@@ -131,6 +135,18 @@ impl<'a> Reader<'a> {
     pub(super) fn grants(&mut self, namespace: &str) -> &Grants {
         self.reads.insert(Read::Grants(namespace.to_owned()));
         self.graph.world().grants()
+    }
+
+    /// Whether an object is there, whatever it says.
+    pub(super) fn exists(&mut self, id: &ObjectId) -> bool {
+        self.reads.insert(Read::Presence(id.clone()));
+        self.graph.world().get(id).is_some()
+    }
+
+    /// The objects of a kind, or those of one namespace, as far as they are named in messages.
+    pub(super) fn names(&mut self, kind: Kind, namespace: Option<&str>) -> Vec<ObjectId> {
+        self.reads.insert(Read::Names(kind));
+        self.graph.world().names(kind, namespace)
     }
 
     /// All IngressClasses, by name.

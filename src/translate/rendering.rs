@@ -75,7 +75,7 @@ impl Rendering {
         let mut touched = Touched::default();
         for node in changed {
             match node {
-                Node::Text(id) => {
+                Node::Text(id) | Node::Lost(id) => {
                     touched.reports.insert(id);
                 }
                 Node::Class(name) => {
@@ -237,7 +237,7 @@ impl Rendering {
 
     /// The report of an object when it differs from the last one; inside it is none when there is none any more.
     fn report(&mut self, graph: &Graph, id: ObjectId) -> Option<(ObjectId, Option<Arc<ObjectReport>>)> {
-        let new = self.judge(graph, &id);
+        let new = found_lost(graph, &id, self.judge(graph, &id));
         if new == self.reports.get(&id).cloned() {
             return None;
         }
@@ -353,6 +353,19 @@ impl Rendered {
             }
         }
     }
+}
+
+/// The report of an object with why it is not served, if it is not.
+fn found_lost(graph: &Graph, id: &ObjectId, report: Option<Arc<ObjectReport>>) -> Option<Arc<ObjectReport>> {
+    let lost = graph.lost(id);
+    let Some(fact) = graph.world().get(id).filter(|_| !lost.is_empty()) else { return report };
+    let generation = fact.meta.generation;
+    let unserved = || ObjectReport { id: id.clone(), generation, findings: fact.findings.clone(), verdict: Verdict::None };
+    let mut report = report.as_deref().cloned().unwrap_or_else(unserved);
+    report.findings.extend_from_slice(lost);
+    report.findings.sort();
+    report.findings.dedup();
+    Some(Arc::new(report))
 }
 
 /// Counts one down; whether that was the last.

@@ -141,7 +141,7 @@ proptest! {
         let default_backend = shared_host.then(|| "a/s1:80".parse().unwrap());
         let ingress = IngressSettings { without_class: shared_host, default_backend, ..IngressSettings::default() };
         let default_address = shared_host.then_some([127, 0, 0, 9].into());
-        let settings = Settings { shared_host, external_names: shared_host, default_address, ingress, ..Settings::default() };
+        let settings = Settings { shared_host, alone: shared_host, external_names: shared_host, default_address, ingress, ..Settings::default() };
         let mut translator = Translator::new(settings.clone());
         let mut world = BTreeMap::new();
         let mut follower = Follower::default();
@@ -229,11 +229,11 @@ fn ingresses_of_a_class_cost_what_they_change() {
     ];
     objects.extend((0..INGRESSES).map(|number| ingress(number, "/", &host(number))));
     let mut translator = Translator::new(Settings::default());
-    assert_eq!(translator.apply(objects, day(0)).computed, 2 * INGRESSES + 4);
-    // Which hosts it wants, and what it comes to.
-    assert_eq!(translator.apply([ingress(7, "/x", &host(7))], day(0)).computed, 2);
+    assert_eq!(translator.apply(objects, day(0)).computed, 3 * INGRESSES + 5);
+    // Which hosts it wants, what it comes to, and whether it is lost.
+    assert_eq!(translator.apply([ingress(7, "/x", &host(7))], day(0)).computed, 3);
     // A host that another Ingress of the namespace has too.
-    assert_eq!(translator.apply([ingress(7, "/x", &host(8))], day(0)).computed, 2);
+    assert_eq!(translator.apply([ingress(7, "/x", &host(8))], day(0)).computed, 3);
     assert_eq!(translator.apply([slice(&["10.0.0.2"])], day(0)).computed, 1);
 }
 
@@ -250,7 +250,7 @@ fn cost_grows_with_the_change() {
     ];
     objects.extend((0..ROUTES).map(|number| numbered(number, "/")));
     let mut translator = Translator::new(Settings::default());
-    assert_eq!(translator.apply(objects, day(0)).computed, ROUTES + 4);
+    assert_eq!(translator.apply(objects, day(0)).computed, 2 * ROUTES + 6);
 
     let mut step = |change: Change| {
         let changes = translator.apply([change], day(0));
@@ -264,12 +264,16 @@ fn cost_grows_with_the_change() {
             .collect();
         (changes.computed, keys.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "), changes.reports.len())
     };
-    // An edit of a route: itself. Its report stays the same, since generations are equal here.
-    assert_eq!(step(numbered(7, "/x")), (1, "route HTTPRoute/a/r7".to_owned(), 0));
+    // An edit of a route: what it comes to, and whether it is lost. Its report stays the same, since generations are equal here.
+    assert_eq!(step(numbered(7, "/x")), (2, "route HTTPRoute/a/r7".to_owned(), 0));
     // A new route: itself, and the count of its Gateway.
-    assert_eq!(step(numbered(ROUTES, "/")), (1, format!("route HTTPRoute/a/r{ROUTES}"), 2));
+    assert_eq!(step(numbered(ROUTES, "/")), (2, format!("route HTTPRoute/a/r{ROUTES}"), 2));
     // An endpoint: one backend.
     assert_eq!(step(slice(&["10.0.0.2"])), (1, "backend a/shop:80".to_owned(), 0));
+    // A Gateway that becomes another: its listeners, but no route that it had is lost or found.
+    let listeners = json!([{"name": "http", "port": 80, "protocol": "HTTP"}]);
+    let labelled = json!({"gatewayClassName": "ours", "infrastructure": {"labels": {"a": "b"}}, "listeners": listeners});
+    assert_eq!(step(change(Kind::Gateway, "a", "web", json!({"spec": labelled}))).0, 3);
     // The same again: nothing.
     assert_eq!(step(slice(&["10.0.0.2"])), (0, String::new(), 0));
 }

@@ -1,6 +1,6 @@
 //! What each problem means for conditions.
 
-use super::{Issue, Limit};
+use super::{Issue, Limit, Lost};
 use crate::report::ConditionType::{Accepted, Conflicted, PartiallyInvalid, Programmed, ResolvedRefs};
 use crate::report::{Effect, Severity};
 
@@ -40,6 +40,7 @@ impl Issue {
             Self::NoCertificateRef | Self::InvalidCertificateRef { .. } => (ResolvedRefs, false, "InvalidCertificateRef"),
             Self::NoCertificate | Self::ListenerNotServing { .. } | Self::CertificateRefused { .. } => (Programmed, false, "Invalid"),
             Self::CertificateNotPermitted { .. } | Self::BackendNotPermitted { .. } => (ResolvedRefs, false, "RefNotPermitted"),
+            Self::Lost(lost) => return lost.effect(),
             Self::Limit(limit) => return limit.effect(),
             Self::NoMatchingParent => (Accepted, false, "NoMatchingParent"),
             Self::NotAllowedByListeners => (Accepted, false, "NotAllowedByListeners"),
@@ -93,5 +94,21 @@ impl Limit {
             Self::TooManyTlsHosts { .. } | Self::TooManyPorts { .. } => (ResolvedRefs, false),
         };
         Effect { condition, status, reason: LIMIT }
+    }
+}
+
+impl Lost {
+    /// Which condition would show this, with which status; most such objects have no status of ours.
+    fn effect(&self) -> Effect {
+        let (condition, status, reason) = match self {
+            Self::NoSuchObject { .. } => (Accepted, false, "NotFound"),
+            Self::NoParent { .. } => (Accepted, false, "NoParent"),
+            Self::NoClass { .. } => (Accepted, false, "NoClass"),
+            Self::OtherController { .. } => (Accepted, true, "OtherController"),
+            Self::UnsupportedParent { .. } => (Accepted, true, "UnsupportedParent"),
+            Self::ForeignAnnotations { .. } => (Accepted, true, "ForeignAnnotations"),
+            Self::NoServiceLabel { .. } => (ResolvedRefs, true, "NoServiceLabel"),
+        };
+        Effect { condition, status, reason }
     }
 }

@@ -2,6 +2,7 @@
 
 mod effect;
 mod limit;
+mod lost;
 mod problem;
 
 use std::net::IpAddr;
@@ -9,6 +10,7 @@ use std::net::IpAddr;
 use serde::Serialize;
 
 pub use limit::Limit;
+pub use lost::Lost;
 pub use problem::{CertificateProblem, ProfileProblem};
 
 use crate::model::{BackendId, CertificateId, EdgeId, Hostname, ListenerName, PathMatch, PatternError};
@@ -472,6 +474,9 @@ pub enum Issue {
         /// The text.
         address: String,
     },
+    /// No edge serves the object, or part of it, because of what it names.
+    #[error(transparent)]
+    Lost(#[from] Lost),
     /// More of something than a limit allows.
     #[error(transparent)]
     Limit(#[from] Limit),

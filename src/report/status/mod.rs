@@ -110,7 +110,7 @@ pub fn status(kind: Kind, report: Option<&ObjectReport>, previous: Option<&Value
             let addresses = present(observed.provisioned, addresses);
             ingress::status(&addresses, previous, served.then(|| observed.edges.get(edge)))
         }
-        (Kind::HttpRoute | Kind::GrpcRoute, None) => route::without_ours(previous, observed.controller_name),
+        (Kind::HttpRoute | Kind::GrpcRoute, None | Some((_, Verdict::None))) => route::without_ours(previous, observed.controller_name),
         (_, _) => None,
     }
 }

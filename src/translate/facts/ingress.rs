@@ -16,6 +16,24 @@ const CLASS: &str = "kubernetes.io/ingress.class";
 /// The annotation that makes an IngressClass the one of Ingresses that name none.
 const DEFAULT_CLASS: &str = "ingressclass.kubernetes.io/is-default-class";
 
+/// Prefixes of annotations that well-known controllers read on Ingresses.
+const FOREIGN: [&str; 12] = [
+    "nginx.ingress.kubernetes.io",
+    "ingress.kubernetes.io",
+    "nginx.org",
+    "nginx.com",
+    "traefik.ingress.kubernetes.io",
+    "haproxy.org",
+    "haproxy-ingress.github.io",
+    "konghq.com",
+    "projectcontour.io",
+    "alb.ingress.kubernetes.io",
+    "appgw.ingress.kubernetes.io",
+    "ingress.cilium.io",
+];
+/// Foreign annotations named of one Ingress, at most.
+const MOST_FOREIGN: usize = 16;
+
 /// An IngressClass.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct IngressClassFacts {
@@ -33,6 +51,8 @@ pub(crate) struct IngressFacts {
     pub(crate) rules: Vec<HostFacts>,
     pub(crate) default_backend: Option<BackendPort>,
     pub(crate) tls: Vec<TlsEntry>,
+    /// Names of annotations that other controllers read, sorted.
+    pub(crate) foreign: Vec<String>,
     /// What parsing found.
     pub(crate) issues: Vec<(Scope, Issue)>,
 }
@@ -105,6 +125,7 @@ impl IngressFacts {
             rules,
             default_backend: spec.default_backend.as_ref().map(backend),
             tls,
+            foreign: foreign(metadata),
             issues,
         }
     }
@@ -124,6 +145,12 @@ impl IngressFacts {
         let any = self.default_backend.iter().map(|_| &Hostname::Any);
         self.rules.iter().map(|rule| &rule.host).chain(any)
     }
+}
+
+/// Annotations of an Ingress by which other controllers are told what to do.
+fn foreign(metadata: &ObjectMeta) -> Vec<String> {
+    let is_foreign = |name: &&String| name.split_once('/').is_some_and(|(prefix, _)| FOREIGN.contains(&prefix));
+    metadata.annotations.iter().flatten().map(|(name, _)| name).filter(is_foreign).take(MOST_FOREIGN).cloned().collect()
 }
 
 fn annotation(metadata: &ObjectMeta, name: &str) -> Option<String> {

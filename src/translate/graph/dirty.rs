@@ -7,7 +7,7 @@ use super::super::groups::{self, Draft, Group};
 use super::super::ingress::{self, Application};
 use super::super::reader::{Read, Reader};
 use super::super::routes::{self, RouteOutcome};
-use super::super::{backend, certificate};
+use super::super::{backend, certificate, lost};
 use super::{Graph, Node};
 use crate::model::{EdgeId, Hostname, Kind, ObjectId};
 
@@ -15,6 +15,9 @@ impl Graph {
     /// An object changed: what is computed for it is dirty.
     pub(super) fn touch_object(&mut self, id: &ObjectId) {
         self.dirty.insert(Node::Text(id.clone()));
+        if lost::may_be(id.kind, &self.settings) {
+            self.dirty.insert(Node::Lost(id.clone()));
+        }
         match id.kind {
             Kind::GatewayClass => self.dirty.insert(Node::Class(id.name.clone())),
             Kind::Gateway => self.dirty.insert(Node::Draft(EdgeId::of_gateway(&id.namespace, &id.name))),
@@ -109,6 +112,12 @@ impl Graph {
                 let computed = self.compute(|reader| translate(reader, id));
                 let (old, new) = self.remember(node.clone(), |graph| &mut graph.routes, id, computed);
                 self.ask(id, old.as_deref().and_then(Option::as_ref), new.as_ref().as_ref());
+                let gone = self.world.get(id).is_none();
+                self.forget(gone, &node);
+            }
+            Node::Lost(id) => {
+                let computed = self.compute(|reader| lost::findings(reader, id));
+                self.remember(node.clone(), |graph| &mut graph.lost, id, computed);
                 let gone = self.world.get(id).is_none();
                 self.forget(gone, &node);
             }

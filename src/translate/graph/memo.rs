@@ -96,6 +96,7 @@ impl Graph {
             Node::Application(id) => self.applications.remove(id).map(|known| known.reads),
             Node::Group(edge) => self.groups.remove(edge).map(|known| known.reads),
             Node::Route(id) => self.routes.remove(id).map(|known| known.reads),
+            Node::Lost(id) => self.lost.remove(id).map(|known| known.reads),
         };
         self.index(node, reads.as_ref(), &BTreeSet::new());
         self.changed.insert(node.clone());
@@ -107,7 +108,13 @@ impl Graph {
             let read = match &node {
                 Node::Certificate(id) => Read::Certificate(id.clone()),
                 Node::Backend(id) => Read::Backend(id.clone()),
-                Node::Text(_) | Node::Class(_) | Node::Draft(_) | Node::Application(_) | Node::Group(_) | Node::Route(_) => continue,
+                Node::Text(_)
+                | Node::Class(_)
+                | Node::Draft(_)
+                | Node::Application(_)
+                | Node::Group(_)
+                | Node::Route(_)
+                | Node::Lost(_) => continue,
             };
             let unread = !self.dependents.contains_key(&read);
             self.forget(unread, &node);

@@ -26,6 +26,7 @@ use super::world::World;
 use super::{Now, Settings};
 use crate::api::Change;
 use crate::model::{BackendId, CertificateId, EdgeId, ObjectId, PatternError, Resolution};
+use crate::report::Finding;
 
 /// One computation.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -46,6 +47,8 @@ pub(super) enum Node {
     Group(EdgeId),
     /// A route or Ingress, or an IngressClass as far as it is a route: for what no Ingress takes.
     Route(ObjectId),
+    /// Why an object is not served.
+    Lost(ObjectId),
 }
 
 /// All computations with their outcomes.
@@ -73,6 +76,8 @@ pub(super) struct Graph {
     wishes: Queues<(EdgeId, Wish), Applicant>,
     groups: Memo<EdgeId, Option<Group>>,
     routes: Memo<ObjectId, Option<RouteOutcome>>,
+    /// Why objects are not served.
+    lost: Memo<ObjectId, Vec<Finding>>,
     /// Which namespace is served for which host.
     holdings: Holdings,
     /// Hosts that may have another owner since [`Graph::update`] began.
@@ -112,6 +117,7 @@ impl Graph {
             wishes: Queues::default(),
             groups: HashMap::new(),
             routes: HashMap::new(),
+            lost: HashMap::new(),
             holdings: Holdings::default(),
             contested: BTreeSet::new(),
             held_anew: BTreeSet::new(),
@@ -288,6 +294,11 @@ impl Graph {
         self.routes.get(id)?.outcome.as_ref().as_ref()
     }
 
+    /// Why an object is not served.
+    pub(super) fn lost(&self, id: &ObjectId) -> &[Finding] {
+        self.lost.get(id).map(|known| known.outcome.as_slice()).unwrap_or_default()
+    }
+
     /// Whether nothing is known and nothing remembered.
     pub(super) fn is_empty(&self) -> bool {
         self.world.is_empty()
@@ -304,6 +315,7 @@ impl Graph {
             && self.wishes.is_empty()
             && self.groups.is_empty()
             && self.routes.is_empty()
+            && self.lost.is_empty()
             && self.holdings.is_empty()
             && self.budgets.is_empty()
             && self.dependents.is_empty()
