@@ -40,7 +40,7 @@ impl fmt::Debug for Version {
 
 /// What an object looks like after its definition was applied.
 pub struct Judged {
-    /// Fields that the definition does not know; they were removed.
+    /// What is said of the fields that the definition does not know; they were removed.
     pub unknown: Vec<String>,
     /// What is wrong with the rest.
     pub violations: Vec<String>,

@@ -14,6 +14,8 @@ mod admit;
 mod catalog;
 mod definitions;
 mod judge;
+mod lines;
+mod located;
 mod manifest;
 mod places;
 mod source;
@@ -22,6 +24,7 @@ mod tests;
 mod tree;
 mod watch;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -32,6 +35,9 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc;
 
+pub use self::judge::field_of;
+pub use self::located::Located;
+
 use self::catalog::Outcome;
 use self::definitions::Definitions;
 use self::source::Source;
@@ -39,6 +45,7 @@ use self::watch::Watches;
 use super::pump::{Pumped, Pumps};
 use super::{Event, Refusal};
 use crate::api::{Obj, Object};
+use crate::model::ObjectId;
 
 /// Where a directory is and what is read of it.
 #[derive(Clone, Debug)]
@@ -95,6 +102,8 @@ pub struct Loaded {
     pub objects: Vec<Object>,
     /// Everything that is wrong, sorted.
     pub refusals: Vec<Refusal>,
+    /// Where each object is defined: file, relative to the directory, and line.
+    pub places: BTreeMap<ObjectId, (String, usize)>,
 }
 
 /// A directory of manifests as a source.
@@ -131,7 +140,7 @@ impl Directory {
         let mut source = Source::new(self.settings.clone(), self.definitions()?, None);
         source.refresh()?;
         let catalog = source.catalog();
-        Ok(Loaded { objects: catalog.objects(), refusals: catalog.all_refusals() })
+        Ok(Loaded { objects: catalog.objects(), refusals: catalog.all_refusals(), places: catalog.places() })
     }
 
     /// Sends everything that is there, then [`Event::Synced`], then every change, until the receiver is gone.

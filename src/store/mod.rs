@@ -7,6 +7,7 @@ pub mod checks;
 pub mod cluster;
 pub mod crds;
 pub mod directory;
+pub mod fields;
 pub mod kinds;
 pub mod names;
 pub mod pump;

@@ -78,7 +78,7 @@ fn row(bad: &Bad) -> bool {
 /// else the machine does is not what a tenant costs.
 fn measure(directory: &Path) {
     let start = spent();
-    let Loaded { objects, refusals } = Directory::open(Settings::new(directory)).unwrap().load().unwrap();
+    let Loaded { objects, refusals, .. } = Directory::open(Settings::new(directory)).unwrap().load().unwrap();
     let read = spent();
     let accepted = objects.len();
     let mut translator = Translator::new(translate::Settings::default());

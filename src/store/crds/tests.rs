@@ -47,7 +47,7 @@ fn unknown_fields_go_and_defaults_come() {
         "spec": {"name": "a", "odd": 1, "note": null, "port": null, "parts": [{"key": "a", "odd": 1}], "labels": {"l": "m"}, "free": {"x": 1}},
     }));
     assert_eq!(violations, [""; 0]);
-    assert_eq!(unknown, ["odd", "spec.odd", "spec.parts[0].odd"]);
+    assert_eq!(unknown, ["odd: unknown field", "spec.odd: unknown field", "spec.parts[0].odd: unknown field"]);
     let spec = json!({
         "name": "a", "note": null, "port": 80, "parts": [{"key": "a", "weight": 1}], "labels": {"l": "m"}, "free": {"x": 1},
     });

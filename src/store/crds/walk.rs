@@ -4,18 +4,20 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
+use crate::store::fields;
+
 fn flag(schema: &Value, key: &str) -> bool {
     schema.get(key) == Some(&Value::Bool(true))
 }
 
-/// Removes the fields that the schema does not name, and lists their paths. Type and object metadata are not its business.
+/// Removes the fields that the schema does not name, and says so of each. Type and object metadata are not its business.
 pub fn prune(schema: &Value, value: &mut Value, removed: &mut Vec<String>) {
     let mut path = String::new();
     let Value::Object(object) = value else { return };
     object.retain(|key, _| {
         let known = ["apiVersion", "kind", "metadata"].contains(&key.as_str()) || property(schema, key).is_some();
         if !known {
-            removed.push(key.clone());
+            removed.push(fields::unknown(key, names(schema)));
         }
         known
     });
@@ -37,7 +39,7 @@ fn prune_below(schema: &Value, value: &mut Value, path: &mut String, removed: &m
                 object.retain(|key, _| {
                     let known = property(schema, key).is_some();
                     if !known {
-                        removed.push(format!("{path}.{key}"));
+                        removed.push(fields::unknown(&format!("{path}.{key}"), names(schema)));
                     }
                     known
                 });
@@ -61,6 +63,11 @@ fn prune_below(schema: &Value, value: &mut Value, path: &mut String, removed: &m
         }
         _ => {}
     }
+}
+
+/// The fields that a schema names.
+fn names(schema: &Value) -> impl Iterator<Item = &str> {
+    schema.get("properties").and_then(Value::as_object).into_iter().flatten().map(|(name, _)| name.as_str())
 }
 
 /// The schema of one key: a property's, or that of all values of a map.

@@ -9,7 +9,8 @@ use super::judge::Judge;
 use crate::api::Object;
 use crate::model::{Kind, ObjectId};
 use crate::store::crds::is_crd;
-use crate::store::kinds::{Lookup, Row, Scope, lookup, row};
+use crate::store::fields::{self, Fields, body};
+use crate::store::kinds::{Lookup, Row, Scope, lookup, row, table};
 
 /// An object as it would be stored, without what depends on history and neighbours.
 #[derive(Clone, Debug)]
@@ -22,8 +23,8 @@ pub struct Accepted {
     pub content: blake3::Hash,
     /// Hash of everything but its metadata.
     pub spec: blake3::Hash,
-    /// What has no effect, as messages.
-    pub warnings: Vec<String>,
+    /// Whether its namespace is that of manifests that name none.
+    pub assumed_namespace: bool,
 }
 
 impl Accepted {
@@ -63,14 +64,21 @@ pub fn admit(judge: &Judge<'_>, file: &str, mut value: Value) -> Admission {
     let row = match find_row(&value) {
         Ok(Lookup::Row(row)) => row,
         Ok(Lookup::Version(row)) => return refused(vec![no_such_version(row, &value)]),
-        Ok(Lookup::Unknown) => return Admission::Unknown(format!("{} {}", text(&value, "apiVersion"), text(&value, "kind"))),
+        Ok(Lookup::Unknown) => {
+            let (version, kind) = (text(&value, "apiVersion"), text(&value, "kind"));
+            return match misspelt(version, kind) {
+                Some(meant) => refused(vec![format!("no matches for kind {kind:?} in version {version:?}; did you mean {meant:?}?")]),
+                None => Admission::Unknown(format!("{version} {kind}")),
+            };
+        }
         Err(message) => return refused(vec![message]),
     };
+    let assumed = row.scope == Scope::Namespaced && value.pointer("/metadata/namespace").is_none_or(|name| name.is_null() || name == "");
     let id = match identify(row, &mut value) {
         Ok(id) => id,
         Err(message) => return refused(vec![message]),
     };
-    match accept(judge, row, &id, (file, value)) {
+    match accept(judge, row, &id, (file, value), assumed) {
         Ok(accepted) => Admission::Accepted(Arc::new(accepted)),
         Err(messages) => Admission::Refused { id: Some(id), messages },
     }
@@ -121,29 +129,59 @@ fn identify(row: &Row, value: &mut Value) -> Result<ObjectId, String> {
     Ok(ObjectId::new(row.kind, namespace, name))
 }
 
+/// Metadata that objects have.
+const METADATA: &[&str] = &[
+    "annotations",
+    "creationTimestamp",
+    "deletionGracePeriodSeconds",
+    "deletionTimestamp",
+    "finalizers",
+    "generateName",
+    "generation",
+    "labels",
+    "managedFields",
+    "name",
+    "namespace",
+    "ownerReferences",
+    "resourceVersion",
+    "selfLink",
+    "uid",
+];
+
 /// Metadata that only an API server writes.
 const SERVER_OWNED: &[&str] = &["uid", "resourceVersion", "generation", "managedFields", "selfLink", "deletionTimestamp"];
 
-fn accept(judge: &Judge<'_>, row: &Row, id: &ObjectId, (file, mut value): (&str, Value)) -> Result<Accepted, Vec<String>> {
+fn accept(
+    judge: &Judge<'_>,
+    row: &Row,
+    id: &ObjectId,
+    (file, mut value): (&str, Value),
+    assumed_namespace: bool,
+) -> Result<Accepted, Vec<String>> {
     let version = text(&value, "apiVersion").rsplit('/').next().unwrap_or_default().to_owned();
     let mut violations = row.checks.metadata(&mut value);
+    violations.extend(unknown_metadata(&value));
     take_over(id, &mut value);
     let old = judge.catalog.stored(file, id);
-    let mut warnings = match judge.definitions.of(id.kind) {
+    let unknown = match judge.definitions.of(id.kind) {
         Some(definition) => {
             let validator = judge.validator.get_or_init(Validator::new);
             let judged = definition.apply(&version, &mut value, old.as_ref(), validator).map_err(|message| vec![message])?;
             violations.extend(judged.violations);
-            judged.unknown.iter().map(|path| format!("unknown field {path:?}")).collect()
+            judged.unknown
         }
         None => {
             violations.extend(row.checks.body(&mut value));
             if violations.is_empty() {
                 violations.extend(old.and_then(|old| row.checks.transition(&old, &value)));
+                Vec::new()
+            } else {
+                // What is missing may be there under a misspelt name.
+                Object::from_value(id.kind, value.clone()).map(|object| unknown_fields(&object)).unwrap_or_default()
             }
-            Vec::new()
         }
     };
+    violations.extend(unknown);
     if !violations.is_empty() {
         return Err(violations);
     }
@@ -157,8 +195,32 @@ fn accept(judge: &Judge<'_>, row: &Row, id: &ObjectId, (file, mut value): (&str,
         let is_secret = id.kind == Kind::Secret;
         return Err(vec![if is_secret { format!("{}: Invalid value", malformed.path) } else { malformed.to_string() }]);
     }
-    warnings.extend(object.unknown().iter().map(|path| format!("unknown field {:?}", field_path(path))));
-    Ok(Accepted { id: id.clone(), object, content, spec, warnings })
+    match unknown_fields(&object) {
+        unknown if !unknown.is_empty() => Err(unknown),
+        _ => Ok(Accepted { id: id.clone(), object, content, spec, assumed_namespace }),
+    }
+}
+
+/// The kind of the same group that differs in capital letters alone.
+fn misspelt(version: &str, kind: &str) -> Option<&'static str> {
+    let (group, _) = version.split_once('/').unwrap_or_default();
+    table().find(|row| row.group == group && row.kind.name().eq_ignore_ascii_case(kind)).map(|row| row.kind.name())
+}
+
+/// What is said of fields that the object's kind does not have.
+fn unknown_fields(object: &Object) -> Vec<String> {
+    if object.unknown().is_empty() {
+        return Vec::new();
+    }
+    let fields = Fields::of(object.kind(), &body(&object.to_value().unwrap_or_default()));
+    object.unknown().iter().map(|path| fields.unknown(&field_path(path))).collect()
+}
+
+/// What is said of metadata that no object has.
+fn unknown_metadata(value: &Value) -> Vec<String> {
+    let metadata = value.get("metadata").and_then(Value::as_object);
+    let unknown = metadata.into_iter().flatten().filter(|(name, _)| !METADATA.contains(&name.as_str()));
+    unknown.map(|(name, _)| fields::unknown(&format!("metadata.{name}"), METADATA.iter().copied())).collect()
 }
 
 /// Status is written by controllers, not by manifests.
@@ -232,7 +294,7 @@ pub fn implied_namespace(name: &str) -> Option<Arc<Accepted>> {
     take_over(&id, &mut value);
     let (content, spec) = (hash(&value), hash(&without_metadata(&value)));
     let object = Object::from_value(Kind::Namespace, value).ok()?;
-    Some(Arc::new(Accepted { id, object, content, spec, warnings: Vec::new() }))
+    Some(Arc::new(Accepted { id, object, content, spec, assumed_namespace: false }))
 }
 
 #[cfg(test)]

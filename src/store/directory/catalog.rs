@@ -11,6 +11,7 @@ use std::sync::Arc;
 use kube::runtime::watcher;
 
 use super::admit::{Accepted, Admission, hash, implied_namespace};
+use super::manifest::Unreadable;
 use crate::api::Object;
 use crate::model::{Kind, ObjectId};
 use crate::store::Refusal;
@@ -23,7 +24,7 @@ pub struct Document {
     /// Hash of its text: equal text was judged already.
     pub hash: blake3::Hash,
     /// Its manifests, or why it cannot be read.
-    pub manifests: Result<Vec<Manifest>, String>,
+    pub manifests: Result<Vec<Manifest>, Unreadable>,
 }
 
 /// One manifest, judged.
@@ -33,6 +34,10 @@ pub struct Manifest {
     pub hash: blake3::Hash,
     /// The verdict.
     pub admission: Admission,
+    /// Lines between the start of the document and the manifest, which is 0 but in lists.
+    pub after: usize,
+    /// Lines between the start of the document and what each message of a refusal is about.
+    pub of_messages: Vec<usize>,
 }
 
 /// What a file says, or why it cannot be read as a whole.
@@ -53,6 +58,8 @@ struct File {
 struct Claim {
     accepted: Arc<Accepted>,
     line: usize,
+    /// An earlier reading said so, and the last one does not say otherwise readably.
+    kept: bool,
 }
 
 struct Published {
@@ -95,7 +102,12 @@ pub struct Catalog {
     refusals: BTreeMap<String, Vec<Refusal>>,
     touched: BTreeSet<ObjectId>,
     dirty: BTreeSet<String>,
+    /// Whether no file held anything when this was last settled.
+    empty: bool,
 }
+
+/// How what is wrong with the directory itself is told.
+pub const TOP_ENTRY: &str = "./";
 
 impl Catalog {
     /// The documents of a file as last read.
@@ -182,6 +194,10 @@ impl Catalog {
         for namespace in namespaces {
             outcome.events.extend(self.settle_namespace(&namespace));
         }
+        let empty = self.files.values().all(|file| matches!(&file.reading, Some(Ok(documents)) if documents.is_empty()));
+        if std::mem::replace(&mut self.empty, empty) != empty {
+            self.dirty.insert(TOP_ENTRY.to_owned());
+        }
         for path in std::mem::take(&mut self.dirty) {
             let refusals = self.refusals_of(&path);
             let before =
@@ -258,6 +274,20 @@ impl Catalog {
         ordered.into_values().collect()
     }
 
+    /// Whether no object is defined.
+    pub fn is_empty(&self) -> bool {
+        self.published.is_empty()
+    }
+
+    /// Where each object is defined: file and line.
+    pub fn places(&self) -> BTreeMap<ObjectId, (String, usize)> {
+        let place = |(id, places): (&ObjectId, &BTreeSet<Place>)| {
+            let (file, index) = places.first()?;
+            Some((id.clone(), (file.clone(), self.files.get(file)?.claims.get(index)?.line)))
+        };
+        self.claims.iter().filter_map(place).collect()
+    }
+
     /// All refusals, sorted.
     pub fn all_refusals(&self) -> Vec<Refusal> {
         self.refusals.values().flatten().cloned().collect()
@@ -266,12 +296,12 @@ impl Catalog {
 
 fn manifests(reading: &Reading) -> impl Iterator<Item = (usize, &Admission)> {
     let documents = reading.as_deref().unwrap_or_default().iter();
-    documents.flat_map(|document| document.manifests.iter().flatten().map(|manifest| (document.line, &manifest.admission)))
+    documents.flat_map(|document| document.manifests.iter().flatten().map(|manifest| (document.line + manifest.after, &manifest.admission)))
 }
 
 fn claims_of(reading: &Reading) -> BTreeMap<usize, Claim> {
     let accepted = manifests(reading).filter_map(|(line, manifest)| match manifest {
-        Admission::Accepted(accepted) => Some(Claim { accepted: Arc::clone(accepted), line }),
+        Admission::Accepted(accepted) => Some(Claim { accepted: Arc::clone(accepted), line, kept: false }),
         _ => None,
     });
     accepted.enumerate().collect()
@@ -304,7 +334,7 @@ fn keep_last_good(old: &File, new: &Reading, claims: &mut BTreeMap<usize, Claim>
     for claim in old.claims.values() {
         let id = &claim.accepted.id;
         if !said.contains(id) && (unreadable || refused.contains(id)) {
-            claims.insert(claims.len(), claim.clone());
+            claims.insert(claims.len(), Claim { kept: true, ..claim.clone() });
         }
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::manifest::{self, Format};
+use super::manifest::{self, Chunk, Format, Unreadable};
 use super::{Error, admit, tree};
 use crate::model::Kind;
 use crate::store::crds::{Crd, is_crd};
@@ -51,7 +51,7 @@ impl Definitions {
             let unusable = |message| Error::Definition { path: path.clone(), message };
             let text = tree::read(&path, limit).map_err(unusable)?;
             for chunk in manifest::split(format, &text) {
-                for value in manifest::parse(format, chunk).map_err(unusable)?.iter().filter(|value| is_crd(value)) {
+                for value in values(format, chunk).map_err(unusable)?.iter().filter(|value| is_crd(value)) {
                     let crd = self.compile(value).map_err(unusable)?;
                     self.offered.extend(crd);
                 }
@@ -67,7 +67,7 @@ impl Definitions {
         // Most files hold none; those are not parsed here.
         if text.contains("CustomResourceDefinition") {
             for chunk in manifest::split(format, text) {
-                match manifest::parse(format, chunk) {
+                match values(format, chunk) {
                     Ok(values) => {
                         for value in values.iter().filter(|value| is_crd(value)) {
                             match self.compile(value) {
@@ -129,4 +129,9 @@ impl Definitions {
         let compile = || Crd::compile(value).map(|crd| crd.map(Arc::new));
         self.compiled.entry(admit::hash(value)).or_insert_with(compile).clone()
     }
+}
+
+fn values(format: Format, chunk: Chunk<'_>) -> Result<Vec<Value>, String> {
+    let told = |error: Unreadable| format!("line {}: {}", chunk.line + error.after, error.message);
+    manifest::parse(format, chunk).map(|values| values.into_iter().map(|(_, value)| value).collect()).map_err(told)
 }

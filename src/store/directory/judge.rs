@@ -8,7 +8,8 @@ use kube::core::cel::Validator;
 use super::admit::{Admission, admit};
 use super::catalog::{Catalog, Document, Manifest, Reading};
 use super::definitions::Definitions;
-use super::manifest::{self, Chunk, Format};
+use super::lines::Lines;
+use super::manifest::{self, Chunk, Format, Unreadable};
 
 /// Files judged by one thread at least; starting it pays from there on.
 const SHARE: usize = 32;
@@ -63,7 +64,7 @@ impl Judge<'_> {
         Ok(documents.collect())
     }
 
-    fn document(&self, file: &str, format: Format, chunk: Chunk<'_>, before: &[Document]) -> Result<Vec<Manifest>, String> {
+    fn document(&self, file: &str, format: Format, chunk: Chunk<'_>, before: &[Document]) -> Result<Vec<Manifest>, Unreadable> {
         let values = manifest::parse(format, chunk)?;
         let known: HashMap<blake3::Hash, &Admission> = match values.len() {
             0 | 1 => HashMap::new(),
@@ -71,11 +72,49 @@ impl Judge<'_> {
                 before.iter().flat_map(|document| document.manifests.iter().flatten()).map(|known| (known.hash, &known.admission)).collect()
             }
         };
-        let judged = values.into_iter().map(|value| {
+        let lines = Located { chunk, lines: OnceCell::new() };
+        let judged = values.into_iter().map(|(path, value)| {
             let hash = self.definitions.hash(value.to_string().as_bytes());
             let admission = known.get(&hash).map_or_else(|| admit(self, file, value), |known| Admission::clone(known));
-            Manifest { hash, admission }
+            let after = if path.is_empty() { 0 } else { lines.after(&path) };
+            let of_messages = match &admission {
+                Admission::Refused { messages, .. } => messages.iter().map(|message| lines.of_message(&path, message, after)).collect(),
+                _ => Vec::new(),
+            };
+            Manifest { hash, admission, after, of_messages }
         });
         Ok(judged.collect())
     }
+}
+
+/// The lines of a chunk, looked at when something is to be said of it.
+struct Located<'c> {
+    chunk: Chunk<'c>,
+    lines: OnceCell<Option<Lines>>,
+}
+
+impl Located<'_> {
+    /// Lines between the start of the document and a field; none when it is not found.
+    fn find(&self, path: &str) -> Option<usize> {
+        let lines = self.lines.get_or_init(|| Lines::of(self.chunk)).as_ref()?;
+        Some(self.chunk.after(lines.find(path)?))
+    }
+
+    /// The same; 0 for a field that is not found.
+    fn after(&self, path: &str) -> usize {
+        self.find(path).unwrap_or_default()
+    }
+
+    /// Where the field is that a message about the object at `path` begins with; else where the object is.
+    fn of_message(&self, path: &str, message: &str, object: usize) -> usize {
+        let dot = if path.is_empty() { "" } else { "." };
+        let field = field_of(message);
+        field.and_then(|field| self.find(&format!("{path}{dot}{field}"))).unwrap_or(object)
+    }
+}
+
+/// The field that a message in the words of an API server begins with.
+pub fn field_of(message: &str) -> Option<&str> {
+    let (field, _) = message.split_once(": ")?;
+    (!field.is_empty() && !field.contains(' ')).then_some(field)
 }

@@ -44,6 +44,33 @@ pub struct Chunk<'a> {
     pub text: &'a str,
 }
 
+/// Why a chunk cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unreadable {
+    /// Lines between the start of the document and the place where reading ended.
+    pub after: usize,
+    /// The reason, without a line number.
+    pub message: String,
+}
+
+impl Chunk<'_> {
+    /// Lines between the start of the document and line `line` of the text, which counts from 1.
+    pub fn after(&self, line: usize) -> usize {
+        line.saturating_sub(self.skipped() + 1)
+    }
+
+    /// Lines of the text without content before the document starts.
+    pub fn skipped(&self) -> usize {
+        self.text.lines().take_while(|line| blank(line)).count()
+    }
+}
+
+/// A line without content.
+fn blank(line: &str) -> bool {
+    let line = line.strip_prefix("---").unwrap_or(line).trim();
+    line.is_empty() || line.starts_with('#') || line.starts_with('%')
+}
+
 /// Splits a file into chunks, those without content left out.
 ///
 /// YAML allows `---` and `...` at the start of a line only as markers, whatever surrounds them, so lines suffice.
@@ -72,39 +99,68 @@ fn marks(line: &str, marker: &str) -> bool {
 }
 
 fn push<'a>(chunks: &mut Vec<Chunk<'a>>, line: usize, text: Option<&'a str>) {
-    let blank = |line: &str| {
-        let line = line.strip_prefix("---").unwrap_or(line).trim();
-        line.is_empty() || line.starts_with('#') || line.starts_with('%')
-    };
     if let Some(text) = text.filter(|text| !text.lines().all(blank)) {
         let skipped = text.lines().take_while(|line| blank(line)).count();
         chunks.push(Chunk { line: line + skipped, text });
     }
 }
 
+/// A value and its path in the chunk: empty, or that of an item of a list.
+pub type At = (String, Value);
+
 /// The values of a chunk: objects as written, a `List` as its items.
 ///
 /// # Errors
-/// What the parser says, with line and column where it knows them. It quotes no content, which may be secret.
-pub fn parse(format: Format, chunk: Chunk<'_>) -> Result<Vec<Value>, String> {
+/// What the parser says. It quotes no content, which may be secret.
+pub fn parse(format: Format, chunk: Chunk<'_>) -> Result<Vec<At>, Unreadable> {
     let mut values = Vec::new();
     match format {
-        Format::Yaml => flatten(parse_yaml(chunk.text)?, &mut values),
+        Format::Yaml => flatten((String::new(), parse_yaml(chunk)?), &mut values),
         Format::Json => {
             for value in serde_json::Deserializer::from_str(chunk.text).into_iter::<Value>() {
-                flatten(value.map_err(|error| format!("error parsing JSON: {error}"))?, &mut values);
+                let value = value.map_err(|error| Unreadable {
+                    after: chunk.after(error.line()),
+                    message: format!("error parsing JSON: {}", without_place(&error.to_string(), " at line ")),
+                })?;
+                flatten((String::new(), value), &mut values);
             }
         }
     }
+    values.iter_mut().for_each(|(_, value)| whole(value));
     Ok(values)
+}
+
+/// A message without the place at its end, which is told apart.
+fn without_place(message: &str, place: &str) -> String {
+    let message = message.rsplit_once(place).map_or(message, |(message, _)| message);
+    // What the parser advises programs to set.
+    let message = message.split_once(", set ").map_or(message, |(message, _)| message);
+    message.trim_end().trim_end_matches(" at").trim_end_matches([':', ',']).to_owned()
+}
+
+/// Writes whole numbers as such: kubectl sends `8080.0` as 8080 and `1e+06` as 1000000.
+fn whole(value: &mut Value) {
+    match value {
+        Value::Number(number) if number.is_f64() => {
+            // Beyond that, not every whole number is a float.
+            const EXACT: f64 = 9_007_199_254_740_992.0;
+            let float = number.as_f64().filter(|float| float.fract() == 0.0 && float.abs() <= EXACT);
+            if let Some(number) = float.and_then(|float| format!("{float:.0}").parse::<i64>().ok()) {
+                *value = number.into();
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(whole),
+        Value::Object(fields) => fields.values_mut().for_each(whole),
+        _ => {}
+    }
 }
 
 /// What aliases add costs as much as if it were written, so a document of many would cost many times what its size says. They
 /// may add as many events of the parser (a scalar, a beginning, an end) as the text has bytes.
-fn parse_yaml(text: &str) -> Result<Value, String> {
+pub fn options(text: &str) -> serde_saphyr::Options {
     let nodes = NODES.min(NODES_FREE + text.len() / 4);
     let scalar_bytes = SCALAR_BYTES.saturating_mul(text.len());
-    let options = serde_saphyr::options! {
+    serde_saphyr::options! {
         budget: serde_saphyr::budget! {
             max_depth: DEPTH,
             max_nodes: nodes,
@@ -117,22 +173,33 @@ fn parse_yaml(text: &str) -> Result<Value, String> {
         // As kubectl reads numbers; it also takes a bare y, n, on, off, yes, no for truth values.
         legacy_octal_numbers: true,
         with_snippet: false,
-    };
-    serde_saphyr::with_deserializer_from_str_with_options(text, options, |deserializer| Value::deserialize(deserializer))
-        .map_err(|error| format!("error parsing YAML: {error}"))
+    }
+}
+
+fn parse_yaml(chunk: Chunk<'_>) -> Result<Value, Unreadable> {
+    let parsed = serde_saphyr::with_deserializer_from_str_with_options(chunk.text, options(chunk.text), |deserializer| {
+        Value::deserialize(deserializer)
+    });
+    parsed.map_err(|error| {
+        let line = error.location().map(|location| location.line()).and_then(|line| usize::try_from(line).ok());
+        let message = format!("error parsing YAML: {}", without_place(&error.to_string(), "line "));
+        Unreadable { after: chunk.after(line.unwrap_or_default()), message }
+    })
 }
 
 /// Lists may hold lists; their depth is bounded by the parser's.
-fn flatten(value: Value, into: &mut Vec<Value>) {
+fn flatten((path, value): At, into: &mut Vec<At>) {
     let is_list = value.get("kind").and_then(Value::as_str).is_some_and(|kind| kind.ends_with("List"));
     match value {
         Value::Object(mut fields) if is_list && fields.get("items").is_some_and(Value::is_array) => {
             if let Some(Value::Array(items)) = fields.remove("items") {
-                items.into_iter().for_each(|item| flatten(item, into));
+                let dot = if path.is_empty() { "" } else { "." };
+                let items = items.into_iter().enumerate();
+                items.for_each(|(index, item)| flatten((format!("{path}{dot}items[{index}]"), item), into));
             }
         }
         Value::Null => {}
-        value => into.push(value),
+        value => into.push((path, value)),
     }
 }
 
@@ -142,12 +209,16 @@ mod tests {
 
     use super::{Chunk, Format, parse, split};
 
+    fn plain(values: Vec<super::At>) -> Vec<serde_json::Value> {
+        values.into_iter().map(|(_, value)| value).collect()
+    }
+
     fn chunks(text: &str) -> Vec<(usize, &str)> {
         split(Format::Yaml, text).into_iter().map(|chunk| (chunk.line, chunk.text.trim())).collect()
     }
 
     fn values(text: &str) -> Vec<serde_json::Value> {
-        split(Format::Yaml, text).into_iter().flat_map(|chunk| parse(Format::Yaml, chunk).unwrap()).collect()
+        split(Format::Yaml, text).into_iter().flat_map(|chunk| plain(parse(Format::Yaml, chunk).unwrap())).collect()
     }
 
     #[test]
@@ -161,7 +232,7 @@ mod tests {
 
     #[test]
     fn plain_words_and_numbers_are_read_as_kubectl_reads_them() {
-        assert_eq!(values("[y, off, 010, 0x10, 1e3, ~, 2024-01-01]"), [json!([true, false, 8, 16, 1000.0, null, "2024-01-01"])]);
+        assert_eq!(values("[y, off, 010, 0x10, 1e3, ~, 2024-01-01]"), [json!([true, false, 8, 16, 1000, null, "2024-01-01"])]);
     }
 
     #[test]
@@ -173,13 +244,26 @@ mod tests {
     #[test]
     fn json_values_may_follow_each_other() {
         let found = parse(Format::Json, Chunk { line: 1, text: "{\"a\": 1}\n{\"b\": 2}" }).unwrap();
-        assert_eq!(found, [json!({"a": 1}), json!({"b": 2})]);
+        assert_eq!(plain(found), [json!({"a": 1}), json!({"b": 2})]);
     }
 
     #[test]
     fn errors_say_where_and_quote_nothing() {
         let error = parse(Format::Yaml, Chunk { line: 1, text: "data:\n  key: [c2VjcmV0" }).unwrap_err();
-        assert!(error.starts_with("error parsing YAML: ") && !error.contains("c2VjcmV0"), "{error}");
+        assert!(error.message.starts_with("error parsing YAML: ") && !error.message.contains("c2VjcmV0"), "{error:?}");
+        assert!(!error.message.contains("line"), "the line is told apart: {error:?}");
+        let [_, chunk] = split(Format::Yaml, "a: 1\n---\n# c\nb: 2\nc: [1\nd: 3\n")[..] else { panic!() };
+        let error = parse(Format::Yaml, chunk).unwrap_err();
+        assert_eq!(chunk.line + error.after, 6, "{error:?}");
+        let error = parse(Format::Json, Chunk { line: 1, text: "{\n\"a\": x}" }).unwrap_err();
+        assert_eq!((error.after, error.message.contains("line")), (1, false), "{error:?}");
+    }
+
+    #[test]
+    fn whole_numbers_are_whole_however_they_are_written() {
+        assert_eq!(values("[8080.0, 1e+06, 1.5, -2.0, 1e300]"), [json!([8080, 1_000_000, 1.5, -2, 1e300])]);
+        let found = parse(Format::Json, Chunk { line: 1, text: "[8080.0, 1e6]" }).unwrap();
+        assert_eq!(plain(found), [json!([8080, 1_000_000])]);
     }
 
     #[test]
@@ -189,7 +273,7 @@ mod tests {
             parse(Format::Yaml, Chunk { line: 1, text: &format!("a: &a {rule}\nb: [{}]\n", vec!["*a"; repeated].join(",")) })
         };
         // Each is 28 events; with 2 the text has 111 bytes, with 8 it has 129.
-        assert_eq!(of(2).unwrap()[0]["b"][1]["backendRefs"][0]["port"], 80);
+        assert_eq!(of(2).unwrap()[0].1["b"][1]["backendRefs"][0]["port"], 80);
         assert!(of(8).is_err());
         let scalar = |repeated: usize| {
             let text = format!("a: &a {}\nb: [{}]\n", "x".repeat(1_000), vec!["*a"; repeated].join(","));

@@ -8,7 +8,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::Settings;
-use super::catalog::{Catalog, Outcome};
+use super::catalog::{Catalog, Outcome, TOP_ENTRY};
 use super::definitions::Definitions;
 use super::judge::{Text, judge_all};
 use super::manifest::Format;
@@ -121,7 +121,8 @@ impl Source {
             if let Ok(resolved) = tree::resolve(Path::new("/"), &path) {
                 self.record(TOP, resolved, places::What::Directory);
             }
-            self.keep(TOP, "is not there; what it held last stays in force", seen);
+            let held = !self.catalog.is_empty();
+            self.keep(TOP, if held { "is not there; what it held last stays in force" } else { "is not there" }, seen);
         }
     }
 
@@ -251,7 +252,7 @@ impl Source {
 
 /// How the catalog calls what is wrong with a directory itself.
 fn entry(directory: &str) -> String {
-    if directory == TOP { "./".to_owned() } else { format!("{directory}/") }
+    if directory == TOP { TOP_ENTRY.to_owned() } else { format!("{directory}/") }
 }
 
 #[cfg(test)]

@@ -107,7 +107,7 @@ impl Watched {
 fn manifests_are_read_recursively_and_namespaces_implied() {
     let directory = tempfile::tempdir().unwrap();
     put(directory.path(), "b/c/routes.yml", format!("{}---\n{}", config_map("one", "1"), config_map("two", "2")));
-    put(directory.path(), "a.json", r#"{"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}}"#);
+    put(directory.path(), "a.json", r#"{"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s", "namespace": "default"}}"#);
     put(directory.path(), ".hidden/x.yaml", config_map("hidden", "1"));
     put(directory.path(), ".x.yaml", config_map("hidden", "1"));
     put(directory.path(), "x.yaml~", config_map("hidden", "1"));
@@ -227,13 +227,13 @@ fn definitions_apply_in_place_of_our_checks() {
     put(directory.path(), "manifests/classes.yaml", manifests.join("---\n"));
     let settings = Settings { crds: Some(directory.path().join("crds")), ..Settings::new(directory.path().join("manifests")) };
     let loaded = Directory::open(settings.clone()).unwrap().load().unwrap();
-    assert_eq!(ids(&loaded), ["GatewayClass/b", "GatewayClass/d"]);
+    assert_eq!(ids(&loaded), ["GatewayClass/b"]);
     let Object::GatewayClass(class) = &loaded.objects[0] else { panic!("{:?}", loaded.objects) };
     assert_eq!(class.ok().unwrap().spec.description.as_deref(), Some("abc"));
     let refusals = texts(&loaded.refusals);
-    assert!(refusals[0].starts_with("classes.yaml:1: GatewayClass/a: spec.description: Invalid value: "), "{refusals:?}");
-    assert_eq!(refusals[1], "classes.yaml:11: GatewayClass/c: spec: Invalid value: no is no answer");
-    assert_eq!(refusals[2], "classes.yaml:16: GatewayClass/d: unknown field \"spec.odd\"");
+    assert!(refusals[0].starts_with("classes.yaml:4: GatewayClass/a: spec.description: Invalid value: "), "{refusals:?}");
+    assert_eq!(refusals[1], "classes.yaml:14: GatewayClass/c: spec: Invalid value: no is no answer");
+    assert_eq!(refusals[2], "classes.yaml:19: GatewayClass/d: spec.odd: unknown field");
     put(directory.path(), "crds/class.yaml", DEFINITION.replace("served: true", "served: false"));
     assert!(Directory::open(settings).unwrap().load().unwrap_err().to_string().contains("class.yaml: spec.versions: Required value"));
 }

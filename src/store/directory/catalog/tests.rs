@@ -13,6 +13,8 @@ use crate::store::directory::definitions::Definitions;
 use crate::store::directory::judge::Judge;
 use crate::store::directory::tests::config_map;
 
+const EMPTY: &str = "./: holds no manifest: files *.yaml, *.yml and *.json are read, also of directories below";
+
 #[derive(Default)]
 struct Files {
     catalog: Catalog,
@@ -81,7 +83,7 @@ fn the_second_file_takes_over_when_the_first_goes() {
     );
     assert_eq!(files.step("a.yaml", &config_map("x", "a")), both);
     assert_eq!(files.remove("a.yaml"), said(&["ConfigMap/demo/x 3"], &["b.yaml: fine"]));
-    assert_eq!(files.remove("b.yaml"), said(&["-ConfigMap/demo/x"], &[]));
+    assert_eq!(files.remove("b.yaml"), said(&["-ConfigMap/demo/x"], &[EMPTY]));
 }
 
 #[test]
@@ -99,7 +101,7 @@ fn each_object_of_a_file_stands_alone() {
     let wrong = config_map("x", "2").replace("key:", "a/b:");
     let (events, refusals) = files.step("a.yaml", &format!("{wrong}---\n{}", config_map("w", "2")));
     assert_eq!(events, ["ConfigMap/demo/w 2"]);
-    assert!(refusals.len() == 1 && refusals[0].starts_with("a.yaml:1: ConfigMap/demo/x: data: Invalid value: \"a/b\""), "{refusals:?}");
+    assert!(refusals.len() == 1 && refusals[0].starts_with("a.yaml:4: ConfigMap/demo/x: data: Invalid value: \"a/b\""), "{refusals:?}");
     assert_eq!(files.ids(), ["Namespace/demo", "ConfigMap/demo/w", "ConfigMap/demo/x"], "x is what it was");
     assert_eq!(files.step("a.yaml", &config_map("w", "2")), said(&["-ConfigMap/demo/x"], &["a.yaml: fine"]), "x was taken out");
 }
@@ -113,7 +115,7 @@ fn nothing_is_deleted_while_a_document_does_not_say_what_it_is() {
         assert_eq!((events, files.catalog.all_refusals().len()), (vec![], 1), "{broken}");
         assert_eq!(files.ids().len(), 3, "{broken}");
     }
-    assert_eq!(files.step("a.yaml", ""), said(&["-ConfigMap/demo/w", "-ConfigMap/demo/x"], &["a.yaml: fine"]));
+    assert_eq!(files.step("a.yaml", ""), said(&["-ConfigMap/demo/w", "-ConfigMap/demo/x"], &[EMPTY, "a.yaml: fine"]));
 }
 
 #[test]
@@ -164,14 +166,41 @@ fn kinds_that_are_not_read_are_told_once() {
 }
 
 #[test]
-fn unknown_fields_are_a_warning() {
+fn unknown_fields_are_refused_where_they_stand() {
     let mut files = Files::default();
     let (events, refusals) = files.step("a.yaml", &route("x", "").replace("spec: {}", "spec: {rules: [{odd: 1, name: r}], hostname: a}"));
-    assert_eq!(events, ["HTTPRoute/demo/x 1"]);
+    assert_eq!(events, [""; 0]);
     assert_eq!(
         refusals,
-        ["a.yaml:1: HTTPRoute/demo/x: unknown field \"spec.hostname\"", "a.yaml:1: HTTPRoute/demo/x: unknown field \"spec.rules[0].odd\""]
+        [
+            "a.yaml:4: HTTPRoute/demo/x: spec.hostname: unknown field; did you mean \"hostnames\"?",
+            "a.yaml:4: HTTPRoute/demo/x: spec.rules[0].odd: unknown field"
+        ]
     );
+    let (_, refusals) = files.step("b.yaml", &config_map("w", "1").replace("name: w", "name: w, lables: {a: b}"));
+    assert_eq!(refusals, ["b.yaml:3: ConfigMap/demo/w: metadata.lables: unknown field; did you mean \"labels\"?"]);
+}
+
+#[test]
+fn only_what_stays_in_force_is_said_to_stay() {
+    let mut files = Files::default();
+    let broken = format!("{}---\na: [\n", config_map("x", "1"));
+    let (_, refusals) = files.step("a.yaml", &broken);
+    assert!(
+        refusals.len() == 1 && refusals[0].starts_with("a.yaml:6: error parsing YAML") && !refusals[0].contains("stay"),
+        "{refusals:?}"
+    );
+    let (_, refusals) = files.step("a.yaml", &format!("{}---\na: [\n", config_map("w", "1")));
+    assert!(refusals[0].ends_with("(objects that the file defined before stay in force)"), "{refusals:?}");
+}
+
+#[test]
+fn a_namespace_that_is_not_named_is_told_once_a_file() {
+    let mut files = Files::default();
+    let text = |name: &str| config_map(name, "1").replace(", namespace: demo", "");
+    let (_, refusals) = files.step("a.yaml", &format!("{}---\n{}---\n{}", text("x"), text("w"), config_map("z", "1")));
+    let told = "a.yaml:1: ConfigMap/default/x: metadata.namespace: not set, so the namespace \"default\" is assumed; the same holds for another object of this file";
+    assert_eq!(refusals, [told]);
 }
 
 #[test]
@@ -184,7 +213,7 @@ fn what_may_not_change_does_not() {
         (events.len(), refusals.as_slice()),
         (
             0,
-            ["b.yaml:1: Secret/demo/x: type: Invalid value: field is immutable; give the Secret another name \
+            ["b.yaml:4: Secret/demo/x: type: Invalid value: field is immutable; give the Secret another name \
          (refused; the version before stays in force)"
                 .to_owned()]
             .as_slice()
