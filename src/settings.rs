@@ -258,6 +258,34 @@ pub struct WithdrawSettings {
     pub limit: u64,
 }
 
+/// `kakehi check`.
+#[derive(Args, Clone, Debug)]
+pub struct CheckSettings {
+    /// Directory of manifests
+    #[arg(value_name = "DIR")]
+    pub config_dir: PathBuf,
+    /// Exit 1 also when there are warnings only
+    #[arg(long)]
+    pub strict: bool,
+    /// How problems are printed
+    #[arg(short, long, value_enum, default_value_t = CheckOutput::Text)]
+    pub output: CheckOutput,
+    /// Defaults, checks and identity
+    #[command(flatten)]
+    pub directory: DirectorySettings,
+}
+
+/// How `kakehi check` prints problems.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum CheckOutput {
+    /// One line each: `FILE:LINE OBJECT FIELD: SEVERITY: MESSAGE`.
+    Text,
+    /// For programs.
+    Json,
+    /// For code scanning: SARIF 2.1.0.
+    Sarif,
+}
+
 /// `kakehi translate`.
 #[derive(Args, Clone, Debug)]
 pub struct TranslateSettings {

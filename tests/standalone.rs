@@ -36,6 +36,8 @@ mod lifecycle;
 mod logs;
 #[path = "standalone/metrics.rs"]
 mod metrics;
+#[path = "standalone/mistakes.rs"]
+mod mistakes;
 #[path = "standalone/quickstart.rs"]
 mod quickstart;
 #[path = "standalone/secrets.rs"]

@@ -5,15 +5,14 @@ use std::process::ExitCode;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;
 
+use super::telling::print;
 use crate::api::EdgeProfile;
 
 /// Our kinds.
 const KINDS: &[fn() -> CustomResourceDefinition] = &[EdgeProfile::crd];
 
 pub(super) fn run() -> anyhow::Result<ExitCode> {
-    for (_, text) in definitions()? {
-        print!("{text}");
-    }
+    print(&definitions()?.into_iter().map(|(_, text)| text).collect::<String>())?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -1,6 +1,7 @@
 //! Subcommands: one thin file each.
 
 mod capacity;
+mod check;
 mod controller;
 pub mod crds;
 mod edge;
@@ -9,6 +10,7 @@ mod launch;
 mod ready;
 pub mod rules;
 mod standalone;
+mod telling;
 mod trace;
 mod translate;
 mod withdraw;
@@ -19,7 +21,9 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::edge::raise_files;
 use crate::observe::log;
-use crate::settings::{ControllerSettings, LogSettings, StandaloneSettings, TraceSettings, TranslateSettings, WithdrawSettings};
+use crate::settings::{
+    CheckSettings, ControllerSettings, LogSettings, StandaloneSettings, TraceSettings, TranslateSettings, WithdrawSettings,
+};
 
 /// Gateway API on the Sōzu reverse proxy.
 #[derive(Parser)]
@@ -39,7 +43,9 @@ enum Command {
     Controller(ControllerSettings),
     /// Before an operator is uninstalled: stop it, take its finalizers from all objects, delete the edges of IngressClasses
     Withdraw(WithdrawSettings),
-    /// Print what a directory of manifests means: snapshot, plan with reasons, statuses. Exit 1 when an object is refused
+    /// Say what is wrong with a directory of manifests, with file and line. Exit 1 when something is refused or not served
+    Check(CheckSettings),
+    /// Print what a directory of manifests means: snapshot, plan with reasons, statuses. Exit 1 when something is refused or not served
     Translate(TranslateSettings),
     /// Say which rule takes a request and why no other does: listener, candidates by rank, stage, answer, endpoints
     Trace(TraceSettings),
@@ -74,6 +80,7 @@ pub fn run() -> ExitCode {
         Command::Standalone(settings) => standalone::run(settings, cli.log),
         Command::Controller(settings) => controller::run(settings),
         Command::Withdraw(settings) => withdraw::run(settings),
+        Command::Check(settings) => check::run(&settings),
         Command::Translate(settings) => translate::run(&settings),
         Command::Trace(settings) => trace::run(&settings),
         Command::Edge(settings) => edge::run(settings, &cli.log),
@@ -86,7 +93,7 @@ pub fn run() -> ExitCode {
     match done {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("kakehi: {error:#}");
+            eprintln!("kakehi: {}", telling::with_causes(&error));
             ExitCode::FAILURE
         }
     }

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use k8s_openapi::api::rbac::v1::{ClusterRole, PolicyRule};
 use kube::api::ObjectMeta;
 
+use super::telling::print;
 use crate::model::Kind;
 use crate::provision::Part;
 use crate::store::kinds::{Finalizer, Row, Scope, row, table};
@@ -31,7 +32,7 @@ const BESIDE_EDGES: &[More] = &[
 pub(super) fn run() -> anyhow::Result<ExitCode> {
     let metadata = ObjectMeta { name: Some("kakehi".to_owned()), ..Default::default() };
     let role = ClusterRole { metadata, rules: Some(rules()), ..Default::default() };
-    print!("{}", serde_saphyr::to_string(&serde_json::to_value(role)?)?);
+    print(&serde_saphyr::to_string(&serde_json::to_value(role)?)?)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -1,7 +1,6 @@
 //! `kakehi trace URL`: why a request goes where it goes, by a directory of manifests or a running instance.
 
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -12,6 +11,7 @@ use hyper_util::rt::TokioIo;
 use serde::Deserialize;
 use serde_json::json;
 
+use super::telling::print;
 use crate::edge::plan;
 use crate::model::EdgeId;
 use crate::settings::{Output, TraceSettings};
@@ -58,18 +58,14 @@ pub(super) fn run(settings: &TraceSettings) -> anyhow::Result<ExitCode> {
     if traces.is_empty() {
         bail!("no edge listens for {request}; edges: {}", ports().join(", "));
     }
-    let mut out = std::io::stdout().lock();
     match settings.output {
         Output::Json => {
             let asked = json!({"method": request.method, "target": request.target, "host": request.host, "port": request.port});
-            serde_json::to_writer_pretty(&mut out, &json!({"request": asked, "edges": traces}))?;
-            writeln!(out)?;
+            print(&format!("{:#}\n", json!({"request": asked, "edges": traces})))?;
         }
         Output::Text => {
-            writeln!(out, "{request}")?;
-            for (edge, trace) in &traces {
-                write!(out, "\nedge {edge}\n{trace}")?;
-            }
+            let edges: String = traces.iter().map(|(edge, trace)| format!("\nedge {edge}\n{trace}")).collect();
+            print(&format!("{request}\n{edges}"))?;
         }
     }
     Ok(ExitCode::SUCCESS)

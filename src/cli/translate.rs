@@ -1,11 +1,11 @@
 //! `kakehi translate DIR`: what a directory of manifests means, without serving it.
 
-use std::io::Write;
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
+use super::telling::print;
 use crate::controller::view::{plan_view, refusal_view, report_view, snapshot_view};
 use crate::edge::plan;
 use crate::settings::TranslateSettings;
@@ -16,7 +16,7 @@ pub(super) fn run(settings: &TranslateSettings) -> anyhow::Result<ExitCode> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs().cast_signed();
     let meaning = standalone::translate(&settings.config_dir, &settings.directory, now)?;
     let text = serde_saphyr::to_string(&document(&meaning, &settings.directory.plan_options()))?;
-    std::io::stdout().lock().write_all(text.as_bytes())?;
+    print(&text)?;
     for refusal in &meaning.refusals {
         tracing::warn!("{refusal}");
     }

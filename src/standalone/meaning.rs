@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::check::Objects;
 use super::{Error, source_settings, translation_settings};
 use crate::api::{Change, Object};
-use crate::model::EdgeId;
-use crate::report::{ConditionType, ObjectReport, Observed, status};
+use crate::model::{EdgeId, ObjectId};
+use crate::report::{self, ObjectReport, Observed, status};
 use crate::settings::DirectorySettings;
 use crate::store::directory::Directory;
 use crate::store::{Refusal, Severity};
@@ -25,14 +26,17 @@ pub struct Meaning {
     pub reports: Vec<Arc<ObjectReport>>,
     /// Manifests that were refused.
     pub refusals: Vec<Refusal>,
+    /// Where each object is defined: file, relative to the directory, and line.
+    pub places: BTreeMap<ObjectId, (String, usize)>,
+    /// Objects of which something is reported.
+    pub(super) objects: Objects,
 }
 
 impl Meaning {
-    /// Whether a manifest was refused, or an object not accepted.
+    /// Whether a manifest was refused, or something of an object is not served.
     pub fn refused(&self) -> bool {
-        let mut findings = self.reports.iter().flat_map(|report| &report.findings).map(|finding| finding.issue.effect());
-        let rejected = findings.any(|effect| effect.condition == ConditionType::Accepted && !effect.is_good());
-        rejected || self.refusals.iter().any(|refusal| refusal.severity == Severity::Error)
+        let unserved = self.reports.iter().any(|report| report.severity() == Some(report::Severity::Error));
+        unserved || self.refusals.iter().any(|refusal| refusal.severity == Severity::Error)
     }
 }
 
@@ -47,10 +51,14 @@ pub fn translate(path: &Path, settings: &DirectorySettings, now: i64) -> Result<
     translator.apply(changes, Now::from_unix(now));
     let observed = Observed { controller_name: &settings.controller_name, edges: &BTreeMap::new(), provisioned: None, now, bundle: None };
     let mut statuses = Vec::new();
+    let mut objects = Objects::new();
     for object in &loaded.objects {
         let report = translator.reports().get(&object.id()).map(AsRef::as_ref);
         if let Some(status) = status(object.kind(), report, None, &observed) {
-            statuses.push(with_status(object, &status)?);
+            statuses.push(without_times(with_status(object, &status)?));
+        }
+        if report.is_some_and(|report| !report.findings.is_empty()) {
+            objects.insert(object.id(), object.to_value()?);
         }
     }
     Ok(Meaning {
@@ -58,7 +66,22 @@ pub fn translate(path: &Path, settings: &DirectorySettings, now: i64) -> Result<
         statuses,
         reports: translator.reports().values().cloned().collect(),
         refusals: loaded.refusals,
+        places: loaded.places,
+        objects,
     })
+}
+
+/// A status without the times of its conditions, which would be other ones each time.
+fn without_times(mut value: Value) -> Value {
+    match &mut value {
+        Value::Object(fields) => {
+            fields.remove("lastTransitionTime");
+            fields.values_mut().for_each(|field| *field = without_times(field.take()));
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| *item = without_times(item.take())),
+        _ => {}
+    }
+    value
 }
 
 /// An object as a manifest, with this status.

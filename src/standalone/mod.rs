@@ -1,5 +1,6 @@
 //! Standalone mode: store, translator and statuses in one process, edges as its children. No cluster.
 
+mod check;
 mod claims;
 mod edges;
 mod meaning;
@@ -15,6 +16,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
+pub use self::check::Problem;
 pub use self::meaning::{Meaning, translate};
 
 use self::edges::{EdgeCommand, Edges};
