@@ -151,6 +151,10 @@ pub struct StandaloneSettings {
     /// Directory of manifests, read recursively and watched
     #[arg(long, env = "KAKEHI_CONFIG_DIR", value_name = "DIR")]
     pub config_dir: PathBuf,
+    /// Refuse to start when a manifest is refused or a file cannot be read. Without it such a start serves the rest, and is
+    /// not ready before that is mended
+    #[arg(long, env = "KAKEHI_STRICT")]
+    pub strict: bool,
     /// Defaults, checks and identity
     #[command(flatten)]
     pub directory: DirectorySettings,

@@ -17,10 +17,10 @@ use crate::observe::metrics::Metrics;
 use crate::snapshot::publish::Publisher;
 use crate::snapshot::wire::Stamp;
 use crate::snapshot::{Delta, Key};
-use crate::store::Event;
 use crate::store::cluster::Wants;
 use crate::store::kinds::{Finalizer, row};
 use crate::store::names::Names;
+use crate::store::{Event, Severity};
 use crate::translate::{Changes, EdgeChange, Now, Translator};
 
 /// Most events taken in at once: later ones gather while a translation runs, none waits for a timer.
@@ -163,24 +163,30 @@ impl<H: EdgeHost> Pipeline<H> {
     }
 
     fn tell(&self) {
-        let World { objects, reports, edges, served, withdrawn, claims, refusals, fresh, published, .. } = self.next.clone();
+        let World { objects, reports, edges, served, withdrawn, claims, refusals, fresh, published, sound, .. } = self.next.clone();
         self.world.send_modify(|world| {
             world.claims = claims;
             (world.objects, world.reports, world.edges) = (objects, reports, edges);
             (world.served, world.withdrawn) = (served, withdrawn);
-            (world.refusals, world.fresh, world.published) = (refusals, fresh, published);
+            (world.refusals, world.fresh, world.published, world.sound) = (refusals, fresh, published, sound);
         });
     }
 
     fn take(&mut self, event: Event) {
         match event {
             Event::Changes(changes) => self.gathered.extend(changes),
-            Event::Synced => self.open = true,
+            Event::Synced => {
+                self.open = true;
+                self.sound();
+            }
             Event::Fresh => self.next.fresh = true,
             Event::Secrets(answered) => self.answered = self.answered.max(answered),
             Event::Refusals { file, refusals } => {
                 for refusal in &refusals {
-                    tracing::warn!("{refusal}");
+                    match refusal.severity {
+                        Severity::Error | Severity::Warning => tracing::warn!("{refusal}"),
+                        Severity::Info => tracing::info!("{refusal}"),
+                    }
                 }
                 if refusals.is_empty() {
                     if self.next.refusals.remove(&file).is_some() {
@@ -189,9 +195,16 @@ impl<H: EdgeHost> Pipeline<H> {
                 } else {
                     self.next.refusals.insert(file, refusals);
                 }
+                self.sound();
                 self.tell();
             }
         }
+    }
+
+    /// From the moment on at which nothing is refused, whatever is refused later has a version before that stays in force.
+    fn sound(&mut self) {
+        let refused = || self.next.refusals.values().flatten().any(|refusal| refusal.severity == Severity::Error);
+        self.next.sound |= self.open && !refused();
     }
 
     /// All edges are served in the epoch of now.

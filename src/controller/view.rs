@@ -18,13 +18,15 @@ use crate::observe::admin::View;
 use crate::observe::metrics::Metrics;
 use crate::provision::Part;
 use crate::report::ObjectReport;
-use crate::snapshot::Snapshot;
 use crate::snapshot::publish::Publisher;
 use crate::snapshot::serve::Counters;
+use crate::snapshot::Snapshot;
 use crate::store::Refusal;
 use crate::store::cluster::{State, States, VARIANTS};
 use crate::store::kinds::table;
 
+/// Edges that are named as not ready, at most.
+const NAMED: usize = 5;
 /// States in which rollouts of edges are counted.
 const ROLLOUTS: [&str; 3] = ["rolling", "waiting", "stuck"];
 
@@ -42,9 +44,22 @@ pub struct WorldView {
 
 impl View for WorldView {
     fn ready(&self) -> bool {
+        self.unready().is_none()
+    }
+
+    fn unready(&self) -> Option<String> {
         let world = self.world.borrow();
-        let acknowledged = || world.edges.values().all(|publisher| publisher.acks().borrow().is_some());
-        world.published && (!self.awaits_edges || acknowledged())
+        if !world.published {
+            return Some("objects are still loaded".to_owned());
+        }
+        let silent = world.edges.iter().filter(|(_, publisher)| self.awaits_edges && publisher.acks().borrow().is_none());
+        let silent: Vec<_> = silent.map(|(edge, _)| edge.to_string()).collect();
+        let few = silent.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
+        match silent.len().saturating_sub(NAMED) {
+            _ if silent.is_empty() => None,
+            0 => Some(format!("nothing was applied yet by edge {few}")),
+            more => Some(format!("nothing was applied yet by edge {few} and {more} more")),
+        }
     }
 
     fn report(&self) -> Value {
@@ -133,6 +148,10 @@ pub struct OperatorView {
 impl View for OperatorView {
     fn ready(&self) -> bool {
         self.world.ready()
+    }
+
+    fn unready(&self) -> Option<String> {
+        self.world.unready()
     }
 
     fn report(&self) -> Value {

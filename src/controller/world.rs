@@ -42,6 +42,8 @@ pub struct World {
     pub fresh: bool,
     /// Everything that existed at the start is translated and published.
     pub published: bool,
+    /// Nothing that was refused since the start is still refused without a version before that stays in force.
+    pub sound: bool,
 }
 
 impl World {

@@ -26,6 +26,10 @@ use crate::{pages, series};
 pub trait View: Send + Sync + 'static {
     /// Everything is loaded, published and acknowledged at least once.
     fn ready(&self) -> bool;
+    /// Why it is not ready, in a few words.
+    fn unready(&self) -> Option<String> {
+        (!self.ready()).then(|| "not everything is loaded and applied yet".to_owned())
+    }
     /// Reports of all objects and refused manifests.
     fn report(&self) -> Value;
     /// Snapshots of all edges, without private keys.
@@ -49,9 +53,9 @@ const PRIVATE: &str = "/debug/";
 /// All other pages.
 const PAGES: &[(&str, Page)] = &[
     ("/healthz", |_| text(StatusCode::OK, "ok\n")),
-    ("/readyz", |view| match view.ready() {
-        true => text(StatusCode::OK, "ready\n"),
-        false => text(StatusCode::SERVICE_UNAVAILABLE, "not ready\n"),
+    ("/readyz", |view| match view.unready() {
+        None => text(StatusCode::OK, "ready\n"),
+        Some(reason) => text(StatusCode::SERVICE_UNAVAILABLE, &format!("not ready: {reason}\n")),
     }),
     ("/debug/report", |view| json(&view.report())),
     ("/debug/snapshot", |view| json(&view.snapshot())),

@@ -33,6 +33,7 @@ use crate::listen::listen;
 use crate::observe::admin;
 use crate::observe::metrics::Metrics;
 use crate::settings::{DirectorySettings, LogSettings, SamePort, StandaloneSettings};
+use crate::store::Severity;
 use crate::store::directory::{self, Directory};
 use crate::translate::{self as translation, Translator};
 
@@ -47,6 +48,17 @@ pub enum Error {
     /// The manifests.
     #[error(transparent)]
     Directory(#[from] directory::Error),
+    /// A manifest is refused, and `--strict` demands that none is.
+    #[error("{} is refused (--strict):{lines}", path.display())]
+    Strict {
+        /// The directory.
+        path: PathBuf,
+        /// What is refused, each on a line of its own.
+        lines: String,
+    },
+    /// The end was asked for before anything was served as the manifests say.
+    #[error("it was never ready: {0}")]
+    NeverReady(String),
     /// The status directory.
     #[error("status directory {0}")]
     Status(#[from] StatusError),
@@ -85,6 +97,9 @@ pub enum Error {
 /// # Errors
 /// When it cannot start, or the directory cannot be watched any more.
 pub async fn run(settings: StandaloneSettings, log: LogSettings, stop: impl Future<Output = &'static str>) -> Result<(), Error> {
+    if settings.strict {
+        refuse(&settings)?;
+    }
     let metrics = Metrics::new()?;
     let mut translation = translation_settings(&settings.directory)?;
     translation.ingress.claims = Some(claims::place());
@@ -111,9 +126,9 @@ pub async fn run(settings: StandaloneSettings, log: LogSettings, stop: impl Futu
     let writing = tokio::spawn(writer.run(woken));
     let edges = Edges::new(command, metrics.clone());
     let view = WorldView { world: world.subscribe(), metrics: metrics.clone(), options, awaits_edges: true };
-    let view = StandaloneView { world: view, edges: edges.pages() };
+    let view = Arc::new(StandaloneView { world: view, edges: edges.pages() });
     metrics.leader.set(1);
-    let serving = tokio::spawn(admin::serve(listener, Arc::new(view), metrics.clone()));
+    let serving = tokio::spawn(admin::serve(listener, view.clone(), metrics.clone()));
     let (_only, epoch) = watch::channel(EPOCH);
     let outputs = Outputs { world, wakes, metrics };
     let known = outputs.world.subscribe();
@@ -125,9 +140,11 @@ pub async fn run(settings: StandaloneSettings, log: LogSettings, stop: impl Futu
     }
     let claiming = tokio::spawn(claims.run(known, events.downgrade()));
     // Not inside the macro: below its level nothing there is evaluated, and nobody would wait.
+    let mut never_ready = None;
     let stopped = async {
         let reason = stop.await;
         tracing::info!(reason, "ending");
+        never_ready = view.never_ready();
     };
     let (watched, ()) = tokio::join!(source.watch(events), pipeline.run(received, stopped));
     serving.abort();
@@ -135,7 +152,16 @@ pub async fn run(settings: StandaloneSettings, log: LogSettings, stop: impl Futu
     if let Err(error) = writing.await {
         tracing::error!(%error, "the status task ended badly");
     }
-    Ok(watched?)
+    watched?;
+    never_ready.map_or(Ok(()), |reason| Err(Error::NeverReady(reason)))
+}
+
+/// Refuses a directory in which a manifest is refused or a file cannot be read.
+fn refuse(settings: &StandaloneSettings) -> Result<(), Error> {
+    let loaded = Directory::open(source_settings(&settings.config_dir, &settings.directory))?.load()?;
+    let refused = loaded.refusals.iter().filter(|refusal| refusal.severity == Severity::Error);
+    let lines: Vec<_> = refused.map(|refusal| format!("\n  {refusal}")).collect();
+    if lines.is_empty() { Ok(()) } else { Err(Error::Strict { path: settings.config_dir.clone(), lines: lines.concat() }) }
 }
 
 fn source_settings(path: &Path, settings: &DirectorySettings) -> directory::Settings {
