@@ -26,6 +26,8 @@ mod blind;
 mod certificates;
 #[path = "standalone/client_address.rs"]
 mod client_address;
+#[path = "standalone/command_line.rs"]
+mod command_line;
 #[path = "standalone/external_names.rs"]
 mod external_names;
 #[path = "standalone/ingress.rs"]

@@ -86,7 +86,10 @@ pub(super) async fn run(settings: Settings, log: &LogSettings) -> anyhow::Result
     let snapshot = origin(&settings)?;
     let sozu = match settings.sozu_dir {
         Some(dir) => SozuOrigin::Adopt(dir),
-        None => SozuOrigin::Spawn { program: settings.sozu, log_level: settings.sozu_log },
+        None => {
+            edge::check_sozu(&settings.sozu).await?;
+            SozuOrigin::Spawn { program: settings.sozu, log_level: settings.sozu_log }
+        }
     };
     let settings = EdgeSettings {
         name: settings.name,

@@ -37,6 +37,10 @@ pub(super) struct Settings {
 #[tokio::main(flavor = "current_thread")]
 pub(super) async fn run(settings: Settings) -> anyhow::Result<ExitCode> {
     edge::private_directory(&settings.dir)?;
+    // What a launcher before us left behind serves on, whatever became of the binary since.
+    if !edge::left_behind(&settings.dir) {
+        edge::check_sozu(&settings.sozu).await?;
+    }
     let farewell = Farewell { linger: Duration::from_secs(settings.linger), drain: Duration::from_secs(settings.drain) };
     let capacity = Capacity::from(settings.capacity);
     let spawn = SpawnSettings { program: settings.sozu, dir: settings.dir, log_level: settings.sozu_log, budget: capacity.launched() };

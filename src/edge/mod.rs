@@ -19,5 +19,5 @@ mod traffic;
 
 pub use budget::Capacity;
 pub use limits::raise_files;
-pub use sozu::{Farewell, SpawnSettings, launch};
+pub use sozu::{Farewell, SpawnSettings, Unusable, check as check_sozu, launch, left_behind};
 pub use supervisor::{EdgeError, EdgeSettings, FilterCommand, Origin, PAGES, SozuOrigin, private_directory, run};

@@ -27,8 +27,8 @@ use crate::api::GATEWAY_API as NEWEST;
 use crate::controller::pipeline::{Outputs, Pipeline};
 use crate::controller::view::WorldView;
 use crate::controller::world::World;
-use crate::edge::private_directory;
 use crate::edge::sozu::VERSION as SOZU_VERSION;
+use crate::edge::{Unusable, check_sozu, private_directory};
 use crate::listen::listen;
 use crate::observe::admin;
 use crate::observe::metrics::Metrics;
@@ -56,6 +56,9 @@ pub enum Error {
         /// What is refused, each on a line of its own.
         lines: String,
     },
+    /// The sozu binary cannot be used.
+    #[error(transparent)]
+    Sozu(#[from] Unusable),
     /// The end was asked for before anything was served as the manifests say.
     #[error("it was never ready: {0}")]
     NeverReady(String),
@@ -100,6 +103,7 @@ pub async fn run(settings: StandaloneSettings, log: LogSettings, stop: impl Futu
     if settings.strict {
         refuse(&settings)?;
     }
+    check_sozu(&settings.sozu).await?;
     let metrics = Metrics::new()?;
     let mut translation = translation_settings(&settings.directory)?;
     translation.ingress.claims = Some(claims::place());

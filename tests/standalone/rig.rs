@@ -71,7 +71,7 @@ fn binaries() -> PathBuf {
 }
 
 /// The sozu binary for tests, from `KAKEHI_SOZU` or the user cache that `make sozu` fills.
-fn sozu() -> PathBuf {
+pub fn sozu() -> PathBuf {
     if let Some(path) = std::env::var_os("KAKEHI_SOZU") {
         return path.into();
     }
@@ -85,6 +85,13 @@ fn sozu() -> PathBuf {
 impl Rig {
     /// Copies the quickstart with its ports replaced, applies `edit` to the directory, and starts everything.
     pub fn start(arguments: &[&str], edit: impl FnOnce(&Path, Ports)) -> Self {
+        let rig = Self::begin(arguments, edit);
+        rig.eventually("ready", || rig.admin("/readyz").status == 200);
+        rig
+    }
+
+    /// The same without waiting until it is ready.
+    pub fn begin(arguments: &[&str], edit: impl FnOnce(&Path, Ports)) -> Self {
         let ports = Ports { http: free_port(), https: free_port(), blue: free_port(), green: free_port(), admin: free_port() };
         let dir = tempfile::tempdir().unwrap();
         let config = dir.path().join("config");
@@ -116,9 +123,7 @@ impl Rig {
         let log = Arc::new(Mutex::new(String::new()));
         collect(kakehi.stdout.take().unwrap(), &log);
         collect(kakehi.stderr.take().unwrap(), &log);
-        let rig = Self { dir, ports, log, kakehi, _echo: echo };
-        rig.eventually("ready", || rig.admin("/readyz").status == 200);
-        rig
+        Self { dir, ports, log, kakehi, _echo: echo }
     }
 
     pub fn config(&self) -> PathBuf {
@@ -185,6 +190,11 @@ impl Rig {
             !text.is_empty() && check(&text)
         });
         text
+    }
+
+    /// How it exited, if it did.
+    pub fn exit(&mut self) -> Option<i32> {
+        self.kakehi.try_wait().unwrap()?.code()
     }
 
     /// Asks the process to end and returns whether it did so in time.

@@ -74,6 +74,11 @@ pub async fn launch(
     }
 }
 
+/// Whether a launcher before us may have left a Sōzu behind in this directory.
+pub fn left_behind(shared: &Path) -> bool {
+    TWINS.into_iter().any(|name| dir_of(shared, name).join(COMMAND_SOCKET).exists())
+}
+
 /// Keeps one Sōzu.
 struct Keeper {
     name: &'static str,
