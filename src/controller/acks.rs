@@ -7,8 +7,8 @@ use imbl::OrdMap;
 use super::world::{World, refused};
 use crate::model::{EdgeId, Kind, ObjectId};
 use crate::report::Acknowledgement;
-use crate::snapshot::Key;
 use crate::snapshot::wire::{Ack, Refusal, Stamp};
+use crate::snapshot::{Key, Resource};
 
 /// Why the status of objects may have changed.
 #[derive(Debug)]
@@ -45,11 +45,31 @@ impl Acks {
                 let concerned = refused(world, edge, &refusal.key).into_iter().filter(|(object, _)| object == id);
                 concerned.map(move |(_, key)| (key, reason.clone()))
             });
-            let refused = refused.collect();
-            said.insert(edge.clone(), Acknowledgement { programmed: self.reached(edge, stamp), refused });
+            let unheard = ack.and_then(|ack| unheard(world, edge, id, &ack.refused));
+            let reached = self.reached(edge, stamp) && (unheard.is_none() || id.kind != Kind::Ingress);
+            let refused = refused.chain(unheard.map(|reason| (Key::Route(id.clone()), reason))).collect();
+            said.insert(edge.clone(), Acknowledgement { programmed: reached, refused });
         }
         said
     }
+}
+
+/// Why no request reaches a route on an edge: the edge refused every listener that the route is attached to.
+fn unheard(world: &World, edge: &EdgeId, id: &ObjectId, refused: &[Refusal]) -> Option<String> {
+    // Listeners are the first among the keys.
+    let listeners: BTreeMap<_, _> = refused
+        .iter()
+        .map_while(|refusal| if let Key::Listener(name) = &refusal.key { Some((name, &refusal.reason)) } else { None })
+        .collect();
+    if listeners.is_empty() {
+        return None;
+    }
+    let (_, snapshot) = world.edges.get(edge)?.current();
+    let Resource::Route(route) = &**snapshot.get(&Key::Route(id.clone()))? else { return None };
+    let mut attached = route.attachments.iter().map(|attachment| &attachment.listener);
+    let first = attached.clone().next()?;
+    let reason = listeners.get(first)?;
+    attached.all(|name| listeners.contains_key(name)).then(|| format!("listener {first}: {reason}"))
 }
 
 /// Turns wakes into objects whose status may have changed.
@@ -89,7 +109,11 @@ impl Awaited {
         let before: Vec<Refusal> = self.acks.0.get(edge).map(|old| old.refused.clone()).unwrap_or_default();
         if before != ack.refused {
             let changed = before.iter().chain(&ack.refused);
-            dirty.extend(changed.flat_map(|refusal| refused(world, edge, &refusal.key)).map(|(object, _)| object));
+            dirty.extend(changed.clone().flat_map(|refusal| refused(world, edge, &refusal.key)).map(|(object, _)| object));
+            if changed.map(|refusal| &refusal.key).any(|key| matches!(key, Key::Listener(_))) {
+                let (_, snapshot) = world.edges.get(edge).map(|publisher| publisher.current()).unwrap_or_default();
+                dirty.extend(snapshot.iter().filter_map(|(key, _)| if let Key::Route(id) = key { Some(id.clone()) } else { None }));
+            }
         }
         self.acks.0.insert(edge.clone(), ack);
         dirty

@@ -13,14 +13,14 @@ use super::reconcile::EVENT;
 use super::world::World;
 use super::writer::WriteError;
 use crate::edge::plan::{self, explain};
-use crate::model::ObjectId;
+use crate::model::{EdgeId, ListenerName, ObjectId};
 use crate::observe::admin::View;
 use crate::observe::metrics::Metrics;
 use crate::provision::Part;
 use crate::report::ObjectReport;
 use crate::snapshot::publish::Publisher;
 use crate::snapshot::serve::Counters;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Key, Snapshot};
 use crate::store::Refusal;
 use crate::store::cluster::{State, States, VARIANTS};
 use crate::store::kinds::table;
@@ -42,6 +42,19 @@ pub struct WorldView {
     pub awaits_edges: bool,
 }
 
+/// Why no client reaches an edge that has bound none of its listeners.
+fn unbound(edge: &EdgeId, publisher: &Publisher) -> Option<String> {
+    let acks = publisher.acks();
+    let ack = acks.borrow();
+    let refused = &ack.as_ref()?.refused;
+    let reason = |name: &ListenerName| refused.iter().find(|refusal| refusal.key == Key::Listener(name.clone())).map(|found| &found.reason);
+    let (_, snapshot) = publisher.current();
+    let mut listeners = snapshot.iter().map_while(|(_, resource)| resource.as_listener());
+    let first = listeners.next()?;
+    let told = format!("edge {edge} listener {}: {}", first.name, reason(&first.name)?);
+    listeners.all(|listener| reason(&listener.name).is_some()).then_some(told)
+}
+
 impl View for WorldView {
     fn ready(&self) -> bool {
         self.unready().is_none()
@@ -60,6 +73,11 @@ impl View for WorldView {
             0 => Some(format!("nothing was applied yet by edge {few}")),
             more => Some(format!("nothing was applied yet by edge {few} and {more} more")),
         }
+        .or_else(|| {
+            let mut edges = world.edges.iter().filter(|_| self.awaits_edges).map(|(edge, publisher)| unbound(edge, publisher));
+            let first = edges.next()??;
+            edges.all(|reason| reason.is_some()).then_some(first)
+        })
     }
 
     fn report(&self) -> Value {

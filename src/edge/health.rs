@@ -89,6 +89,10 @@ mod tests {
         assert_eq!(status("/healthz").await, StatusCode::OK, "a restart of the supervisor would not help");
         metrics.standing.send_modify(|standing| standing.out_of_step = None);
         assert!(ready().await);
+        metrics.standing.send_modify(|standing| standing.listeners = (1, 1));
+        assert!(ready().await, "one port serves");
+        metrics.standing.send_modify(|standing| standing.listeners = (0, 2));
+        assert!(!ready().await);
     }
 
     #[test]

@@ -152,7 +152,9 @@ impl Metrics {
 
     /// Why no requests may be sent to it.
     pub(super) fn unready(&self) -> Option<&'static str> {
+        let (bound, refused) = self.standing.borrow().listeners;
         let reasons = [
+            (bound == 0 && refused > 0, "none of its ports can be bound"),
             (!*self.serving.borrow(), "nothing is applied yet, or it is ending"),
             (self.out_of_step() >= PATIENCE, "Sōzu is away, or not what it should be"),
             (!self.pulses.worker.is_well(), "Sōzu's worker does not answer"),
@@ -160,6 +162,11 @@ impl Metrics {
             (*self.crowded.borrow(), "Sōzu turns clients away"),
         ];
         reasons.into_iter().find(|(holds, _)| *holds).map(|(_, reason)| reason)
+    }
+
+    /// The edge's name.
+    pub(super) fn edge(&self) -> &str {
+        &self.edge
     }
 
     /// How long Sōzu has been away or not what it should be.

@@ -101,3 +101,39 @@ fn a_second_gateway_on_the_same_port_is_told_so() {
     assert!(!second.contains("ListenersNotValid"), "the manifest itself is right: {second}");
     assert_eq!(rig.get("/", &[]).backend(), "blue");
 }
+
+/// Sōzu's sockets share ports, so a second instance would get every other connection of the first.
+#[test]
+fn a_second_instance_on_the_same_ports_says_so_until_they_are_free() {
+    let first = Rig::start(&[], |_, _| ());
+    let (http, https) = (first.ports.http, first.ports.https);
+    let second = Rig::begin(&[], |config, ports| {
+        for entry in fs::read_dir(config).unwrap() {
+            let path = entry.unwrap().path();
+            let text = fs::read_to_string(&path).unwrap();
+            let text = text.replace(&ports.http.to_string(), &http.to_string()).replace(&ports.https.to_string(), &https.to_string());
+            fs::write(path, text).unwrap();
+        }
+    });
+    let why = |port| format!("cannot bind 127.0.0.1:{port}: another process listens there; end it, or choose another port");
+    let told = format!("not ready: edge demo/web listener http: {}\n", why(http));
+    second.eventually("it is not ready, and says why", || second.admin("/readyz").body == told);
+    let gateway = second.status("Gateway/demo/web.yaml", |text| text.contains(&why(https)));
+    assert!(gateway.contains(&why(http)), "{gateway}");
+    let route = second.status("HTTPRoute/demo/demo.yaml", |text| text.contains("the data plane refused it"));
+    assert!(route.contains(&format!("listener http: {}", why(http))), "{route}");
+    // It is tried again each second.
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    let line = format!("listener http: {}", why(http));
+    assert_eq!(
+        second.log().matches(&format!("\"demo/web\" {line}")).count() + second.log().matches(&format!("{line} edge=")).count(),
+        1,
+        "{}",
+        second.log()
+    );
+    drop(first);
+    second.eventually("the ports are free", || second.admin("/readyz").status == 200);
+    let served = || super::client::get(([127, 0, 0, 1], http).into(), "demo.localhost", "/", &[]).is_ok_and(|answer| answer.status == 200);
+    second.eventually("it serves", served);
+    second.status("HTTPRoute/demo/demo.yaml", |text| !text.contains("the data plane refused it"));
+}

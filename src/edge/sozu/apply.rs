@@ -13,7 +13,6 @@ use super::held::{self, expected, holds};
 use super::instance::{Health, Instance};
 use super::load::{StateFile, files};
 use super::parting::Parting;
-use super::ports::{self, HELD};
 use super::{Error, Item, Kin, Maker, Order, Reply, Shadow, Step, Wire, steps};
 use crate::edge::plan::{PortId, PortKind, Target};
 use crate::snapshot::wire::Refusal;
@@ -181,6 +180,7 @@ impl Sozu {
     async fn advance(&mut self, target: &Target) -> Result<(), Error> {
         let target = self.parting.prolong(self.shadow.applied(), target);
         let mut accepted = steps(&self.shadow, &target, self.order)?;
+        self.know_siblings(&accepted).await;
         let mut diverged = None;
         // In place: steps are large, and thousands of them at the start.
         accepted.retain(|step| {
@@ -191,7 +191,7 @@ impl Sozu {
                 self.shadow.forgive(&step.item);
             }
             if self.is_held_by_others(step) {
-                self.shadow.refuse(step, HELD.to_owned());
+                self.shadow.refuse(step, self.why_held(step));
                 return false;
             }
             match self.shadow.take(step) {
@@ -240,7 +240,7 @@ impl Sozu {
             return Err(Error::Diverged(format!("{:?}: {}", step.item, reply.message)));
         }
         self.shadow.revert(step);
-        self.shadow.refuse(step, ports::reason(step, &reply.message));
+        self.shadow.refuse(step, self.why(step, &reply.message));
         if let RequestType::ReplaceCertificate(replace) = &step.request
             && let Item::Certificate(port, _) = &step.item
         {

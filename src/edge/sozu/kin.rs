@@ -5,8 +5,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{Mutex, OwnedMutexGuard, watch};
+use tokio::time::timeout;
 
 /// Names of twins, and of their directories below the one that they share.
 pub const TWINS: [&str; 2] = ["a", "b"];
@@ -72,6 +74,15 @@ impl Kin {
     /// It listens on these ports and no others.
     pub(super) fn listens(&self, on: BTreeSet<u16>) {
         self.ports.send_modify(|ports| drop(ports.insert(self.name, Some(on))));
+    }
+
+    /// Waits until it is known of each sibling on which ports it listens, at most for `within`.
+    pub(super) async fn known(&self, within: Duration) {
+        let mut ports = self.ports.subscribe();
+        let known = ports.wait_for(|ports| ports.iter().all(|(name, held)| *name == self.name || held.is_some()));
+        if timeout(within, known).await.is_err() {
+            tracing::debug!(name = self.name, "a sibling has not said on which ports it listens");
+        }
     }
 
     /// Whether a sibling may listen on a port.

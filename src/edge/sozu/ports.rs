@@ -1,22 +1,57 @@
 //! Ports that another process holds.
 
+use std::net::SocketAddr;
+use std::time::Duration;
+
 use tokio::net::TcpSocket;
 
 use super::{Error, Item, Sozu, Step};
 
-/// Why a listener is not bound.
-pub(super) const HELD: &str = "another process listens on this address and port";
-
+/// How long the first listener waits until it is known on which ports siblings listen.
+const SIBLINGS: Duration = Duration::from_secs(1);
 /// What Sōzu says of an address that a process which shares it with none listens on: it ends with the system's error.
 const IN_USE: &str = "(os error 98)";
+/// The same of a port below 1024.
+const NO_RIGHT: &str = "(os error 13)";
+/// The same of an address that is on another machine.
+const ELSEWHERE: &str = "(os error 99)";
 
-/// Why a step is refused, of what Sōzu said of it. Sōzu meets a listener of another process itself where a sibling may listen there too.
-pub(super) fn reason(step: &Step, said: &str) -> String {
-    let is_held = matches!(step.item, Item::Bound(_)) && said.ends_with(IN_USE);
-    if is_held { HELD } else { said }.to_owned()
+/// Why an address cannot be bound and what to do, of what was said of it.
+fn unbound(address: SocketAddr, said: &str) -> String {
+    let why = match said {
+        _ if said.ends_with(IN_USE) => "another process listens there; end it, or choose another port",
+        _ if said.ends_with(NO_RIGHT) => {
+            "this user may not bind ports below 1024; choose another port, or grant CAP_NET_BIND_SERVICE to the sozu binary"
+        }
+        _ if said.ends_with(ELSEWHERE) => "this machine does not have the address; choose one that it has",
+        said => said,
+    };
+    format!("cannot bind {address}: {why}")
 }
 
 impl Sozu {
+    /// Why a step is refused, of what Sōzu said of it. Sōzu meets a listener of another process itself where a sibling may listen
+    /// there too.
+    pub(super) fn why(&self, step: &Step, said: &str) -> String {
+        match &step.item {
+            Item::Bound(port) => unbound(self.shadow.wire().address(*port), said),
+            _ => said.to_owned(),
+        }
+    }
+
+    /// Why a step is refused that would bind an address of another process.
+    pub(super) fn why_held(&self, step: &Step) -> String {
+        self.why(step, IN_USE)
+    }
+
+    /// Before the first listener is bound: waits until siblings have said on which ports they listen. Until then a listener of
+    /// another Kakehi could be theirs.
+    pub(super) async fn know_siblings(&self, steps: &[Step]) {
+        if steps.iter().any(|step| step.adds && matches!(step.item, Item::Bound(_))) {
+            self.kin.known(SIBLINGS).await;
+        }
+    }
+
     /// Tries again what the world may meanwhile allow: ports that another process held. Whether there was anything to try.
     ///
     /// # Errors
@@ -71,5 +106,26 @@ impl Sozu {
     /// Tells the siblings on which ports it listens.
     pub(super) fn note_ports(&self) {
         self.kin.listens(self.shadow.bound().map(|port| port.number).collect());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::unbound;
+
+    #[test]
+    fn a_port_that_cannot_be_bound_is_told_with_what_to_do() {
+        let address = ([127, 0, 0, 1], 80).into();
+        for (said, told) in [
+            ("could not bind: Address already in use (os error 98)", "another process listens there; end it, or choose another port"),
+            (
+                "could not bind: Permission denied (os error 13)",
+                "this user may not bind ports below 1024; choose another port, or grant CAP_NET_BIND_SERVICE to the sozu binary",
+            ),
+            ("Cannot assign requested address (os error 99)", "this machine does not have the address; choose one that it has"),
+            ("anything else", "anything else"),
+        ] {
+            assert_eq!(unbound(address, said), format!("cannot bind 127.0.0.1:80: {told}"));
+        }
     }
 }

@@ -142,7 +142,8 @@ impl Shadow {
 
     /// Remembers a refusal.
     pub(super) fn refuse(&mut self, step: &Step, reason: String) {
-        tracing::warn!(item = ?step.item, reason, "Sōzu refuses");
+        // The supervisor tells people, once for all Sōzus and tries.
+        tracing::debug!(item = ?step.item, reason, "Sōzu refuses");
         let refused = Refused { request: step.request.clone(), keys: step.keys.clone(), reason };
         self.refused.insert(step.item.clone(), refused);
     }

@@ -53,6 +53,8 @@ const HEARD_FIRST: Duration = Duration::from_secs(2);
 const LOOK: Duration = Duration::from_secs(1);
 /// The next update waits so long for a Sōzu that has not taken the one before: it may hang.
 const GATHER: Duration = Duration::from_secs(2);
+/// Refusals that are told one by one, at most.
+const TELL: usize = 16;
 /// Frontends up to this many tell clients at the end to come by another connection: a larger change would hold up requests.
 const TOLD: usize = 5_000;
 
@@ -356,6 +358,7 @@ impl Edge {
             let listeners = self.twins.iter().flat_map(|twin| twin.stand.borrow().bound.clone()).collect();
             self.telling.applied(telling::Applied { listeners, routes: self.planner.snapshot().routes(), refused: refused.len(), took });
         }
+        self.tell(&refused);
         let ack = Some(Ack { stamp: *stamp, refused });
         self.acks.send_if_modified(|before| {
             *before != ack && {
@@ -363,6 +366,24 @@ impl Edge {
                 true
             }
         });
+    }
+}
+
+impl Edge {
+    /// Tells which refusals are new, and which are over.
+    fn tell(&self, refused: &[Refusal]) {
+        let before = self.acks.borrow().as_ref().map(|ack| ack.refused.clone()).unwrap_or_default();
+        let (edge, mut new) = (self.metrics.edge(), refused.iter().filter(|refusal| !before.contains(refusal)));
+        for refusal in new.by_ref().take(TELL) {
+            tracing::warn!(edge, "{}: {}", refusal.key, refusal.reason);
+        }
+        match new.count() {
+            0 => {}
+            more => tracing::warn!(edge, "{more} more resources are refused"),
+        }
+        for Refusal { key, .. } in before.iter().filter(|old| refused.iter().all(|refusal| refusal.key != old.key)).take(TELL) {
+            tracing::info!(edge, "{key}: no longer refused");
+        }
     }
 }
 
