@@ -12,6 +12,10 @@ use crate::report::{Finding, Lost, ParentRef, Scope};
 
 /// Names listed, at most.
 const LISTED: usize = 8;
+/// Objects of a kind that a misspelt name is compared with, at most: each misspelt name is compared with all of them.
+const COMPARED: usize = 256;
+/// The same beside other controllers, where a tenant may write thousands of either.
+const COMPARED_BESIDE: usize = 32;
 
 /// Why nothing of an object is served, or not all that it asks for.
 pub(super) fn findings(reader: &mut Reader<'_>, id: &ObjectId) -> Vec<Finding> {
@@ -80,7 +84,7 @@ fn gateway(reader: &mut Reader<'_>, scope: Scope, edge: &EdgeId) -> Found {
 
 fn parents(reader: &mut Reader<'_>, namespace: &str, route: &RouteFacts) -> Found {
     if route.parents.is_empty() && reader.settings().alone {
-        let (known, others) = listed(&reader.names(Kind::Gateway, None), "");
+        let (known, others) = listed(&reader.names(Kind::Gateway, None, COMPARED), "");
         return vec![(Scope::Field("spec.parentRefs".to_owned()), Lost::NoParent { known, others })];
     }
     route.parents.iter().flat_map(|declared| parent(reader, namespace, declared)).collect()
@@ -108,7 +112,7 @@ fn of_ingress(reader: &mut Reader<'_>, ingress: &IngressFacts) -> Found {
     let mut found = match &ingress.class {
         Some(name) => class(reader, "spec.ingressClassName", (Kind::IngressClass, name)),
         None if reader.settings().alone && !reader.ingress_classes().iter().any(|class| class.facts.default) => {
-            let (known, others) = listed(&reader.names(Kind::IngressClass, None), "");
+            let (known, others) = listed(&reader.names(Kind::IngressClass, None, COMPARED), "");
             vec![(field("spec.ingressClassName"), Lost::NoClass { known, others })]
         }
         None => Vec::new(),
@@ -125,7 +129,7 @@ fn service(reader: &mut Reader<'_>, namespace: &str, slice: &SliceFacts) -> Foun
     let at = Scope::Field("metadata.labels".to_owned());
     match &slice.service {
         None => {
-            let (known, others) = listed(&reader.names(Kind::Service, Some(namespace)), "");
+            let (known, others) = listed(&reader.names(Kind::Service, Some(namespace), COMPARED), "");
             vec![(at, Lost::NoServiceLabel { known, others })]
         }
         Some(name) => {
@@ -137,8 +141,11 @@ fn service(reader: &mut Reader<'_>, namespace: &str, slice: &SliceFacts) -> Foun
 
 /// That an object does not exist, with those that do; beside other controllers only when its name is nearly that of one of ours.
 fn missing(reader: &mut Reader<'_>, id: &ObjectId) -> Option<Lost> {
-    let mut known = reader.names(id.kind, (id.kind == Kind::Service).then_some(&id.namespace));
-    if !reader.settings().alone {
+    let alone = reader.settings().alone;
+    let of_namespace = id.kind == Kind::Service || !(alone || id.namespace.is_empty());
+    let most = if alone { COMPARED } else { COMPARED_BESIDE };
+    let mut known = reader.names(id.kind, of_namespace.then_some(&id.namespace), most);
+    if !alone {
         // Names of other tenants' objects are not told.
         let name = name_of(id);
         known.retain(|other| nearest(&name, [name_of(other).as_str()]).is_some() && is_ours(reader, other));

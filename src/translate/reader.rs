@@ -36,8 +36,8 @@ pub(super) enum Read {
     Class(String),
     /// Whether an object is there.
     Presence(ObjectId),
-    /// Which objects of a kind there are.
-    Names(Kind),
+    /// Which objects of a kind there are, or of one namespace.
+    Names(Kind, Option<String>),
     /// All IngressClasses.
     IngressClasses,
     /// Whose a host is on the edge of an IngressClass.
@@ -143,10 +143,10 @@ impl<'a> Reader<'a> {
         self.graph.world().get(id).is_some()
     }
 
-    /// The objects of a kind, or those of one namespace, as far as they are named in messages.
-    pub(super) fn names(&mut self, kind: Kind, namespace: Option<&str>) -> Vec<ObjectId> {
-        self.reads.insert(Read::Names(kind));
-        self.graph.world().names(kind, namespace)
+    /// The objects of a kind, or those of one namespace, as far as they are named in messages: so many.
+    pub(super) fn names(&mut self, kind: Kind, namespace: Option<&str>, most: usize) -> Vec<ObjectId> {
+        self.reads.insert(Read::Names(kind, namespace.map(str::to_owned)));
+        self.graph.world().names(kind, namespace, most)
     }
 
     /// All IngressClasses, by name.

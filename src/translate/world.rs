@@ -13,9 +13,6 @@ use super::reader::Read;
 use crate::api::{Change, Object};
 use crate::model::{Age, Kind, ObjectId};
 
-/// Objects of a kind that a misspelt name is compared with, at most: each misspelt name is compared with all of them.
-const NAMED: usize = 256;
-
 /// The facts of all objects, with the ranges that are read.
 #[derive(Debug, Default)]
 pub(super) struct World {
@@ -57,11 +54,11 @@ impl World {
         &self.grants
     }
 
-    /// The objects of a kind, or those of one namespace: the first by namespace and name.
-    pub(super) fn names(&self, kind: Kind, namespace: Option<&str>) -> Vec<ObjectId> {
+    /// The objects of a kind, or those of one namespace: so many, the first by namespace and name.
+    pub(super) fn names(&self, kind: Kind, namespace: Option<&str>, most: usize) -> Vec<ObjectId> {
         let first = ObjectId::new(kind, namespace.unwrap_or_default(), "");
         let is_one = |id: &&ObjectId| id.kind == kind && namespace.is_none_or(|namespace| id.namespace == namespace);
-        self.facts.range(first..).map(|(id, _)| id).take_while(is_one).take(NAMED).cloned().collect()
+        self.facts.range(first..).map(|(id, _)| id).take_while(is_one).take(most).cloned().collect()
     }
 
     /// All IngressClasses, by name.
@@ -150,7 +147,8 @@ impl World {
         }
         reads.extend(self.apply_claims(old.as_ref(), new.as_ref()));
         if old.is_some() != new.is_some() {
-            reads.extend([Read::Presence(id.clone()), Read::Names(id.kind)]);
+            let names = [None, Some(id.namespace.clone())].map(|namespace| Read::Names(id.kind, namespace));
+            reads.extend(names.into_iter().chain([Read::Presence(id.clone())]));
         }
         if id.kind == Kind::IngressClass {
             reads.insert(Read::IngressClasses);

@@ -36,6 +36,7 @@ pub const ALL: &[Bad] = &[
     Bad { name: "listeners: ListenerSets of 64", make: || fill(listener_sets) },
     Bad { name: "listeners: ListenerSets of 64, one name each", make: || fill(sets_in_conflict) },
     Bad { name: "Gateways: each with 64 listeners", make: || fill(gateways) },
+    Bad { name: "names: parents that are nearly there", make: || fill(misspelt) },
     Bad { name: "endpoints: slices of one Service, 64 ports", make: slices },
     Bad { name: "grants x references", make: grants },
     Bad { name: "Services: each with a route", make: || fill(services) },
@@ -184,6 +185,22 @@ fn set_of_64(index: usize, protocol: &str, host: impl Fn(usize) -> String) -> Ve
 
 fn gateways(index: usize) -> Vec<Value> {
     vec![gateway_api("Gateway", &format!("t{index}"), "g", json!({"gatewayClassName": "ours", "listeners": listeners(64, 8000)}))]
+}
+
+/// Gateways with long names, then routes whose parents have nearly the same.
+fn misspelt(index: usize) -> Vec<Value> {
+    let name =
+        |number: usize, ends: [char; 2]| format!("{}{}{number:02}{}", "a".repeat(120), ends[0], "b".repeat(120)) + &String::from(ends[1]);
+    if index < 64 {
+        return vec![gateway_api(
+            "Gateway",
+            "t",
+            &name(index, ['c', 'd']),
+            json!({"gatewayClassName": "ours", "listeners": listeners(1, 8000)}),
+        )];
+    }
+    let parents: Vec<_> = (0..32).map(|number| json!({"name": name(number, ['x', 'y'])})).collect();
+    vec![gateway_api("HTTPRoute", "t", &format!("r{index}"), json!({"parentRefs": parents, "rules": [{}]}))]
 }
 
 fn slices() -> String {
