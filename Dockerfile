@@ -10,6 +10,9 @@ RUN apt-get update && apt-get install -y --no-install-recommends protobuf-compil
 
 FROM tools AS build
 WORKDIR /src
+# What `kakehi --version` says: --build-arg COMMIT=$(git rev-parse --short=12 HEAD)
+ARG COMMIT
+ENV KAKEHI_COMMIT=${COMMIT:-unknown}
 COPY . .
 RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=/src/target \
     cargo build --profile image --locked --bin kakehi && install -s target/image/kakehi /kakehi

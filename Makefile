@@ -13,6 +13,9 @@ include tests/cluster/cluster.mk
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
 
+# What `kakehi --version` says.
+run images: export KAKEHI_COMMIT := $(shell git rev-parse --short=12 HEAD 2>/dev/null)
+
 run: tools $(SOZU_TEST) ## standalone mode on config/standalone/: real Sōzu on 127.0.0.1:8080 and :8443, admin on :9901
 	$(CARGO) build --release -p kakehi -p kakehi-echo --bins
 	config/run-quickstart $(SOZU_TEST) target/release

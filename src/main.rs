@@ -8,5 +8,6 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    kakehi::cli::run()
+    // Read here and not in the library, which is not built anew for each commit.
+    kakehi::cli::run(option_env!("KAKEHI_COMMIT"))
 }

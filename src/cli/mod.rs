@@ -2,6 +2,7 @@
 
 mod capacity;
 mod check;
+mod completion;
 mod controller;
 pub mod crds;
 mod edge;
@@ -17,17 +18,29 @@ mod withdraw;
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use crate::api::GATEWAY_API;
 use crate::edge::raise_files;
+use crate::edge::sozu::VERSION as SOZU;
 use crate::observe::log;
 use crate::settings::{
     CheckSettings, ControllerSettings, LogSettings, StandaloneSettings, TraceSettings, TranslateSettings, WithdrawSettings,
 };
 
+/// Examples below the list of commands.
+const EXAMPLES: &str = "\
+Examples:
+  kakehi standalone --config-dir config/standalone --sozu sozu   serve a directory
+  kakehi check config/standalone                                 what is wrong with it
+  kakehi trace http://demo.localhost:8080/split                  who would answer, of a running instance
+  kakehi completion bash >/etc/bash_completion.d/kakehi          completion
+
+https://github.com/kakehi-dev/kakehi";
+
 /// Gateway API on the Sōzu reverse proxy.
 #[derive(Parser)]
-#[command(name = "kakehi", version, about, max_term_width = 120)]
+#[command(name = "kakehi", version, about, max_term_width = 120, after_help = EXAMPLES)]
 struct Cli {
     #[command(flatten)]
     log: LogSettings,
@@ -39,26 +52,28 @@ struct Cli {
 enum Command {
     /// Serve a directory of manifests through Sōzu on this machine, without a cluster
     Standalone(StandaloneSettings),
-    /// Serve a cluster: watch its objects, feed its edges, write statuses
-    Controller(ControllerSettings),
-    /// Before an operator is uninstalled: stop it, take its finalizers from all objects, delete the edges of IngressClasses
-    Withdraw(WithdrawSettings),
     /// Say what is wrong with a directory of manifests, with file and line. Exit 1 when something is refused or not served
     Check(CheckSettings),
     /// Print what a directory of manifests means: snapshot, plan with reasons, statuses. Exit 1 when something is refused or not served
     Translate(TranslateSettings),
     /// Say which rule takes a request and why no other does: listener, candidates by rank, stage, answer, endpoints
     Trace(TraceSettings),
-    /// Supervise one edge's Sōzus and filter proxy (started by standalone, or in an edge pod)
-    Edge(edge::Settings),
-    /// Keep the Sōzus of an edge running for its supervisor (started by standalone, or in an edge pod)
-    Launch(launch::Settings),
+    /// Serve a cluster: watch its objects, feed its edges, write statuses
+    Controller(ControllerSettings),
+    /// Before an operator is uninstalled: stop it, take its finalizers from all objects, delete the edges of IngressClasses
+    Withdraw(WithdrawSettings),
     /// Ask an operator or an edge whether it is ready. Exit 1 when it is not
     Ready(ready::Settings),
     /// Print the CustomResourceDefinitions of Kakehi's own kinds
     Crds,
     /// Print the ClusterRole that the operator needs
     Rules,
+    /// Print what a shell needs to complete this command line
+    Completion(completion::Settings),
+    /// Supervise one edge's Sōzus and filter proxy (started by standalone, or in an edge pod)
+    Edge(edge::Settings),
+    /// Keep the Sōzus of an edge running for its supervisor (started by standalone, or in an edge pod)
+    Launch(launch::Settings),
     /// Run the filter proxy of an edge (started by the edge)
     Filter(filter::Settings),
 }
@@ -68,9 +83,20 @@ pub fn command() -> clap::Command {
     Cli::command()
 }
 
-/// Reads the command line and runs it.
-pub fn run() -> ExitCode {
-    let cli = Cli::parse();
+/// What `--version` says: `commit` is that of the build, where it was told.
+fn version(commit: Option<&str>) -> String {
+    let (own, commit) = (env!("CARGO_PKG_VERSION"), commit.unwrap_or("unknown"));
+    format!("{own}\ncommit {commit}\nSōzu {SOZU}\nGateway API {GATEWAY_API}")
+}
+
+/// Reads the command line and runs it. `commit` is that of the build, where it was told.
+pub fn run(commit: Option<&str>) -> ExitCode {
+    // A command's texts live as long as the process.
+    let version: &'static str = version(commit).leak();
+    let cli = match Cli::from_arg_matches(&command().long_version(version).get_matches()) {
+        Ok(cli) => cli,
+        Err(error) => error.exit(),
+    };
     if let Err(error) = log::start(cli.log.log_format, &cli.log.log) {
         eprintln!("kakehi: {error}");
         return ExitCode::from(2);
@@ -88,6 +114,7 @@ pub fn run() -> ExitCode {
         Command::Ready(settings) => ready::run(settings),
         Command::Crds => crds::run(),
         Command::Rules => rules::run(),
+        Command::Completion(settings) => completion::run(&settings),
         Command::Filter(settings) => filter::run(settings),
     };
     match done {
