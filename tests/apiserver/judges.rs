@@ -46,11 +46,11 @@ pub fn ours(objects: &[Value]) -> Vec<Verdict> {
     objects.iter().enumerate().map(judge).collect()
 }
 
-/// What the API server would say if they were created.
+/// What the API server would say if kubectl created them.
 pub async fn theirs(client: &Client, objects: &[Value]) -> Vec<Verdict> {
     let judge = async |object: &Value| {
         let row = row(object);
-        let created = write(client, "POST", &format!("{}?dryRun=All", collection(row, object)), object).await;
+        let created = write(client, "POST", &format!("{}?dryRun=All&fieldValidation=Strict", collection(row, object)), object).await;
         created.map(|created| body(&Object::from_value(row.kind, created).unwrap(), object))
     };
     stream::iter(objects).map(judge).buffered(8).collect().await

@@ -70,6 +70,8 @@ const INTENDED: &[(Kind, &str)] = &[
     // What a server says depends on its settings, or on the write not being a dry run.
     (Kind::Service, "not configured for dual-stack"),
     (Kind::Service, "nodePort: Invalid value"),
+    // The types that are read have this field of an earlier release, the definitions have not; it is not served.
+    (Kind::HttpRoute, "sessionPersistence.idleTimeout"),
     // What belongs to other controllers.
     (Kind::Secret, "metadata.annotations[kubernetes.io/service-account.name]"),
     (Kind::Namespace, "name is neither a standard finalizer name nor is it fully qualified"),
