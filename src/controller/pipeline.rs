@@ -163,9 +163,9 @@ impl<H: EdgeHost> Pipeline<H> {
     }
 
     fn tell(&self) {
-        let World { objects, reports, edges, served, withdrawn, claims, refusals, fresh, published, sound, .. } = self.next.clone();
+        let World { objects, reports, edges, failed, served, withdrawn, claims, refusals, fresh, published, sound, .. } = self.next.clone();
         self.world.send_modify(|world| {
-            world.claims = claims;
+            (world.claims, world.failed) = (claims, failed);
             (world.objects, world.reports, world.edges) = (objects, reports, edges);
             (world.served, world.withdrawn) = (served, withdrawn);
             (world.refusals, world.fresh, world.published, world.sound) = (refusals, fresh, published, sound);
@@ -311,12 +311,16 @@ impl<H: EdgeHost> Pipeline<H> {
     }
 
     async fn publish(&mut self, id: &EdgeId, change: EdgeChange) {
+        self.next.failed.remove(id);
         let EdgeChange::Set { delta, edge } = change else { return self.withdraw(id).await };
         let epoch = *self.epoch.borrow();
         let publisher = match self.edges.run(id, &edge.data, epoch).await {
             Ok(Some(publisher)) => publisher,
             Ok(None) => return,
-            Err(error) => return tracing::error!(edge = %id, %error, "cannot run the edge"),
+            Err(error) => {
+                self.next.failed.insert(id.clone(), error.to_string());
+                return tracing::error!(edge = %id, %error, "cannot run the edge");
+            }
         };
         let started = publisher.current().0.seq == 0;
         if started {

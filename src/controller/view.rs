@@ -65,6 +65,9 @@ impl View for WorldView {
         if !world.published {
             return Some("objects are still loaded".to_owned());
         }
+        if let Some((edge, reason)) = world.failed.get_min().filter(|_| self.awaits_edges) {
+            return Some(format!("edge {edge} cannot be run: {reason}"));
+        }
         let silent = world.edges.iter().filter(|(_, publisher)| self.awaits_edges && publisher.acks().borrow().is_none());
         let silent: Vec<_> = silent.map(|(edge, _)| edge.to_string()).collect();
         let few = silent.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");

@@ -25,6 +25,8 @@ pub struct World {
     pub reports: OrdMap<ObjectId, Arc<ObjectReport>>,
     /// Running edges.
     pub edges: OrdMap<EdgeId, Publisher>,
+    /// Edges that cannot be run, and why.
+    pub failed: OrdMap<EdgeId, String>,
     /// For every object that an edge serves: the state of that edge which first held its present form.
     pub served: OrdMap<(ObjectId, EdgeId), Stamp>,
     /// For every route that an edge does not serve any more: the state of that edge which was the first without it, and

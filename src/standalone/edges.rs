@@ -1,8 +1,9 @@
 //! Edges on this machine: for each a launcher of its Sōzus and a supervisor, which is fed by its publisher over a unix socket.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio::net::UnixListener;
@@ -62,7 +63,7 @@ struct Running {
 #[error("cannot start edge {edge}: {source}")]
 pub struct StartError {
     edge: EdgeId,
-    source: std::io::Error,
+    source: io::Error,
 }
 
 impl Edges {
@@ -81,7 +82,7 @@ impl Edges {
         self.started += 1;
         let directory = self.command.runtime_dir.join(format!("edge-{}", self.started));
         let listener = private_directory(&directory)
-            .and_then(|()| UnixListener::bind(directory.join("snapshot.sock")))
+            .and_then(|()| listen(&directory.join("snapshot.sock")))
             .map_err(|source| StartError { edge: id.clone(), source })?;
         self.pages.send_modify(|pages| drop(pages.insert(id.clone(), directory.join(PAGES))));
         self.metrics.edge_restarts.with_label_values(&[id.to_string()]);
@@ -97,6 +98,14 @@ impl Edges {
         });
         self.running.insert(id.clone(), Running { publisher, address, processes, stop, task });
         Ok(())
+    }
+}
+
+/// Listens on a unix socket, in place of one that a process which was killed has left.
+fn listen(path: &Path) -> io::Result<UnixListener> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => UnixListener::bind(path),
     }
 }
 

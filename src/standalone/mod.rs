@@ -205,6 +205,10 @@ impl Runtime {
         let made = given.is_none();
         let own = || std::env::temp_dir().join(format!("kakehi-{}", std::process::id()));
         let path = given.map_or_else(own, Path::to_owned);
+        // A process that had our number and was killed has left it; what another user made there is refused below.
+        if made && let Err(error) = std::fs::remove_dir_all(&path) {
+            tracing::trace!(path = %path.display(), %error, "nothing left behind");
+        }
         private_directory(&path).map_err(|source| Error::File { path: path.clone(), source })?;
         Ok(Self { path, made })
     }

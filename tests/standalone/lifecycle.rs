@@ -73,6 +73,21 @@ fn sozus_whose_launcher_was_killed_are_left_behind_by_no_end() {
     }
 }
 
+/// What a killed process left in its directory is in nobody's way: not of one in the same directory, nor of one that gets its number.
+#[test]
+fn what_a_killed_process_left_is_in_no_way() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("run");
+    let arguments = ["--runtime-dir", path.to_str().unwrap()];
+    let first = Rig::start(&arguments, |_, _| ());
+    let before = children(first.pid());
+    kill(first.pid());
+    first.eventually("its processes ended", || before.iter().all(|(pid, _)| !alive(*pid)));
+    assert!(path.join("edge-1/snapshot.sock").exists());
+    let second = Rig::start(&arguments, |_, _| ());
+    assert_eq!(second.get("/", &[]).backend(), "blue");
+}
+
 #[test]
 fn nothing_is_left_behind() {
     let mut rig = Rig::start(&[], |_, _| ());
