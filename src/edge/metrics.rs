@@ -164,11 +164,6 @@ impl Metrics {
         reasons.into_iter().find(|(holds, _)| *holds).map(|(_, reason)| reason)
     }
 
-    /// The edge's name.
-    pub(super) fn edge(&self) -> &str {
-        &self.edge
-    }
-
     /// How long Sōzu has been away or not what it should be.
     fn out_of_step(&self) -> Duration {
         self.standing.borrow().out_of_step.map(|since| since.elapsed()).unwrap_or_default()

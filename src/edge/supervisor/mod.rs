@@ -11,7 +11,7 @@ mod source;
 mod telling;
 mod twin;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -53,8 +53,6 @@ const HEARD_FIRST: Duration = Duration::from_secs(2);
 const LOOK: Duration = Duration::from_secs(1);
 /// The next update waits so long for a Sōzu that has not taken the one before: it may hang.
 const GATHER: Duration = Duration::from_secs(2);
-/// Refusals that are told one by one, at most.
-const TELL: usize = 16;
 /// Frontends up to this many tell clients at the end to come by another connection: a larger change would hold up requests.
 const TOLD: usize = 5_000;
 
@@ -226,7 +224,7 @@ impl Edge {
                 }
                 () = sleep_until(gathers.unwrap_or_else(Instant::now)), if gathers.is_some() => {}
                 _ = look.tick() => {
-                    self.telling.rest();
+                    self.telling.rest(|| bound(&self.twins));
                     self.forget();
                 }
             }
@@ -332,14 +330,12 @@ impl Edge {
         let acks = self.publisher.acks();
         let taken = acks.borrow().clone();
         let Some(filter) = taken.filter(|ack| ack.stamp >= *filter_stamp) else { return };
-        let mut refused = Vec::<Refusal>::new();
+        let mut refused = BTreeMap::new();
         let of_twins = self.twins.iter().filter(|twin| twin.is_up()).flat_map(|twin| twin.stand.borrow().refused.clone());
         for refusal in of_twins.chain(filter.refused).chain(closed.iter().cloned()) {
-            if refused.iter().all(|known| known.key != refusal.key) {
-                refused.push(refusal);
-            }
+            refused.entry(refusal.key.clone()).or_insert(refusal);
         }
-        refused.sort_by(|a, b| a.key.cmp(&b.key));
+        let refused: Vec<Refusal> = refused.into_values().collect();
         self.serving.send_replace(true);
         let mut took = None;
         self.metrics.standing.send_modify(|standing| {
@@ -355,10 +351,13 @@ impl Edge {
             self.metrics.apply.add(took);
             let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
             self.metrics.applied.store(now.as_secs(), Relaxed);
-            let listeners = self.twins.iter().flat_map(|twin| twin.stand.borrow().bound.clone()).collect();
-            self.telling.applied(telling::Applied { listeners, routes: self.planner.snapshot().routes(), refused: refused.len(), took });
+            self.telling.applied(telling::Applied { routes: self.planner.snapshot().routes(), refused: refused.len(), took });
+            self.telling.rest(|| bound(&self.twins));
         }
-        self.tell(&refused);
+        let before = self.acks.borrow().as_ref().is_none_or(|ack| ack.refused != refused).then(|| self.acks.borrow().clone());
+        if let Some(before) = before {
+            self.telling.refused(&before.map(|ack| ack.refused).unwrap_or_default(), &refused);
+        }
         let ack = Some(Ack { stamp: *stamp, refused });
         self.acks.send_if_modified(|before| {
             *before != ack && {
@@ -369,22 +368,9 @@ impl Edge {
     }
 }
 
-impl Edge {
-    /// Tells which refusals are new, and which are over.
-    fn tell(&self, refused: &[Refusal]) {
-        let before = self.acks.borrow().as_ref().map(|ack| ack.refused.clone()).unwrap_or_default();
-        let (edge, mut new) = (self.metrics.edge(), refused.iter().filter(|refusal| !before.contains(refusal)));
-        for refusal in new.by_ref().take(TELL) {
-            tracing::warn!(edge, "{}: {}", refusal.key, refusal.reason);
-        }
-        match new.count() {
-            0 => {}
-            more => tracing::warn!(edge, "{more} more resources are refused"),
-        }
-        for Refusal { key, .. } in before.iter().filter(|old| refused.iter().all(|refusal| refusal.key != old.key)).take(TELL) {
-            tracing::info!(edge, "{key}: no longer refused");
-        }
-    }
+/// Where clients connect.
+fn bound(twins: &[Twin]) -> BTreeSet<SocketAddr> {
+    twins.iter().flat_map(|twin| twin.stand.borrow().bound.clone()).collect()
 }
 
 /// Before a Sōzu that serves already is compared with the copy on disk, which may be older than what it holds, the control
