@@ -19,5 +19,6 @@ mod traffic;
 
 pub use budget::Capacity;
 pub use limits::raise_files;
+pub use sockets::bind;
 pub use sozu::{Farewell, SpawnSettings, Unusable, check as check_sozu, launch, left_behind};
 pub use supervisor::{EdgeError, EdgeSettings, FilterCommand, Origin, PAGES, SozuOrigin, private_directory, run};

@@ -37,7 +37,10 @@ pub(super) fn paths(dir: &Path) -> [PathBuf; 2] {
 
 /// A listening unix socket in place of whatever was left there. It listens before it gets its name, so that who connects meanwhile
 /// reaches the one before or this one.
-pub(super) fn bind(path: &Path) -> io::Result<Listening> {
+///
+/// # Errors
+/// The system's.
+pub fn bind(path: &Path) -> io::Result<Listening> {
     let beside = path.with_extension("new");
     if let Err(error) = std::fs::remove_file(&beside) {
         tracing::trace!(path = %path.display(), %error, "nothing left behind");

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::net::UnixListener;
@@ -14,7 +14,7 @@ use super::processes::Supervised;
 use crate::access_log::AccessLogSettings;
 use crate::api::Variable;
 use crate::controller::EdgeHost;
-use crate::edge::{PAGES, plan, private_directory};
+use crate::edge::{PAGES, bind, plan, private_directory};
 use crate::model::EdgeId;
 use crate::observe::metrics::Metrics;
 use crate::settings::LogSettings;
@@ -82,7 +82,7 @@ impl Edges {
         self.started += 1;
         let directory = self.command.runtime_dir.join(format!("edge-{}", self.started));
         let listener = private_directory(&directory)
-            .and_then(|()| listen(&directory.join("snapshot.sock")))
+            .and_then(|()| UnixListener::from_std(bind(&directory.join("snapshot.sock"))?))
             .map_err(|source| StartError { edge: id.clone(), source })?;
         self.pages.send_modify(|pages| drop(pages.insert(id.clone(), directory.join(PAGES))));
         self.metrics.edge_restarts.with_label_values(&[id.to_string()]);
@@ -98,14 +98,6 @@ impl Edges {
         });
         self.running.insert(id.clone(), Running { publisher, address, processes, stop, task });
         Ok(())
-    }
-}
-
-/// Listens on a unix socket, in place of one that a process which was killed has left.
-fn listen(path: &Path) -> io::Result<UnixListener> {
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => UnixListener::bind(path),
     }
 }
 
