@@ -52,10 +52,12 @@ pub(super) struct Activity {
 
 /// An answer takes no longer.
 const WITHIN: Duration = Duration::from_secs(2);
-/// Sōzu's names for them (its `metrics/names.rs`).
-const NAMES: [&str; 4] = ["client.connections", "backend.connections", "client.connections_max", "buffer.in_use"];
-/// Its names for handshakes that failed, by reason (its `protocol/rustls.rs`).
-const HANDSHAKES: [&str; 12] = [
+/// Sōzu's names for them (its `metrics/names.rs`), and for handshakes that failed, by reason (its `protocol/rustls.rs`).
+const NAMES: [&str; 16] = [
+    "client.connections",
+    "backend.connections",
+    "client.connections_max",
+    "buffer.in_use",
     "tls.handshake.failed.alert_received",
     "tls.handshake.failed.decrypt_error",
     "tls.handshake.failed.inappropriate_handshake_message",
@@ -79,9 +81,8 @@ const ACTIVITY: [&str; 5] =
 /// The socket's.
 pub async fn connections(socket: &Path) -> Result<Connections, SocketError> {
     let mut socket = Socket::connect(socket).await?;
-    let [clients, backends, limit, buffers] = numbers(&mut socket, NAMES).await?;
-    let tls_failures = numbers(&mut socket, HANDSHAKES).await?.iter().sum();
-    Ok(Connections { clients, backends, limit, buffers, tls_failures })
+    let [clients, backends, limit, buffers, handshakes @ ..] = numbers(&mut socket, NAMES).await?;
+    Ok(Connections { clients, backends, limit, buffers, tls_failures: handshakes.iter().sum() })
 }
 
 /// What is under way.
