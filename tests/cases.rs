@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use kakehi::api::{Change, Object};
 use kakehi::edge::plan;
 use kakehi::model::{EdgeId, Resolution};
-use kakehi::report::{Acknowledgement, Observed, status};
+use kakehi::report::{Acknowledgement, Observed, status, without_times};
 use kakehi::snapshot::{Resource, Snapshot};
 use kakehi::store::directory::{Directory, Settings as Source};
 use kakehi::trace::{self, Request};
@@ -115,19 +115,6 @@ fn statuses(translator: &Translator, refused: Vec<String>) -> Statuses {
         findings: report.findings.iter().map(|finding| format!("{:?}: {finding}", finding.issue.severity())).collect(),
     });
     Statuses { refused, objects: objects.collect() }
-}
-
-/// Times of transitions are the same everywhere and say nothing here.
-fn without_times(mut value: Value) -> Value {
-    match &mut value {
-        Value::Object(fields) => {
-            fields.remove("lastTransitionTime");
-            fields.values_mut().for_each(|field| *field = without_times(field.take()));
-        }
-        Value::Array(items) => items.iter_mut().for_each(|item| *item = without_times(item.take())),
-        _ => {}
-    }
-    value
 }
 
 fn snapshots(translator: &Translator) -> Vec<Edge> {

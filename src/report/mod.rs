@@ -15,7 +15,7 @@ use serde::Serialize;
 
 pub use condition::{ConditionType, Effect};
 pub use issue::{CertificateProblem, Issue, Limit, Lost, ProfileProblem};
-pub use status::{Acknowledgement, Address, MOST_PARENTS, Observed, Provisioned, left, left_out, status};
+pub use status::{Acknowledgement, Address, MOST_PARENTS, Observed, Provisioned, left, left_out, status, without_times};
 
 use crate::model::{EdgeId, ListenerName, ObjectId};
 

@@ -10,7 +10,7 @@ use super::check::Objects;
 use super::{Error, source_settings, translation_settings};
 use crate::api::{Change, Object};
 use crate::model::{EdgeId, ObjectId};
-use crate::report::{self, ObjectReport, Observed, status};
+use crate::report::{self, ObjectReport, Observed, status, without_times};
 use crate::settings::DirectorySettings;
 use crate::store::directory::Directory;
 use crate::store::{Refusal, Severity};
@@ -69,19 +69,6 @@ pub fn translate(path: &Path, settings: &DirectorySettings, now: i64) -> Result<
         places: loaded.places,
         objects,
     })
-}
-
-/// A status without the times of its conditions, which would be other ones each time.
-fn without_times(mut value: Value) -> Value {
-    match &mut value {
-        Value::Object(fields) => {
-            fields.remove("lastTransitionTime");
-            fields.values_mut().for_each(|field| *field = without_times(field.take()));
-        }
-        Value::Array(items) => items.iter_mut().for_each(|item| *item = without_times(item.take())),
-        _ => {}
-    }
-    value
 }
 
 /// An object as a manifest, with this status.

@@ -83,6 +83,20 @@ fn present(provisioned: Option<&Provisioned>, reported: &[IpAddr]) -> Vec<Addres
     }
 }
 
+/// A status without the times of its conditions, so that it says the same each time.
+#[must_use]
+pub fn without_times(mut value: Value) -> Value {
+    match &mut value {
+        Value::Object(fields) => {
+            fields.remove("lastTransitionTime");
+            fields.values_mut().for_each(|field| *field = without_times(field.take()));
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| *item = without_times(item.take())),
+        _ => {}
+    }
+    value
+}
+
 /// The whole `status` that an object is to have, or none when it needs none of ours.
 ///
 /// `report` is none when nothing of ours concerns the object (any more); `previous` is the status as written now. What
