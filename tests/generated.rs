@@ -140,6 +140,25 @@ fn profile_schema() -> serde_json::Value {
     definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"].clone()
 }
 
+/// A profile and a command line name the same fields and forms: the profile's become flags of processes.
+#[test]
+fn a_profile_names_what_the_access_log_has() {
+    use clap::ValueEnum;
+    use kakehi::access_log::{Field, Format};
+    let names: Vec<_> = Field::ALL.iter().map(|field| field.name()).collect();
+    for (written, format) in [("Off", Format::Off), ("JSON", Format::Json), ("Text", Format::Text)] {
+        let profile = serde_json::json!({"accessLog": {"format": written, "fields": names}, "log": {"sozu": "Warn"}});
+        let profile: kakehi::api::EdgeProfileSpec = serde_json::from_value(profile).unwrap();
+        let said = profile.variables();
+        for (name, value) in
+            [("KAKEHI_ACCESS_LOG", format.name()), ("KAKEHI_ACCESS_LOG_FIELDS", &names.join(",")), ("KAKEHI_SOZU_LOG", "warn")]
+        {
+            assert!(said.iter().any(|(known, told)| *known == name && told == value), "{name}={value}: {said:?}");
+        }
+    }
+    assert_eq!((names.len(), Format::value_variants().len()), (Field::value_variants().len(), 3));
+}
+
 #[test]
 fn every_field_of_a_profile_has_an_example() {
     let mut there = std::collections::BTreeSet::new();

@@ -90,15 +90,14 @@ over! { LogProfile { edge, sozu } }
 /// What the processes of an edge are told of it.
 pub(super) fn variables(profile: &EdgeProfileSpec) -> impl Iterator<Item = Variable> {
     let (access, log) = (profile.access_log.clone().unwrap_or_default(), profile.log.clone().unwrap_or_default());
-    let format = access.format.map(|format| format!("{format:?}").to_lowercase());
-    let fields = access.fields.map(|fields| fields.iter().map(|field| camel(&format!("{field:?}"))).collect::<Vec<_>>().join(","));
-    let sozu = log.sozu.map(|level| format!("{level:?}").to_lowercase());
+    let format = access.format.map(|format| written(&format).to_lowercase());
+    let fields = access.fields.map(|fields| fields.iter().map(written).collect::<Vec<_>>().join(","));
+    let sozu = log.sozu.map(|level| written(&level).to_lowercase());
     let given = [(ACCESS_LOG, format), (ACCESS_LOG_FIELDS, fields), (LOG, log.edge), (SOZU_LOG, sozu)];
     given.into_iter().filter_map(|(name, value)| Some((name, value?)))
 }
 
-/// `UserAgent` as `userAgent`.
-fn camel(name: &str) -> String {
-    let mut chars = name.chars();
-    chars.next().map(|first| first.to_ascii_lowercase()).into_iter().chain(chars).collect()
+/// A name as it is written in a profile.
+fn written(name: &impl Serialize) -> String {
+    serde_json::to_value(name).ok().and_then(|name| name.as_str().map(str::to_owned)).unwrap_or_default()
 }
