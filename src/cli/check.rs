@@ -43,11 +43,6 @@ fn counted(number: usize, what: &str) -> String {
 fn sarif(problems: &[Problem]) -> Value {
     let rules: std::collections::BTreeSet<_> = problems.iter().map(|problem| problem.reason).collect();
     let result = |problem: &Problem| {
-        let level = match problem.severity {
-            Severity::Error => "error",
-            Severity::Warning => "warning",
-            Severity::Info => "note",
-        };
         let mut place = json!({"artifactLocation": {"uri": problem.file}});
         if let (true, Some(place)) = (problem.line > 0, place.as_object_mut()) {
             place.insert("region".into(), json!({"startLine": problem.line}));
@@ -55,7 +50,7 @@ fn sarif(problems: &[Problem]) -> Value {
         let about = [problem.object.as_deref(), problem.field.as_deref()];
         let about = about.into_iter().flatten().collect::<Vec<_>>().join(" ");
         let text = if about.is_empty() { problem.message.clone() } else { format!("{about}: {}", problem.message) };
-        json!({"ruleId": problem.reason, "level": level, "message": {"text": text}, "locations": [{"physicalLocation": place}]})
+        json!({"ruleId": problem.reason, "level": problem.severity.word(), "message": {"text": text}, "locations": [{"physicalLocation": place}]})
     };
     json!({
         "$schema": "https://json.schemastore.org/sarif-2.1.0.json",

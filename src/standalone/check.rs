@@ -130,12 +130,7 @@ impl std::fmt::Display for Problem {
         if let Some(field) = &self.field {
             write!(f, " {field}")?;
         }
-        let severity = match self.severity {
-            Severity::Error => "error",
-            Severity::Warning => "warning",
-            Severity::Info => "note",
-        };
-        write!(f, ": {severity}: {}", self.message)
+        write!(f, ": {}: {}", self.severity.word(), self.message)
     }
 }
 

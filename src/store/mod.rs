@@ -48,6 +48,17 @@ pub enum Severity {
     Info,
 }
 
+impl Severity {
+    /// Its word in what `kakehi check` prints: that of SARIF.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+            Self::Info => "note",
+        }
+    }
+}
+
 /// What a source has against a manifest, as an API server would have answered the write.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct Refusal {
