@@ -204,7 +204,7 @@ impl<H: EdgeHost> Pipeline<H> {
     /// From the moment on at which nothing is refused, whatever is refused later has a version before that stays in force.
     fn sound(&mut self) {
         let refused = || self.next.refusals.values().flatten().any(|refusal| refusal.severity == Severity::Error);
-        self.next.sound |= self.open && !refused();
+        self.next.sound = self.next.sound || (self.open && !refused());
     }
 
     /// All edges are served in the epoch of now.
