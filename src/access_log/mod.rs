@@ -110,7 +110,7 @@ impl AccessLog {
         Ok(Self { format: settings.access_log, fields: Fields::of(&settings.access_log_fields), edge: edge.to_owned(), lines, counts })
     }
 
-    /// Logs a request. Returns at once, and tells nobody of a line that is dropped: standard error may hang as well.
+    /// Logs a request. Returns at once, and logs nothing of a line that is dropped: standard error may hang as well.
     pub fn log(&self, entry: &Entry<'_>) {
         let counts = &self.counts;
         if counts.waiting.load(Relaxed) < QUEUE {

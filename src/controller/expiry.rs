@@ -1,4 +1,4 @@
-//! When certificates end, as series: a bounded number of them, whoever makes how many.
+//! When certificates end, as series: a bounded number of them, however many a namespace has.
 
 use std::collections::BTreeMap;
 

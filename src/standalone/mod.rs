@@ -23,11 +23,11 @@ use self::edges::{EdgeCommand, Edges};
 use self::status_dir::{StatusDir, StatusError};
 use self::statuses::Statuses;
 use self::view::StandaloneView;
-use crate::api::GATEWAY_API as NEWEST;
+use crate::api::GATEWAY_API;
 use crate::controller::pipeline::{Outputs, Pipeline};
 use crate::controller::view::WorldView;
 use crate::controller::world::World;
-use crate::edge::sozu::VERSION as SOZU_VERSION;
+use crate::edge::sozu::VERSION as SOZU;
 use crate::edge::{Unusable, check_sozu, private_directory};
 use crate::listen::listen;
 use crate::observe::admin;
@@ -122,7 +122,7 @@ pub async fn run(settings: StandaloneSettings, log: LogSettings, stop: impl Futu
     // The port may have been left to the system to choose.
     let admin = listener.local_addr().unwrap_or(address);
     let directory = settings.config_dir.display();
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), sozu = SOZU_VERSION, gateway_api = NEWEST, %directory, %admin, "Kakehi serves a directory");
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), sozu = SOZU, gateway_api = GATEWAY_API, %directory, %admin, "Kakehi serves a directory");
     let claims = claims::Keeper::open(&runtime.path);
     let world = watch::Sender::new(World::default());
     let (wakes, woken) = mpsc::unbounded_channel();

@@ -47,7 +47,7 @@ pub struct Record<'a> {
     pub micros: u64,
     /// Bytes from the client, and to it.
     pub bytes: [u64; 2],
-    /// The whole message.
+    /// The message that Sōzu wrote.
     message: &'a [u8],
 }
 

@@ -48,7 +48,7 @@ pub struct Instance {
     orphan: Option<Pid>,
     socket: Socket,
     workers: Vec<i32>,
-    /// Logs what it prints; nothing of one that somebody else keeps.
+    /// Logs what it prints; none where a launcher keeps it, which logs that.
     _output: Option<Output>,
 }
 
