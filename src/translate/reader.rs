@@ -71,9 +71,9 @@ impl<'a> Reader<'a> {
         Self { graph, reads: BTreeSet::new() }
     }
 
-    /// Everything that was read.
-    pub(super) fn into_reads(self) -> BTreeSet<Read> {
-        self.reads
+    /// Everything that was read, sorted.
+    pub(super) fn into_reads(self) -> Box<[Read]> {
+        self.reads.into_iter().collect()
     }
 
     /// Settings do not change while a translator lives, so they are no record.

@@ -1,6 +1,6 @@
 //! The memo table: outcomes with the reads that they came from, and who read what.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::Arc;
 
@@ -15,12 +15,13 @@ pub(super) type Memo<K, V> = HashMap<K, Remembered<V>>;
 #[derive(Debug)]
 pub(super) struct Remembered<V> {
     pub(super) outcome: Arc<V>,
-    reads: BTreeSet<Read>,
+    /// Sorted, and no larger than need be: most have a handful, and there are as many as objects.
+    reads: Box<[Read]>,
 }
 
 impl Graph {
     /// Computes something, and says what was read for it.
-    pub(super) fn compute<V>(&mut self, translate: impl FnOnce(&mut Reader<'_>) -> V) -> (V, BTreeSet<Read>) {
+    pub(super) fn compute<V>(&mut self, translate: impl FnOnce(&mut Reader<'_>) -> V) -> (V, Box<[Read]>) {
         self.computed += 1;
         let mut reader = Reader::new(self);
         let outcome = translate(&mut reader);
@@ -33,10 +34,10 @@ impl Graph {
         node: Node,
         memo: fn(&mut Self) -> &mut Memo<K, V>,
         key: &K,
-        (outcome, reads): (V, BTreeSet<Read>),
+        (outcome, reads): (V, Box<[Read]>),
     ) -> (Option<Arc<V>>, Arc<V>) {
         let old = memo(self).remove(key);
-        let before = old.as_ref().map(|old| &old.reads);
+        let before = old.as_ref().map_or(&[][..], |old| &old.reads);
         self.index(&node, before, &reads);
         let old = old.map(|old| old.outcome);
         let outcome = match &old {
@@ -51,8 +52,8 @@ impl Graph {
     }
 
     /// Notes that a node reads these now, and no longer those.
-    fn index(&mut self, node: &Node, before: Option<&BTreeSet<Read>>, after: &BTreeSet<Read>) {
-        for read in before.into_iter().flatten().filter(|read| !after.contains(read)) {
+    fn index(&mut self, node: &Node, before: &[Read], after: &[Read]) {
+        for read in before.iter().filter(|read| after.binary_search(read).is_err()) {
             let Some(nodes) = self.dependents.get_mut(read) else { continue };
             nodes.remove(node);
             if nodes.is_empty() {
@@ -69,7 +70,7 @@ impl Graph {
                 };
             }
         }
-        for read in after.iter().filter(|read| before.is_none_or(|before| !before.contains(read))) {
+        for read in after.iter().filter(|read| before.binary_search(read).is_err()) {
             if let Read::Name(name) = read {
                 self.names.insert(name.clone());
             }
@@ -98,7 +99,7 @@ impl Graph {
             Node::Route(id) => self.routes.remove(id).map(|known| known.reads),
             Node::Lost(id) => self.lost.remove(id).map(|known| known.reads),
         };
-        self.index(node, reads.as_ref(), &BTreeSet::new());
+        self.index(node, reads.as_deref().unwrap_or_default(), &[]);
         self.changed.insert(node.clone());
     }
 
