@@ -22,19 +22,20 @@ pub(super) const HOST_BYTES_OF_NAMESPACE: usize = 768 << 10;
 /// Matches of one route, each counted at every place.
 pub(super) const ENTRIES_OF_ROUTE: usize = 16_384;
 /// The same of all routes of a namespace together.
-pub(super) const ENTRIES_OF_NAMESPACE: usize = 262_144;
-/// The same of all namespaces together: each is up to 12 microseconds and 900 bytes for the edge that has it (`make bench-tenants`).
-pub(super) const ENTRIES_OF_ALL: usize = 524_288;
+pub(super) const ENTRIES_OF_NAMESPACE: usize = 100_000;
+/// The same of all namespaces together: each is up to 30 microseconds and 2 kB for the edge that has it, and 500 bytes
+/// here (`make bench-tenants`).
+pub(super) const ENTRIES_OF_ALL: usize = 200_000;
 
 /// As many as most routes have: a route with more is attached once they are granted, so that none is built in vain.
-const ENTRIES_UNASKED: usize = 512;
+const ENTRIES_UNASKED: usize = 32;
 
 /// Regular expressions of one route that are costly to compile.
 pub(super) const COSTLY_OF_ROUTE: usize = 8;
 /// The same of all routes of a namespace together.
-pub(super) const COSTLY_OF_NAMESPACE: usize = 64;
+pub(super) const COSTLY_OF_NAMESPACE: usize = 32;
 /// The same of all namespaces together: each is some milliseconds for the control plane, and up to 64 KiB for an edge.
-pub(super) const COSTLY_OF_ALL: usize = 256;
+pub(super) const COSTLY_OF_ALL: usize = 128;
 
 /// Something that there is a budget of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
