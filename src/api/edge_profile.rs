@@ -82,6 +82,9 @@ pub struct EdgeProfileSpec {
     /// What is done with paths that can be read in two ways: those with dot segments, empty segments or encoded slashes. Ports
     /// with anything but Keep are relayed to the filter proxy. Default: Keep.
     pub path_normalization: Option<PathNormalization>,
+    /// What is done with fields of clients that backends take for a proxy's: X_Real_IP and its like with underscores,
+    /// X-Forwarded-Prefix, X-Forwarded-Client-Cert, X-Original-URL, X-Original-URI and X-Rewrite-URL. Default: Drop.
+    pub claimed_fields: Option<ClaimedFields>,
     /// How the address of a client is found behind other proxies. Where it is set, even empty, ports are relayed to the
     /// filter proxy, and whatever somebody says in X-Forwarded-For who is not trusted is taken out. Default: it is the
     /// address of the connection, in X-Real-IP and as the last member of X-Forwarded-For.
@@ -209,6 +212,16 @@ pub enum PathNormalization {
     Reject,
 }
 
+/// What is done with fields of clients that backends take for a proxy's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum ClaimedFields {
+    /// Backends do not get them.
+    #[default]
+    Drop,
+    /// They pass as they came.
+    Keep,
+}
+
 over! { EdgeCapacity { connections, connections_per_address, buffer_bytes, sozu_workers, sozus } }
 
 impl EdgeProfileSpec {
@@ -243,6 +256,7 @@ impl EdgeProfileSpec {
             force_relay: self.force_relay.or(below.force_relay),
             strict_http: self.strict_http.or(below.strict_http),
             path_normalization: self.path_normalization.or(below.path_normalization),
+            claimed_fields: self.claimed_fields.or(below.claimed_fields),
             client_address: self.client_address.or_else(|| below.client_address.clone()),
             connect_timeout_seconds: self.connect_timeout_seconds.or(below.connect_timeout_seconds),
             max_concurrent_streams: self.max_concurrent_streams.or(below.max_concurrent_streams),

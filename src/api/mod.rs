@@ -9,7 +9,7 @@ pub mod listener_set;
 mod object;
 
 pub use bundle::GATEWAY_API;
-pub use edge_profile::{EdgeProfile, EdgeProfileSpec, PathNormalization, ReservedHosts, Variable};
+pub use edge_profile::{ClaimedFields, EdgeProfile, EdgeProfileSpec, PathNormalization, ReservedHosts, Variable};
 pub use gateway_api::apis::experimental::gatewayclasses;
 pub use gateway_api::apis::experimental::gatewayclasses::GatewayClass;
 pub use gateway_api::apis::experimental::gateways;

@@ -66,17 +66,29 @@ impl Origin {
 
     /// The port of its listener, when the request is fit to be decided.
     pub(super) fn enter(&self, shared: &Shared, table: &Table, parts: &mut Parts) -> Result<u16, Refusal> {
+        let headers = &mut parts.headers;
         let link = match &self.way {
             Way::Hop => {
-                hygiene::drop_claims(&mut parts.headers);
-                return hygiene::hop_port(&mut parts.headers);
+                let port = hygiene::hop_port(headers)?;
+                let keeps_claims = table.any_listener(port).is_some_and(|listener| listener.tuning.keeps_claims);
+                hygiene::drop_twins(headers, keeps_claims);
+                if !keeps_claims {
+                    hygiene::drop_claims(headers);
+                }
+                return Ok(port);
             }
             Way::Relay(link) => link,
         };
-        parts.headers.remove(hygiene::HOP);
+        headers.remove(hygiene::HOP);
         let port = link.port;
-        let trust = table.any_listener(port).and_then(|listener| listener.tuning.client_address.as_ref());
-        hygiene::forwarded(&mut parts.headers, &link.connection, trust, rand::random());
+        let tuning = table.any_listener(port).map(|listener| &listener.tuning);
+        let keeps_claims = tuning.is_some_and(|tuning| tuning.keeps_claims);
+        hygiene::drop_twins(headers, keeps_claims);
+        let trust = tuning.and_then(|tuning| tuning.client_address.as_ref());
+        let said_by_proxy = hygiene::forwarded(headers, &link.connection, trust, rand::random());
+        if !said_by_proxy && !keeps_claims {
+            hygiene::drop_claims(headers);
+        }
         match &link.tls {
             Some(name) if is_misdirected(shared, table, (port, name), authority(parts)) => Err(Refusal::Misdirected),
             _ => Ok(port),

@@ -49,6 +49,9 @@ pub struct Tuning {
     /// What becomes of paths that can be read in two ways (`pathNormalization`).
     #[serde(skip_serializing_if = "PathForm::is_keep")]
     pub paths: PathForm,
+    /// Clients may send fields that backends take for a proxy's (`claimedFields`).
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub keeps_claims: bool,
     /// How the client's address is found; none: it is the connection's (`clientAddress`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_address: Option<ClientAddress>,

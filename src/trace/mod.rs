@@ -211,7 +211,8 @@ fn stage(target: &Target, relay: Option<&RelayReason>, request: &Request, barred
         return Stage::Relay { reason: reason.to_string() };
     }
     let caught = |bouncer: &&Bouncer| request.headers.get(&bouncer.name).is_some_and(|value| bouncer.takes(value.as_bytes()));
-    if let Some(bouncer) = bouncers().iter().find(caught) {
+    let port = PortId { number: request.port, kind: request.protocol.into() };
+    if let Some(bouncer) = target.keeps_claims(port).map(bouncers).into_iter().flatten().find(caught) {
         return Stage::Bounced { field: bouncer.name.clone(), reason: bouncer.why.text().to_owned() };
     }
     let lookup = Lookup { port: request.port, host: &request.host, target: &request.target, method: &request.method };

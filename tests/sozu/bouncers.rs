@@ -1,6 +1,7 @@
 //! Requests with odd fields go to the filter proxy, whatever their host and path; plain ones stay with Sōzu.
 
-use kakehi::edge::plan::bouncers;
+use kakehi::edge::plan::{Why, bouncers};
+use kakehi::snapshot::Resource;
 
 use crate::build::{backend, exact, listener, prefix, route, rule};
 use crate::rig::{Rig, send, serve, until};
@@ -20,7 +21,7 @@ fn odd(name: &str) -> &'static str {
 }
 
 async fn check(rig: &Rig) {
-    for bouncer in bouncers() {
+    for bouncer in bouncers(false) {
         for (host, path) in [("app.example", "/"), ("app.example", "/deep/path?x=1"), ("none.example", "/")] {
             let fields = format!("X-Before: 1\r\n{}: {}\r\n", bouncer.name.to_uppercase(), odd(&bouncer.name));
             let answer = send(rig.at(8080), &request(host, path, &fields)).await;
@@ -57,4 +58,25 @@ async fn odd_requests_are_taken_out_before_any_route() {
     assert!(rig.hold([app.clone()]).await.is_empty());
     assert!(rig.hold(whole(rules())).await.is_empty());
     check(&rig).await;
+}
+
+#[tokio::test]
+async fn claims_pass_while_the_port_keeps_them() {
+    let mut rig = Rig::start().await;
+    let app = [backend("app", &[serve("app").await]), route("r", "web", &["app.example"], vec![rule(prefix("/"), "app")])];
+    for keeps in [false, true, false] {
+        let web = match listener("web", 8080, "*") {
+            Resource::Listener(mut listener) => {
+                listener.tuning.keeps_claims = keeps;
+                Resource::Listener(listener)
+            }
+            other => other,
+        };
+        assert!(rig.hold(app.iter().cloned().chain([web])).await.is_empty());
+        for bouncer in bouncers(false) {
+            let answer = send(rig.at(8080), &request("app.example", "/", &format!("{}: {}\r\n", bouncer.name, odd(&bouncer.name)))).await;
+            let native = keeps && bouncer.why == Why::Claims;
+            assert_eq!(answer.by(), if native { "app" } else { "hop" }, "{} {keeps}", bouncer.name);
+        }
+    }
 }

@@ -151,3 +151,41 @@ fn proxies_in_front_are_believed_as_the_profile_says() {
     let plan = plan(&rig, "nets");
     assert!(plan.contains("client address by trusted proxies"), "{plan}");
 }
+
+/// Fields of clients that backends take for a proxy's.
+const CLAIMED: [(&str, &str); 5] = [
+    ("X_Real_IP", "6.6.6.6"),
+    ("x-forwarded_proto", "ftp"),
+    ("X-Forwarded-Prefix", "/x"),
+    ("X-Original-URL", "/admin"),
+    ("X_Kakehi_Hop", "1"),
+];
+
+/// `claimedFields` is for backends that rely on such fields. The edge's own words stay true, and the setting works on a port that
+/// is open, also where Sōzu reads it and no request leaves it.
+#[test]
+fn claimed_fields_pass_where_the_profile_says_so() {
+    let (native, hop, relay) = (free_port(), free_port(), free_port());
+    let rig = Rig::start(&[], |_, _| {});
+    let give = |claimed: &str| {
+        let profiles = [("native", native, "forceHop", false), ("hop", hop, "forceHop", true), ("relay", relay, "forceRelay", true)];
+        let gateways = profiles.map(|(name, port, field, value)| gateway(name, port, &json!({field: value, "claimedFields": claimed})));
+        rig.write("who.yaml", &text(gateways.into_iter().flatten().chain([route(&["native", "hop", "relay"])])));
+    };
+    let passed = |port: u16| {
+        let seen = ask(port, &CLAIMED, b"").ok().filter(|answer| answer.status == 200)?.json();
+        let pairs = seen["headers"].as_array()?.clone();
+        assert!(pairs.iter().all(|pair| pair[0] != "x-real-ip" || pair[1] == "127.0.0.1"), "{seen}");
+        let passed = CLAIMED.map(|(name, _)| name.to_lowercase()).into_iter().filter(|name| pairs.iter().any(|pair| pair[0] == *name));
+        Some(passed.collect::<Vec<_>>())
+    };
+    let all = ["x_real_ip", "x-forwarded_proto", "x-forwarded-prefix", "x-original-url"].map(str::to_owned).to_vec();
+    for (claimed, expected) in [("Drop", Vec::new()), ("Keep", all.clone()), ("Drop", Vec::new())] {
+        give(claimed);
+        for (stage, port) in [("native", native), ("hop", hop), ("relay", relay)] {
+            let expected =
+                if stage == "native" && claimed == "Keep" { [&all[..], &["x_kakehi_hop".to_owned()]].concat() } else { expected.clone() };
+            rig.eventually(&format!("{stage}, {claimed}"), || passed(port).as_ref() == Some(&expected));
+        }
+    }
+}

@@ -55,8 +55,12 @@ fn twins(name: &str) -> impl Iterator<Item = String> {
     })
 }
 
-/// All of them, in the order in which Sōzu asks.
-pub fn bouncers() -> &'static [Bouncer] {
+/// Those of a port, in the order in which Sōzu asks. Where it keeps claims, there are none for them.
+pub fn bouncers(keeps_claims: bool) -> impl Iterator<Item = &'static Bouncer> {
+    all().iter().filter(move |bouncer| bouncer.stands(keeps_claims))
+}
+
+fn all() -> &'static [Bouncer] {
     static ALL: LazyLock<Vec<Bouncer>> = LazyLock::new(|| {
         let any = |name: String, why| Bouncer { name, value: None, why, matches: None };
         let matching = |name: &str, value: String| {
@@ -79,6 +83,11 @@ pub fn bouncers() -> &'static [Bouncer] {
 }
 
 impl Bouncer {
+    /// Whether a port has it that keeps claims, or does not.
+    pub fn stands(&self, keeps_claims: bool) -> bool {
+        !keeps_claims || self.why != Why::Claims
+    }
+
     /// Whether it takes a request whose first line of the field is this.
     pub fn takes(&self, value: &[u8]) -> bool {
         self.value.is_none() || self.matches.as_ref().is_some_and(|regex| regex.is_match(value))
@@ -102,10 +111,10 @@ fn other_words(words: &[&str]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::bouncers;
+    use super::{all, bouncers};
 
     fn caught(name: &str, value: &str) -> bool {
-        bouncers().iter().any(|bouncer| bouncer.name == name && bouncer.takes(value.as_bytes()))
+        all().iter().any(|bouncer| bouncer.name == name && bouncer.takes(value.as_bytes()))
     }
 
     #[test]
@@ -115,6 +124,13 @@ mod tests {
         }
         assert!(!caught("upgrade", "websocket") && !caught("te", "trailers") && !caught("te", "Trailers"));
         assert!(!caught("x-forwarded-for", "192.0.2.1") && !caught("user-agent", "h2"));
+    }
+
+    #[test]
+    fn claims_may_pass_and_what_is_between_client_and_proxy_may_not() {
+        let kept: Vec<_> = bouncers(true).map(|bouncer| bouncer.name.as_str()).collect();
+        assert_eq!(kept, ["connection", "upgrade", "te", "http2-settings", "keep-alive", "proxy-connection", "x-kakehi-hop"]);
+        assert_eq!(bouncers(false).count(), all().len());
     }
 
     #[test]

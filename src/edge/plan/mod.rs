@@ -27,7 +27,7 @@ mod touched;
 mod whole;
 
 pub use asked::USUAL_SILENCE;
-pub use bouncers::{Bouncer, bouncers};
+pub use bouncers::{Bouncer, Why, bouncers};
 pub use lookup::Lookup;
 pub use planner::{Options, Planner};
 pub use reason::{Reason, RelayReason};

@@ -174,7 +174,7 @@ impl Planner {
                 let usual = PortLimits::default();
                 let connect_seconds = tuning.connect_seconds.unwrap_or(usual.connect_seconds);
                 let max_streams = tuning.max_streams.unwrap_or(usual.max_streams);
-                self.target.limits.insert(port, PortLimits { connect_seconds, max_streams, patient })
+                self.target.limits.insert(port, PortLimits { connect_seconds, max_streams, keeps_claims: tuning.keeps_claims, patient })
             }
             None => self.target.limits.remove(&port),
         };

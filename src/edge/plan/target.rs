@@ -86,6 +86,12 @@ impl Target {
     pub fn bound(&self) -> impl Iterator<Item = PortId> {
         self.ports.keys().copied().filter(|port| self.is_bound(*port))
     }
+
+    /// Whether what clients claim on a port passes; none where the port is not there, or Sōzu does not read it.
+    pub fn keeps_claims(&self, port: PortId) -> Option<bool> {
+        let read = port.kind != PortKind::Relay && self.ports.contains_key(&port);
+        read.then(|| self.limits.get(&port).is_some_and(|limits| limits.keeps_claims))
+    }
 }
 
 /// Limits of a listener.
@@ -95,13 +101,15 @@ pub struct PortLimits {
     pub connect_seconds: u32,
     /// Requests that one HTTP/2 connection may have open.
     pub max_streams: u32,
+    /// Sōzu passes on what clients claim in a proxy's name.
+    pub keeps_claims: bool,
     /// Some requests may take longer than [`USUAL_SILENCE`](super::USUAL_SILENCE).
     pub patient: bool,
 }
 
 impl Default for PortLimits {
     fn default() -> Self {
-        Self { connect_seconds: Tuning::CONNECT_SECONDS, max_streams: Tuning::MAX_STREAMS, patient: false }
+        Self { connect_seconds: Tuning::CONNECT_SECONDS, max_streams: Tuning::MAX_STREAMS, keeps_claims: false, patient: false }
     }
 }
 

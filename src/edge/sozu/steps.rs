@@ -122,17 +122,19 @@ impl Steps<'_> {
         Ok(())
     }
 
-    /// They come and go with their listener, whatever its routes are.
+    /// They come and go with their listener, whatever its routes are; those for claims also with what the port says of them.
     fn bouncers(&mut self, target: &Target) {
         let (wire, applied) = (self.shadow.wire(), self.shadow.applied());
-        let reads = |port: &PortId| port.kind != PortKind::Relay;
-        for (port, keys) in target.ports.iter().filter(|(port, _)| reads(port) && !applied.ports.contains_key(*port)) {
-            for bouncer in bouncers() {
+        let of = |keeps: Option<bool>| keeps.map(bouncers).into_iter().flatten();
+        for (port, keys) in &target.ports {
+            let (before, after) = (applied.keeps_claims(*port), target.keeps_claims(*port));
+            for bouncer in of(after).filter(|bouncer| !before.is_some_and(|keeps| bouncer.stands(keeps))) {
                 self.add(Item::Bouncer(*port, &bouncer.name), wire.add_bouncer(*port, bouncer), keys);
             }
         }
-        for port in applied.ports.keys().filter(|port| reads(port) && !target.ports.contains_key(*port)) {
-            for bouncer in bouncers() {
+        for port in applied.ports.keys() {
+            let (before, after) = (applied.keeps_claims(*port), target.keeps_claims(*port));
+            for bouncer in of(before).filter(|bouncer| !after.is_some_and(|keeps| bouncer.stands(keeps))) {
                 self.remove(Item::Bouncer(*port, &bouncer.name), wire.remove_bouncer(*port, bouncer));
             }
         }

@@ -61,7 +61,7 @@ pub fn clean_trailers(trailers: &mut HeaderMap) {
     for name in FRAMING.iter().chain(&OURS) {
         trailers.remove(*name);
     }
-    names::drop_twins(trailers);
+    names::drop_twins(trailers, false);
     names::drop_claims(trailers);
     strip(trailers);
 }

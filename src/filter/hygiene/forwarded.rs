@@ -5,7 +5,6 @@ use std::net::{IpAddr, SocketAddr};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use super::client::{Origin, origin};
-use super::names::drop_claims;
 use crate::model::{ClientAddress, Trusted};
 
 const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -50,8 +49,8 @@ fn address(ip: IpAddr) -> HeaderValue {
 /// `X-Forwarded-For`, the listener's scheme and port. `id` names the request, unless the client has.
 ///
 /// With `trust`, `X-Forwarded-For` begins with the client: what came before that is nobody's word. Where the connection is
-/// one of a trusted proxy, its scheme, port and host stand, and what it says of the path and of a client certificate.
-pub fn forwarded(headers: &mut HeaderMap, connection: &Connection, trust: Option<&ClientAddress>, id: u128) {
+/// one of a trusted proxy, which is returned, its scheme, port and host stand.
+pub fn forwarded(headers: &mut HeaderMap, connection: &Connection, trust: Option<&ClientAddress>, id: u128) -> bool {
     let peer = connection.peer;
     let (client, said_by_proxy) = match trust {
         Some(ClientAddress { trusted, .. }) => {
@@ -82,14 +81,12 @@ pub fn forwarded(headers: &mut HeaderMap, connection: &Connection, trust: Option
     if !keeps(headers, &HOST, |host| !host.contains(',')) {
         headers.remove(HOST);
     }
-    if !said_by_proxy {
-        drop_claims(headers);
-    }
     headers.remove(header::FORWARDED);
     headers.insert(REAL_IP, client);
     if !headers.contains_key(REQUEST_ID) {
         set(headers, REQUEST_ID, format!("{id:032x}"));
     }
+    said_by_proxy
 }
 
 /// The client of a request that has come in: as Sōzu says on a hop, or [`forwarded`] of a relayed connection.
@@ -130,14 +127,13 @@ mod tests {
     use super::{Connection, forwarded};
     use crate::model::{ClientAddress, Trusted};
 
-    const CLAIMS: [(&str, &str); 9] = [
+    const CLAIMS: [(&str, &str); 8] = [
         ("x-forwarded-for", "10.0.0.9"),
         ("x-forwarded-for", "10.0.0.8"),
         ("x-real-ip", "6.6.6.6"),
         ("x-forwarded-proto", "https"),
         ("x-forwarded-port", "1"),
         ("x-forwarded-host", "bank.example"),
-        ("x-forwarded-prefix", "/admin"),
         ("forwarded", "for=6.6.6.6"),
         ("x-request-id", "mine"),
     ];
@@ -150,7 +146,8 @@ mod tests {
         }
         let connection = Connection::new(peer.parse().unwrap(), "[2001:db8::1]:8080".parse().unwrap(), false);
         let trust = trust.map(|trusted| ClientAddress { trusted, proxy_protocol: false });
-        forwarded(&mut headers, &connection, trust.as_ref(), 1);
+        let by_proxy = forwarded(&mut headers, &connection, trust.as_ref(), 1);
+        assert_eq!(by_proxy, headers.contains_key("x-forwarded-host"));
         let mut lines: Vec<String> = headers.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect();
         lines.sort();
         lines
@@ -180,7 +177,6 @@ mod tests {
             "x-forwarded-for: 10.0.0.9, 10.0.0.8, 192.0.2.1",
             "x-forwarded-host: bank.example",
             "x-forwarded-port: 1",
-            "x-forwarded-prefix: /admin",
             "x-forwarded-proto: https",
             "x-real-ip: 10.0.0.9",
             "x-request-id: mine",

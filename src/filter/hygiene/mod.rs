@@ -18,7 +18,7 @@ use crate::model::{Ambiguous, HOP_FIELD};
 
 pub use connection::clean_trailers;
 pub use forwarded::{Connection, forwarded, real_ip};
-pub use names::drop_claims;
+pub use names::{drop_claims, drop_twins};
 pub use request::{admit, hop_port, settle_path, towards_h1, towards_h2};
 pub use response::{clean, clean_upgraded, head_bytes};
 pub use upgrade::{Switch, Upgrade};

@@ -14,19 +14,21 @@ pub(super) const OURS: [&str; 8] =
 /// How the names begin that proxies use among themselves.
 const FAMILY: &str = "x-forwarded-";
 
-/// Whether a field is one that WSGI and CGI cannot tell from one that clients may not send: they read `X_Real_IP` and
-/// `X-Real-IP` as `HTTP_X_REAL_IP`.
-fn is_twin(name: &HeaderName) -> bool {
-    if !name.as_str().contains('_') {
-        return false;
-    }
-    let read = name.as_str().replace('_', "-");
-    read.starts_with(FAMILY) || [&FRAMING[..], &OURS, &CLAIMED_FIELDS].concat().contains(&read.as_str())
-}
+/// Those of the fields above by which the edge frames or directs a request.
+const READ: [&str; 4] = ["host", "content-length", "transfer-encoding", HOP_FIELD];
 
-/// Takes the twins out of a head, or out of trailers.
-pub(super) fn drop_twins(headers: &mut HeaderMap) {
-    let twins: Vec<HeaderName> = headers.keys().filter(|name| is_twin(name)).cloned().collect();
+/// Takes out fields that WSGI and CGI cannot tell from ones that clients may not send: they read `X_Real_IP` and `X-Real-IP` as
+/// `HTTP_X_REAL_IP`. Where a port keeps claims, those that read like framing go all the same.
+pub fn drop_twins(headers: &mut HeaderMap, keeps_claims: bool) {
+    let is_twin = |name: &&HeaderName| {
+        if !name.as_str().contains('_') {
+            return false;
+        }
+        let read = name.as_str().replace('_', "-");
+        let claim = read.starts_with(FAMILY) || OURS.contains(&read.as_str()) || CLAIMED_FIELDS.contains(&read.as_str());
+        READ.contains(&read.as_str()) || (claim && !keeps_claims)
+    };
+    let twins: Vec<HeaderName> = headers.keys().filter(is_twin).cloned().collect();
     for twin in twins {
         headers.remove(twin);
     }
@@ -68,9 +70,13 @@ mod tests {
             "content_length",
             "transfer_encoding",
         ];
-        assert_eq!(left(&twins, drop_twins), [] as [String; 0]);
+        assert_eq!(left(&twins, |headers| drop_twins(headers, false)), [] as [String; 0]);
         let others = ["x_user", "user_id", "x-real-ip", "x-forwarded-for", "content-length", "host", "x_real_ip2"];
-        assert_eq!(left(&others, drop_twins), others);
+        assert_eq!(left(&others, |headers| drop_twins(headers, false)), others);
+        assert_eq!(
+            left(&twins, |headers| drop_twins(headers, true)),
+            twins[..9].iter().map(|name| name.to_lowercase()).collect::<Vec<_>>()
+        );
     }
 
     #[test]

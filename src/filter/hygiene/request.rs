@@ -6,7 +6,6 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Uri, Version, header, uri};
 
 use super::connection::{single_length, strip, strip_nominated};
-use super::names::drop_twins;
 use super::upgrade::{self, Upgrade};
 use super::{HOP, Refusal, host};
 use crate::model::PathForm;
@@ -36,7 +35,6 @@ pub fn admit(parts: &mut Parts, body: bool) -> Result<Option<Upgrade>, Refusal> 
         single_length(headers);
     }
     strip(headers);
-    drop_twins(headers);
     if parts.version == Version::HTTP_2 {
         join_cookies(headers);
     }

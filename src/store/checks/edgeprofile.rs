@@ -135,6 +135,7 @@ static SPEC: Shape = Shape::Object {
         ("forceRelay", &Shape::Boolean, Absent::Fine),
         ("strictHTTP", &Shape::Boolean, Absent::Fine),
         ("pathNormalization", &Shape::Choice(&["Keep", "Normalize", "Reject"]), Absent::Fine),
+        ("claimedFields", &Shape::Choice(&["Drop", "Keep"]), Absent::Fine),
         ("clientAddress", &CLIENT_ADDRESS, Absent::Fine),
         ("connectTimeoutSeconds", &Shape::Integer { min: 1, max: 60 }, Absent::Fine),
         ("maxConcurrentStreams", &STREAMS, Absent::Fine),

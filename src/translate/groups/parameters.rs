@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::api::{EdgeProfileSpec, PathNormalization};
+use crate::api::{ClaimedFields, EdgeProfileSpec, PathNormalization};
 use crate::model::{ClientAddress, EdgeId, Kind, ObjectId, PathForm, Trusted, Tuning};
 use crate::report::{Issue, ProfileProblem};
 use crate::translate::facts::{Body, GatewayFacts, ObjectRef};
@@ -131,6 +131,7 @@ pub(super) fn tuning(profile: &EdgeProfileSpec) -> Tuning {
             PathNormalization::Normalize => PathForm::Normalize,
             PathNormalization::Reject => PathForm::Reject,
         },
+        keeps_claims: profile.claimed_fields == Some(ClaimedFields::Keep),
         client_address,
         connect_seconds: number(profile.connect_timeout_seconds),
         max_streams: number(profile.max_concurrent_streams),
