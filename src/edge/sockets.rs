@@ -1,7 +1,8 @@
 //! The two unix sockets by which Sōzu reaches the filter proxy: one for requests, one for connections.
 //!
-//! Whoever outlives the filter proxy holds them, so that connections queue while it is replaced: the supervisor where it
-//! starts Sōzu itself; else the launcher, which outlives the supervisor too and hands them to each that comes.
+//! A process that outlives the filter proxy holds them, so that connections queue while it is replaced: the supervisor where it
+//! starts Sōzu itself; else the launcher, which outlives the supervisor too and hands them to each that comes. A supervisor offers
+//! them in turn to the launcher that replaces a dead one, so that the filter proxy serves on by the same sockets.
 
 use std::convert::Infallible;
 use std::io::{self, IoSlice, IoSliceMut};
@@ -11,18 +12,23 @@ use std::os::unix::net::UnixListener as Listening;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rustix::fs::fstat;
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
 };
 use tokio::io::{AsyncReadExt, Interest};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::trouble::Trouble;
 
 /// Where the launcher hands them over, beside them.
 const HAND_OVER: &str = "sockets.sock";
+/// Where a supervisor offers those that it has to the next launcher.
+const OFFER: &str = "offer.sock";
+/// A supervisor that is alive hands them over within this.
+const OFFERED: Duration = Duration::from_millis(500);
 /// Pause before a hand-over that failed is tried again.
 const PAUSE: Duration = Duration::from_millis(50);
 /// A launcher that was started just now hands them over within this.
@@ -68,6 +74,20 @@ impl Sockets {
         Ok(Self { sockets: [hop?, relay?], buffer_bytes })
     }
 
+    /// Those that a supervisor has of a launcher before, for Sōzus with such buffers; else new ones.
+    ///
+    /// # Errors
+    /// The first path that cannot be listened on, and why.
+    pub(super) async fn take_over(dir: &Path, buffer_bytes: u64) -> Result<Self, (PathBuf, io::Error)> {
+        match timeout(OFFERED, ask(&dir.join(OFFER))).await {
+            Ok(Ok(lease)) if lease.buffer_bytes == buffer_bytes => Ok(Self { sockets: lease.sockets, buffer_bytes }),
+            other => {
+                tracing::debug!(?other, "opening the filter proxy's sockets");
+                Self::open(dir, buffer_bytes)
+            }
+        }
+    }
+
     /// Copies, for a child to inherit.
     ///
     /// # Errors
@@ -77,12 +97,16 @@ impl Sockets {
         Ok([hop.try_clone()?, relay.try_clone()?])
     }
 
-    /// Hands them to everybody who connects to a socket beside them, for ever. Only this user can: it is in his directory.
+    /// Hands them to each supervisor that connects to a socket beside them, for ever. Only this user can: it is in his directory.
     ///
     /// # Errors
     /// When that socket cannot be listened on.
     pub(super) async fn hand_over(&self, dir: &Path) -> io::Result<Infallible> {
-        let listener = UnixListener::from_std(bind(&dir.join(HAND_OVER))?)?;
+        self.hand_over_at(&dir.join(HAND_OVER)).await
+    }
+
+    async fn hand_over_at(&self, path: &Path) -> io::Result<Infallible> {
+        let listener = UnixListener::from_std(bind(path)?)?;
         // The end of its connection tells the other side that whoever queues for it is gone.
         let mut connections = JoinSet::new();
         loop {
@@ -117,6 +141,7 @@ pub(super) enum Holder {
 }
 
 /// Sockets for a child, and the life of their holder.
+#[derive(Debug)]
 pub(super) struct Lease {
     /// For requests, and for connections.
     pub sockets: [OwnedFd; 2],
@@ -149,6 +174,32 @@ impl Holder {
 }
 
 impl Lease {
+    /// Whether connections queue at the same sockets, for the same Sōzus.
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        let file = |socket: &OwnedFd| fstat(socket).ok().map(|stat| (stat.st_dev, stat.st_ino));
+        let same = |(one, two): (&OwnedFd, &OwnedFd)| file(one).is_some_and(|file_of_one| file(two) == Some(file_of_one));
+        self.buffer_bytes == other.buffer_bytes && self.sockets.iter().zip(&other.sockets).all(same)
+    }
+
+    /// Offers the sockets to the launcher that replaces the one that they are of, for as long as this is polled.
+    pub(super) fn offer(&self, holder: &Holder) -> impl Future<Output = Infallible> + use<> {
+        let [hop, relay] = &self.sockets;
+        let copies = hop.try_clone().and_then(|hop| Ok([hop, relay.try_clone()?]));
+        let buffer_bytes = self.buffer_bytes;
+        let path = match holder {
+            Holder::Here(_) => None,
+            Holder::Launcher(dir) => Some(dir.join(OFFER)),
+        };
+        async move {
+            if let Some(path) = path {
+                let offered = async { Sockets { sockets: copies?, buffer_bytes }.hand_over_at(&path).await };
+                let error = offered.await.map_or_else(|error| error, |never| match never {});
+                tracing::warn!(%error, "the filter proxy's sockets are not offered to the next launcher");
+            }
+            std::future::pending().await
+        }
+    }
+
     /// Waits until connections no longer queue at these sockets: their holder is gone, and the next one has others.
     pub(super) async fn lost(&mut self) {
         match &mut self.holder {
@@ -220,5 +271,44 @@ mod tests {
         assert!(timeout(Duration::from_millis(20), lease.lost()).await.is_err());
         launcher.abort();
         timeout(Duration::from_secs(5), lease.lost()).await.expect("the end is noticed");
+    }
+
+    #[tokio::test]
+    async fn a_launcher_takes_the_sockets_that_a_supervisor_has_of_the_one_before() {
+        let dir = tempfile::tempdir().unwrap();
+        let (of, holder) = (dir.path().to_owned(), Holder::Launcher(dir.path().to_owned()));
+        let launch = |bytes: u64| {
+            let of = of.clone();
+            tokio::spawn(async move { Sockets::take_over(&of, bytes).await.unwrap().hand_over(&of).await })
+        };
+        let first = launch(70_000);
+        let mut lease = holder.lease().await;
+        let offered = tokio::spawn(lease.offer(&holder));
+        while !of.join("offer.sock").exists() {
+            tokio::task::yield_now().await;
+        }
+        first.abort();
+        lease.lost().await;
+        let second = launch(70_000);
+        let again = holder.lease().await;
+        assert!(again.is_like(&lease) && lease.is_like(&again));
+        second.abort();
+        assert!(first.await.is_err() && second.await.is_err());
+        // Other buffers are of other Sōzus.
+        let third = launch(20_000);
+        let mut other = holder.lease().await;
+        assert!(!other.is_like(&lease));
+        third.abort();
+        other.lost().await;
+        // A supervisor that hangs, or is gone, keeps no launcher from starting.
+        offered.abort();
+        assert!(offered.await.is_err());
+        let hangs = Listening::bind(of.join("hangs.sock")).unwrap();
+        std::fs::rename(of.join("hangs.sock"), of.join("offer.sock")).unwrap();
+        let fourth = launch(70_000);
+        let last = timeout(Duration::from_secs(5), holder.lease()).await.expect("it does not wait for ever");
+        assert!(!last.is_like(&lease));
+        drop(hangs);
+        fourth.abort();
     }
 }

@@ -46,7 +46,8 @@ pub async fn launch(
     farewell: Farewell,
     stop: impl Future<Output = &'static str>,
 ) -> Result<(), Error> {
-    let sockets = Sockets::open(&settings.dir, settings.budget.buffer_bytes).map_err(|(path, source)| Error::File { path, source })?;
+    let sockets = Sockets::take_over(&settings.dir, settings.budget.buffer_bytes).await;
+    let sockets = sockets.map_err(|(path, source)| Error::File { path, source })?;
     let (end, ends) = watch::channel(false);
     let (mut keeping, mut watched) = (Vec::new(), Vec::new());
     for name in TWINS.into_iter().take(sozus.max(1)) {

@@ -172,9 +172,11 @@ impl Keeper {
         let pid = child.id();
         self.pids.send_modify(|pids| pids.filter = pid);
         let probed = probe(&self.paths.hop, pid, &self.pulse);
-        tokio::pin!(probed);
+        let offered = lease.offer(&self.holder);
+        tokio::pin!(probed, offered);
         loop {
             tokio::select! {
+                never = &mut offered => match never {},
                 () = reached(ends, if told { End::Now } else { End::Parting }) => {
                     if *ends.borrow() == End::Now {
                         end(child, LAST).await;
@@ -192,15 +194,21 @@ impl Keeper {
                     return After::Another(None);
                 }
                 () = lease.lost() => {
-                    tracing::warn!("the holder of the filter proxy's sockets is gone; starting it over with those of the next one");
-                    // Until they are there, this child takes what comes by the old ones.
+                    tracing::warn!("the holder of the filter proxy's sockets is gone; waiting for the next one");
+                    // Until it is there, this child takes what comes by those that we have.
                     let next = tokio::select! {
                         next = self.holder.lease() => next,
+                        never = &mut offered => match never {},
                         () = reached(ends, End::Now) => {
                             end(child, LAST).await;
                             return After::Over;
                         }
                     };
+                    if next.is_like(&lease) {
+                        lease = next;
+                        continue;
+                    }
+                    tracing::warn!("its sockets are others; starting the filter proxy over with them");
                     end(child, LAST).await;
                     return After::Another(Some(next));
                 }
