@@ -132,6 +132,32 @@ fn named(value: &serde_json::Value, at: &str, into: &mut std::collections::BTree
     value.as_array().into_iter().flatten().for_each(|inner| named(inner, at, into));
 }
 
+/// The names of a manifest's own dependencies.
+fn dependencies(manifest: &str) -> std::collections::BTreeSet<&str> {
+    let lines = manifest.lines().skip_while(|line| *line != "[dependencies]").skip(1).take_while(|line| !line.starts_with('['));
+    lines.filter_map(|line| line.split_once('=')).map(|(name, _)| name.trim()).filter(|name| !name.starts_with('#')).collect()
+}
+
+/// What a lock file says that a package needs.
+fn locked<'a>(lock: &'a str, package: &str) -> std::collections::BTreeSet<&'a str> {
+    let head = format!("name = \"{package}\"\n");
+    let block = lock.split("[[package]]\n").find(|block| block.starts_with(&head)).unwrap();
+    let names = block.lines().skip_while(|line| *line != "dependencies = [").skip(1).take_while(|line| *line != "]");
+    names.map(|line| line.trim_matches([' ', '"', ',']).split(' ').next().unwrap()).collect()
+}
+
+/// `cargo` mends a lock file when it builds, but the fuzz targets are built seldom.
+#[test]
+fn the_fuzz_targets_lock_what_the_crate_needs() {
+    let read = |path: &str| std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap();
+    let (manifest, lock) = (read("Cargo.toml"), read("tests/fuzz/Cargo.lock"));
+    let wanted = dependencies(&manifest);
+    assert!(wanted.len() > 40 && wanted.contains("kube"), "{wanted:?}");
+    assert_eq!(locked(&lock, "kakehi"), wanted, "tests/fuzz/Cargo.lock is stale: build the fuzz targets once");
+    let (manifest, own) = (read("tests/fuzz/Cargo.toml"), locked(&lock, "kakehi-fuzz"));
+    assert_eq!(own, dependencies(&manifest), "tests/fuzz/Cargo.lock is stale: build the fuzz targets once");
+}
+
 /// The schema of an EdgeProfile's spec.
 fn profile_schema() -> serde_json::Value {
     let definitions = kakehi::cli::crds::definitions().unwrap();
