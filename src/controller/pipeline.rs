@@ -1,5 +1,7 @@
 //! The translator task: changes in, snapshots to edges, wakes to whoever writes statuses. It owns all translation state.
 
+mod edges;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -9,19 +11,16 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 
 use super::EdgeHost;
 use super::acks::Wake;
-use super::follower::{Follower, Published};
-use super::world::{World, owner};
+use super::follower::Published;
+use super::world::World;
 use crate::api::{Change, Object};
 use crate::model::{EdgeId, Kind, ObjectId, Resolution};
 use crate::observe::metrics::Metrics;
-use crate::snapshot::publish::Publisher;
-use crate::snapshot::wire::Stamp;
-use crate::snapshot::{Delta, Key};
 use crate::store::cluster::Wants;
 use crate::store::kinds::{Finalizer, row};
 use crate::store::names::Names;
 use crate::store::{Event, Severity};
-use crate::translate::{Changes, EdgeChange, Now, Translator};
+use crate::translate::{Changes, Now, Translator};
 
 /// Most events taken in at once: later ones gather while a translation runs, none waits for a timer.
 const BATCH: usize = 4096;
@@ -307,88 +306,6 @@ impl<H: EdgeHost> Pipeline<H> {
         });
         if answered.await.is_err() {
             tracing::warn!("not every external name was answered in time; serving the others");
-        }
-    }
-
-    async fn publish(&mut self, id: &EdgeId, change: EdgeChange) {
-        self.next.failed.remove(id);
-        let EdgeChange::Set { delta, edge } = change else { return self.withdraw(id).await };
-        let epoch = *self.epoch.borrow();
-        let publisher = match self.edges.run(id, &edge.data, epoch).await {
-            Ok(Some(publisher)) => publisher,
-            Ok(None) => return,
-            Err(error) => {
-                self.next.failed.insert(id.clone(), error.to_string());
-                return tracing::error!(edge = %id, %error, "cannot run the edge");
-            }
-        };
-        let started = publisher.current().0.seq == 0;
-        if started {
-            let (published, follower) = Follower::new(id.clone(), &publisher, self.wakes.clone(), self.metrics.clone());
-            self.published.insert(id.clone(), published);
-            tokio::spawn(follower.run());
-        }
-        let returns = self.leaving.remove(id);
-        let delta = if started || returns { edge.snapshot.as_delta() } else { delta };
-        let stamp = publisher.publish(&delta);
-        if let Some(Err(_)) = self.published.get(id).map(|published| published.send((stamp, Instant::now()))) {
-            tracing::debug!(edge = %id, "nobody follows the edge any more");
-        }
-        self.note(id, &publisher, &delta, stamp);
-    }
-
-    /// An edge is not to be any more. Its pods are told to serve nothing, so that its Gateway is gone when its traffic is.
-    async fn withdraw(&mut self, id: &EdgeId) {
-        self.leaving.insert(id.clone());
-        let patience = self.edges.patience();
-        let Some(publisher) = self.next.edges.get(id).cloned().filter(|_| *self.epoch.borrow() > 0 && !patience.is_zero()) else {
-            drop(self.end(id).await);
-            return;
-        };
-        let remove = publisher.current().1.iter().map(|(key, _)| key.clone()).collect();
-        let delta = Delta { set: Vec::new(), remove };
-        let stamp = publisher.publish(&delta);
-        self.note(id, &publisher, &delta, stamp);
-        self.next.served.remove(&(id.owner(), id.clone()));
-        self.next.withdrawn.insert((id.owner(), id.clone()), (stamp, Instant::now()));
-        let id = id.clone();
-        self.left.spawn(async move {
-            let mut acks = publisher.acks();
-            let reached = acks.wait_for(|ack| ack.as_ref().is_some_and(|ack| ack.stamp >= stamp));
-            // Whoever has not answered by now is not waited for.
-            drop(timeout(patience, reached).await);
-            id
-        });
-    }
-
-    /// Ends an edge, unless it is to be again. Returns the objects that it kept waiting.
-    async fn end(&mut self, id: &EdgeId) -> Vec<ObjectId> {
-        if !self.leaving.remove(id) {
-            return Vec::new();
-        }
-        self.edges.stop(id).await;
-        self.published.remove(id);
-        self.metrics.forget_edge(id);
-        let mut waiting: Vec<_> = self.next.withdrawn.keys().filter(|(_, edge)| edge == id).map(|(object, _)| object.clone()).collect();
-        waiting.push(id.owner());
-        self.next.forget_edge(id);
-        waiting
-    }
-
-    /// Remembers from which state on an edge serves what the delta changed.
-    fn note(&mut self, id: &EdgeId, publisher: &Publisher, delta: &Delta, stamp: Stamp) {
-        let world = &mut self.next;
-        world.edges.insert(id.clone(), publisher.clone());
-        for object in delta.keys().filter_map(|key| owner(id, &key)) {
-            world.withdrawn.remove(&(object.clone(), id.clone()));
-            world.served.insert((object, id.clone()), stamp);
-        }
-        let now = Instant::now();
-        for key in &delta.remove {
-            if let Key::Route(route) = key {
-                world.served.remove(&(route.clone(), id.clone()));
-                world.withdrawn.insert((route.clone(), id.clone()), (stamp, now));
-            }
         }
     }
 }
