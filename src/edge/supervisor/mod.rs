@@ -8,18 +8,17 @@ mod news;
 mod probing;
 mod settings;
 mod source;
+mod starting;
 mod telling;
 mod twin;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use futures::future::{join_all, select_all, try_join_all};
-use tokio::net::UnixListener;
+use futures::future::{join_all, select_all};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout};
@@ -27,18 +26,20 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, tim
 pub use filter::FilterCommand;
 pub use settings::{EdgeError, EdgeSettings, SozuOrigin};
 pub use source::Origin;
+pub use starting::private_directory;
 
 use super::health;
 use super::metrics::{Metrics, Paths};
 use super::plan::{Options, Planner, Target};
-use super::sockets::{self, Holder, Sockets};
-use super::sozu::{self, Kin, Maker, Silence, Sozu, Watched, Wire};
+use super::sockets;
+use super::sozu::{self, Silence, Watched, Wire};
 use super::traffic::{Followers, Native};
 use crate::snapshot::publish::Publisher;
 use crate::snapshot::wire::{Ack, Refusal, Stamp};
 use crate::stop::told_to_end;
 use news::Obsolete;
 use source::{Source, State};
+use starting::{bind, hear_first, hold, start};
 use telling::Telling;
 use twin::{Phase, Twin, Wanted};
 
@@ -46,9 +47,6 @@ use twin::{Phase, Twin, Wanted};
 pub const PAGES: &str = "pages.sock";
 /// The filter has this long to take an update before Sōzu is told.
 const FILTER_FIRST: Duration = Duration::from_secs(1);
-/// A control plane has this long to say what is newest before a running Sōzu is compared with the copy on disk. Requests that
-/// the filter decides wait meanwhile.
-const HEARD_FIRST: Duration = Duration::from_secs(2);
 /// How often is looked whether the filter may forget something.
 const LOOK: Duration = Duration::from_secs(1);
 /// The next update waits so long for a Sōzu that has not taken the one before: it may hang.
@@ -119,40 +117,6 @@ pub async fn run(settings: EdgeSettings) -> Result<(), EdgeError> {
     counting.finish().await;
     [serving].into_iter().chain(health).for_each(|task| task.abort());
     Ok(())
-}
-
-/// The sockets by which Sōzu reaches the filter proxy, or the launcher that has them.
-fn hold(settings: &EdgeSettings) -> Result<Holder, EdgeError> {
-    let dir = settings.sozu.dir(&settings.runtime_dir);
-    match &settings.sozu {
-        SozuOrigin::Spawn { .. } => {
-            let sockets = Sockets::open(dir, settings.sozu_budget().buffer_bytes);
-            sockets.map(Holder::Here).map_err(|(path, source)| EdgeError::File { path, source })
-        }
-        SozuOrigin::Adopt(_) => Ok(Holder::Launcher(dir.to_owned())),
-    }
-}
-
-/// Its Sōzus: empty ones made, or adopted, of which one is there.
-async fn start(settings: &EdgeSettings, wire: Wire, wanted: &watch::Sender<Wanted>) -> Result<Vec<Twin>, EdgeError> {
-    let adopts = matches!(settings.sozu, SozuOrigin::Adopt(_));
-    let family = Kin::family(settings.capacity.sozus(), adopts);
-    let keep = |started, kin: &Kin| twin::keep(&settings.name, started, (wire.clone(), kin.clone()), wanted.subscribe());
-    let SozuOrigin::Spawn { program, log_level } = &settings.sozu else {
-        let adopt = |(kin, dir): (&Kin, PathBuf)| keep(Err(Maker::Adopt(dir.join(sozu::COMMAND_SOCKET))), kin);
-        let mut twins: Vec<Twin> = family.iter().zip(settings.sozu_dirs()).map(adopt).collect();
-        while twins.iter().all(|twin| !twin.stand.borrow().up) {
-            changed(&mut twins).await;
-        }
-        return Ok(twins);
-    };
-    for dir in settings.sozu_dirs() {
-        private_directory(&dir).map_err(|source| EdgeError::File { path: dir, source })?;
-    }
-    let makers = settings.sozu_dirs().map(|dir| Maker::Spawn(settings.spawn(program, log_level, dir)));
-    let started = makers.zip(&family).map(|(maker, kin)| Sozu::start(maker, wire.clone(), kin.clone()));
-    let started = try_join_all(started).await?;
-    Ok(started.into_iter().zip(&family).map(|(sozu, kin)| keep(Ok(sozu), kin)).collect())
 }
 
 /// Waits until a twin stands differently.
@@ -371,33 +335,4 @@ impl Edge {
 /// Where clients connect.
 fn bound(twins: &[Twin]) -> BTreeSet<SocketAddr> {
     twins.iter().flat_map(|twin| twin.stand.borrow().bound.clone()).collect()
-}
-
-/// Before a Sōzu that serves already is compared with the copy on disk, which may be older than what it holds, the control
-/// plane is heard.
-async fn hear_first(metrics: &Metrics, twins: &[Twin]) {
-    if twins.iter().any(|twin| twin.stand.borrow().stranger) {
-        let mut connected = metrics.connected.subscribe();
-        let heard = timeout(HEARD_FIRST, connected.wait_for(|connected| *connected)).await;
-        tracing::debug!(heard = heard.is_ok(), "taking over a running Sōzu");
-    }
-}
-
-/// A listening unix socket of our own.
-fn bind(path: &Path) -> Result<UnixListener, EdgeError> {
-    sockets::bind(path).and_then(UnixListener::from_std).map_err(|source| EdgeError::File { path: path.to_owned(), source })
-}
-
-/// Makes a directory that only this user can enter.
-///
-/// # Errors
-/// When it cannot be made, or is there and others can enter it.
-pub fn private_directory(path: &Path) -> std::io::Result<()> {
-    use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
-    let mode = std::fs::metadata(path)?.permissions().mode();
-    if mode & 0o077 != 0 {
-        return Err(std::io::Error::other("the runtime directory can be entered by others: its mode must be 0700"));
-    }
-    Ok(())
 }
