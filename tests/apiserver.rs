@@ -11,6 +11,8 @@ mod mutate;
 
 #[path = "apiserver/claims.rs"]
 mod claims;
+#[path = "apiserver/daemons.rs"]
+mod daemons;
 #[path = "apiserver/deletion.rs"]
 mod deletion;
 #[path = "apiserver/endpoints.rs"]

@@ -25,7 +25,7 @@ mod pods;
 mod service;
 
 pub use logs::{AccessLogField, AccessLogFormat, AccessLogProfile, LogProfile, SozuLogLevel};
-pub use pods::{ImageOverrides, Placement, PodNetwork, PullPolicy, Resources};
+pub use pods::{ImageOverrides, Placement, PodNetwork, PullPolicy, Resources, WorkloadKind};
 pub use service::{IpFamily, IpFamilyPolicy, NodePort, ServiceProfile, ServiceType, TrafficPolicy};
 
 use crate::model::{FILTER_CONNECTIONS, FILTER_CONNECTIONS_PER_ADDRESS, FILTER_WORKERS, capacity as names};
@@ -52,10 +52,14 @@ use crate::model::{FILTER_CONNECTIONS, FILTER_CONNECTIONS_PER_ADDRESS, FILTER_WO
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = ("!(has(self.replicas) && has(self.autoscaling))", "replicas and autoscaling exclude each other"),
+    validation = (
+        "!has(self.placement) || !has(self.placement.workload) || self.placement.workload != 'DaemonSet' || !(has(self.replicas) || has(self.autoscaling))",
+        "a DaemonSet has a pod on each node: replicas and autoscaling are of a Deployment"
+    ),
     validation = ("!has(self.httpPort) || !has(self.httpsPort) || self.httpPort != self.httpsPort", "httpPort and httpsPort must differ")
 )]
 pub struct EdgeProfileSpec {
-    /// Number of pods of the edge. Default: 2.
+    /// Number of pods of the edge. Default: 2; of a DaemonSet: one a node.
     #[schemars(range(min = 1, max = 1000))]
     pub replicas: Option<i32>,
     /// A HorizontalPodAutoscaler in place of a fixed number of pods. Default: none.

@@ -87,7 +87,7 @@ async fn announce(settings: &ControllerSettings, admin: SocketAddr) {
     tracing::info!(version, sozu = VERSION, gateway_api = GATEWAY_API, cluster, namespace, replica, %admin, "Kakehi serves a cluster");
 }
 
-/// Where each edge runs: in a Deployment that was made for the Gateway or IngressClass of now.
+/// Where each edge runs: in a Deployment or DaemonSet that was made for the Gateway or IngressClass of now.
 fn workloads(installation: Installation, world: watch::Receiver<World>) -> impl Workloads + Clone {
     let installation = Arc::new(installation);
     move |edge: &str| {

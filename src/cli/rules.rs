@@ -25,7 +25,8 @@ const MORE: &[More] = &[
 /// Those where edges run.
 const BESIDE_EDGES: &[More] = &[
     ("", "pods", &["get"], "the token's pod must be a live pod of the edge"),
-    ("apps", "replicasets", &["get"], "which belongs to its Deployment through a ReplicaSet"),
+    ("", "pods", &["list", "watch"], "an edge at the ports of its nodes has their addresses"),
+    ("apps", "replicasets", &["get"], "which may belong to its Deployment through a ReplicaSet"),
     ("", "configmaps", &["create", "delete", "patch"], "claims of hosts, in the operator's namespace"),
 ];
 

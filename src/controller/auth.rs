@@ -1,23 +1,24 @@
-//! Who may read an edge's snapshot: the live pods of that edge's Deployment, by their projected ServiceAccount tokens.
+//! Who may read an edge's snapshot: the live pods of that edge's Deployment or DaemonSet, by their projected ServiceAccount tokens.
 //!
-//! The Deployment is the edge's when it carries the uid of the edge's Gateway or IngressClass, in the edge's namespace. That
-//! namespace is the boundary of trust: who may create Deployments there can make an edge of it.
+//! Either is the edge's when it carries the uid of the edge's Gateway or IngressClass, in the edge's namespace. That
+//! namespace is the boundary of trust: who may create either there can make an edge of it.
 
 mod claims;
+mod owned;
 mod verdicts;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec, UserInfo};
 use k8s_openapi::api::core::v1::Pod;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::api::{Api, ObjectMeta, PostParams};
-use kube::{Client, Error as KubeError, Resource, ResourceExt};
+use kube::{Client, Error as KubeError, ResourceExt};
 use tokio::sync::{Mutex, Semaphore};
 use tokio::time::Instant;
 
+use self::owned::get;
+pub use self::owned::is_of;
 use self::verdicts::Verdicts;
 use crate::model::EdgeId;
 use crate::snapshot::serve::{Admit, Admitted};
@@ -34,14 +35,14 @@ const KEPT: usize = 10_000;
 /// Questions to the API server at once.
 const REVIEWS: usize = 8;
 
-/// The Deployment that runs an edge.
+/// The Deployment or DaemonSet that runs an edge.
 #[derive(Clone)]
 pub struct Workload {
     /// Its namespace.
     pub namespace: String,
     /// Its name.
     pub name: String,
-    /// Whether a Deployment there was made for this very Gateway or IngressClass.
+    /// Whether one there was made for this very Gateway or IngressClass.
     pub is_made: Arc<dyn Fn(&ObjectMeta) -> bool + Send + Sync>,
 }
 
@@ -53,7 +54,7 @@ pub struct TokenReviewer<F> {
     reviews: Semaphore,
 }
 
-/// The edge that a text names and the Deployment that runs it, if there is such an edge.
+/// The edge that a text names and what runs it, if there is such an edge.
 pub trait Workloads: Send + Sync + 'static {
     /// Finds them.
     fn find(&self, edge: &str) -> Option<(EdgeId, Workload)>;
@@ -92,7 +93,9 @@ impl<W: Workloads> TokenReviewer<W> {
         if pod.namespace().as_deref() != Some(&workload.namespace) {
             return Err(Doubt::Refused("the token is of a pod in another namespace"));
         }
-        self.owned(&pod, &workload).await?;
+        if !is_of(&self.client, &pod, &workload).await? {
+            return Err(Doubt::Refused("the pod is not of the edge's Deployment or DaemonSet"));
+        }
         let until = Instant::now() + left.min(HOLDS.mul_f64(rand::random_range(0.75..1.0)));
         Ok(Admitted { edge, node: pod.name_any(), until })
     }
@@ -128,19 +131,6 @@ impl<W: Workloads> TokenReviewer<W> {
         }
         Ok(pod)
     }
-
-    /// Whether the pod is the workload's: by uid all the way, not by names or labels that anybody may give.
-    async fn owned(&self, pod: &Pod, workload: &Workload) -> Result<(), Doubt> {
-        let foreign = || Doubt::Refused("the pod is not of the edge's Deployment");
-        let of_set = owner(pod, "ReplicaSet").ok_or_else(foreign)?;
-        let set = get::<ReplicaSet>(&self.client, &workload.namespace, &of_set.name).await?;
-        let set = set.filter(|set| set.uid().as_ref() == Some(&of_set.uid)).ok_or_else(foreign)?;
-        let of_deployment = owner(&set, "Deployment").filter(|owner| owner.name == workload.name).ok_or_else(foreign)?;
-        let deployment = get::<Deployment>(&self.client, &workload.namespace, &workload.name).await?;
-        let same = deployment
-            .is_some_and(|deployment| deployment.uid().as_ref() == Some(&of_deployment.uid) && (workload.is_made)(&deployment.metadata));
-        same.then_some(()).ok_or_else(foreign)
-    }
 }
 
 impl<W: Workloads> Admit for TokenReviewer<W> {
@@ -164,15 +154,4 @@ impl<W: Workloads> Admit for TokenReviewer<W> {
         self.verdicts.lock().await.put(key, verdict.clone(), until);
         verdict
     }
-}
-
-fn owner<'a, K: Resource>(object: &'a K, kind: &str) -> Option<&'a OwnerReference> {
-    object.owner_references().iter().find(|owner| owner.controller == Some(true) && owner.kind == kind && owner.api_version == "apps/v1")
-}
-
-async fn get<K>(client: &Client, namespace: &str, name: &str) -> Result<Option<K>, KubeError>
-where
-    K: Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()> + Clone + std::fmt::Debug + serde::de::DeserializeOwned,
-{
-    Api::<K>::namespaced(client.clone(), namespace).get_opt(name).await
 }

@@ -4,6 +4,8 @@
 //! An object of a wanted name that was not made for this very Gateway is left alone and reported.
 
 mod keeper;
+mod nodes;
+mod predecessor;
 mod stages;
 mod watched;
 
@@ -15,13 +17,15 @@ use futures::StreamExt;
 use kube::Client;
 use prometheus::IntCounterVec;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::interval;
 
 use self::keeper::{Keeper, Wanted};
+use self::nodes::Nodes;
 use self::stages::Stages;
 pub use self::watched::KINDS as WATCHED;
 use self::watched::Seen;
+use super::auth::Workload;
 use super::complaints::Complaints;
 use super::provisioning::Settings;
 use crate::leader::Leadership;
@@ -90,8 +94,10 @@ enum Word {
     Problem(Option<String>),
     /// Its pods are to be replaced: it waits for its turn.
     Ask(oneshot::Sender<()>),
-    /// It wrote its Deployment, which is of this generation now.
+    /// It wrote its Deployment or DaemonSet, which is of this generation now.
     Written(i64),
+    /// The addresses of the nodes that its pods are on.
+    Nodes(Vec<Address>),
     /// It makes no use of its turn.
     Pass,
 }
@@ -105,9 +111,16 @@ struct SeenService {
 struct Edge {
     wanted: watch::Sender<Wanted>,
     keeper: JoinHandle<()>,
-    provisioned: Provisioned,
-    /// Whether that was told.
-    told: bool,
+    /// Who follows its pods, where clients reach it by the addresses of their nodes.
+    nodes: JoinSet<()>,
+    /// These addresses, as far as they are known.
+    at: Option<Vec<Address>>,
+    /// Those of its Service, as it was seen last.
+    balanced: Vec<Address>,
+    /// Why something of it cannot be made.
+    problem: Option<String>,
+    /// What was told of it.
+    told: Option<Provisioned>,
 }
 
 impl Lane {
@@ -169,11 +182,20 @@ impl Lane {
         match order {
             Order::Want(spec) => {
                 let id = spec.id.clone();
-                let edge = self.edges.remove(&id).unwrap_or_else(|| self.start(&id));
+                let mut edge = self.edges.remove(&id).unwrap_or_else(|| self.start(&id));
+                let before = edge.wanted.borrow().spec.clone();
+                let same = before.as_ref().is_some_and(|before| (before.is_at_nodes(), &before.uid) == (spec.is_at_nodes(), &spec.uid));
+                if !same {
+                    (edge.nodes, edge.at) = (self.follow_nodes(&spec), None);
+                }
+                if before.is_some_and(|before| before.workload() != spec.workload()) {
+                    // How far the other one is says nothing of this one.
+                    self.stages.see(id.clone(), None);
+                }
                 edge.wanted.send_modify(|wanted| wanted.spec = Some(Arc::from(spec)));
                 self.edges.insert(id.clone(), edge);
-                let addresses = self.own_service(&id).map(|service| service.addresses.clone()).unwrap_or_default();
-                self.tell(&id, |provisioned| provisioned.addresses = addresses);
+                let balanced = self.own_service(&id).map(|service| service.addresses.clone()).unwrap_or_default();
+                self.change(&id, |edge| edge.balanced = balanced);
             }
             Order::Gone(id) => self.withdraw(id),
             Order::Settled => self.settled = true,
@@ -187,14 +209,30 @@ impl Lane {
 
     /// Whether an object is of an edge that is wanted, by the uid of its Gateway or IngressClass.
     fn is_wanted(&self, claimed: &Claimed) -> bool {
-        let edge = self.edges.get(&claimed.edge);
-        edge.is_some_and(|edge| edge.wanted.borrow().spec.as_ref().is_some_and(|spec| claimed.is_of(&spec.uid)))
+        self.spec(&claimed.edge).is_some_and(|spec| claimed.is_of(&spec.uid))
+    }
+
+    /// How an edge is to run, if it is.
+    fn spec(&self, id: &EdgeId) -> Option<Arc<EdgeSpec>> {
+        self.edges.get(id)?.wanted.borrow().spec.clone()
     }
 
     fn start(&self, id: &EdgeId) -> Edge {
         let (wanted, spec) = watch::channel(Wanted::default());
         let keeper = Keeper::new(self.shared.clone(), id.clone(), self.ca.clone(), self.words.clone());
-        Edge { wanted, keeper: tokio::spawn(keeper.run(spec)), provisioned: Provisioned::default(), told: false }
+        let (nodes, at) = Default::default();
+        Edge { wanted, keeper: tokio::spawn(keeper.run(spec)), nodes, at, balanced: Vec::new(), problem: None, told: None }
+    }
+
+    /// Follows the pods of an edge that is reached by the addresses of their nodes; nothing else's.
+    fn follow_nodes(&self, spec: &EdgeSpec) -> JoinSet<()> {
+        let mut nodes = JoinSet::new();
+        if spec.is_at_nodes() {
+            let workload = workload(&self.shared.installation, spec);
+            let follower = Nodes::new(self.shared.client.clone(), workload, self.complaints.clone());
+            nodes.spawn(follower.run(spec.id.clone(), self.words.clone()));
+        }
+        nodes
     }
 
     /// Has everything of an edge deleted; its keeper ends by itself then.
@@ -207,7 +245,8 @@ impl Lane {
 
     fn hear(&mut self, id: EdgeId, word: Word) {
         match word {
-            Word::Problem(problem) => self.tell(&id, |provisioned| provisioned.problem = problem),
+            Word::Problem(problem) => self.change(&id, |edge| edge.problem = problem),
+            Word::Nodes(addresses) => self.change(&id, |edge| edge.at = Some(addresses)),
             Word::Ask(turn) => self.stages.ask(id, turn),
             Word::Written(generation) => self.stages.applied(id, generation),
             Word::Pass => self.stages.withdraw(&id),
@@ -220,19 +259,19 @@ impl Lane {
                 let (id, is_wanted) = (claimed.edge.clone(), self.is_wanted(&claimed));
                 self.seen.insert(id.clone(), SeenService { claimed, addresses: addresses.clone() });
                 if is_wanted {
-                    self.tell(&id, |provisioned| provisioned.addresses = addresses);
+                    self.change(&id, |edge| edge.balanced = addresses);
                 }
             }
             Seen::ServiceGone(claimed) => {
                 self.seen.remove(&claimed.edge);
                 self.look_again(&claimed.edge);
             }
-            Seen::Deployment(claimed, standing) => {
+            Seen::Workload(part, claimed, standing) => {
                 if standing.is_none() {
                     self.look_again(&claimed.edge);
                 }
-                // No rollout of other Deployments is waited for: their authors decide how long it takes.
-                if self.is_wanted(&claimed) {
+                // No rollout of others is waited for: their authors decide how long it takes.
+                if self.is_wanted(&claimed) && self.spec(&claimed.edge).is_some_and(|spec| spec.workload() == part) {
                     self.stages.see(claimed.edge, standing);
                 }
             }
@@ -241,7 +280,7 @@ impl Lane {
                 let strays: Vec<_> = self.seen.keys().filter(|id| !self.edges.contains_key(id)).cloned().collect();
                 strays.into_iter().for_each(|id| self.withdraw(id));
                 let edges: Vec<_> = self.edges.keys().cloned().collect();
-                edges.iter().for_each(|id| self.tell(id, |_| ()));
+                edges.iter().for_each(|id| self.tell(id));
             }
             Seen::Listing => self.stages.unlist(),
             Seen::Listed => self.stages.list(),
@@ -254,20 +293,39 @@ impl Lane {
         }
     }
 
+    /// Notes something of an edge, and tells it.
+    fn change(&mut self, id: &EdgeId, change: impl FnOnce(&mut Edge)) {
+        if let Some(edge) = self.edges.get_mut(id) {
+            change(edge);
+            self.tell(id);
+        }
+    }
+
     /// Tells what an edge has, as soon as that is known: a new leader must not take addresses from a status that are there.
-    fn tell(&mut self, id: &EdgeId, change: impl FnOnce(&mut Provisioned)) {
+    fn tell(&mut self, id: &EdgeId) {
+        let Some(spec) = self.spec(id) else { return };
         let is_known = self.listed || self.own_service(id).is_some();
         let Some(edge) = self.edges.get_mut(id) else { return };
-        let before = edge.provisioned.clone();
-        change(&mut edge.provisioned);
-        let news = before != edge.provisioned || !edge.told;
-        if !news || !is_known {
+        let addresses = if spec.is_at_nodes() { edge.at.clone() } else { is_known.then(|| edge.balanced.clone()) };
+        let Some(addresses) = addresses else { return };
+        let provisioned = Provisioned { addresses, problem: edge.problem.clone() };
+        if edge.told.as_ref() == Some(&provisioned) {
             return;
         }
-        edge.told = true;
-        if self.told.send((id.clone(), edge.provisioned.clone())).is_err() {
+        edge.told = Some(provisioned.clone());
+        if self.told.send((id.clone(), provisioned)).is_err() {
             tracing::debug!(edge = %id, "nobody asks what edges have any more");
         }
+    }
+}
+
+/// What makes the pods of an edge, to tell them from others.
+fn workload(installation: &Installation, spec: &EdgeSpec) -> Workload {
+    let (of, made_for) = (installation.clone(), spec.clone());
+    Workload {
+        namespace: installation.namespace_of(&spec.id).to_owned(),
+        name: installation.name_of(&spec.id),
+        is_made: Arc::new(move |made| of.owns(&made_for, made)),
     }
 }
 

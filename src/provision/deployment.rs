@@ -9,13 +9,14 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::objects::metadata;
-use super::{EdgeSpec, Installation, names, pod};
+use super::{EdgeSpec, Installation, Part, names, pod};
 use crate::api::edge_profile::PodNetwork;
 
 /// Average use of the requested CPU that an autoscaler aims at, in percent.
 const CPU: i32 = 80;
 
-fn selector(edge: &EdgeSpec, installation: &Installation) -> LabelSelector {
+/// The pods of the edge. A Deployment and a DaemonSet that follow one another select the same, and each counts those that it made.
+pub(super) fn selector(edge: &EdgeSpec, installation: &Installation) -> LabelSelector {
     LabelSelector { match_labels: Some(installation.selector_of(&edge.id)), ..Default::default() }
 }
 
@@ -40,16 +41,21 @@ pub(super) fn deployment(edge: &EdgeSpec, installation: &Installation) -> Result
     Ok(Deployment { metadata, spec: Some(spec), status: None })
 }
 
-/// The disruption budget: one pod at a time. Useless for a single one, which it would pin to its node.
+/// The disruption budget: one pod at a time. Useless for a single one, which it would pin to its node, and for a DaemonSet: a node
+/// that is drained keeps its pod.
 pub(super) fn budget(edge: &EdgeSpec, installation: &Installation) -> Option<PodDisruptionBudget> {
     let selector = Some(selector(edge, installation));
     let spec = PodDisruptionBudgetSpec { max_unavailable: Some(IntOrString::Int(1)), selector, ..Default::default() };
-    (edge.pods() > 1).then(|| PodDisruptionBudget { metadata: metadata(edge, installation), spec: Some(spec), status: None })
+    (edge.workload() == Part::Deployment && edge.pods() > 1).then(|| PodDisruptionBudget {
+        metadata: metadata(edge, installation),
+        spec: Some(spec),
+        status: None,
+    })
 }
 
 /// The autoscaler, when one is asked for.
 pub(super) fn autoscaler(edge: &EdgeSpec, installation: &Installation) -> Option<HorizontalPodAutoscaler> {
-    let scaling = edge.profile.autoscaling.as_ref()?;
+    let scaling = edge.profile.autoscaling.as_ref().filter(|_| edge.workload() == Part::Deployment)?;
     let target = MetricTarget {
         type_: "Utilization".to_owned(),
         average_utilization: Some(scaling.target_cpu_percent.unwrap_or(CPU)),

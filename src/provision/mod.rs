@@ -1,9 +1,10 @@
-//! From an edge to the objects that run it on a cluster: Deployment, Service, ServiceAccount, ConfigMap, NetworkPolicy, disruption
+//! From an edge to the objects that run it on a cluster: Deployment or DaemonSet, Service, ServiceAccount, ConfigMap, NetworkPolicy, disruption
 //! budget and autoscaler, all in the Gateway's own namespace, or in the operator's ([`Place`]); there for the edge of an
 //! IngressClass in any case.
 //!
 //! [`objects`] is pure: the same edge gives the same objects. `controller::lane` applies them.
 
+mod daemon_set;
 mod deployment;
 mod identity;
 pub mod names;
@@ -19,7 +20,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::api::EdgeProfileSpec;
-use crate::api::edge_profile::PodNetwork;
+use crate::api::edge_profile::{PodNetwork, ServiceType, WorkloadKind};
 use crate::model::{EdgeId, Kind};
 use crate::translate::EdgeData;
 
@@ -35,7 +36,7 @@ pub enum Place {
     /// In the namespace of their Gateway, which owns what is made.
     #[default]
     Gateway,
-    /// In the operator's namespace: it needs rights to make Deployments there alone. Owners cannot be in another namespace, so
+    /// In the operator's namespace: it needs rights to make Deployments and DaemonSets there alone. Owners cannot be in another namespace, so
     /// each object carries the Gateway's uid, and nothing that a tenant writes reaches its pods.
     Operator,
 }
@@ -132,6 +133,21 @@ impl EdgeSpec {
     /// Which network its pods are in.
     fn network(&self) -> PodNetwork {
         self.profile.placement.as_ref().and_then(|placement| placement.network).unwrap_or_default()
+    }
+
+    /// The part that makes its pods.
+    pub fn workload(&self) -> Part {
+        match self.profile.placement.as_ref().and_then(|placement| placement.workload).unwrap_or_default() {
+            WorkloadKind::Deployment => Part::Deployment,
+            WorkloadKind::DaemonSet => Part::DaemonSet,
+        }
+    }
+
+    /// Whether clients reach it at the addresses of the nodes that its pods are on: its ports are theirs, and no load balancer was
+    /// asked for.
+    pub fn is_at_nodes(&self) -> bool {
+        let service = self.profile.service.as_ref().and_then(|service| service.kind).unwrap_or_default();
+        self.network() != PodNetwork::Pod && service != ServiceType::LoadBalancer
     }
 
     /// Fewest pods that run.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::apps::v1::{DaemonSet, Deployment};
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::core::v1::{ConfigMap, Service, ServiceAccount};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
@@ -13,7 +13,7 @@ use kube::{Resource, ResourceExt};
 use serde::Serialize;
 
 use super::identity::owner_kind;
-use super::{EdgeSpec, Installation, deployment, names, network, pod, service};
+use super::{EdgeSpec, Installation, daemon_set, deployment, names, network, pod, service};
 
 /// A kind of object that is made for edges, one row each. All objects of an edge have the same name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,8 +24,10 @@ pub enum Part {
     ConfigMap,
     /// Who may reach its pods, and whom they may reach.
     NetworkPolicy,
-    /// Its pods.
+    /// Its pods, so many of them.
     Deployment,
+    /// Its pods, one on each node.
+    DaemonSet,
     /// Its address.
     Service,
     /// How many pods may be away.
@@ -36,11 +38,12 @@ pub enum Part {
 
 impl Part {
     /// All of them, in the order in which they are made.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::ServiceAccount,
         Self::ConfigMap,
         Self::NetworkPolicy,
         Self::Deployment,
+        Self::DaemonSet,
         Self::Service,
         Self::PodDisruptionBudget,
         Self::HorizontalPodAutoscaler,
@@ -48,7 +51,22 @@ impl Part {
 
     /// Whether all of them are watched.
     pub fn is_watched(self) -> bool {
-        matches!(self, Self::Deployment | Self::Service)
+        self.is_workload() || self == Self::Service
+    }
+
+    /// Whether it makes pods. An edge has one of these, and both while one takes the other's place.
+    pub fn is_workload(self) -> bool {
+        matches!(self, Self::Deployment | Self::DaemonSet)
+    }
+
+    /// The other kind of workload.
+    pub fn other_workload(self) -> Self {
+        if self == Self::Deployment { Self::DaemonSet } else { Self::Deployment }
+    }
+
+    /// Whether it says how many pods there are, or may be away.
+    pub fn is_of_pods(self) -> bool {
+        matches!(self, Self::PodDisruptionBudget | Self::HorizontalPodAutoscaler)
     }
 
     /// How the API server calls it.
@@ -58,6 +76,7 @@ impl Part {
             Self::ConfigMap => ApiResource::erase::<ConfigMap>(&()),
             Self::NetworkPolicy => ApiResource::erase::<NetworkPolicy>(&()),
             Self::Deployment => ApiResource::erase::<Deployment>(&()),
+            Self::DaemonSet => ApiResource::erase::<DaemonSet>(&()),
             Self::Service => ApiResource::erase::<Service>(&()),
             Self::PodDisruptionBudget => ApiResource::erase::<PodDisruptionBudget>(&()),
             Self::HorizontalPodAutoscaler => ApiResource::erase::<HorizontalPodAutoscaler>(&()),
@@ -104,7 +123,10 @@ pub fn objects(edge: &EdgeSpec, installation: &Installation, ca: &str) -> Result
     let mut all = BTreeMap::from([
         (Part::ServiceAccount, dynamic(&account)?),
         (Part::ConfigMap, dynamic(&bundle)?),
-        (Part::Deployment, dynamic(&deployment::deployment(edge, installation)?)?),
+        match edge.workload() {
+            Part::DaemonSet => (Part::DaemonSet, dynamic(&daemon_set::daemon_set(edge, installation)?)?),
+            _ => (Part::Deployment, dynamic(&deployment::deployment(edge, installation)?)?),
+        },
         (Part::Service, dynamic(&service::service(edge, installation))?),
     ]);
     if installation.network_policies {

@@ -14,7 +14,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::api::ObjectMeta;
 
-use super::{EdgeSpec, Installation, TOKEN_AUDIENCE, names};
+use super::{EdgeSpec, Installation, Part, TOKEN_AUDIENCE, names};
 use crate::api::edge_profile::PodNetwork;
 use crate::model::{ALLOCATOR, HEALTH_PORT, LOG, SOZU_LOG, capacity};
 
@@ -77,7 +77,7 @@ pub(super) fn template(edge: &EdgeSpec, installation: &Installation) -> PodTempl
                 .collect(),
         ),
         tolerations: placement.tolerations,
-        affinity: Some(placement.affinity.unwrap_or_else(|| apart(edge, installation))),
+        affinity: placement.affinity.or_else(|| (edge.workload() == Part::Deployment).then(|| apart(edge, installation))),
         topology_spread_constraints: placement.topology_spread_constraints,
         priority_class_name: placement.priority_class_name,
         ..Default::default()

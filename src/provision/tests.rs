@@ -37,7 +37,7 @@ fn made(edge: &EdgeSpec) -> BTreeMap<Part, Value> {
 #[test]
 fn everything_carries_name_labels_annotations_and_owner() {
     let all = made(&edge(json!({"autoscaling": {"maxReplicas": 5}})));
-    assert_eq!(all.keys().copied().collect::<Vec<_>>(), Part::ALL);
+    assert_eq!(all.keys().copied().collect::<Vec<_>>(), Part::ALL.into_iter().filter(|part| *part != Part::DaemonSet).collect::<Vec<_>>());
     for (part, object) in &all {
         assert_eq!(object["kind"], part.resource().kind);
         assert_eq!(object["apiVersion"], part.resource().api_version);
@@ -169,6 +169,42 @@ fn a_pod_in_the_node_s_network_has_its_dns_and_waits_for_its_ports() {
         assert_eq!(deployment["strategy"]["rollingUpdate"]["maxUnavailable"], unavailable);
     }
     assert_eq!((&ports["strategy"]["rollingUpdate"]["maxSurge"], &host["strategy"]["rollingUpdate"]["maxSurge"]), (&json!(0), &json!(0)));
+}
+
+#[test]
+fn a_daemon_set_has_a_pod_on_each_node_and_nothing_that_counts_them() {
+    let all =
+        |network: &str| made(&edge(json!({"placement": {"workload": "DaemonSet", "network": network}, "autoscaling": {"maxReplicas": 5}})));
+    let of_pods = [Part::PodDisruptionBudget, Part::HorizontalPodAutoscaler];
+    let parts = Part::ALL.into_iter().filter(|part| *part != Part::Deployment && !of_pods.contains(part));
+    assert_eq!(all("Pod").into_keys().collect::<Vec<_>>(), parts.collect::<Vec<_>>());
+    for (network, unavailable, surge) in [("Pod", json!(0), json!("25%")), ("HostPorts", json!(1), json!(0)), ("Host", json!(1), json!(0))]
+    {
+        let placement = json!({"placement": {"network": network, "affinity": {}}});
+        let (daemons, deployment) = (&all(network)[&Part::DaemonSet], &made(&edge(placement))[&Part::Deployment]);
+        assert_eq!(daemons["spec"]["updateStrategy"]["rollingUpdate"], json!({"maxUnavailable": unavailable, "maxSurge": surge}));
+        assert_eq!((&daemons["spec"]["replicas"], &daemons["spec"]["selector"]), (&Value::Null, &deployment["spec"]["selector"]));
+        // The same pods, by the same Service and policies; but that nothing keeps them apart, which a DaemonSet does by itself.
+        let mut template = deployment["spec"]["template"].clone();
+        template["spec"].as_object_mut().unwrap().remove("affinity");
+        assert_eq!(daemons["spec"]["template"], template, "{network}");
+        assert!(names::template_of(&serde_json::from_value(daemons["metadata"]["annotations"].clone()).unwrap()).is_some());
+    }
+}
+
+#[test]
+fn an_edge_is_at_its_nodes_when_its_ports_are_theirs_and_nothing_balances() {
+    for (network, service, at_nodes) in [
+        ("Pod", "ClusterIP", false),
+        ("Pod", "NodePort", false),
+        ("HostPorts", "LoadBalancer", false),
+        ("HostPorts", "ClusterIP", true),
+        ("Host", "NodePort", true),
+    ] {
+        let edge = edge(json!({"placement": {"network": network}, "service": {"type": service}}));
+        assert_eq!(edge.is_at_nodes(), at_nodes, "{network} {service}");
+    }
+    assert!(!edge(json!({"placement": {"network": "Host"}})).is_at_nodes(), "a load balancer is the default");
 }
 
 #[test]

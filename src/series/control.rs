@@ -95,7 +95,7 @@ pub const WATCH_STATE: Series = gauge("kakehi_watch_state", &["kind", "state"], 
 pub const WATCH_ERRORS: Series = counter(
     "kakehi_watch_errors_total",
     &["kind", "variant"],
-    "Failures of watches; EdgeService and EdgeDeployment are what the leader has made for edges",
+    "Failures of watches; EdgeService, EdgeDeployment, EdgeDaemonSet and EdgePod are what the leader has made for edges",
 );
 /// Gateway API.
 pub const GATEWAY_API: Series =

@@ -36,7 +36,7 @@ pub struct ProvisionSettings {
     #[arg(long, env = "KAKEHI_CONCURRENT_ROLLOUTS", default_value_t = 5, value_name = "EDGES", value_parser = clap::value_parser!(u16).range(1..))]
     pub concurrent_rollouts: u16,
     /// Where the edges of Gateways run: in the Gateway's namespace, or in the operator's, which then needs rights to make
-    /// Deployments there alone
+    /// Deployments and DaemonSets there alone
     #[arg(long, env = "KAKEHI_EDGE_PLACE", value_enum, default_value_t = Place::Gateway, value_name = "PLACE")]
     pub edge_place: Place,
     /// Make a NetworkPolicy for every edge: in by the ports of its listeners and that of probes and metrics, out to everything but

@@ -177,6 +177,28 @@ fn what_pods_run_counts_from_the_profile_of_the_class_alone() {
     }
 }
 
+/// A class may say DaemonSet and a Gateway how many pods: of the latter nothing comes.
+#[test]
+fn a_daemon_set_has_no_number_of_pods() {
+    let mut world = World::new(Settings::default());
+    let reference = |name: &str| json!({"group": "kakehi.dev", "kind": "EdgeProfile", "name": name});
+    let mut of_class = reference("base");
+    of_class["namespace"] = json!("a");
+    let class = json!({"spec": {"controllerName": "kakehi.dev/gateway-controller", "parametersRef": of_class}});
+    world.set(Kind::GatewayClass, "ours", class);
+    world.set(Kind::EdgeProfile, "own", json!({"spec": {"replicas": 7}}));
+    let listeners = json!([{"name": "http", "port": 80, "protocol": "HTTP"}]);
+    let spec = json!({"gatewayClassName": "ours", "listeners": listeners, "infrastructure": {"parametersRef": reference("own")}});
+    world.set(Kind::Gateway, "web", json!({"spec": spec}));
+    for (workload, told) in
+        [("Deployment", vec![]), ("DaemonSet", vec![Issue::UnsupportedField { field: "EdgeProfile spec.replicas".into() }])]
+    {
+        world.set(Kind::EdgeProfile, "base", json!({"spec": {"placement": {"workload": workload}}}));
+        let findings = world.report(Kind::Gateway, "web").unwrap().findings.clone();
+        assert_eq!(findings.into_iter().map(|finding| finding.issue).collect::<Vec<_>>(), told, "{workload}");
+    }
+}
+
 /// On creation an API server wants both to be the same, on a change it does not.
 #[test]
 fn the_class_in_the_spec_counts_for_more_than_the_annotation() {

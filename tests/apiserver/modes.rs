@@ -173,8 +173,8 @@ async fn policy(admin: &Client, file: &str, (name, conditions): (&str, Value), m
     .await;
 }
 
-/// The Deployment of an edge, as the operator makes it.
-fn deployment(space: &str) -> Value {
+/// The Deployment or DaemonSet of an edge, as the operator makes it.
+fn workload(part: Part, space: &str) -> Value {
     let installation = Installation {
         controller: "test.kakehi.dev/admission".into(),
         edge_image: "kakehi.test/edge:1".into(),
@@ -190,9 +190,9 @@ fn deployment(space: &str) -> Value {
         address: None,
         labels: Default::default(),
         annotations: Default::default(),
-        profile: Default::default(),
+        profile: serde_json::from_value(json!({"placement": {"workload": part.resource().kind}})).unwrap(),
     };
-    let object = objects(&edge, &installation, "PEM").unwrap().remove(&Part::Deployment).unwrap();
+    let object = objects(&edge, &installation, "PEM").unwrap().remove(&part).unwrap();
     let mut object = serde_json::to_value(object).unwrap();
     // There is no such Gateway: what it owns would be collected.
     object["metadata"]["ownerReferences"] = Value::Null;
@@ -205,17 +205,18 @@ async fn restrict(admin: &Client, home: &str, user: &str) -> String {
     let is_user = json!({"name": "the-operator-writes", "expression": format!("request.userInfo.username == '{user}'")});
     let elsewhere = json!({"name": "elsewhere", "expression": format!("request.namespace != '{home}'")});
     let rule = |groups: Value, operations: Value, resources: Value| json!([{"apiGroups": groups, "apiVersions": ["*"], "operations": operations, "resources": resources}]);
-    let of_deployments = rule(json!(["apps"]), json!(["CREATE", "UPDATE"]), json!(["deployments"]));
+    let of_workloads = rule(json!(["apps"]), json!(["CREATE", "UPDATE"]), json!(["deployments", "daemonsets"]));
     let images = json!(["kakehi.test/edge:1", "kakehi.test/sozu:1"]).to_string();
     let networks = json!(["Pod"]).to_string();
     let variables = json!([{"name": "images", "expression": images}, {"name": "networks", "expression": networks}]);
-    let more = json!({"variables": variables, "matchConstraints": {"resourceRules": of_deployments}});
+    let more = json!({"variables": variables, "matchConstraints": {"resourceRules": of_workloads}});
     policy(admin, "admission-validations.yaml", (&name, json!([is_user])), more).await;
     let resources = json!([
         "configmaps",
         "serviceaccounts",
         "services",
         "deployments",
+        "daemonsets",
         "horizontalpodautoscalers",
         "networkpolicies",
         "poddisruptionbudgets"
@@ -269,29 +270,26 @@ async fn leaves_others_alone(admin: &Client, client: &Client, space: &str) {
     assert!(refused.contains("no part of an edge"), "{refused}");
 }
 
-#[tokio::test]
-async fn the_operator_s_token_makes_no_deployments_but_edges() {
-    let admin = Client::try_from(shared().await).unwrap();
-    let (home, space) = (namespace(&admin, "operator").await, namespace(&admin, "admitted").await);
-    let (client, user) = account(&admin, &home, rules(), &[(&home, Vec::new())]).await;
-    let name = restrict(&admin, &home, &user).await;
-    let deployments: Api<DynamicObject> = api(&client, "Deployment", &space);
-    let create = async |deployment: &Value, dry_run| {
-        let object = serde_json::from_value(deployment.clone()).unwrap();
-        deployments.create(&PostParams { dry_run, ..PostParams::default() }, &object).await.map_err(|error| error.to_string())
+/// Of this kind of workload.
+async fn makes_edges_alone(admin: &Client, client: &Client, space: &str, part: Part) {
+    let kind = part.resource().kind;
+    let workloads: Api<DynamicObject> = api(client, &kind, space);
+    let create = async |workload: &Value, dry_run| {
+        let object = serde_json::from_value(workload.clone()).unwrap();
+        workloads.create(&PostParams { dry_run, ..PostParams::default() }, &object).await.map_err(|error| error.to_string())
     };
-    let mut other_image = deployment(&space);
+    let mut other_image = workload(part, space);
     other_image["spec"]["template"]["spec"]["containers"][0]["image"] = json!("evil:1");
     eventually("the policy is known", async || create(&other_image, true).await.err()).await;
-    create(&deployment(&space), false).await.unwrap();
-    delete(&client, ("Deployment", &space, "kakehi-web")).await;
+    create(&workload(part, space), false).await.unwrap();
+    delete(client, (&kind, space, "kakehi-web")).await;
     // Those of all others are no concern of the policy.
-    let theirs: Api<DynamicObject> = api(&admin, "Deployment", &space);
+    let theirs: Api<DynamicObject> = api(admin, &kind, space);
     let object = serde_json::from_value(other_image.clone()).unwrap();
     theirs.create(&PostParams { dry_run: true, ..PostParams::default() }, &object).await.unwrap();
 
     for (path, value, why) in attempts() {
-        let mut attempt = deployment(&space);
+        let mut attempt = workload(part, space);
         let (parent, field) = path.rsplit_once('/').unwrap();
         let at = attempt.pointer_mut(&format!("/spec/template/spec{parent}")).unwrap();
         if field == "hostNetwork" {
@@ -302,9 +300,19 @@ async fn the_operator_s_token_makes_no_deployments_but_edges() {
             Err(_) => at[field] = value,
         }
         let refused = create(&attempt, true).await.expect_err(path);
-        assert!(refused.contains(why) && refused.contains("denied request"), "{path}: {refused}");
+        assert!(refused.contains(why) && refused.contains("denied request"), "{kind} {path}: {refused}");
     }
+}
 
+#[tokio::test]
+async fn the_operator_s_token_makes_no_workloads_but_edges() {
+    let admin = Client::try_from(shared().await).unwrap();
+    let (home, space) = (namespace(&admin, "operator").await, namespace(&admin, "admitted").await);
+    let (client, user) = account(&admin, &home, rules(), &[(&home, Vec::new())]).await;
+    let name = restrict(&admin, &home, &user).await;
+    for part in [Part::Deployment, Part::DaemonSet] {
+        makes_edges_alone(&admin, &client, &space, part).await;
+    }
     leaves_others_alone(&admin, &client, &space).await;
     for name in [name.clone(), format!("{name}-parts")] {
         Api::<ValidatingAdmissionPolicyBinding>::all(admin.clone()).delete(&name, &Default::default()).await.unwrap();

@@ -232,6 +232,7 @@ pub fn api(client: &Client, kind: &str, namespace: &str) -> Api<DynamicObject> {
         "ServiceAccount" => ("", "serviceaccounts"),
         "ConfigMap" => ("", "configmaps"),
         "Deployment" => ("apps", "deployments"),
+        "DaemonSet" => ("apps", "daemonsets"),
         "NetworkPolicy" => ("networking.k8s.io", "networkpolicies"),
         "PodDisruptionBudget" => ("policy", "poddisruptionbudgets"),
         "HorizontalPodAutoscaler" => ("autoscaling", "horizontalpodautoscalers"),
@@ -266,7 +267,7 @@ pub async fn apply(client: &Client, kind: &str, namespace: &str, name: &str, bod
     let mut object = body;
     let version = match kind {
         "Service" | "ConfigMap" => "v1",
-        "Deployment" => "apps/v1",
+        "Deployment" | "DaemonSet" => "apps/v1",
         "EdgeProfile" => "kakehi.dev/v1alpha1",
         "EndpointSlice" => "discovery.k8s.io/v1",
         "IngressClass" | "Ingress" | "NetworkPolicy" => "networking.k8s.io/v1",

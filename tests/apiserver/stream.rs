@@ -69,7 +69,7 @@ async fn edge(client: &Client, namespace: &str, name: &str) -> Pod {
     pod_of(client, namespace, name).await
 }
 
-async fn pod_of(client: &Client, namespace: &str, name: &str) -> Pod {
+pub async fn pod_of(client: &Client, namespace: &str, name: &str) -> Pod {
     let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
     let find = async {
         loop {
@@ -84,7 +84,7 @@ async fn pod_of(client: &Client, namespace: &str, name: &str) -> Pod {
 }
 
 /// What the kubelet would mount into the pod.
-async fn token(client: &Client, pod: &Pod, audience: &str) -> String {
+pub async fn token(client: &Client, pod: &Pod, audience: &str) -> String {
     let bound =
         BoundObjectReference { api_version: Some("v1".into()), kind: Some("Pod".into()), name: Some(pod.name_any()), uid: pod.uid() };
     let account = pod.spec.as_ref().unwrap().service_account_name.clone().unwrap();
@@ -103,7 +103,7 @@ fn hello(edge: &str, token: &str) -> Hello {
 }
 
 /// A reviewer that remembers nothing of earlier questions.
-async fn verdict(client: &Client, edge: &str, token: &str) -> Result<Admitted, String> {
+pub async fn verdict(client: &Client, edge: &str, token: &str) -> Result<Admitted, String> {
     TokenReviewer::new(client.clone(), workload).admit(&hello(edge, token)).await.map_err(|refused| refused.refused)
 }
 
@@ -121,7 +121,7 @@ async fn a_pod_of_the_edge_is_admitted_to_its_own_edge() {
     assert_eq!((admitted.edge.to_string(), admitted.node), (web.clone(), pod.name_any()));
 
     // As an attacker would.
-    let foreign = "the pod is not of the edge's Deployment";
+    let foreign = "the pod is not of the edge's Deployment or DaemonSet";
     assert_eq!(verdict(&client, &format!("{shop}/other"), &own).await.unwrap_err(), foreign, "another Gateway of the namespace");
     let abroad = verdict(&client, &format!("{bank}/web"), &own).await.unwrap_err();
     assert_eq!(abroad, "the token is of a pod in another namespace");
@@ -176,7 +176,7 @@ async fn a_pod_that_only_looks_like_one_of_the_edge_is_refused() {
 
 async fn refused(client: &Client, edge: &str, pod: &Pod) {
     let token = token(client, pod, AUDIENCE).await;
-    assert_eq!(verdict(client, edge, &token).await.unwrap_err(), "the pod is not of the edge's Deployment");
+    assert_eq!(verdict(client, edge, &token).await.unwrap_err(), "the pod is not of the edge's Deployment or DaemonSet");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -19,7 +19,7 @@ use crate::server::{discard, namespace, shared};
 const SEEN: Duration = Duration::from_secs(2);
 
 /// The metadata of an object that claims to be of an edge, as the operator itself writes them.
-fn claims(edge: &str, controller: &str, owner: Option<&str>) -> Value {
+pub fn claims(edge: &str, controller: &str, owner: Option<&str>) -> Value {
     let name = edge.split_once('/').unwrap().1;
     let owners: Vec<_> = owner
         .map(|uid| {
@@ -91,7 +91,7 @@ async fn a_service_of_another_namespace_changes_no_gateway_s_addresses() {
 }
 
 /// Says of the pods of a Deployment that they are ready, as a kubelet would, until it is rolled out.
-async fn roll_out(client: &Client, namespace: &str, deployment: &str) {
+pub async fn roll_out(client: &Client, namespace: &str, deployment: &str) {
     let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
     let of_edge = ListParams::default().labels(&format!("kakehi.dev/edge={deployment}"));
     let ready = json!({"status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}});

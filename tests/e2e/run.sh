@@ -22,7 +22,7 @@ trap 'exit 1' HUP INT TERM
 
 # These start from a cluster without the chart.
 bare="late-definitions"
-all="$bare profiles columns ports backends leader api-server edge container full-disk upgrade stages tenants tokens ingress deletion provisioning prometheus chart uninstall"
+all="$bare profiles columns ports backends leader api-server edge daemons container full-disk upgrade stages tenants tokens ingress deletion provisioning prometheus chart uninstall"
 [ $# -gt 0 ] || set -- $all
 
 "$here/images.sh" "$bin" "$kakehi" "$sozu" "$tag"

@@ -20,6 +20,8 @@ pub struct Resources {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Placement {
+    /// What makes the pods. When it changes, the pods of the new kind serve before those of the other kind end. Default: Deployment.
+    pub workload: Option<WorkloadKind>,
     /// Which network the pods are in. Default: Pod.
     pub network: Option<PodNetwork>,
     /// Labels of nodes, to which kubernetes.io/os: linux is added. Default: any node with Linux.
@@ -32,6 +34,16 @@ pub struct Placement {
     pub topology_spread_constraints: Option<Vec<TopologySpreadConstraint>>,
     /// Priority class. Default: that of the cluster.
     pub priority_class_name: Option<String>,
+}
+
+/// What makes the pods of an edge.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum WorkloadKind {
+    /// A Deployment: as many pods as replicas or autoscaling say.
+    #[default]
+    Deployment,
+    /// A DaemonSet: a pod on each node that nodeSelector, affinity and tolerations let it be on.
+    DaemonSet,
 }
 
 /// Which network the pods of an edge are in.
@@ -75,5 +87,5 @@ pub enum PullPolicy {
 }
 
 over! { Resources { edge, sozu } }
-over! { Placement { network, node_selector, tolerations, affinity, topology_spread_constraints, priority_class_name } }
+over! { Placement { workload, network, node_selector, tolerations, affinity, topology_spread_constraints, priority_class_name } }
 over! { ImageOverrides { edge, sozu, pull_policy, pull_secrets } }

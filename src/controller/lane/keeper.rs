@@ -10,6 +10,7 @@ use tokio::sync::{AcquireError, SemaphorePermit, mpsc, oneshot, watch};
 use tokio::time::{sleep, timeout};
 
 use super::super::writer::{WriteError, variant};
+use super::predecessor::Retiring;
 use super::{FIELD_MANAGER, Shared, Word};
 use crate::leader::NotLeading;
 use crate::model::EdgeId;
@@ -17,8 +18,8 @@ use crate::provision::{EdgeSpec, Part, names, objects};
 
 /// First and longest wait after something was refused.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(60));
-/// How often it is looked whether the pods serve that replace those of a version before.
-const FORMER: Duration = Duration::from_secs(5);
+/// How often it is looked whether the pods serve that replace others.
+const SUCCESSION: Duration = Duration::from_secs(5);
 /// A request that takes longer is given up and tried again.
 const PATIENCE: Duration = Duration::from_secs(15);
 
@@ -33,17 +34,19 @@ pub(super) struct Wanted {
 
 /// The one task that writes an edge's objects.
 pub(super) struct Keeper {
-    shared: Arc<Shared>,
-    id: EdgeId,
+    pub(super) shared: Arc<Shared>,
+    pub(super) id: EdgeId,
     ca: watch::Receiver<String>,
     words: mpsc::UnboundedSender<(EdgeId, Word)>,
     /// What the API server took, by part.
     applied: BTreeMap<Part, DynamicObject>,
     /// Parts that are known not to be there.
-    absent: BTreeSet<Part>,
+    pub(super) absent: BTreeSet<Part>,
     turn: Turn,
     /// Whether what a version before made elsewhere may still be there.
     former: bool,
+    /// The workload of the other kind that is to end once that of now serves.
+    pub(super) retiring: Option<Retiring>,
     /// Whether the last attempt failed.
     failed: bool,
 }
@@ -60,7 +63,7 @@ enum Turn {
 
 /// Something of an edge cannot be made.
 #[derive(Debug, thiserror::Error)]
-enum Problem {
+pub(super) enum Problem {
     /// The API server refuses, or cannot be reached.
     #[error("{kind}: {message}")]
     Refused { kind: String, message: String, variant: &'static str },
@@ -81,7 +84,8 @@ enum Problem {
 impl Keeper {
     pub(super) fn new(shared: Arc<Shared>, id: EdgeId, ca: watch::Receiver<String>, words: mpsc::UnboundedSender<(EdgeId, Word)>) -> Self {
         let former = shared.installation.former_place(&id).is_some();
-        Self { shared, id, ca, words, applied: BTreeMap::new(), absent: BTreeSet::new(), turn: Turn::Unasked, former, failed: false }
+        let (applied, absent) = Default::default();
+        Self { shared, id, ca, words, applied, absent, turn: Turn::Unasked, former, retiring: None, failed: false }
     }
 
     /// Follows what is wanted, until nothing is wanted any more and nothing is left.
@@ -135,12 +139,12 @@ impl Keeper {
         }
     }
 
-    /// Waits until something else is wanted, or the pods may be replaced, or it is to be looked for what a version before made.
+    /// Waits until something else is wanted, or the pods may be replaced, or it is to be looked for what ends when others serve.
     async fn news(&mut self, wanted: &mut watch::Receiver<Wanted>) -> Result<(), watch::error::RecvError> {
-        let looks = self.former && wanted.borrow().spec.is_some();
+        let looks = (self.former || self.retiring.is_some()) && wanted.borrow().spec.is_some();
         let Turn::Waiting(turn) = &mut self.turn else {
             let changed = wanted.changed();
-            return if looks { timeout(FORMER, changed).await.unwrap_or(Ok(())) } else { changed.await };
+            return if looks { timeout(SUCCESSION, changed).await.unwrap_or(Ok(())) } else { changed.await };
         };
         tokio::select! {
             changed = wanted.changed() => changed,
@@ -181,7 +185,7 @@ impl Keeper {
     }
 
     /// Brings every part to what the edge needs. Without ports there is nothing to run: what is there is left as it is, so
-    /// that an address is not lost over a mistake in a Gateway. A Deployment whose pods would be replaced waits for its turn,
+    /// that an address is not lost over a mistake in a Gateway. A workload whose pods would be replaced waits for its turn,
     /// and the other parts do not wait for it: whether it waits.
     async fn make(&mut self, spec: &EdgeSpec) -> Result<bool, Problem> {
         let ca = self.ca.borrow().clone();
@@ -203,45 +207,16 @@ impl Keeper {
                     }
                 }
                 None if self.absent.contains(&part) => {}
+                // Pods that wait to be replaced keep their budget and their autoscaler.
+                None if part.is_workload() || (waits && part.is_of_pods()) => {}
                 None => self.delete(part).await?,
             }
         }
+        self.retire(spec).await?;
         if self.former && !waits {
             self.former = !self.replace_former(spec).await?;
         }
         Ok(waits)
-    }
-
-    /// Deletes what a version before made elsewhere for this edge, once its new pods serve. Whether that is done.
-    async fn replace_former(&mut self, spec: &EdgeSpec) -> Result<bool, Problem> {
-        let shared = self.shared.clone();
-        let Some((namespace, name)) = shared.installation.former_place(&self.id) else { return Ok(true) };
-        let at = |part: Part| Api::<DynamicObject>::namespaced_with(shared.client.clone(), &namespace, &part.resource());
-        let deployment = Part::Deployment.resource().kind;
-        let is_there = match request(&deployment, at(Part::Deployment).get_metadata_opt(&name)).await {
-            Ok(live) => live.is_some_and(|live| shared.installation.made_before(spec, &live.metadata)),
-            // Rights to it are gone with the version before.
-            Err(Problem::Refused { variant: "forbidden", .. }) => {
-                tracing::info!(edge = %self.id, namespace, name, "may not look for what a version before made");
-                return Ok(true);
-            }
-            Err(problem) => return Err(problem),
-        };
-        if is_there {
-            let new = request(&deployment, self.api(Part::Deployment).get_opt(&shared.installation.name_of(&self.id))).await?;
-            let available = new.and_then(|new| new.data.pointer("/status/availableReplicas")?.as_u64()).unwrap_or_default();
-            if available == 0 {
-                return Ok(false);
-            }
-        }
-        for part in Part::ALL.into_iter().rev() {
-            let (api, kind) = (at(part), part.resource().kind);
-            let live = request(&kind, api.get_metadata_opt(&name)).await?;
-            if let Some(live) = live.filter(|live| shared.installation.made_before(spec, &live.metadata)) {
-                self.remove(&api, &kind, &live.metadata).await?;
-            }
-        }
-        Ok(true)
     }
 
     async fn unmake(&mut self) -> Result<(), Problem> {
@@ -272,12 +247,14 @@ impl Keeper {
             if names::template_of(live.annotations()) != names::template_of(object.annotations()) && !self.may_replace() {
                 return Ok(false);
             }
+        } else if part.is_workload() && self.has_other(part).await? && !self.may_replace() {
+            return Ok(false);
         }
         let params = PatchParams::apply(FIELD_MANAGER).force();
         self.shared.leadership.check()?;
         let written = request(&kind, api.patch(&name, &params, &Patch::Apply(object))).await?;
         tracing::info!(edge = %self.id, kind, name, "applied");
-        if part == Part::Deployment && matches!(self.turn, Turn::Given) {
+        if part.is_workload() && matches!(self.turn, Turn::Given) {
             self.turn = Turn::Unasked;
             self.say(Word::Written(written.metadata.generation.unwrap_or_default()));
         }
@@ -309,7 +286,7 @@ impl Keeper {
         Ok(())
     }
 
-    async fn remove(&self, api: &Api<DynamicObject>, kind: &str, live: &kube::api::ObjectMeta) -> Result<(), Problem> {
+    pub(super) async fn remove(&self, api: &Api<DynamicObject>, kind: &str, live: &kube::api::ObjectMeta) -> Result<(), Problem> {
         let only = Preconditions { uid: live.uid.clone(), resource_version: None };
         let params = DeleteParams { preconditions: Some(only), ..DeleteParams::background() };
         let name = live.name.as_deref().unwrap_or_default();
@@ -325,13 +302,13 @@ impl Keeper {
         }
     }
 
-    fn api(&self, part: Part) -> Api<DynamicObject> {
+    pub(super) fn api(&self, part: Part) -> Api<DynamicObject> {
         Api::namespaced_with(self.shared.client.clone(), self.shared.installation.namespace_of(&self.id), &part.resource())
     }
 }
 
 /// One request, with an end, and the API server's own words when it refuses.
-async fn request<T>(kind: &str, answer: impl Future<Output = Result<T, kube::Error>>) -> Result<T, Problem> {
+pub(super) async fn request<T>(kind: &str, answer: impl Future<Output = Result<T, kube::Error>>) -> Result<T, Problem> {
     let refused = |message: String, variant| Problem::Refused { kind: kind.to_owned(), message, variant };
     match timeout(PATIENCE, answer).await {
         Ok(Ok(answer)) => Ok(answer),

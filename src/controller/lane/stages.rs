@@ -1,13 +1,13 @@
 //! Whose pods may be replaced now: at most so many edges at a time, the next when the former are rolled out.
 //!
 //! A rollout that makes no progress gives its turn back, and so does one that takes too long: its old pods serve on, and others
-//! must not wait for it. Turns are given by us: what else happens to a Deployment, which people of its namespace may change as
+//! must not wait for it. Turns are given by us: what else happens to a Deployment or DaemonSet, which people of its namespace may change as
 //! often as they like, holds nobody up. A turn that is free goes to the namespace that has the fewest.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::apps::v1::{DaemonSet, Deployment};
 use prometheus::IntGaugeVec;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -17,7 +17,7 @@ use crate::model::EdgeId;
 /// Longest time of a turn. A rollout without any progress ends by itself after ten minutes.
 const LONGEST: Duration = Duration::from_secs(900);
 
-/// How far a Deployment is.
+/// How far a workload is: a Deployment or a DaemonSet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Rollout {
     /// All pods are of the newest template.
@@ -28,7 +28,7 @@ pub(super) enum Rollout {
     Stuck,
 }
 
-/// A Deployment, as its rollout goes.
+/// A workload, as its rollout goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Standing {
     /// Generation that this is about.
@@ -53,6 +53,19 @@ impl Standing {
         };
         Self { generation, rollout }
     }
+
+    /// What a DaemonSet's controller says of it: it has no conditions, and tells of no rollout that is stuck. Among many nodes one may
+    /// be broken for long.
+    pub(super) fn of_daemons(daemons: &DaemonSet) -> Self {
+        let status = daemons.status.as_ref();
+        let generation = daemons.metadata.generation.unwrap_or_default();
+        let seen = status.and_then(|status| status.observed_generation).unwrap_or_default();
+        let wanted = status.map(|status| status.desired_number_scheduled).unwrap_or_default();
+        let new = status.and_then(|status| status.updated_number_scheduled).unwrap_or_default();
+        let available = status.and_then(|status| status.number_available).unwrap_or_default();
+        let nearly = i64::from(new.min(available)) * 10 >= i64::from(wanted) * 9;
+        Self { generation, rollout: if seen >= generation && nearly { Rollout::Done } else { Rollout::Rolling } }
+    }
 }
 
 /// A turn that an edge has, given back with [`Stages::applied`] or [`Stages::withdraw`].
@@ -67,7 +80,7 @@ enum Turn {
 /// All turns.
 pub(super) struct Stages {
     limit: usize,
-    /// Whether all Deployments are known.
+    /// Whether all workloads are known.
     listed: bool,
     /// Whether that has been so before: rollouts of the leader before have turns.
     taken_over: bool,
@@ -86,13 +99,13 @@ impl Stages {
         Self { limit, listed: false, taken_over: false, standings, turns, waiting, gauge }
     }
 
-    /// The Deployments are about to be told anew.
+    /// The workloads are about to be told anew.
     pub(super) fn unlist(&mut self) {
         self.listed = false;
         self.standings.clear();
     }
 
-    /// All Deployments were told.
+    /// All workloads were told.
     pub(super) fn list(&mut self) {
         self.listed = true;
         if !std::mem::replace(&mut self.taken_over, true) {
@@ -105,7 +118,7 @@ impl Stages {
         self.give();
     }
 
-    /// What is seen of an edge's Deployment; `None` when it is deleted.
+    /// What is seen of an edge's workload; `None` when it is deleted.
     pub(super) fn see(&mut self, id: EdgeId, standing: Option<Standing>) {
         match standing {
             Some(standing) => {
@@ -128,7 +141,7 @@ impl Stages {
         self.give();
     }
 
-    /// An edge wrote its Deployment, which is of this generation now.
+    /// An edge wrote its workload, which is of this generation now.
     pub(super) fn applied(&mut self, id: EdgeId, generation: i64) {
         self.turns.insert(id, (Turn::Written(generation), Instant::now() + LONGEST));
         self.give();
@@ -270,6 +283,24 @@ mod tests {
         assert_eq!(Some(of(3, "ReplicaSetUpdated")), standing(3, Rollout::Rolling));
         assert_eq!(Some(of(3, "ProgressDeadlineExceeded")), standing(3, Rollout::Stuck));
         assert_eq!(Standing::of(&serde_json::from_value(json!({"metadata": {"generation": 1}})).unwrap()).rollout, Rollout::Rolling);
+    }
+
+    #[test]
+    fn a_daemon_set_s_numbers_say_how_far_it_is() {
+        let of = |observed: i64, [wanted, new, available]: [i32; 3]| {
+            let status = json!({
+                "observedGeneration": observed, "desiredNumberScheduled": wanted, "updatedNumberScheduled": new, "numberAvailable": available,
+                "currentNumberScheduled": wanted, "numberMisscheduled": 0, "numberReady": available,
+            });
+            Some(Standing::of_daemons(&serde_json::from_value(json!({"metadata": {"generation": 3}, "status": status})).unwrap()))
+        };
+        assert_eq!(of(3, [3, 3, 3]), standing(3, Rollout::Done));
+        assert_eq!(of(2, [3, 3, 3]), standing(3, Rollout::Rolling), "of the template before");
+        assert_eq!(of(3, [3, 2, 3]), standing(3, Rollout::Rolling));
+        assert_eq!(of(3, [3, 3, 2]), standing(3, Rollout::Rolling));
+        assert_eq!(of(3, [100, 95, 92]), standing(3, Rollout::Done), "some node is always broken");
+        let new = serde_json::from_value(json!({"metadata": {"generation": 1}})).unwrap();
+        assert_eq!(Standing::of_daemons(&new).rollout, Rollout::Rolling, "its controller has not seen it");
     }
 
     /// A fleet of edges that all want new pods: whatever the order of events, never more than the limit roll, and all do.

@@ -1,5 +1,5 @@
-//! What there is of edges at the API server, as far as decisions need it: Services with their addresses, Deployments with
-//! their rollouts, and deletions.
+//! What there is of edges at the API server, as far as decisions need it: Services with their addresses, Deployments
+//! and DaemonSets with their rollouts, and deletions.
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;
@@ -8,7 +8,7 @@ use std::sync::Arc;
 use futures::stream::{self, BoxStream};
 use futures::{Stream, StreamExt, TryStreamExt};
 use k8s_openapi::NamespaceResourceScope;
-use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::apps::v1::{DaemonSet, Deployment};
 use k8s_openapi::api::core::v1::Service;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event, watcher as watch_objects};
@@ -16,13 +16,15 @@ use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 
 use super::super::complaints::Complaints;
+use super::nodes;
 use super::stages::Standing;
-use crate::provision::{Claimed, Installation, Place, names};
+use crate::provision::{Claimed, Installation, Part, Place, names};
 use crate::report::Address;
 use crate::store::cluster::{Namespaces, variant, watching};
 
-/// The kinds that are watched, as metrics name them: the Services and Deployments of edges only.
-pub const KINDS: [&str; 2] = ["EdgeService", "EdgeDeployment"];
+/// The kinds that are watched, as metrics name them: the Services, Deployments and DaemonSets of edges, and
+/// the pods of those whose ports are ports of nodes.
+pub const KINDS: [&str; 4] = ["EdgeService", "EdgeDeployment", "EdgeDaemonSet", nodes::KIND];
 
 /// Something that happened to an object of ours.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,23 +33,25 @@ pub(super) enum Seen {
     Service(Claimed, Vec<Address>),
     /// Such a Service was deleted.
     ServiceGone(Claimed),
-    /// A Deployment where an edge has its own, and how far it is; `None` when it was deleted.
-    Deployment(Claimed, Option<Standing>),
+    /// A Deployment or DaemonSet where an edge has its own, and how far it is; `None` when it was deleted.
+    Workload(Part, Claimed, Option<Standing>),
     /// All Services were told, or may not be read.
     Services,
-    /// All Deployments follow.
+    /// All Deployments, or all DaemonSets, follow.
     Listing,
-    /// They were told.
+    /// All of both were told.
     Listed,
 }
 
+/// What one watch says.
+type Watch = BoxStream<'static, watcher::Result<Option<Seen>>>;
 /// Where edges are looked for.
 type Apis<K> = Vec<Api<K>>;
 
-/// All Services and Deployments that are where edges of an installation have theirs, for ever. By a label they are found; what
+/// All Services, Deployments and DaemonSets that are where edges of an installation have theirs, for ever. By a label they are found; what
 /// counts is where they are and whose uid they carry.
 pub(super) fn watch(client: &Client, of: (&Installation, &Namespaces), complaints: &Arc<Complaints>) -> BoxStream<'static, Seen> {
-    let [of_services, of_deployments] = KINDS;
+    let [of_services, of_deployments, of_daemons, _] = KINDS;
     let installation = of.0.clone();
     let services = each(client, of, move |event: Event<Service>| match event {
         Event::Apply(service) | Event::InitApply(service) => {
@@ -57,18 +61,29 @@ pub(super) fn watch(client: &Client, of: (&Installation, &Namespaces), complaint
         Event::InitDone => Some(Seen::Services),
         Event::Init => None,
     });
+    let deployments = workloads::<Deployment>(client, of, Part::Deployment, Standing::of);
+    let daemons = workloads::<DaemonSet>(client, of, Part::DaemonSet, Standing::of_daemons);
+    let named = |kind, watches: Vec<_>| watches.into_iter().map(move |watch| (kind, watch));
+    let workloads = named(of_deployments, deployments).chain(named(of_daemons, daemons));
+    let services = whole(named(of_services, services), complaints, Some(Seen::Services));
+    let workloads = whole(workloads, complaints, None);
+    stream::select(services, workloads).boxed()
+}
+
+/// The watches of a kind of workload.
+fn workloads<K>(client: &Client, of: (&Installation, &Namespaces), part: Part, standing: fn(&K) -> Standing) -> Vec<Watch>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned + Send + 'static,
+{
     let installation = of.0.clone();
-    let deployments = each(client, of, move |event: Event<Deployment>| match event {
-        Event::Apply(deployment) | Event::InitApply(deployment) => {
-            installation.claimed(&deployment.metadata).map(|claimed| Seen::Deployment(claimed, Some(Standing::of(&deployment))))
+    each(client, of, move |event: Event<K>| match event {
+        Event::Apply(live) | Event::InitApply(live) => {
+            installation.claimed(live.meta()).map(|claimed| Seen::Workload(part, claimed, Some(standing(&live))))
         }
-        Event::Delete(deployment) => installation.claimed(&deployment.metadata).map(|claimed| Seen::Deployment(claimed, None)),
+        Event::Delete(live) => installation.claimed(live.meta()).map(|claimed| Seen::Workload(part, claimed, None)),
         Event::Init => Some(Seen::Listing),
         Event::InitDone => Some(Seen::Listed),
-    });
-    let services = whole(services, of_services, complaints, Some(Seen::Services));
-    let deployments = whole(deployments, of_deployments, complaints, None);
-    stream::select(services, deployments).boxed()
+    })
 }
 
 /// The watches of a kind where edges may be.
@@ -76,7 +91,7 @@ fn each<K>(
     client: &Client,
     (installation, namespaces): (&Installation, &Namespaces),
     see: impl Fn(Event<K>) -> Option<Seen> + Clone + Send + 'static,
-) -> Vec<BoxStream<'static, watcher::Result<Option<Seen>>>>
+) -> Vec<Watch>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned + Send + 'static,
 {
@@ -92,16 +107,16 @@ where
 
 /// Several watches as one: a list has begun when one has, and is told when all are.
 fn whole(
-    watches: Vec<BoxStream<'static, watcher::Result<Option<Seen>>>>,
-    kind: &'static str,
+    watches: impl Iterator<Item = (&'static str, Watch)>,
     complaints: &Arc<Complaints>,
     refused: Option<Seen>,
 ) -> impl Stream<Item = Seen> + Send + 'static {
+    let watches: Vec<_> = watches
+        .enumerate()
+        .map(|(place, (kind, events))| told(events, kind, complaints.clone(), refused.clone()).map(move |seen| (place, seen)).boxed())
+        .collect();
     let mut listing: BTreeSet<usize> = (0..watches.len()).collect();
-    let watches = watches.into_iter().enumerate();
-    let watches =
-        watches.map(|(place, events)| told(events, kind, complaints.clone(), refused.clone()).map(move |seen| (place, seen)).boxed());
-    stream::select_all(watches.collect::<Vec<_>>()).filter_map(move |(place, seen)| {
+    stream::select_all(watches).filter_map(move |(place, seen)| {
         let seen = match seen {
             Seen::Listing => {
                 listing.insert(place);

@@ -39,10 +39,18 @@ fn unmade(provisioned: &Provisioned, requested: &[IpAddr]) -> Option<Condition> 
         return refused("NoResources", problem.clone());
     }
     if let Some(wanted) = requested.iter().find(|ip| !provisioned.addresses.contains(&Address::Ip(**ip))) {
-        return refused("AddressNotUsable", format!("the Service does not have the requested address {wanted}"));
+        return refused(
+            "AddressNotUsable",
+            format!(
+                "the edge does not have the requested address {wanted}: neither its Service nor, with ports of nodes, a node of its pods"
+            ),
+        );
     }
     if provisioned.addresses.is_empty() {
-        return refused("AddressNotAssigned", "the Service has no address yet".to_owned());
+        return refused(
+            "AddressNotAssigned",
+            "the edge has no address yet: neither its Service nor, with ports of nodes, a node with a ready pod".to_owned(),
+        );
     }
     None
 }

@@ -146,7 +146,13 @@ static SPEC: Shape = Shape::Object {
         ("drainSeconds", &Shape::Integer { min: 1, max: 3600 }, Absent::Fine),
         (
             "placement",
-            &Shape::Object { fields: &[("network", &Shape::Choice(&["Pod", "HostPorts", "Host"]), Absent::Fine)], rules: &[] },
+            &Shape::Object {
+                fields: &[
+                    ("workload", &Shape::Choice(&["Deployment", "DaemonSet"]), Absent::Fine),
+                    ("network", &Shape::Choice(&["Pod", "HostPorts", "Host"]), Absent::Fine),
+                ],
+                rules: &[],
+            },
             Absent::Fine,
         ),
         ("capacity", &CAPACITY, Absent::Fine),
@@ -158,6 +164,12 @@ static SPEC: Shape = Shape::Object {
         |spec| {
             let both = spec.get("replicas").is_some() && spec.get("autoscaling").is_some();
             if both { Violation::here("replicas and autoscaling exclude each other") } else { None }
+        },
+        |spec| {
+            let daemons = spec.get("placement").and_then(|placement| placement.get("workload")).is_some_and(|kind| kind == "DaemonSet");
+            let sized = spec.get("replicas").is_some() || spec.get("autoscaling").is_some();
+            let refused = "a DaemonSet has a pod on each node: replicas and autoscaling are of a Deployment";
+            if daemons && sized { Violation::here(refused) } else { None }
         },
         |spec| {
             let same = spec.get("httpPort").is_some() && spec.get("httpPort") == spec.get("httpsPort");

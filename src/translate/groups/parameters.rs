@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::api::edge_profile::WorkloadKind;
 use crate::api::{ClaimedFields, EdgeProfileSpec, PathNormalization};
 use crate::model::{ClientAddress, EdgeId, Kind, ObjectId, PathForm, Trusted, Tuning};
 use crate::report::{Issue, ProfileProblem};
@@ -97,9 +98,10 @@ pub(crate) fn without_effect(reader: &Reader<'_>, profile: &EdgeProfileSpec, of:
     // Nothing is made for an edge that is a process of this machine.
     let made = !reader.settings().shared_host;
     let own_ports = of == Kind::Gateway;
+    let daemons = profile.placement.as_ref().and_then(|placement| placement.workload) == Some(WorkloadKind::DaemonSet);
     let fields = [
-        ("replicas", !made && profile.replicas.is_some()),
-        ("autoscaling", !made && profile.autoscaling.is_some()),
+        ("replicas", (!made || daemons) && profile.replicas.is_some()),
+        ("autoscaling", (!made || daemons) && profile.autoscaling.is_some()),
         ("service", !made && profile.service.is_some()),
         ("resources", !made && profile.resources.is_some()),
         ("placement", !made && profile.placement.is_some()),

@@ -21,5 +21,5 @@ for name in foreign far near lost tight "$long"; do
 	kubectl -n $space delete gateway "$name" --timeout=30s >/dev/null || fail "Gateway $name cannot be deleted"
 done
 kubectl -n $space delete serviceaccount kakehi-foreign >/dev/null
-of_gone() { [ -z "$(kubectl -n $space get deployment,service,serviceaccount,configmap -l 'kakehi.dev/edge,gateway.networking.k8s.io/gateway-name,gateway.networking.k8s.io/gateway-name!=web' -o name)" ]; }
+of_gone() { [ -z "$(kubectl -n $space get deployment,daemonset,service,serviceaccount,configmap -l 'kakehi.dev/edge,gateway.networking.k8s.io/gateway-name,gateway.networking.k8s.io/gateway-name!=web' -o name)" ]; }
 eventually 30 "nothing of their edges is left" of_gone

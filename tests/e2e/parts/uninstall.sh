@@ -4,7 +4,7 @@ gateway last
 ingress last last.example
 eventually 60 "a Gateway is Programmed" condition $space gateway/last Programmed Programmed
 kubectl -n $space delete gateway web --timeout=30s >/dev/null || fail "the Gateway cannot be deleted"
-of_gone() { [ -z "$(kubectl -n $space get deployment,service,serviceaccount,configmap -l kakehi.dev/edge=kakehi-web -o name)" ]; }
+of_gone() { [ -z "$(kubectl -n $space get deployment,daemonset,service,serviceaccount,configmap -l kakehi.dev/edge=kakehi-web -o name)" ]; }
 eventually 30 "nothing of a Gateway that was deleted is left" of_gone
 last=http://$(address $space last)
 eventually 20 "the edge of the last one serves" answers 404 app.example "$last/"
