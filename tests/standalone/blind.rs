@@ -31,7 +31,12 @@ pub fn shown(address: SocketAddr, name: &str) -> io::Result<Vec<CertificateDer<'
 
 /// The name of the backend that answers for a host of Ingresses, the status, or "nothing" where there is no answer.
 pub fn met(world: &World, host: &str) -> String {
-    let Ok(stream) = connect(world.https, host) else { return "nothing".to_owned() };
+    met_at(world.https, host)
+}
+
+/// The same at another address.
+pub fn met_at(address: SocketAddr, host: &str) -> String {
+    let Ok(stream) = connect(address, host) else { return "nothing".to_owned() };
     match client::exchange(stream, host, "/", &[]) {
         Ok(answer) if answer.status == 200 => answer.backend(),
         Ok(answer) => answer.status.to_string(),

@@ -37,9 +37,14 @@ impl World {
 
     /// Has every port relayed.
     pub fn relay(&self) {
+        self.tune("{forceRelay: true}");
+    }
+
+    /// Gives the class an EdgeProfile.
+    pub fn tune(&self, spec: &str) {
         let profile =
-            "apiVersion: kakehi.dev/v1alpha1\nkind: EdgeProfile\nmetadata: {name: relay, namespace: demo}\nspec: {forceRelay: true}\n";
-        self.rig.write("class.yaml", &with_profile("relay", profile));
+            format!("apiVersion: kakehi.dev/v1alpha1\nkind: EdgeProfile\nmetadata: {{name: tuned, namespace: demo}}\nspec: {spec}\n");
+        self.rig.write("class.yaml", &with_profile("tuned", &profile));
     }
 
     /// Writes Ingresses and waits until the edge serves them: a host of its own tells.
