@@ -2,6 +2,7 @@
 //!
 //! A file because a pipe holds up a Sōzu whose reader is slow, and fails under one whose launcher was killed.
 
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
@@ -9,7 +10,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 /// Name of the file in Sōzu's directory.
 pub(super) const FILE: &str = "output.log";
@@ -19,6 +20,10 @@ const READ: Duration = Duration::from_millis(200);
 const LINE: usize = 2048;
 /// Bytes that are logged of one read; what was printed beyond is left out.
 const CHUNK: u64 = 64 << 10;
+/// An error or a warning that Sōzu repeats is logged again after this.
+const AGAIN: Duration = Duration::from_secs(600);
+/// Lines that are remembered for that.
+const REMEMBERED: usize = 64;
 /// The file is emptied when it is larger.
 const LARGE: u64 = 1 << 20;
 
@@ -69,13 +74,14 @@ struct Reader {
     offset: u64,
     /// Of a line whose end is not there yet.
     rest: Vec<u8>,
+    repeats: Repeats,
 }
 
 impl Reader {
     fn of(dir: &Path) -> Self {
         let file = OpenOptions::new().read(true).write(true).open(dir.join(FILE));
         let sozu = dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        Self { sozu, file, offset: 0, rest: Vec::new() }
+        Self { sozu, file, offset: 0, rest: Vec::new(), repeats: Repeats::default() }
     }
 
     /// Leaves out what was printed so far.
@@ -85,7 +91,7 @@ impl Reader {
 
     fn read(&mut self) {
         match self.take() {
-            Ok(lines) => lines.iter().for_each(|line| log(&self.sozu, line)),
+            Ok(lines) => lines.iter().for_each(|line| self.log(line)),
             Err(error) => tracing::debug!(%error, "what Sōzu prints cannot be read"),
         }
     }
@@ -126,21 +132,41 @@ fn text(line: &[u8]) -> String {
     text.trim_end().chars().map(|char| if char.is_control() && char != '\t' { '\u{fffd}' } else { char }).collect()
 }
 
-/// Logs a line at the level that it names. What has none are remarks about its start.
-fn log(sozu: &str, line: &str) {
-    // Its time and process come first.
-    let words = line.split_inclusive(char::is_whitespace).take(5).scan(0, |end, word| {
-        *end += word.len();
-        Some((*end, word.trim_end()))
-    });
-    let found = words.into_iter().find(|(_, word)| ["ERROR", "WARN", "INFO", "DEBUG", "TRACE"].contains(word));
-    let (end, level) = found.unwrap_or_default();
-    let said = line.get(end..).unwrap_or_default();
-    match level {
-        "ERROR" => tracing::error!(process = "sozu", sozu, "{said}"),
-        "WARN" => tracing::warn!(process = "sozu", sozu, "{said}"),
-        "INFO" => tracing::info!(process = "sozu", sozu, "{said}"),
-        _ => tracing::debug!(process = "sozu", sozu, "{said}"),
+/// Errors and warnings that were logged: Sōzu says the same at each attempt.
+#[derive(Debug, Default)]
+struct Repeats(BTreeMap<String, Instant>);
+
+impl Repeats {
+    /// Whether a line is to be logged.
+    fn is_news(&mut self, said: &str) -> bool {
+        self.0.retain(|_, told| told.elapsed() < AGAIN);
+        // Of more lines than are remembered all are logged.
+        let known = self.0.contains_key(said);
+        if !known && self.0.len() < REMEMBERED {
+            self.0.insert(said.to_owned(), Instant::now());
+        }
+        !known
+    }
+}
+
+impl Reader {
+    /// Logs a line at the level that it names. What has none are remarks about its start.
+    fn log(&mut self, line: &str) {
+        // Its time and process come first.
+        let words = line.split_inclusive(char::is_whitespace).take(5).scan(0, |end, word| {
+            *end += word.len();
+            Some((*end, word.trim_end()))
+        });
+        let found = words.into_iter().find(|(_, word)| ["ERROR", "WARN", "INFO", "DEBUG", "TRACE"].contains(word));
+        let (end, level) = found.unwrap_or_default();
+        let (sozu, said) = (&self.sozu, line.get(end..).unwrap_or_default());
+        match level {
+            "ERROR" if self.repeats.is_news(said) => tracing::error!(process = "sozu", sozu, "{said}"),
+            "WARN" if self.repeats.is_news(said) => tracing::warn!(process = "sozu", sozu, "{said}"),
+            "ERROR" | "WARN" => {}
+            "INFO" => tracing::info!(process = "sozu", sozu, "{said}"),
+            _ => tracing::debug!(process = "sozu", sozu, "{said}"),
+        }
     }
 }
 
@@ -148,7 +174,17 @@ fn log(sozu: &str, line: &str) {
 mod tests {
     use std::io::Write;
 
-    use super::{CHUNK, FILE, LARGE, LINE, Reader};
+    use super::{AGAIN, CHUNK, FILE, LARGE, LINE, REMEMBERED, Reader, Repeats};
+
+    #[tokio::test(start_paused = true)]
+    async fn the_same_error_is_logged_once_in_ten_minutes() {
+        let mut repeats = Repeats::default();
+        assert_eq!(["refused", "refused", "other"].map(|said| repeats.is_news(said)), [true, false, true]);
+        tokio::time::advance(AGAIN).await;
+        assert!(repeats.is_news("refused"));
+        assert!((0..2 * REMEMBERED).all(|number| repeats.is_news(&format!("line {number}"))));
+        assert_eq!(repeats.0.len(), REMEMBERED);
+    }
 
     #[test]
     fn lines_are_taken_once_and_the_file_stays_small() {
