@@ -40,6 +40,8 @@ mod logs;
 mod metrics;
 #[path = "standalone/mistakes.rs"]
 mod mistakes;
+#[path = "standalone/ports.rs"]
+mod ports;
 #[path = "standalone/quickstart.rs"]
 mod quickstart;
 #[path = "standalone/secrets.rs"]

@@ -36,12 +36,7 @@ impl Acks {
             let ack = self.0.get(edge);
             let refusals = ack.map(|ack| ack.refused.as_slice()).unwrap_or_default().iter();
             let refused = refusals.flat_map(|refusal| {
-                let reason = match (&refusal.key, id.kind) {
-                    (Key::Certificate(certificate), Kind::Gateway | Kind::ListenerSet) => {
-                        format!("certificate {certificate}: {}", refusal.reason)
-                    }
-                    _ => refusal.reason.clone(),
-                };
+                let reason = reason(refusal, id.kind);
                 let concerned = refused(world, edge, &refusal.key).into_iter().filter(|(object, _)| object == id);
                 concerned.map(move |(_, key)| (key, reason.clone()))
             });
@@ -54,8 +49,16 @@ impl Acks {
     }
 }
 
+/// A refusal in words, for an object of a kind.
+pub(super) fn reason(refusal: &Refusal, kind: Kind) -> String {
+    match (&refusal.key, kind) {
+        (Key::Certificate(certificate), Kind::Gateway | Kind::ListenerSet) => format!("certificate {certificate}: {}", refusal.reason),
+        _ => refusal.reason.clone(),
+    }
+}
+
 /// Why no request reaches a route on an edge: the edge refused every listener that the route is attached to.
-fn unheard(world: &World, edge: &EdgeId, id: &ObjectId, refused: &[Refusal]) -> Option<String> {
+pub(super) fn unheard(world: &World, edge: &EdgeId, id: &ObjectId, refused: &[Refusal]) -> Option<String> {
     // Listeners are the first among the keys.
     let listeners: BTreeMap<_, _> = refused
         .iter()

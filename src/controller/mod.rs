@@ -23,6 +23,7 @@ pub mod pipeline;
 pub mod port;
 pub mod provisioning;
 pub mod reconcile;
+pub mod refusals;
 pub mod view;
 pub mod withdraw;
 pub mod world;

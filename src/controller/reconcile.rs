@@ -16,13 +16,13 @@ use super::complaints::Complaints;
 use super::finalizer::{Due, Finalizers, due};
 use super::leaver;
 use super::pace::Pace;
+use super::refusals;
 use super::world::World;
 use super::writer::{WriteError, Writer};
 use crate::api::{Obj, Object};
 use crate::model::{EdgeId, Kind, ObjectId};
 use crate::observe::metrics::Metrics;
-use crate::report::{Acknowledgement, Finding, Issue, MOST_PARENTS, ObjectReport, Observed, Provisioned, Scope, Verdict, left_out, status};
-use crate::snapshot::Key;
+use crate::report::{Finding, Issue, MOST_PARENTS, ObjectReport, Observed, Provisioned, Verdict, left_out, status};
 use crate::store::kinds::{Told, row, table};
 use crate::store::pump::Pumped;
 
@@ -170,7 +170,7 @@ impl Context {
             Written::Later(wait) => again = sooner(again, wait),
         }
         if row(id.kind).told == Told::Events {
-            let refused = certificates_refused(id, &acks.said(id, &world));
+            let refused = refusals::of(id, report.map(AsRef::as_ref), &acks.said(id, &world));
             self.tell_changes((object, report), refused, memory).await;
         }
         match due(object, &world, &acks, &self.finalizers) {
@@ -230,7 +230,8 @@ impl Context {
         self.metrics.status_writes.with_label_values(&[id.kind.name()]).inc();
         memory.written = Some((version.clone(), wanted));
         if row(id.kind).told == Told::Conditions {
-            self.tell(object, new_findings(report, previous)).await;
+            let refused = refusals::of(&id, report, &edges);
+            self.tell(object, new_findings(report, &refused, previous)).await;
         }
         Ok(Written::As(version))
     }
@@ -285,20 +286,6 @@ impl Context {
     }
 }
 
-/// Certificates of an Ingress that edges refused. They are not in its status, which has no conditions.
-fn certificates_refused(id: &ObjectId, said: &BTreeMap<EdgeId, Acknowledgement>) -> Vec<Finding> {
-    let refusals = said.iter().flat_map(|(edge, said)| said.refused.iter().map(move |refused| (edge, refused)));
-    let finding = |(edge, (key, reason)): (&EdgeId, &(Key, String))| match key {
-        Key::Certificate(certificate) => {
-            let (certificate, edge, reason) = (certificate.clone(), edge.clone(), reason.clone());
-            let issue = Issue::CertificateRefused { certificate, edge, reason };
-            Some(Finding { object: id.clone(), scope: Scope::Object, issue })
-        }
-        _ => None,
-    };
-    refusals.filter_map(finding).collect()
-}
-
 enum Written {
     No,
     /// The object is in this version now.
@@ -336,12 +323,16 @@ fn missing_endpoints(report: &Arc<ObjectReport>, memory: &mut Memory) -> Option<
 }
 
 /// Problems that the status written before does not tell. So a new leader does not tell them again.
-fn new_findings<'a>(report: Option<&'a ObjectReport>, previous: Option<&Value>) -> impl Iterator<Item = &'a Finding> {
+fn new_findings<'a>(
+    report: Option<&'a ObjectReport>,
+    refused: &'a [Finding],
+    previous: Option<&Value>,
+) -> impl Iterator<Item = &'a Finding> {
     let mut told = Vec::new();
     if let Some(previous) = previous {
         messages(previous, &mut told);
     }
-    let findings = report.into_iter().flat_map(|report| &report.findings);
+    let findings = report.into_iter().flat_map(|report| &report.findings).chain(refused);
     let is_new = move |finding: &&Finding| {
         let text = finding.issue.to_string();
         !told.iter().any(|message| message.contains(&text))

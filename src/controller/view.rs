@@ -10,6 +10,7 @@ use tokio::sync::watch;
 
 use super::lane::WATCHED;
 use super::reconcile::EVENT;
+use super::refusals;
 use super::world::World;
 use super::writer::WriteError;
 use crate::edge::plan::{self, explain};
@@ -17,7 +18,7 @@ use crate::model::{EdgeId, ListenerName, ObjectId};
 use crate::observe::admin::View;
 use crate::observe::metrics::Metrics;
 use crate::provision::Part;
-use crate::report::ObjectReport;
+use crate::report::{Finding, ObjectReport};
 use crate::snapshot::publish::Publisher;
 use crate::snapshot::serve::Counters;
 use crate::snapshot::{Key, Snapshot};
@@ -86,7 +87,11 @@ impl View for WorldView {
     fn report(&self) -> Value {
         let world = self.world.borrow().clone();
         let refused: Vec<_> = world.refusals.values().flatten().map(refusal_view).collect();
-        let reports: Vec<_> = world.reports.values().map(|report| report_view(report)).collect();
+        let mut beside = refusals::all(&world);
+        let reports = world.reports.values().map(|report| report_with(report, &beside.remove(&report.id).unwrap_or_default()));
+        let mut reports: Vec<_> = reports.collect();
+        // Of a class that nothing else is said of.
+        reports.extend(beside.iter().map(|(id, refused)| report_with(&ObjectReport::empty(id.clone()), refused)));
         json!({"refused": refused, "objects": reports})
     }
 
@@ -116,11 +121,10 @@ impl View for WorldView {
             self.metrics.objects.with_label_values(&[kind]).set(count);
         }
         self.metrics.findings.reset();
-        for report in world.reports.values() {
-            for finding in &report.findings {
-                let labels = [report.id.kind.name(), finding.issue.effect().reason];
-                self.metrics.findings.with_label_values(&labels).inc();
-            }
+        let refused = refusals::all(&world);
+        for finding in world.reports.values().flat_map(|report| &report.findings).chain(refused.values().flatten()) {
+            let labels = [finding.object.kind.name(), finding.issue.effect().reason];
+            self.metrics.findings.with_label_values(&labels).inc();
         }
         self.refresh_edges(&world);
         super::expiry::refresh(&world, &self.metrics);
@@ -248,9 +252,15 @@ pub fn refusal_view(refusal: &Refusal) -> Value {
 
 /// A report, for people.
 pub fn report_view(report: &ObjectReport) -> Value {
+    report_with(report, &[])
+}
+
+/// A report with what edges refuse of the object.
+fn report_with(report: &ObjectReport, refused: &[Finding]) -> Value {
     let findings: Vec<_> = report
         .findings
         .iter()
+        .chain(refused)
         .map(|finding| {
             let effect = finding.issue.effect();
             json!({"at": finding.scope.to_string(), "severity": finding.issue.severity(), "reason": effect.reason, "message": finding.issue.to_string()})

@@ -174,6 +174,11 @@ pub struct ParentReport {
 }
 
 impl ObjectReport {
+    /// Of an object about which nothing was decided.
+    pub fn empty(id: ObjectId) -> Self {
+        Self { id, generation: 0, findings: Vec::new(), verdict: Verdict::None }
+    }
+
     /// The worst severity among the findings.
     pub fn severity(&self) -> Option<Severity> {
         self.findings.iter().map(|finding| finding.issue.severity()).max()

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use kakehi::model::EdgeId;
+use kakehi::model::{EdgeId, ListenerName};
+use kakehi::snapshot::Key;
+use kakehi::snapshot::wire::Refusal;
 use kakehi::translate;
 use kube::Client;
 use kube::api::{Api, Patch, PatchParams};
@@ -68,6 +70,37 @@ async fn objects_get_true_statuses() {
     assert_eq!(of_ours().await.len(), told);
     next.stop().await.unwrap();
     discard(&client, &space).await;
+}
+
+#[tokio::test]
+async fn a_port_that_an_edge_cannot_bind_is_a_condition_and_an_event() {
+    let client = client().await;
+    let space = namespace(&client, "refused").await;
+    let controller = format!("test.kakehi.dev/{space}");
+    let why = "cannot bind 0.0.0.0:80: another process listens there; end it, or choose another port";
+    let refusal = Refusal { key: Key::Listener(ListenerName("http".into())), reason: why.to_owned() };
+    let _operator = Running::start(&client, &controller, &space, Edges::refusing(vec![refusal]));
+    basics(&client, &controller, &space).await;
+    apply(&client, "HTTPRoute", &space, "good", route("here", "good.example.com")).await;
+
+    let told = format!("the data plane refused it: {why}");
+    let is_told = |gateway: &Value| {
+        let conditions = gateway["status"]["listeners"][0]["conditions"].as_array().into_iter().flatten();
+        conditions.into_iter().any(|condition| condition["type"] == "Programmed" && condition["message"] == told.as_str())
+    };
+    once(&client, ("Gateway", &space, "web"), is_told).await;
+    let listener = format!("listener http: {why}");
+    for (object, note) in [
+        (("Gateway", "web"), format!("Gateway/{space}/web {listener}")),
+        (("HTTPRoute", "good"), format!("HTTPRoute/{space}/good parent web: {listener}")),
+    ] {
+        let of_ours = async || {
+            let told = events(&client, &space, object).await.into_iter();
+            Some(told.filter(|event| event["note"] == note.as_str()).collect::<Vec<_>>()).filter(|told| !told.is_empty())
+        };
+        let told = eventually(&format!("an Event of {object:?}"), of_ours).await;
+        assert_eq!((told.len(), &told[0]["reason"], &told[0]["type"]), (1, &json!("Invalid"), &json!("Warning")), "{told:?}");
+    }
 }
 
 #[tokio::test]

@@ -18,7 +18,7 @@ use kakehi::observe::admin::{self, View};
 use kakehi::observe::metrics::Metrics;
 use kakehi::provision::{Installation, Place};
 use kakehi::snapshot::publish::Publisher;
-use kakehi::snapshot::wire::Ack;
+use kakehi::snapshot::wire::{Ack, Refusal};
 use kakehi::snapshot::{Snapshot, fetch};
 use kakehi::store::cluster::Namespaces;
 use kakehi::translate::{self, EdgeData};
@@ -39,12 +39,20 @@ pub struct Edges {
     publishers: BTreeMap<EdgeId, Publisher>,
     folder: tempfile::TempDir,
     acknowledge: bool,
+    /// What each refuses.
+    refused: Vec<Refusal>,
     held: watch::Sender<BTreeMap<EdgeId, usize>>,
 }
 
 impl Edges {
     pub fn new(acknowledge: bool) -> Self {
-        Self { publishers: BTreeMap::new(), folder: tempfile::tempdir().unwrap(), acknowledge, held: watch::Sender::default() }
+        let folder = tempfile::tempdir().unwrap();
+        Self { publishers: BTreeMap::new(), folder, acknowledge, refused: Vec::new(), held: watch::Sender::default() }
+    }
+
+    /// Such that hold everything but this.
+    pub fn refusing(refused: Vec<Refusal>) -> Self {
+        Self { refused, ..Self::new(true) }
     }
 
     /// How many resources each edge holds.
@@ -66,7 +74,7 @@ impl EdgeHost for Edges {
         let listener = UnixListener::bind(&path).unwrap();
         let server = publisher.clone();
         tokio::spawn(async move { server.serve(listener).await });
-        let (acknowledge, held, id) = (self.acknowledge, self.held.clone(), id.clone());
+        let (acknowledge, held, id, refused) = (self.acknowledge, self.held.clone(), id.clone(), self.refused.clone());
         tokio::spawn(async move {
             let (mut updates, mut acks) = fetch::connect(&path).await.unwrap();
             let mut snapshot = Snapshot::default();
@@ -76,7 +84,7 @@ impl EdgeHost for Edges {
                     held.insert(id.clone(), snapshot.len());
                 });
                 if acknowledge {
-                    acks.send(&Ack { stamp: update.stamp, refused: Vec::new() }).await.unwrap();
+                    acks.send(&Ack { stamp: update.stamp, refused: refused.clone() }).await.unwrap();
                 }
             }
         });

@@ -92,6 +92,11 @@ impl Rig {
 
     /// The same without waiting until it is ready.
     pub fn begin(arguments: &[&str], edit: impl FnOnce(&Path, Ports)) -> Self {
+        Self::begin_by(&[], arguments, edit)
+    }
+
+    /// The same by another program, which is given kakehi's command line after words of its own and becomes kakehi.
+    pub fn begin_by(prefix: &[&str], arguments: &[&str], edit: impl FnOnce(&Path, Ports)) -> Self {
         let ports = Ports { http: free_port(), https: free_port(), blue: free_port(), green: free_port(), admin: free_port() };
         let dir = tempfile::tempdir().unwrap();
         let config = dir.path().join("config");
@@ -104,7 +109,9 @@ impl Rig {
         edit(&config, ports);
         let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let echo = Echo::start(&[(local(ports.blue), "blue"), (local(ports.green), "green")]);
-        let mut kakehi = Command::new(env!("CARGO_BIN_EXE_kakehi"))
+        let words: Vec<_> = prefix.iter().copied().chain([env!("CARGO_BIN_EXE_kakehi")]).collect();
+        let mut kakehi = Command::new(words[0])
+            .args(&words[1..])
             .arg("standalone")
             .arg("--config-dir")
             .arg(&config)

@@ -255,6 +255,14 @@ pub enum Issue {
         /// In the proxy's words.
         reason: String,
     },
+    /// An edge does not serve the object or this part of it, as with a port that it cannot bind.
+    #[error("{reason}")]
+    Refused {
+        /// The edge.
+        edge: EdgeId,
+        /// Why, and what to do, in the edge's words.
+        reason: String,
+    },
     /// A certificate in another namespace without a ReferenceGrant.
     #[error("certificate {certificate}: no ReferenceGrant in its namespace allows it")]
     CertificateNotPermitted {
