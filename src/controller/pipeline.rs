@@ -1,6 +1,7 @@
 //! The translator task: changes in, snapshots to edges, wakes to whoever writes statuses. It owns all translation state.
 
 mod edges;
+mod retries;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -21,6 +22,7 @@ use crate::store::kinds::{Finalizer, row};
 use crate::store::names::Names;
 use crate::store::{Event, Severity};
 use crate::translate::{Changes, Now, Translator};
+use retries::Retries;
 
 /// Most events taken in at once: later ones gather while a translation runs, none waits for a timer.
 const BATCH: usize = 4096;
@@ -81,6 +83,8 @@ pub struct Pipeline<H> {
     /// Edges that are told to serve nothing any more, and end when they have said so or take too long.
     leaving: BTreeSet<EdgeId>,
     left: JoinSet<EdgeId>,
+    /// Edges that cannot be run.
+    retries: Retries,
     /// To whoever times the acknowledgements of each edge.
     published: BTreeMap<EdgeId, Published>,
     /// Everything that existed at the start is known. Publishing opens then: a restart withdraws nothing.
@@ -107,6 +111,7 @@ impl<H: EdgeHost> Pipeline<H> {
             resolved: BTreeMap::new(),
             leaving: BTreeSet::new(),
             left: JoinSet::new(),
+            retries: Retries::default(),
             published: BTreeMap::new(),
             open: false,
         }
@@ -149,6 +154,8 @@ impl<H: EdgeHost> Pipeline<H> {
                     drop(self.wakes.send(Wake::Objects(waiting)));
                 }
                 () = late(self.held.as_ref()) => {}
+                // What is translated and held is not to be served yet.
+                id = self.retries.next(), if self.held.is_none() => self.again(&id).await,
                 () = &mut stop => break,
             }
             if self.open {

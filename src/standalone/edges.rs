@@ -60,9 +60,9 @@ struct Running {
 
 /// An edge cannot be started.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot start edge {edge}: {source}")]
+#[error("{}: {source}", path.display())]
 pub struct StartError {
-    edge: EdgeId,
+    path: PathBuf,
     source: io::Error,
 }
 
@@ -79,11 +79,11 @@ impl Edges {
 
     /// Starts an edge on an address and feeds it from `publisher`. `processes` is what its profile says to its processes.
     fn start(&mut self, id: &EdgeId, address: IpAddr, processes: Vec<Variable>, publisher: Publisher) -> Result<(), StartError> {
-        self.started += 1;
-        let directory = self.command.runtime_dir.join(format!("edge-{}", self.started));
+        let directory = self.command.runtime_dir.join(format!("edge-{}", self.started + 1));
         let listener = private_directory(&directory)
             .and_then(|()| UnixListener::from_std(bind(&directory.join("snapshot.sock"))?))
-            .map_err(|source| StartError { edge: id.clone(), source })?;
+            .map_err(|source| StartError { path: directory.clone(), source })?;
+        self.started += 1;
         self.pages.send_modify(|pages| drop(pages.insert(id.clone(), directory.join(PAGES))));
         self.metrics.edge_restarts.with_label_values(&[id.to_string()]);
         let (stop, stopped) = watch::channel(false);

@@ -1,4 +1,4 @@
-//! Ports that cannot be bound: told once, in the report and in statuses, and tried again.
+//! Ports that cannot be bound, and edges that cannot be run: told once, in the report and in statuses, and tried again.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -116,4 +116,25 @@ fn an_ingress_without_any_port_is_told_so() {
         served && findings(&rig).iter().all(|[object, ..]| object != "Ingress/demo/shop")
     });
     assert!(findings(&rig).contains(&["IngressClass/kakehi", "listener https", "Error", "Invalid", &taken(https)].map(str::to_owned)));
+}
+
+/// A file lies where the edge is to have its directory.
+#[test]
+fn an_edge_that_cannot_be_run_is_tried_again_until_it_can() {
+    let runtime = tempfile::Builder::new().permissions(fs::Permissions::from_mode(0o700)).tempdir().unwrap();
+    let path = runtime.path().join("edge-1");
+    fs::write(&path, "").unwrap();
+    let rig = Rig::begin(&["--runtime-dir", &runtime.path().display().to_string()], |_, _| ());
+    let reason = format!("{}: File exists (os error 17)", path.display());
+    let told = format!("not ready: edge demo/web cannot be run: {reason}\n");
+    rig.eventually("it says why it is not ready", || rig.admin("/readyz").body == told);
+    let of_edge = ["Gateway/demo/web", "", "Error", "Invalid", &format!("the edge cannot be run: {reason}")].map(str::to_owned);
+    assert!(findings(&rig).contains(&of_edge), "{:?}", findings(&rig));
+    std::thread::sleep(std::time::Duration::from_secs(4));
+    assert_eq!(rig.log().matches("cannot run the edge").count(), 1, "{}", rig.log());
+    fs::remove_file(&path).unwrap();
+    rig.eventually("it serves", || rig.admin("/readyz").status == 200 && rig.get("/", &[]).status == 200);
+    assert_eq!(rig.log().matches("the edge can be run again").count(), 1, "{}", rig.log());
+    assert!(!findings(&rig).contains(&of_edge));
+    rig.status("HTTPRoute/demo/demo.yaml", |text| text.contains("served by edge demo/web"));
 }

@@ -14,17 +14,21 @@ use crate::translate::EdgeChange;
 
 impl<H: EdgeHost> Pipeline<H> {
     pub(super) async fn publish(&mut self, id: &EdgeId, change: EdgeChange) {
-        self.next.failed.remove(id);
-        let EdgeChange::Set { delta, edge } = change else { return self.withdraw(id).await };
+        let EdgeChange::Set { delta, edge } = change else {
+            self.next.failed.remove(id);
+            self.retries.forget(id);
+            return self.withdraw(id).await;
+        };
         let epoch = *self.epoch.borrow();
         let publisher = match self.edges.run(id, &edge.data, epoch).await {
-            Ok(Some(publisher)) => publisher,
-            Ok(None) => return,
-            Err(error) => {
-                self.next.failed.insert(id.clone(), error.to_string());
-                return tracing::error!(edge = %id, %error, "cannot run the edge");
-            }
+            Ok(publisher) => publisher,
+            Err(error) => return self.fail(id, &error),
         };
+        self.retries.forget(id);
+        if self.next.failed.remove(id).is_some() {
+            tracing::info!(edge = %id, "the edge can be run again");
+        }
+        let Some(publisher) = publisher else { return };
         let started = publisher.current().0.seq == 0;
         if started {
             let (published, follower) = Follower::new(id.clone(), &publisher, self.wakes.clone(), self.metrics.clone());
