@@ -28,6 +28,8 @@ mod certificates;
 mod client_address;
 #[path = "standalone/command_line.rs"]
 mod command_line;
+#[path = "standalone/crashes.rs"]
+mod crashes;
 #[path = "standalone/external_names.rs"]
 mod external_names;
 #[path = "standalone/ingress.rs"]

@@ -282,6 +282,10 @@ impl Metrics {
             text.sample(&series::SOZU_IN_STEP, &[name], of_count((*in_step).into()));
         }
         text.only(&series::SOZU_STARTS, of_count(standing.sozu_starts));
+        text.family(&series::SOZU_FAILED_STARTS);
+        for (name, command) in sozu::TWINS.iter().zip(self.commands()) {
+            text.sample(&series::SOZU_FAILED_STARTS, &[name], of_count(sozu::failed_starts(command)));
+        }
         text.only(&series::SOZU_WORKERS, of_count(standing.sozu_workers as u64));
         text.family(&series::SOZU_LISTENERS);
         for (state, number) in [("bound", standing.listeners.0), ("refused", standing.listeners.1)] {

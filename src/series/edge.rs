@@ -60,6 +60,9 @@ pub const SOZU_IN_STEP: Series =
     gauge("kakehi_sozu_in_step", &["sozu"], "1 while this Sōzu holds what was last applied to it; the others serve while it does not");
 /// Starts of Sōzu.
 pub const SOZU_STARTS: Series = counter("kakehi_sozu_starts_total", &[], "Sōzu processes that were started or adopted, the first included");
+/// Starts of Sōzu that failed.
+pub const SOZU_FAILED_STARTS: Series =
+    counter("kakehi_sozu_failed_starts_total", &["sozu"], "Sōzu processes that ended within a second, or did not come up");
 /// Workers.
 pub const SOZU_WORKERS: Series = gauge("kakehi_sozu_workers", &[], "Running worker processes of Sōzu");
 /// Listeners.
@@ -240,6 +243,7 @@ pub const EDGE: &[&Series] = &[
     &SOZU_UP,
     &SOZU_IN_STEP,
     &SOZU_STARTS,
+    &SOZU_FAILED_STARTS,
     &SOZU_WORKERS,
     &SOZU_LISTENERS,
     &SOZU_CONNECTIONS,

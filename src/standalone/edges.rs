@@ -1,6 +1,7 @@
 //! Edges on this machine: for each a launcher of its Sōzus and a supervisor, which is fed by its publisher over a unix socket.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::io;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -10,7 +11,7 @@ use tokio::net::UnixListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::processes::Supervised;
+use super::processes::{Fate, Supervised};
 use crate::access_log::AccessLogSettings;
 use crate::api::Variable;
 use crate::controller::EdgeHost;
@@ -46,6 +47,7 @@ pub struct Edges {
     metrics: Metrics,
     running: BTreeMap<EdgeId, Running>,
     pages: watch::Sender<BTreeMap<EdgeId, PathBuf>>,
+    fate: Fate,
     /// Number of edges ever started, for directory names: names of Gateways can be too long for a socket path.
     started: u64,
 }
@@ -69,12 +71,17 @@ pub struct StartError {
 impl Edges {
     /// No edges yet.
     pub fn new(command: EdgeCommand, metrics: Metrics) -> Self {
-        Self { command, metrics, running: BTreeMap::new(), pages: watch::Sender::default(), started: 0 }
+        Self { command, metrics, running: BTreeMap::new(), pages: watch::Sender::default(), fate: Fate::new(), started: 0 }
     }
 
     /// Sockets on which the running edges show their metrics.
     pub fn pages(&self) -> watch::Receiver<BTreeMap<EdgeId, PathBuf>> {
         self.pages.subscribe()
+    }
+
+    /// Why no edge will ever serve, once that is known.
+    pub fn hopeless(&self) -> watch::Receiver<Option<String>> {
+        self.fate.hopeless.subscribe()
     }
 
     /// Starts an edge on an address and feeds it from `publisher`. `processes` is what its profile says to its processes.
@@ -88,12 +95,20 @@ impl Edges {
         self.metrics.edge_restarts.with_label_values(&[id.to_string()]);
         let (stop, stopped) = watch::channel(false);
         let (command, metrics) = (self.command.clone(), self.metrics.clone());
-        let supervised = Supervised { id: id.clone(), command, metrics, address, processes: processes.clone(), directory };
-        let server = publisher.clone();
+        let supervised =
+            Supervised { id: id.clone(), command, metrics, address, processes: processes.clone(), directory, fate: self.fate.clone() };
+        let (server, mut acks, served) = (publisher.clone(), publisher.acks(), self.fate.served.clone());
+        let notes = async move {
+            if acks.wait_for(Option::is_some).await.is_ok() {
+                served.send_replace(true);
+            }
+            std::future::pending::<Infallible>().await
+        };
         let task = tokio::spawn(async move {
             tokio::select! {
                 () = supervised.run(stopped) => {}
                 never = server.serve(listener) => match never {},
+                never = notes => match never {},
             }
         });
         self.running.insert(id.clone(), Running { publisher, address, processes, stop, task });

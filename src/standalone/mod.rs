@@ -62,6 +62,9 @@ pub enum Error {
     /// The end was asked for before anything was served as the manifests say.
     #[error("it was never ready: {0}")]
     NeverReady(String),
+    /// An edge cannot be started, and none has ever served.
+    #[error("{0}")]
+    Hopeless(String),
     /// The status directory.
     #[error("status directory {0}")]
     Status(#[from] StatusError),
@@ -129,6 +132,7 @@ pub async fn run(settings: StandaloneSettings, log: LogSettings, stop: impl Futu
     let writer = Statuses::new(world.subscribe(), settings.directory.controller_name.clone(), statuses, metrics.clone());
     let writing = tokio::spawn(writer.run(woken));
     let edges = Edges::new(command, metrics.clone());
+    let mut hopeless = edges.hopeless();
     let view = WorldView { world: world.subscribe(), metrics: metrics.clone(), options, awaits_edges: true };
     let view = Arc::new(StandaloneView { world: view, edges: edges.pages() });
     metrics.leader.set(1);
@@ -144,11 +148,15 @@ pub async fn run(settings: StandaloneSettings, log: LogSettings, stop: impl Futu
     }
     let claiming = tokio::spawn(claims.run(known, events.downgrade()));
     // Not inside the macro: below its level nothing there is evaluated, and nobody would wait.
-    let mut never_ready = None;
+    let mut ended = None;
     let stopped = async {
-        let reason = stop.await;
-        tracing::info!(reason, "ending");
-        never_ready = view.never_ready();
+        tokio::select! {
+            reason = stop => {
+                tracing::info!(reason, "ending");
+                ended = view.never_ready().map(Error::NeverReady);
+            }
+            Ok(words) = hopeless.wait_for(Option::is_some) => ended = words.clone().map(Error::Hopeless),
+        }
     };
     let (watched, ()) = tokio::join!(source.watch(events), pipeline.run(received, stopped));
     serving.abort();
@@ -157,7 +165,7 @@ pub async fn run(settings: StandaloneSettings, log: LogSettings, stop: impl Futu
         tracing::error!(%error, "the status task ended badly");
     }
     watched?;
-    never_ready.map_or(Ok(()), |reason| Err(Error::NeverReady(reason)))
+    ended.map_or(Ok(()), Err)
 }
 
 /// Refuses a directory in which a manifest is refused or a file cannot be read.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
+use tokio::io::AsyncReadExt;
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
@@ -16,6 +17,7 @@ use crate::model::capacity::{DRAIN, MEMORY};
 use crate::model::{ALLOCATOR, EdgeId, LOG};
 use crate::observe::metrics::Metrics;
 use crate::settings::LogSettings;
+use crate::trouble::Trouble;
 
 /// Grace that a process has between the end of its drain and the kill.
 const GRACE: Duration = Duration::from_secs(4);
@@ -23,6 +25,10 @@ const GRACE: Duration = Duration::from_secs(4);
 const RESTART: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
 /// A process that lived this long is replaced after the first wait.
 const STABLE: Duration = Duration::from_secs(10);
+/// Name of the file in the directory of an edge in which its launcher says why it failed.
+const LAST_WORDS: &str = "last-words";
+/// Bytes of these that are read, at most.
+const WORDS: u64 = 64 << 10;
 
 /// What the processes of an edge are started with.
 pub(super) struct Supervised {
@@ -32,6 +38,23 @@ pub(super) struct Supervised {
     pub address: IpAddr,
     pub processes: Vec<Variable>,
     pub directory: PathBuf,
+    pub fate: Fate,
+}
+
+/// What the edges of a process have in common: whether Sōzu works here.
+#[derive(Clone, Debug)]
+pub struct Fate {
+    /// Whether an edge has ever acknowledged anything.
+    pub served: watch::Sender<bool>,
+    /// Why no edge ever will.
+    pub hopeless: watch::Sender<Option<String>>,
+}
+
+impl Fate {
+    /// Nothing is known yet.
+    pub fn new() -> Self {
+        Self { served: watch::Sender::new(false), hopeless: watch::Sender::new(None) }
+    }
 }
 
 /// A process by what it does.
@@ -39,6 +62,15 @@ pub(super) struct Supervised {
 enum Role {
     Launcher,
     Supervisor,
+}
+
+impl Role {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Launcher => "launcher",
+            Self::Supervisor => "edge",
+        }
+    }
 }
 
 impl Supervised {
@@ -49,10 +81,10 @@ impl Supervised {
     }
 
     async fn keep(&self, role: Role, mut stopped: watch::Receiver<bool>) {
-        let (mut wait, mut last) = (RESTART.0, false);
+        let (mut wait, mut last, mut trouble) = (RESTART.0, false, Trouble::default());
         loop {
             let since = Instant::now();
-            match self.spawn(role) {
+            let reason = match self.spawn(role) {
                 Ok(mut child) => {
                     // Waiting would close it, and the process ends when its input does.
                     let input = child.stdin.take();
@@ -62,19 +94,23 @@ impl Supervised {
                             if end(&mut child, self.drain() + GRACE).await {
                                 return;
                             }
+                            String::new()
                         }
-                        status = child.wait() => tracing::error!(edge = %self.id, ?role, ?status, "ended by itself"),
+                        reason = self.ended(role, &mut child, &mut trouble) => reason,
                     }
                 }
-                Err(error) => tracing::error!(edge = %self.id, ?role, %error, "cannot be started"),
-            }
+                Err(error) => format!("it cannot be started: {error}"),
+            };
             if *stopped.borrow() {
-                // A launcher that was killed has left its Sōzus to the next, which ends them.
-                if last || role == Role::Supervisor {
+                // A launcher that was killed has left its Sōzus to the next, which ends them. One that has failed has left none.
+                if last || role == Role::Supervisor || self.fate.hopeless.borrow().is_some() {
                     return;
                 }
                 last = true;
                 continue;
+            }
+            if trouble.begins(&reason) {
+                tracing::error!(edge = %self.id, process = role.name(), reason, "ended by itself; another one is started");
             }
             self.metrics.edge_restarts.with_label_values(&[self.id.to_string()]).inc();
             if since.elapsed() > STABLE {
@@ -85,6 +121,42 @@ impl Supervised {
                 () = sleep(wait) => wait = (wait * 2).min(RESTART.1),
             }
         }
+    }
+
+    /// Waits until a process ends by itself. Returns why. A launcher that fails ends this process too, unless an edge has served
+    /// before: then it will again once the cause is mended.
+    async fn ended(&self, role: Role, child: &mut Child, trouble: &mut Trouble) -> String {
+        let settles = async {
+            sleep(STABLE).await;
+            if trouble.ends() {
+                tracing::info!(edge = %self.id, process = role.name(), "runs again");
+            }
+            std::future::pending::<String>().await
+        };
+        let reason = tokio::select! {
+            status = child.wait() => status.map_or_else(|error| error.to_string(), |status| status.to_string()),
+            never = settles => never,
+        };
+        if role != Role::Launcher {
+            return reason;
+        }
+        match self.last_words().await {
+            Some(words) if !*self.fate.served.borrow() => {
+                self.fate.hopeless.send_replace(Some(words));
+                std::future::pending().await
+            }
+            Some(words) => words,
+            None => reason,
+        }
+    }
+
+    /// Why the launcher has failed, read once.
+    async fn last_words(&self) -> Option<String> {
+        let path = self.directory.join(LAST_WORDS);
+        let mut words = String::new();
+        tokio::fs::File::open(&path).await.ok()?.take(WORDS).read_to_string(&mut words).await.ok()?;
+        tokio::fs::remove_file(&path).await.ok()?;
+        Some(words)
     }
 
     /// How long what is in flight may take at the end.
@@ -102,6 +174,7 @@ impl Supervised {
             Role::Launcher => {
                 command.arg("launch").args(log.flags()).arg("--dir").arg(sozus);
                 command.arg("--sozu").arg(&self.command.sozu);
+                command.arg("--last-words").arg(self.directory.join(LAST_WORDS));
             }
             Role::Supervisor => {
                 command.arg("edge").args(log.flags()).arg("--name").arg(self.id.to_string());

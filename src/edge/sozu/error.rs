@@ -16,9 +16,15 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
-    /// The process ended, or did not open its command socket in time.
+    /// The process ended.
+    #[error("Sōzu ended with {0}")]
+    Ended(String),
+    /// The process did not open its command socket in time, or has no worker.
     #[error("Sōzu does not come up: {0}")]
     NotUp(String),
+    /// Every start has failed.
+    #[error(transparent)]
+    GivenUp(#[from] super::GivenUp),
     /// Files in the runtime directory.
     #[error("{}: {source}", path.display())]
     File {

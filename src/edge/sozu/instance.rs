@@ -194,6 +194,17 @@ impl Instance {
         }
     }
 
+    /// How it ended, of one that has and that we started.
+    pub(super) fn end(&mut self) -> Error {
+        let status = self.child.as_mut().and_then(|child| child.try_wait().ok().flatten());
+        Error::Ended(status.map_or_else(|| "an unknown status".to_owned(), |status| status.to_string()))
+    }
+
+    /// Whether a launcher before us started it.
+    pub(super) fn is_orphan(&self) -> bool {
+        self.orphan.is_some()
+    }
+
     /// Directory for state files.
     pub(super) fn dir(&self) -> PathBuf {
         match &self.maker {
@@ -335,7 +346,7 @@ async fn spawn(settings: &SpawnSettings) -> Result<(Child, Socket), Error> {
     loop {
         if let Ok(Some(status)) = child.try_wait() {
             Output::tell(&settings.dir);
-            return Err(Error::NotUp(format!("it ended with {status}")));
+            return Err(Error::Ended(status.to_string()));
         }
         match Socket::connect(&socket_path).await {
             Ok(socket) => return Ok((child, socket)),

@@ -67,6 +67,13 @@ impl Output {
     }
 }
 
+/// The last lines that a process has printed.
+pub(super) fn last(dir: &Path, lines: usize) -> Vec<String> {
+    let mut all = Reader::of(dir).take().unwrap_or_default();
+    all.retain(|line| !line.is_empty());
+    all.split_off(all.len().saturating_sub(lines))
+}
+
 struct Reader {
     /// Name of the Sōzu, which is that of its directory.
     sozu: String,

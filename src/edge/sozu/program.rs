@@ -13,7 +13,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Characters of an answer that are quoted, at most.
 const QUOTED: usize = 80;
 /// What helps in every case.
-const HELP: &str = "install Sōzu, or name its binary by --sozu or KAKEHI_SOZU";
+pub(super) const HELP: &str = "install Sōzu, or name its binary by --sozu or KAKEHI_SOZU";
 
 /// Why a binary cannot be used as Sōzu.
 #[derive(Debug, thiserror::Error)]
