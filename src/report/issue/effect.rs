@@ -6,6 +6,8 @@ use crate::report::{Effect, Severity};
 
 /// Reason of parameters that cannot be used, of a class or its Gateways.
 const PARAMETERS: &str = "InvalidParameters";
+/// Reason of endpoints that get no requests.
+const UNUSED: &str = "EndpointNotUsed";
 /// Reason of everything that is beyond a limit of tenants.
 const LIMIT: &str = "LimitExceeded";
 
@@ -13,16 +15,17 @@ impl Issue {
     /// Which condition shows this, with which status and reason. Reasons are those of Gateway API where it has one.
     pub fn effect(&self) -> Effect {
         let (condition, status, reason) = match self {
-            Self::UnknownField { .. } | Self::UnsupportedField { .. } | Self::DuplicateName { .. } => (Accepted, true, "Accepted"),
-            Self::OwnLabel { .. } | Self::ParameterOfClass { .. } => (Accepted, true, "Accepted"),
+            Self::UnknownField { .. } => (Accepted, true, "UnknownField"),
+            Self::UnsupportedField { .. } => (Accepted, true, "UnsupportedField"),
+            Self::DuplicateName { .. } => (Accepted, true, "DuplicateName"),
+            Self::OwnLabel { .. } | Self::ParameterOfClass { .. } => (Accepted, true, "NoEffect"),
             Self::SetNotAllowed { .. } => (Accepted, false, "NotAllowed"),
             Self::HostTaken { .. } => (Accepted, false, "HostTaken"),
             Self::PathTaken { .. } | Self::DefaultBackendTaken { .. } => (PartiallyInvalid, true, "PathTaken"),
             Self::CertificateTaken { .. } => (ResolvedRefs, false, "CertificateTaken"),
             Self::HostWithoutRule { .. } => (Accepted, true, "HostWithoutRule"),
             Self::SeveralDefaultClasses { .. } => (Accepted, true, "SeveralDefaultClasses"),
-            Self::ProfileNotUsable { .. } | Self::InvalidParameters { .. } => (Accepted, false, PARAMETERS),
-            Self::ClassNotAccepted { .. } => (Accepted, false, PARAMETERS),
+            Self::ProfileNotUsable { .. } | Self::InvalidParameters { .. } | Self::ClassNotAccepted { .. } => (Accepted, false, PARAMETERS),
             Self::UnsupportedAddress { .. } => (Accepted, false, "UnsupportedAddress"),
             Self::InvalidAddress { .. } | Self::AddressTaken { .. } => (Programmed, false, "AddressNotUsable"),
             Self::UnsupportedProtocol { .. } => (Accepted, false, "UnsupportedProtocol"),
@@ -62,15 +65,13 @@ impl Issue {
             Self::UnsupportedBackendProtocol { .. } => (ResolvedRefs, false, "UnsupportedProtocol"),
             Self::ExternalName { .. } => (ResolvedRefs, false, "UnsupportedValue"),
             Self::ClusterName { .. } => (ResolvedRefs, false, "RefNotPermitted"),
-            Self::CertificateExpired { .. }
-            | Self::CertificateNotYetValid { .. }
-            | Self::CertificateNameMismatch { .. }
-            | Self::NameNotResolved { .. }
-            | Self::UnknownAppProtocol { .. }
-            | Self::EndpointPortMissing { .. }
-            | Self::NoEndpoints { .. }
-            | Self::EndpointRefused { .. }
-            | Self::InvalidEndpoint { .. } => (ResolvedRefs, true, "ResolvedRefs"),
+            Self::CertificateExpired { .. } => (ResolvedRefs, true, "CertificateExpired"),
+            Self::CertificateNotYetValid { .. } => (ResolvedRefs, true, "CertificateNotYetValid"),
+            Self::CertificateNameMismatch { .. } => (ResolvedRefs, true, "CertificateNameMismatch"),
+            Self::NameNotResolved { .. } => (ResolvedRefs, true, "NameNotResolved"),
+            Self::UnknownAppProtocol { .. } => (ResolvedRefs, true, "UnknownAppProtocol"),
+            Self::NoEndpoints { .. } => (ResolvedRefs, true, "NoEndpoints"),
+            Self::EndpointPortMissing { .. } | Self::EndpointRefused { .. } | Self::InvalidEndpoint { .. } => (ResolvedRefs, true, UNUSED),
         };
         Effect { condition, status, reason }
     }
@@ -111,5 +112,24 @@ impl Lost {
             Self::NoServiceLabel { .. } => (ResolvedRefs, true, "NoServiceLabel"),
         };
         Effect { condition, status, reason }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Issue, Lost};
+    use crate::model::BackendId;
+    use crate::report::ConditionType::{Accepted, Conflicted, PartiallyInvalid, Programmed, ResolvedRefs};
+
+    /// A log line or an Event whose reason is the name of a condition says nothing.
+    #[test]
+    fn no_reason_is_the_name_of_a_condition() {
+        let production = include_str!("effect.rs").split("#[cfg(test)]").next().unwrap();
+        for condition in [Accepted, ResolvedRefs, Programmed, Conflicted, PartiallyInvalid] {
+            assert!(!production.contains(&format!("\"{condition:?}\"")), "{condition:?} is a reason");
+        }
+        let backend = BackendId { namespace: "shop".into(), service: "empty".into(), port: 80 };
+        assert_eq!(Issue::NoEndpoints { backend }.effect().reason, "NoEndpoints");
+        assert_eq!(Issue::from(Lost::NoParent { known: Vec::new(), others: 0 }).effect().reason, "NoParent");
     }
 }
