@@ -32,6 +32,8 @@ mod command_line;
 mod crashes;
 #[path = "standalone/external_names.rs"]
 mod external_names;
+#[path = "standalone/first_visit.rs"]
+mod first_visit;
 #[path = "standalone/ingress.rs"]
 mod ingress;
 #[path = "standalone/lifecycle.rs"]
