@@ -11,7 +11,7 @@ use clap::{ArgAction, Args, ValueEnum};
 pub use self::provision::{PodsOfTenants, ProvisionSettings};
 
 use crate::access_log::AccessLogSettings;
-use crate::edge::plan;
+use crate::edge::{parse_memory, plan};
 use crate::model::capacity::{DRAIN, MEMORY};
 use crate::model::{BackendId, EdgeId, RESERVED_PORTS};
 use crate::observe::log::{Format, levels};
@@ -176,7 +176,7 @@ pub struct StandaloneSettings {
     pub drain: u64,
     /// Memory of one edge's processes, in bytes, from which the connections follow that it holds. Default: the limit of the control
     /// group, else a quarter of the machine's
-    #[arg(long, env = MEMORY, value_name = "BYTES")]
+    #[arg(long, env = MEMORY, value_name = "BYTES", value_parser = parse_memory)]
     pub memory: Option<u64>,
     /// Access log of the edges whose EdgeProfile says nothing
     #[command(flatten)]

@@ -60,6 +60,8 @@ const LARGE_BUFFER: u64 = 72 << 10;
 const USUAL: u64 = 10_000;
 /// What the processes need before anyone connects.
 const BASE: u64 = 64 << 20;
+/// The least memory of an edge: what Sōzu and the filter proxy need before anyone connects.
+const LEAST: u64 = 2 * BASE;
 /// What a buffer costs beside its bytes: half of a connection's session, TLS state and place in Sōzu's tables.
 const BESIDE: u64 = 6 << 10;
 /// Fewest connections of an edge, however little memory there is.
@@ -116,6 +118,18 @@ impl Capacity {
         let connections = self.connections.unwrap_or(u64::MAX).min(files / 2).max(FEWEST);
         let connections_per_address = self.connections_per_address.unwrap_or(connections / 2);
         FilterBudget { memory: memory.saturating_sub(BASE).max(BASE) / 2, connections, connections_per_address }
+    }
+}
+
+/// The memory of an edge in bytes, as a flag gives it.
+///
+/// # Errors
+/// When it is no number, or too little for an edge to start.
+pub fn parse_memory(text: &str) -> Result<u64, String> {
+    match text.parse() {
+        Ok(bytes) if bytes < LEAST => Err(format!("an edge needs {LEAST} bytes (128 MiB) at least")),
+        Ok(bytes) => Ok(bytes),
+        Err(error) => Err(format!("no number of bytes: {error}")),
     }
 }
 

@@ -17,7 +17,7 @@ mod supervisor;
 pub(crate) mod testing;
 mod traffic;
 
-pub use budget::Capacity;
+pub use budget::{Capacity, parse_memory};
 pub use limits::raise_files;
 pub use sockets::bind;
 pub use sozu::{Farewell, SpawnSettings, Unusable, check as check_sozu, launch, left_behind};

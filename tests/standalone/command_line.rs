@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 
 const RIGHT: &str = include_str!("mistakes/right.yaml");
 
-/// A command line with variables, how it exits and the last line that it prints; `DIR` is a directory of its own.
+/// A command line with variables, how it exits and the last line that it prints, or the first one where the usage follows; `DIR` is a
+/// directory of its own.
 struct Case {
     variables: &'static [(&'static str, &'static str)],
     arguments: &'static [&'static str],
@@ -21,6 +22,9 @@ struct Case {
 const fn case(arguments: &'static [&'static str], code: i32, told: &'static str) -> Case {
     Case { variables: &[], arguments, code, told }
 }
+
+/// Who may read and bind everything has these rights taken away: files and ports are then as they are for anybody else.
+const AS_ANYBODY: &[&str] = &["setpriv", "--bounding-set=-dac_override,-dac_read_search,-net_bind_service", "--inh-caps=-all"];
 
 const SERVE: &str = "standalone";
 const FROM: &str = "--config-dir=DIR/right";
@@ -74,6 +78,48 @@ const CASES: &[Case] = &[
     ),
 ];
 
+/// What the environment lacks or forbids.
+const ENVIRONMENT: &[Case] = &[
+    case(&[SERVE, "--config-dir=DIR/none", ADMIN, "--strict"], 1, "kakehi: DIR/none: No such file or directory (os error 2)"),
+    case(&[SERVE, "--config-dir=DIR/plain", ADMIN, "--strict"], 1, "kakehi: DIR/plain: Not a directory (os error 20)"),
+    case(&[SERVE, "--config-dir=DIR/locked", ADMIN, "--strict"], 1, "kakehi: DIR/locked: Permission denied (os error 13)"),
+    case(&["check", "DIR/locked"], 1, "kakehi: DIR/locked: Permission denied (os error 13)"),
+    case(
+        &[SERVE, FROM, ADMIN, "--sozu=SOZU", "--status-dir=DIR/written/status"],
+        1,
+        "kakehi: status directory DIR/written/status: Permission denied (os error 13)",
+    ),
+    case(
+        &[SERVE, FROM, ADMIN, "--sozu=SOZU", "--runtime-dir=DIR/written/run"],
+        1,
+        "kakehi: DIR/written/run: Permission denied (os error 13)",
+    ),
+    case(&["launch", "--dir=DIR/written/run", "--sozu=SOZU"], 1, "kakehi: DIR/written/run: Permission denied (os error 13)"),
+    case(&[SERVE, FROM, "--sozu=SOZU", "--admin=127.0.0.1:81"], 1, "kakehi: admin port 127.0.0.1:81: Permission denied (os error 13)"),
+    case(
+        &[SERVE, FROM, "--sozu=SOZU", "--admin=192.0.2.1:9901"],
+        1,
+        "kakehi: admin port 192.0.2.1:9901: Cannot assign requested address (os error 99)",
+    ),
+    case(
+        &[SERVE, FROM, ADMIN, "--memory=1000000"],
+        2,
+        "error: invalid value '1000000' for '--memory <BYTES>': an edge needs 134217728 bytes (128 MiB) at least",
+    ),
+    Case {
+        variables: &[("KAKEHI_MEMORY", "64Mi")],
+        arguments: &[SERVE, FROM, ADMIN],
+        code: 2,
+        told: "error: invalid value '64Mi' for '--memory <BYTES>': no number of bytes: invalid digit found in string",
+    },
+    Case {
+        variables: &[("KAKEHI_ADMIN", "9901")],
+        arguments: &[SERVE, FROM],
+        code: 2,
+        told: "error: invalid value '9901' for '--admin <IP:PORT>': invalid socket address syntax",
+    },
+];
+
 fn serving(command: &mut Command) -> &mut Command {
     command.env_remove("KAKEHI_SOZU").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped())
 }
@@ -82,9 +128,11 @@ fn serving(command: &mut Command) -> &mut Command {
 fn each_mistake_ends_the_program_with_a_message() {
     let directory = tempfile::tempdir().unwrap();
     let at = |name: &str| directory.path().join(name);
-    for name in ["right", "broken", "open"] {
+    for name in ["right", "broken", "open", "locked", "written"] {
         fs::create_dir(at(name)).unwrap();
     }
+    fs::set_permissions(at("locked"), fs::Permissions::from_mode(0o000)).unwrap();
+    fs::set_permissions(at("written"), fs::Permissions::from_mode(0o555)).unwrap();
     fs::set_permissions(at("open"), fs::Permissions::from_mode(0o755)).unwrap();
     fs::write(at("right/right.yaml"), RIGHT).unwrap();
     fs::write(at("broken/broken.yaml"), "a: 1\nb: [\n").unwrap();
@@ -98,13 +146,16 @@ fn each_mistake_ends_the_program_with_a_message() {
     ];
     let given = |text: &str| words.iter().fold(text.to_owned(), |text, (word, value)| text.replace(word, value));
     let mut wrong = Vec::new();
-    for Case { variables, arguments, code, told } in CASES {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_kakehi"));
-        serving(&mut command).args(arguments.iter().map(|argument| given(argument)));
+    let prefix = if rustix::process::geteuid().is_root() { AS_ANYBODY } else { &[] };
+    for Case { variables, arguments, code, told } in CASES.iter().chain(ENVIRONMENT) {
+        let words: Vec<_> = prefix.iter().copied().chain([env!("CARGO_BIN_EXE_kakehi")]).collect();
+        let mut command = Command::new(words[0]);
+        serving(&mut command).args(&words[1..]).args(arguments.iter().map(|argument| given(argument)));
         command.envs(variables.iter().map(|(name, value)| (name, given(value))));
         let output = command.output().unwrap();
         let said = String::from_utf8(output.stderr).unwrap();
-        if output.status.code() != Some(*code) || said.lines().last() != Some(given(told).as_str()) {
+        let line = if *code == 2 { said.lines().next() } else { said.lines().last() };
+        if output.status.code() != Some(*code) || line != Some(given(told).as_str()) {
             wrong.push(format!("{arguments:?}: {:?}: {said}", output.status));
         }
     }
