@@ -1,8 +1,23 @@
 //! What a process uses, as the system counts it.
 
 use std::path::Path;
+use std::sync::OnceLock;
 
 use rustix::param::{clock_ticks_per_second, page_size};
+use tracing_appender::non_blocking::ErrorCounter;
+
+/// Lines of this process's log that were lost.
+static LOST: OnceLock<ErrorCounter> = OnceLock::new();
+
+/// Says where lost lines of the log are counted.
+pub fn count_lost_lines(counter: ErrorCounter) {
+    LOST.get_or_init(|| counter);
+}
+
+/// Lines of the log that this process has lost because standard error was too slow.
+pub fn lost_lines() -> u64 {
+    LOST.get().map_or(0, |lost| lost.dropped_lines() as u64)
+}
 
 /// What some processes use together.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

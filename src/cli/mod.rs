@@ -97,10 +97,13 @@ pub fn run(commit: Option<&str>) -> ExitCode {
         Ok(cli) => cli,
         Err(error) => error.exit(),
     };
-    if let Err(error) = log::start(cli.log.log_format, &cli.log.log) {
-        eprintln!("kakehi: {error}");
-        return ExitCode::from(2);
-    }
+    let logging = match log::start(cli.log.log_format, &cli.log.log) {
+        Ok(logging) => logging,
+        Err(error) => {
+            eprintln!("kakehi: {error}");
+            return ExitCode::from(2);
+        }
+    };
     raise_files();
     let done = match cli.command {
         Command::Standalone(settings) => standalone::run(settings, cli.log),
@@ -117,6 +120,8 @@ pub fn run(commit: Option<&str>) -> ExitCode {
         Command::Completion(settings) => completion::run(&settings),
         Command::Filter(settings) => filter::run(settings),
     };
+    // What was logged comes before why it ends.
+    drop(logging);
     match done {
         Ok(code) => code,
         Err(error) => {

@@ -16,7 +16,7 @@ use super::pulse::Pulses;
 use super::sozu::{self, Connections};
 use super::traffic::Native;
 use crate::model::Route;
-use crate::process::Usage;
+use crate::process::{Usage, lost_lines};
 use crate::series::{self, Series, Text, of_count};
 use crate::snapshot::publish::Publisher;
 use crate::snapshot::wire::Stamp;
@@ -238,6 +238,7 @@ impl Metrics {
         family(&series::EDGE_MEMORY, |usage| of_count(usage.resident_bytes));
         family(&series::EDGE_FILES, |usage| of_count(usage.open_files));
         family(&series::EDGE_START, |usage| usage.started);
+        text.only(&series::EDGE_LOG_LOST, of_count(lost_lines()));
     }
 
     fn access_log(&self, text: &mut Text, filtered: [u64; 2]) {

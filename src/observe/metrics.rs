@@ -1,12 +1,12 @@
 //! Prometheus series of the control plane; what each says is in [`crate::series`].
 
 use prometheus::{
-    Counter, Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-    TextEncoder, core::Collector, exponential_buckets,
+    Counter, Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder, core::Collector, exponential_buckets,
 };
 
 use crate::model::EdgeId;
-use crate::process::Usage;
+use crate::process::{Usage, lost_lines};
 use crate::series::{self, Series};
 
 /// All series, registered once per process.
@@ -73,10 +73,12 @@ struct Process {
     memory: IntGauge,
     files: IntGauge,
     start: Gauge,
+    lost: IntCounter,
 }
 
 impl Process {
     fn refresh(&self) {
+        self.lost.inc_by(lost_lines().saturating_sub(self.lost.get()));
         let Some(usage) = Usage::own() else { return };
         self.cpu.inc_by((usage.cpu_seconds - self.cpu.get()).max(0.0));
         self.memory.set(i64::try_from(usage.resident_bytes).unwrap_or(i64::MAX));
@@ -157,6 +159,7 @@ impl Metrics {
                 memory: rows.only(&series::PROCESS_MEMORY)?,
                 files: rows.only(&series::PROCESS_FILES)?,
                 start: rows.add(Gauge::new(series::PROCESS_START.name, series::PROCESS_START.help))?,
+                lost: rows.add(IntCounter::new(series::LOG_LOST.name, series::LOG_LOST.help))?,
             },
             registry: rows.0,
         })

@@ -49,6 +49,9 @@ pub const PROCESS_CPU: Series = counter("kakehi_process_cpu_seconds_total", &[],
 pub const PROCESS_MEMORY: Series = gauge("kakehi_process_resident_memory_bytes", &[], "Resident memory of this process");
 /// Files.
 pub const PROCESS_FILES: Series = gauge("kakehi_process_open_fds", &[], "Open file descriptors of this process");
+/// Lost lines of the log.
+pub const LOG_LOST: Series =
+    counter("kakehi_log_lines_lost_total", &[], "Lines of this process's log that were lost: standard error was too slow");
 /// Start.
 pub const PROCESS_START: Series = gauge("kakehi_process_start_timestamp_seconds", &[], "When this process started, as a Unix time");
 
@@ -75,6 +78,7 @@ pub const CONTROL: &[&Series] = &[
     &PROCESS_MEMORY,
     &PROCESS_FILES,
     &PROCESS_START,
+    &LOG_LOST,
 ];
 
 /// Turns.

@@ -197,6 +197,9 @@ pub const EDGE_FILES: Series = gauge("kakehi_edge_process_open_fds", &["process"
 /// Start.
 pub const EDGE_START: Series =
     gauge("kakehi_edge_process_start_timestamp_seconds", &["process"], "When the same processes started, as a Unix time");
+/// Lost lines of the log.
+pub const EDGE_LOG_LOST: Series =
+    counter("kakehi_edge_log_lines_lost_total", &[], "Lines of the supervisor's log that were lost: standard error was too slow");
 /// Sōzu out of step.
 pub const OUT_OF_STEP: Series = gauge(
     "kakehi_sozu_lag_seconds",
@@ -237,6 +240,7 @@ pub const EDGE: &[&Series] = &[
     &EDGE_MEMORY,
     &EDGE_FILES,
     &EDGE_START,
+    &EDGE_LOG_LOST,
     &OUT_OF_STEP,
     &UNSAVED,
     &EDGE_REFUSED,

@@ -89,3 +89,32 @@ fn a_mistyped_level_ends_the_start() {
     assert_eq!(out.status.code(), Some(2));
     assert!(told.contains("invalid value 'inof' for '--log") && told.contains("\"inof\" is no level: error, warn"), "{told}");
 }
+
+/// A pipe that is never read is full after 64 KiB.
+#[test]
+fn a_standard_error_that_is_never_read_holds_up_nothing() {
+    let rig = Rig::start(&["--log", "trace"], |_, _| ());
+    let lost = || {
+        let page = rig.admin("/metrics").body;
+        let line = page.lines().find_map(|line| line.strip_prefix("kakehi_log_lines_lost_total "));
+        line.map_or(0.0, |number| number.parse::<f64>().unwrap())
+    };
+    let deaf = rig.deaf();
+    let mut edits = 0;
+    while lost() == 0.0 {
+        edits += 1;
+        assert!(edits < 5_000, "no line is lost");
+        rig.write("mistaken.yaml", &MISTAKE.replace("missing", &format!("missing-{edits}")));
+    }
+    rig.write("mistaken.yaml", &MISTAKE.replace("missing", "blue"));
+    let served = || crate::client::get(rig.http(), "mistaken.localhost", "/", &[]).is_ok_and(|answer| answer.status == 200);
+    let since = std::time::Instant::now();
+    while !served() {
+        assert!(since.elapsed() < crate::rig::PATIENCE, "the change is not served");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    drop(deaf);
+    rig.eventually("it is told how many lines were lost", || {
+        rig.log().contains("lines of this log were lost: standard error was too slow")
+    });
+}
