@@ -11,8 +11,13 @@ use tokio::net::UnixListener;
 use tokio::task::JoinHandle;
 
 use super::metrics::Metrics;
+use super::reach::MOST_BACKENDS;
 use crate::listen::{Accept, listen};
+use crate::model::BackendId;
 use crate::pages;
+
+/// Which endpoints do not answer, as far as is known.
+const ENDPOINTS: &str = "/debug/endpoints";
 
 /// Opens the port, if there is one, and its like for this machine.
 pub(super) fn open(
@@ -21,22 +26,40 @@ pub(super) fn open(
     metrics: &Metrics,
 ) -> Result<Vec<JoinHandle<()>>, (SocketAddr, io::Error)> {
     let local = metrics.clone();
-    let mut tasks = vec![tokio::spawn(async move { match serve(pages, local).await {} })];
+    let mut tasks = vec![tokio::spawn(async move { match serve(pages, local, true).await {} })];
     if let Some(address) = address {
         let listener = listen(address).map_err(|error| (address, error))?;
         let metrics = metrics.clone();
-        tasks.push(tokio::spawn(async move { match serve(listener, metrics).await {} }));
+        tasks.push(tokio::spawn(async move { match serve(listener, metrics, false).await {} }));
     }
     Ok(tasks)
 }
 
-/// Answers for ever: `/healthz` while the process runs, `/readyz` while requests may be sent, `/metrics`.
-async fn serve(listener: impl Accept, metrics: Metrics) -> Infallible {
+/// Answers for ever: `/healthz` while the process runs, `/readyz` while requests may be sent, `/metrics`; on this machine also
+/// [`ENDPOINTS`].
+async fn serve(listener: impl Accept, metrics: Metrics, local: bool) -> Infallible {
     let respond = move |_, request: http::Request<hyper::body::Incoming>| {
         let metrics = metrics.clone();
-        async move { answer(request.uri().path(), &metrics).await }
+        async move {
+            match request.uri().path() {
+                ENDPOINTS if local => json(&metrics.reach(&backends(request.uri().query().unwrap_or_default())).await),
+                path => answer(path, &metrics).await,
+            }
+        }
     };
     pages::serve(listener, "health", respond).await
+}
+
+/// The backends that a query names: `backend=NAMESPACE/SERVICE:PORT`, joined by `&`.
+fn backends(query: &str) -> Vec<BackendId> {
+    let named = query.split('&').filter_map(|parameter| parameter.strip_prefix("backend="));
+    named.filter_map(|backend| backend.parse().ok()).take(MOST_BACKENDS).collect()
+}
+
+fn json(page: &serde_json::Value) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from(page.to_string())));
+    response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
+    response
 }
 
 async fn answer(path: &str, metrics: &Metrics) -> Response<Full<Bytes>> {
@@ -70,7 +93,7 @@ mod tests {
     use tokio::time::{Instant, advance};
 
     use super::super::metrics::{Metrics, Paths};
-    use super::{answer, ready};
+    use super::{MOST_BACKENDS, answer, backends, ready};
     use crate::snapshot::publish::Publisher;
 
     #[tokio::test(start_paused = true)]
@@ -93,6 +116,13 @@ mod tests {
         assert!(ready().await, "one port serves");
         metrics.standing.send_modify(|standing| standing.listeners = (0, 2));
         assert!(!ready().await);
+    }
+
+    #[test]
+    fn a_query_names_backends() {
+        let named = |query: &str| backends(query).iter().map(ToString::to_string).collect::<Vec<_>>();
+        assert_eq!(named("backend=a/b:80&x=1&backend=c/d:8080&backend=no"), ["a/b:80", "c/d:8080"]);
+        assert_eq!(named(&"backend=a/b:80&".repeat(MOST_BACKENDS + 1)).len(), MOST_BACKENDS);
     }
 
     #[test]

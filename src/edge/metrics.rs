@@ -13,9 +13,10 @@ use tokio::time::{Instant, timeout};
 
 use super::gate::Refusals;
 use super::pulse::Pulses;
+use super::reach::{self, Reach};
 use super::sozu::{self, Connections};
 use super::traffic::Native;
-use crate::model::Route;
+use crate::model::{BackendId, Route};
 use crate::process::{Usage, lost_lines};
 use crate::series::{self, Series, Text, of_count};
 use crate::snapshot::publish::Publisher;
@@ -167,6 +168,13 @@ impl Metrics {
     /// How long Sōzu has been away or not what it should be.
     fn out_of_step(&self) -> Duration {
         self.standing.borrow().out_of_step.map(|since| since.elapsed()).unwrap_or_default()
+    }
+
+    /// What is known of endpoints of these backends that do not answer, by the edge's name.
+    pub(super) async fn reach(&self, backends: &[BackendId]) -> serde_json::Value {
+        let (report, native) = tokio::join!(report(&self.paths.report), reach::native(self.commands(), backends));
+        let filter = report.map(|report| report.unreached).unwrap_or_default();
+        serde_json::json!({ &self.edge: Reach { native, filter } })
     }
 
     /// The page of now.

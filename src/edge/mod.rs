@@ -10,6 +10,7 @@ mod limits;
 mod metrics;
 pub mod plan;
 mod pulse;
+pub mod reach;
 mod sockets;
 pub mod sozu;
 mod supervisor;

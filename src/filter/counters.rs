@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::body::Upload;
 use super::logged::Logged;
+use super::unanswering::Unanswering;
 use crate::traffic::{Count, Report, Tally};
 
 /// Counts since the process started, over all workers.
@@ -61,6 +62,8 @@ pub struct Counters {
     pub shed_by_backend: AtomicU64,
     /// Because too many wait for the first snapshot.
     pub shed_at_start: AtomicU64,
+    /// Endpoints to which no connection could be made when one was last tried.
+    pub unreached: Unanswering,
 }
 
 impl Counters {
@@ -84,6 +87,7 @@ impl Counters {
             tls_failures: read(&self.tls_failures),
             refused_connections: [&self.refused_when_full, &self.refused_by_address, &self.refused_for_memory].map(read),
             closed_connections: closed.map(read),
+            unreached: self.unreached.list(),
             shed_requests: [&self.shed_for_memory, &self.shed_by_backend, &self.shed_at_start].map(read),
             ..Report::default()
         }

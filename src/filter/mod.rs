@@ -31,6 +31,7 @@ mod serve;
 mod settings;
 mod shared;
 mod tunnel;
+mod unanswering;
 mod upstream;
 
 pub use counters::Counters;

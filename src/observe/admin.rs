@@ -12,10 +12,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::future::join_all;
+use http::uri::PathAndQuery;
 use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use tokio::net::TcpListener;
 
 use super::local;
@@ -48,6 +49,9 @@ type Page = fn(&dyn View) -> Response<Full<Bytes>>;
 
 /// The page that asks others too.
 const METRICS: &str = "/metrics";
+/// The page that asks edges alone, about backends (`?backend=NAMESPACE/SERVICE:PORT`): which endpoints do not answer, as far as
+/// the edges on this machine know.
+const ENDPOINTS: &str = "/debug/endpoints";
 /// Pages for callers on this machine begin so.
 const PRIVATE: &str = "/debug/";
 /// All other pages.
@@ -68,7 +72,8 @@ pub async fn serve(listener: TcpListener, view: Arc<dyn View>, metrics: Metrics)
         let (view, metrics) = (view.clone(), metrics.clone());
         async move {
             let local = peer.is_none_or(|peer| is_local(peer.ip()));
-            respond((request.method(), request.uri().path()), local, view.as_ref(), &metrics).await
+            let path = request.uri().path_and_query().map_or("/", PathAndQuery::as_str);
+            respond((request.method(), path), local, view.as_ref(), &metrics).await
         }
     };
     pages::serve(listener, "admin", answer).await
@@ -81,7 +86,8 @@ fn is_local(peer: IpAddr) -> bool {
     peer == Ipv4Addr::LOCALHOST || peer == Ipv6Addr::LOCALHOST
 }
 
-async fn respond((method, path): (&Method, &str), local: bool, view: &dyn View, metrics: &Metrics) -> Response<Full<Bytes>> {
+async fn respond((method, asked): (&Method, &str), local: bool, view: &dyn View, metrics: &Metrics) -> Response<Full<Bytes>> {
+    let path = asked.split_once('?').map_or(asked, |(path, _)| path);
     if method != Method::GET && method != Method::HEAD {
         return text(StatusCode::METHOD_NOT_ALLOWED, "GET only\n");
     }
@@ -91,10 +97,13 @@ async fn respond((method, path): (&Method, &str), local: bool, view: &dyn View, 
     if path == METRICS {
         return all_metrics(view, metrics).await;
     }
+    if path == ENDPOINTS {
+        return endpoints(view, asked).await;
+    }
     match PAGES.iter().find(|(page, _)| *page == path) {
         Some((_, page)) => page(view),
         None => {
-            let list: Vec<_> = PAGES.iter().map(|(path, _)| *path).chain([METRICS]).collect();
+            let list: Vec<_> = PAGES.iter().map(|(path, _)| *path).chain([ENDPOINTS, METRICS]).collect();
             text(StatusCode::NOT_FOUND, &format!("pages: {}\n", list.join(" ")))
         }
     }
@@ -114,6 +123,19 @@ async fn all_metrics(view: &dyn View, metrics: &Metrics) -> Response<Full<Bytes>
         }
     }
     answer(StatusCode::OK, "text/plain; version=0.0.4", series::merge(pages).into_bytes())
+}
+
+/// What the edges on this machine know. One that does not answer knows nothing.
+async fn endpoints(view: &dyn View, asked: &str) -> Response<Full<Bytes>> {
+    let mut all = Map::new();
+    for edge in join_all(view.edges().iter().map(|socket| local::get(socket, asked))).await {
+        match edge.map(|page| serde_json::from_str(&page)) {
+            Ok(Ok(Value::Object(edges))) => all.extend(edges),
+            Ok(_) => tracing::debug!("an edge does not say which endpoints do not answer"),
+            Err(error) => tracing::debug!(%error, "an edge does not say which endpoints do not answer"),
+        }
+    }
+    json(&Value::Object(all))
 }
 
 fn json(value: &Value) -> Response<Full<Bytes>> {
@@ -138,7 +160,7 @@ mod tests {
     use http::{Method, StatusCode};
     use serde_json::{Value, json};
 
-    use super::{METRICS, PAGES, View, is_local, respond};
+    use super::{ENDPOINTS, METRICS, PAGES, View, is_local, respond};
     use crate::observe::metrics::Metrics;
 
     struct Nothing;
@@ -167,7 +189,7 @@ mod tests {
     async fn what_was_decided_is_shown_to_callers_of_this_machine_alone() {
         let metrics = Metrics::new().unwrap();
         let status = async |path: &str, local| respond((&Method::GET, path), local, &Nothing, &metrics).await.status();
-        for (path, _) in PAGES.iter().chain([&(METRICS, PAGES[0].1)]) {
+        for (path, _) in PAGES.iter().chain([&(METRICS, PAGES[0].1), &(ENDPOINTS, PAGES[0].1)]) {
             assert_eq!(status(path, true).await, StatusCode::OK, "{path}");
             let expected = if path.starts_with("/debug") { StatusCode::FORBIDDEN } else { StatusCode::OK };
             assert_eq!(status(path, false).await, expected, "{path} from elsewhere");

@@ -2,6 +2,7 @@
 
 mod tally;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -115,6 +116,19 @@ pub struct Report {
     pub tls_failures: u64,
     /// Lines of its access log: written, and dropped.
     pub access_log: [u64; 2],
+    /// Endpoints to which it could not connect when it last tried.
+    pub unreached: Vec<Unreached>,
+}
+
+/// An endpoint to which the filter proxy could not connect when it last tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unreached {
+    /// The endpoint.
+    pub address: SocketAddr,
+    /// Connections that could not be made one after the other.
+    pub failures: u64,
+    /// Seconds since the first of them.
+    pub seconds: u64,
 }
 
 impl Report {

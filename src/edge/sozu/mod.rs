@@ -38,7 +38,7 @@ pub use kin::{Kin, TWINS, dir_of};
 pub use launch::{Farewell, launch, left_behind};
 pub use parting::HANDSHAKE;
 pub use program::{Unusable, check};
-pub use query::{Connections, connections};
+pub use query::{Connections, availability, connections};
 pub use request::{Silence, Wire};
 pub use socket::{Reply, Socket, SocketError};
 pub use starts::{GivenUp, failed_starts};

@@ -85,6 +85,28 @@ pub async fn connections(socket: &Path) -> Result<Connections, SocketError> {
     Ok(Connections { clients, backends, limit, buffers, tls_failures: handshakes.iter().sum() })
 }
 
+/// For each of these clusters: endpoints that Sōzu thought of as answering when it last chose one, endpoints, and connections
+/// that could not be made. All are zero of a cluster that it has not chosen an endpoint of.
+///
+/// # Errors
+/// The socket's.
+pub async fn availability(socket: &Path, clusters: &[String]) -> Result<Vec<[u64; 3]>, SocketError> {
+    const NAMES: [&str; 3] = ["cluster.available_backends", "cluster.total_backends", "backend.connections.error"];
+    let mut socket = Socket::connect(socket).await?;
+    let mut all = Vec::with_capacity(clusters.len());
+    // One by one: a question about several fails for all if one of them is not known.
+    for cluster in clusters {
+        let (metric_names, cluster_ids) = (NAMES.map(str::to_owned).into(), vec![cluster.clone()]);
+        let options = QueryMetricsOptions { metric_names, cluster_ids, ..Default::default() };
+        let answered = match socket.request(RequestType::QueryMetrics(options), WITHIN).await?.content {
+            Some(ContentType::Metrics(mut metrics)) => metrics.clusters.remove(cluster).map(|metrics| metrics.cluster).unwrap_or_default(),
+            _ => Default::default(),
+        };
+        all.push(NAMES.map(|name| number(answered.get(name))));
+    }
+    Ok(all)
+}
+
 /// What is under way.
 ///
 /// # Errors
@@ -125,9 +147,13 @@ async fn numbers<const N: usize>(socket: &mut Socket, names: [&str; N]) -> Resul
     let options = QueryMetricsOptions { metric_names: names.map(str::to_owned).into(), no_clusters: true, ..Default::default() };
     let reply = socket.request(RequestType::QueryMetrics(options), WITHIN).await?;
     let Some(ContentType::Metrics(metrics)) = reply.content else { return Ok([0; N]) };
-    Ok(names.map(|name| match metrics.proxying.get(name) {
+    Ok(names.map(|name| number(metrics.proxying.get(name))))
+}
+
+fn number(metric: Option<&FilteredMetrics>) -> u64 {
+    match metric {
         Some(FilteredMetrics { inner: Some(Inner::Gauge(number)) }) => *number,
         Some(FilteredMetrics { inner: Some(Inner::Count(number)) }) => u64::try_from(*number).unwrap_or_default(),
         _ => 0,
-    }))
+    }
 }

@@ -290,6 +290,10 @@ impl Pool {
             }
         };
         slot.down.set(acquired.is_err().then(|| Instant::now() + COOL_DOWN));
+        match acquired {
+            Ok(_) => self.counters.unreached.answers(slot.address),
+            Err(_) => self.counters.unreached.fails(slot.address, Instant::now()),
+        }
         acquired.map_err(|error| {
             count(&self.counters.connect_errors);
             tracing::debug!(address = %slot.address, %error, "no connection");
