@@ -1,5 +1,7 @@
 //! What people see of the world: the admin port's pages, and the parts of `kakehi translate`.
 
+mod declared;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -8,6 +10,7 @@ use imbl::OrdSet;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
+pub use self::declared::report as declared_report;
 use super::lane::WATCHED;
 use super::reconcile::EVENT;
 use super::refusals;
@@ -87,9 +90,13 @@ impl View for WorldView {
     fn report(&self) -> Value {
         let world = self.world.borrow().clone();
         let refused: Vec<_> = world.refusals.values().flatten().map(refusal_view).collect();
+        let object = |report: &ObjectReport| world.objects.get(&report.id).and_then(|object| object.to_value().ok());
         let mut beside = refusals::all(&world);
-        let reports = world.reports.values().map(|report| report_with(report, &beside.remove(&report.id).unwrap_or_default()));
-        let mut reports: Vec<_> = reports.collect();
+        let mut view = |report: &ObjectReport| {
+            let refused = beside.remove(&report.id).unwrap_or_default();
+            declared::report(report, &refused, || object(report))
+        };
+        let mut reports: Vec<_> = world.reports.values().map(|report| view(report)).collect();
         // Of a class that nothing else is said of.
         reports.extend(beside.iter().map(|(id, refused)| report_with(&ObjectReport::empty(id.clone()), refused)));
         json!({"refused": refused, "objects": reports})

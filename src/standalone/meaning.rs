@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::check::Objects;
 use super::{Error, source_settings, translation_settings};
 use crate::api::{Change, Object};
+use crate::controller::view::declared_report;
 use crate::model::{EdgeId, ObjectId};
 use crate::report::{self, ObjectReport, Observed, status, without_times};
 use crate::settings::DirectorySettings;
@@ -33,6 +34,12 @@ pub struct Meaning {
 }
 
 impl Meaning {
+    /// What was decided about each object, as the admin page `/debug/report` of a running instance has it.
+    pub fn reports_page(&self) -> Value {
+        let view = |report: &Arc<ObjectReport>| declared_report(report, &[], || self.objects.get(&report.id).cloned());
+        json!({"objects": self.reports.iter().map(view).collect::<Vec<_>>()})
+    }
+
     /// Whether a manifest was refused, or something of an object is not served.
     pub fn refused(&self) -> bool {
         let unserved = self.reports.iter().any(|report| report.severity() == Some(report::Severity::Error));
