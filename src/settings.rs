@@ -17,6 +17,7 @@ use crate::model::{BackendId, EdgeId, RESERVED_PORTS};
 use crate::observe::log::{Format, levels};
 use crate::store::cluster::Namespaces;
 use crate::store::names::{Limits, Names};
+use crate::trace::Expected;
 use crate::translate;
 
 /// Logging, for every subcommand.
@@ -159,7 +160,7 @@ pub struct StandaloneSettings {
     #[command(flatten)]
     pub directory: DirectorySettings,
     /// Address of the admin port: /healthz /readyz /metrics, and for callers on the same machine or in the same pod
-    /// /debug/report /debug/snapshot /debug/plan
+    /// /debug/report /debug/snapshot /debug/plan /debug/endpoints
     #[arg(long, env = "KAKEHI_ADMIN", default_value = "127.0.0.1:9901", value_name = "IP:PORT")]
     pub admin: SocketAddr,
     /// Directory that receives one YAML per object with its status
@@ -219,7 +220,7 @@ pub struct ControllerSettings {
     #[arg(long, env = "KAKEHI_HOLD_ROUTES", default_value_t = true, action = ArgAction::Set, num_args = 0..=1, default_missing_value = "true")]
     pub hold_routes: bool,
     /// Address of the admin port: /healthz /readyz /metrics, and for callers on the same machine or in the same pod
-    /// /debug/report /debug/snapshot /debug/plan
+    /// /debug/report /debug/snapshot /debug/plan /debug/endpoints
     #[arg(long, env = "KAKEHI_ADMIN", default_value = "127.0.0.1:9901", value_name = "IP:PORT")]
     pub admin: SocketAddr,
     /// Edges
@@ -328,6 +329,13 @@ pub struct TraceSettings {
     /// How the answer looks
     #[arg(short, long, value_enum, default_value_t = Output::Text)]
     pub output: Output,
+    /// Exit with 0 if the request is forwarded or redirected, 4 if the edge answers it with a status below 500, 5 with one from 500
+    /// on, 6 if the client gets no answer; of several edges or backends the worst counts
+    #[arg(short, long)]
+    pub exit_status: bool,
+    /// Exit with 3 unless the request meets this on every edge: forwarded, a status that the edge answers with, or none (no answer)
+    #[arg(long, value_name = "ANSWER", conflicts_with = "exit_status")]
+    pub expect: Option<Expected>,
     /// Defaults, checks and identity, for `--directory`
     #[command(flatten)]
     pub manifests: DirectorySettings,

@@ -1,7 +1,8 @@
 //! Golden cases: every folder under `tests/cases` holds manifests in `in/`, which standalone mode runs as they are, and in
 //! `expected/` what they come to: `status.yaml` (statuses and findings, as if the data plane had acknowledged everything)
 //! and `snapshot.yaml` (what each edge holds, keys redacted). A case with a `trace.yaml`, a list of requests, also has
-//! `trace.txt`: what `kakehi trace` says of each; one with a `settings.yaml` has settings of its own. `KAKEHI_BLESS=1` writes what is found there instead.
+//! `trace.txt`: what `kakehi trace` says of each; one with a `settings.yaml` has settings of its own, such as that it also has
+//! `trace.json`. `KAKEHI_BLESS=1` writes what is found there instead.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
@@ -11,12 +12,13 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use kakehi::api::{Change, Object};
+use kakehi::controller::view::declared_report;
 use kakehi::edge::plan;
-use kakehi::model::{EdgeId, Resolution};
+use kakehi::model::{EdgeId, ObjectId, Resolution};
 use kakehi::report::{Acknowledgement, Observed, status, without_times};
 use kakehi::snapshot::{Resource, Snapshot};
 use kakehi::store::directory::{Directory, Settings as Source};
-use kakehi::trace::{self, Request};
+use kakehi::trace::{self, Reports, Request};
 use kakehi::translate::ownership::ClaimsPlace;
 use kakehi::translate::{IngressSettings, Now, Settings, Translator};
 use serde::{Deserialize, Serialize};
@@ -72,6 +74,9 @@ struct Given {
     /// Other controllers read the same objects.
     #[serde(default)]
     beside_others: bool,
+    /// Traces are also kept as programs get them.
+    #[serde(default)]
+    trace_json: bool,
 }
 
 fn settings(given: &Given) -> Settings {
@@ -132,20 +137,24 @@ struct Asked {
     headers: Vec<String>,
 }
 
-/// What `kakehi trace` says of a case's requests on every edge that listens for them.
-fn traces(translator: &Translator, asked: &str) -> String {
-    let mut text = String::new();
+/// What `kakehi trace` says of a case's requests on every edge that has their port: for people, and for programs.
+fn traces(translator: &Translator, objects: &[Object], asked: &str) -> (String, String) {
+    let object = |id: &ObjectId| objects.iter().find(|object| object.id() == *id).and_then(|object| object.to_value().ok());
+    let reports = translator.reports().values().map(|report| declared_report(report, || object(&report.id)));
+    let reports: Reports = serde_json::from_value(serde_json::json!({"objects": reports.collect::<Vec<_>>()})).unwrap();
+    let edges = translator.edges().map(|(id, edge)| (id.clone(), (edge.snapshot.clone(), plan::Options::default()))).collect();
+    let (mut text, mut pages) = (String::new(), Vec::new());
     for asked in serde_saphyr::from_str::<Vec<Asked>>(asked).unwrap() {
         let request = Request::parse(&asked.url, asked.method.as_deref().unwrap_or("GET"), &asked.headers).unwrap();
         let headers: String = asked.headers.iter().map(|header| format!(" -H {header:?}")).collect();
         let method: String = asked.method.iter().map(|method| format!(" -X {method}")).collect();
         text.push_str(&format!("# {}{method}{headers}\n", asked.url));
-        for (id, edge) in translator.edges().filter(|(_, edge)| trace::listens(&edge.snapshot, &request)) {
-            text.push_str(&format!("edge {id}\n{}", trace::trace(&edge.snapshot, plan::Options::default(), &request)));
-        }
+        let traces = trace::traces(&edges, &reports, &request);
+        traces.iter().for_each(|(edge, trace)| text.push_str(&format!("edge {edge}\n{trace}")));
         text.push('\n');
+        pages.push(trace::page(&request, &traces));
     }
-    text
+    (text, format!("{:#}\n", Value::Array(pages)))
 }
 
 fn compare(path: &Path, found: &str) -> Result<(), String> {
@@ -168,7 +177,8 @@ fn run(case: &Path) -> Vec<String> {
     let refused = loaded.refusals.iter().map(ToString::to_string).collect();
     let given = fs::read_to_string(case.join("settings.yaml")).map(|text| serde_saphyr::from_str(&text).unwrap()).unwrap_or_default();
     let translator = translate(&given, loaded.objects.clone());
-    let mut reversed = loaded.objects;
+    let objects = loaded.objects;
+    let mut reversed = objects.clone();
     reversed.reverse();
     let again = translate(&given, reversed);
     assert!(
@@ -181,7 +191,11 @@ fn run(case: &Path) -> Vec<String> {
         ("snapshot.yaml", serde_saphyr::to_string(&snapshots(&translator)).unwrap()),
     ];
     if let Ok(asked) = fs::read_to_string(case.join("trace.yaml")) {
-        found.push(("trace.txt", traces(&translator, &asked)));
+        let (text, json) = traces(&translator, &objects, &asked);
+        found.push(("trace.txt", text));
+        if given.trace_json {
+            found.push(("trace.json", json));
+        }
     }
     found.iter().filter_map(|(name, text)| compare(&case.join("expected").join(name), text).err()).collect()
 }

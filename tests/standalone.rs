@@ -50,6 +50,8 @@ mod ports;
 mod quickstart;
 #[path = "standalone/secrets.rs"]
 mod secrets;
+#[path = "standalone/traces.rs"]
+mod traces;
 #[path = "standalone/tuning.rs"]
 mod tuning;
 #[path = "standalone/twins.rs"]

@@ -7,7 +7,10 @@ use http::{HeaderName, HeaderValue};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::{Request, without};
+use super::camel::in_camel;
+use super::reach::Unanswered;
+use super::reports::Problem;
+use super::{Candidate, Request, without};
 use crate::filter::router::{Decision, Head, Table};
 use crate::model::{
     Action, Affinity, BackendId, BackendProtocol, BackendRef, BackendTarget, Endpoint, InvalidBackend, Kind, Rule, Topology,
@@ -27,6 +30,11 @@ pub enum Answer {
     },
     /// Nothing: the TLS handshake fails.
     Closed {
+        /// Why.
+        why: Why,
+    },
+    /// Nothing: the connection is refused.
+    Unreachable {
         /// Why.
         why: Why,
     },
@@ -59,25 +67,47 @@ pub struct Share {
     pub weight: u32,
     /// The sum of all.
     pub of: u64,
+    /// The field of the route's object in which the reference is written.
+    pub field: String,
     /// The Service port; absent when the reference does not resolve.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub backend: Option<BackendId>,
     /// What it speaks.
+    #[serde(serialize_with = "in_camel")]
     pub protocol: BackendProtocol,
     /// Which of its endpoints serves whom.
-    #[serde(skip_serializing_if = "Affinity::is_none")]
+    #[serde(skip_serializing_if = "Affinity::is_none", serialize_with = "in_camel")]
     pub affinity: Affinity,
     /// Where it is.
     pub endpoints: Vec<Endpoint>,
     /// Nodes and zones of these, as far as they are known.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub topology: BTreeMap<IpAddr, Topology>,
-    /// The answer in place of a backend's, and why.
+    /// What the edge met when it last tried them; empty: nothing is known.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unanswered: Vec<Unanswered>,
+    /// The answer in place of a backend's.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub fails: Option<(u16, Why)>,
+    pub fails: Option<Fails>,
+    /// What the route's object reports of the reference.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub problems: Vec<Problem>,
     /// Filters and further settings of the reference.
     #[serde(skip_serializing_if = "Map::is_empty")]
     pub policy: Map<String, Value>,
+}
+
+/// An answer in place of a backend's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Fails {
+    /// The status.
+    pub status: u16,
+    /// The `grpc-status` that a gRPC call gets; absent when the request is none, or Sōzu answers, which speaks no gRPC of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub grpc_status: Option<u16>,
+    /// Why.
+    pub why: Why,
 }
 
 /// Why the edge answers by itself.
@@ -99,6 +129,9 @@ pub enum Why {
     /// No handshake.
     #[error("no listener of the port has a certificate for the URL's host")]
     NoCertificate,
+    /// No connection.
+    #[error("no listener of the edge serves this port")]
+    NotListening,
     /// 404.
     #[error("no listener of the port has a hostname that covers the host")]
     NoListener,
@@ -116,14 +149,20 @@ pub enum Why {
     NoBackend,
     /// 500.
     #[error("the backend reference does not resolve: {}", why_invalid(*.0))]
-    InvalidBackend(InvalidBackend),
+    InvalidBackend(#[serde(serialize_with = "in_camel")] InvalidBackend),
     /// 503.
     #[error("the backend has no endpoint that may receive requests")]
     NoEndpoint,
 }
 
 /// What the winning rule answers.
-pub(super) fn answer(table: &Table, snapshot: &Snapshot, listened: bool, rule: Option<&Rule>, request: &Request) -> Answer {
+pub(super) fn answer(
+    table: &Table,
+    snapshot: &Snapshot,
+    listened: bool,
+    (winner, rule): (Option<&Candidate>, Option<&Rule>),
+    request: &Request,
+) -> Answer {
     let head =
         Head { port: request.port, host: &request.host, method: &request.method, target: &request.target, headers: &request.headers };
     let decision = table.decide(&head);
@@ -159,25 +198,31 @@ pub(super) fn answer(table: &Table, snapshot: &Snapshot, listened: bool, rule: O
                 _ => &[],
             };
             let (kind, total) = (found.rule.route.kind, candidates.total());
-            Answer::Forward { shares: refs.iter().map(|reference| share(snapshot, reference, kind, total)).collect() }
+            let field = |number: usize| winner.map(|winner| winner.backend_field(number)).unwrap_or_default();
+            let shares = refs.iter().enumerate().map(|(number, reference)| share(snapshot, (reference, field(number)), kind, total));
+            Answer::Forward { shares: shares.collect() }
         }
     }
 }
 
-fn share(snapshot: &Snapshot, reference: &BackendRef, kind: Kind, of: u64) -> Share {
+fn share(snapshot: &Snapshot, (reference, field): (&BackendRef, String), kind: Kind, of: u64) -> Share {
+    let fails = |status, why| Some(Fails { status, grpc_status: None, why });
     let mut share = Share {
         weight: reference.weight,
         of,
+        field,
         backend: None,
         protocol: BackendProtocol::default(),
         affinity: Affinity::None,
         endpoints: Vec::new(),
         topology: BTreeMap::new(),
+        unanswered: Vec::new(),
         fails: None,
+        problems: Vec::new(),
         policy: without(serde_json::to_value(reference), &["weight", "target"]),
     };
     match &reference.target {
-        BackendTarget::Invalid(why) => share.fails = Some((500, Why::InvalidBackend(*why))),
+        BackendTarget::Invalid(why) => share.fails = fails(500, Why::InvalidBackend(*why)),
         BackendTarget::Service(id) => {
             share.backend = Some(id.clone());
             if let Some(Resource::Backend(backend)) = snapshot.get(&Key::Backend(id.clone())).map(|resource| &**resource) {
@@ -187,7 +232,7 @@ fn share(snapshot: &Snapshot, reference: &BackendRef, kind: Kind, of: u64) -> Sh
                 share.topology.clone_from(&backend.topology);
             }
             if share.endpoints.is_empty() {
-                share.fails = Some((503, Why::NoEndpoint));
+                share.fails = fails(503, Why::NoEndpoint);
             }
         }
     }

@@ -5,9 +5,10 @@ use std::cmp::Ordering;
 use serde::Serialize;
 
 use super::Request;
+use super::camel::in_camel;
 use crate::filter::filters::is_call;
 use crate::filter::router::first_parameter;
-use crate::model::{Hostname, ListenerName, Match, ObjectId, PathMatch, Pattern, Rank, Route, Rule, ValueMatch};
+use crate::model::{Hostname, ListenerName, Match, ObjectId, PathMatch, PathRank, Pattern, Rank, Route, Rule, ValueMatch};
 use crate::snapshot::{Key, Resource, Snapshot};
 
 /// One match of one rule, on one hostname that its route declares.
@@ -31,9 +32,10 @@ pub struct Candidate {
     /// What of it the listener lets through.
     pub effective: Hostname,
     /// The conditions.
-    #[serde(rename = "match")]
+    #[serde(rename = "match", serialize_with = "in_camel")]
     pub matched: Match,
     /// The precedence.
+    #[serde(serialize_with = "in_camel")]
     pub rank: Rank,
     /// Why it does not take the request; empty for the winner.
     pub losses: Vec<Loss>,
@@ -43,8 +45,18 @@ pub struct Candidate {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "because", rename_all = "camelCase")]
 pub enum Loss {
-    /// It is for gRPC calls alone.
-    NotCall,
+    /// It is for gRPC calls alone, which the content type tells.
+    NotCall {
+        /// The request's content type; absent: it has none.
+        found: Option<String>,
+    },
+    /// It is for other gRPC calls.
+    Call {
+        /// The service that the path names; absent: it names no call.
+        service: Option<String>,
+        /// The method that the path names; absent: it names no call.
+        method: Option<String>,
+    },
     /// Its path condition does not hold.
     Path,
     /// It is for another method.
@@ -76,6 +88,8 @@ pub enum Loss {
 pub enum Criterion {
     /// The winner's route declares a more specific hostname.
     Host,
+    /// The winner is for gRPC calls alone: calls go to such matches first.
+    Call,
     /// The winner's path condition is more specific.
     Path,
     /// This one is a default backend, which takes what nothing else takes.
@@ -90,10 +104,19 @@ pub enum Criterion {
     Age,
     /// The winner's route is first by namespace and name.
     Name,
+    /// The winner's kind comes first; age, namespace and name are the same.
+    Kind,
     /// The winner's rule comes first.
     RuleOrder,
     /// The winner's match comes first in the rule.
     MatchOrder,
+}
+
+impl Criterion {
+    /// Whether both matches are equally specific, so that something else decides.
+    pub fn is_tie(self) -> bool {
+        matches!(self, Self::Age | Self::Name | Self::Kind | Self::RuleOrder | Self::MatchOrder)
+    }
 }
 
 /// What [`all`] finds.
@@ -162,11 +185,15 @@ fn of_route(route: &Route, listener: Option<&ListenerName>, request: &Request, f
 /// The conditions that do not hold.
 fn losses(matched: &Match, request: &Request) -> Vec<Loss> {
     let mut losses = Vec::new();
-    if matches!(matched.path, PathMatch::Call { .. }) && !is_call(&request.headers) {
-        losses.push(Loss::NotCall);
+    let for_calls = matches!(matched.path, PathMatch::Call { .. });
+    if for_calls && !is_call(&request.headers) {
+        let found = request.headers.get(http::header::CONTENT_TYPE);
+        losses.push(Loss::NotCall { found: found.map(|found| String::from_utf8_lossy(found.as_bytes()).into_owned()) });
     }
     if !takes(&matched.path, request.path()) {
-        losses.push(Loss::Path);
+        let called = PathMatch::called(request.path());
+        let (service, method) = (called.map(|called| called.0.to_owned()), called.map(|called| called.1.to_owned()));
+        losses.push(if for_calls { Loss::Call { service, method } } else { Loss::Path });
     }
     if matched.method.as_ref().is_some_and(|method| *method != request.method) {
         losses.push(Loss::Method);
@@ -222,15 +249,21 @@ fn expressed(expression: &str, value: &[u8]) -> bool {
 fn criterion(winner: &Rank, other: &Rank) -> Option<Criterion> {
     let criteria = [
         (winner.host.cmp(&other.host), Criterion::Host),
+        (is_call_rank(winner).cmp(&is_call_rank(other)), Criterion::Call),
         (winner.path.cmp(&other.path), Criterion::Path),
         (winner.regular.cmp(&other.regular), Criterion::Fallback),
         (winner.method.cmp(&other.method), Criterion::Method),
         (winner.headers.cmp(&other.headers), Criterion::Headers),
         (winner.query.cmp(&other.query), Criterion::Query),
         (winner.age.cmp(&other.age), Criterion::Age),
-        (winner.object.cmp(&other.object), Criterion::Name),
+        (other.object.0.0.cmp(&winner.object.0.0), Criterion::Name),
+        (other.object.0.1.cmp(&winner.object.0.1), Criterion::Kind),
         (winner.rule.cmp(&other.rule), Criterion::RuleOrder),
         (winner.index.cmp(&other.index), Criterion::MatchOrder),
     ];
     criteria.into_iter().find(|(order, _)| *order == Ordering::Greater).map(|(_, criterion)| criterion)
+}
+
+fn is_call_rank(rank: &Rank) -> bool {
+    matches!(rank.path, PathRank::Call { .. })
 }

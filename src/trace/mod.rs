@@ -1,32 +1,54 @@
 //! Why a request goes where it goes: the listener, every candidate with its rank, the winner, the stage and the answer.
 //!
 //! Pure. The candidates are judged here one by one; what the winner answers comes from the filter's own table, and the
-//! stage from the plan. A property holds all three to one winner.
+//! stage from the plan. A property holds all three to one winner. What is known besides (reports, acknowledgements, endpoints
+//! that do not answer) is added to a trace as values.
 
 mod answer;
+mod camel;
 mod candidate;
+mod grpc;
+mod listeners;
+mod outcome;
+mod page;
+mod reach;
+mod reports;
 mod request;
 mod said;
 #[cfg(test)]
 mod tests;
 mod text;
 mod tls;
+mod told;
+mod unattached;
+mod winner;
+mod words;
 
 use std::borrow::Cow;
 
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-pub use answer::{Answer, Share, Why};
+pub use answer::{Answer, Fails, Share, Why};
 pub use candidate::{Candidate, Criterion, Loss};
+pub use grpc::Grpc;
+pub use listeners::{Choice, Judged};
+pub use outcome::{Expected, Outcome};
+pub use page::{VERSION, page};
+pub use reach::Unanswered;
+pub use reports::{Problem, Reports};
 pub use request::{Request, RequestError};
 pub use said::{Progress, Said, Standing};
+pub use told::traces;
+pub use unattached::{Apart, Elsewhere, MOST_UNATTACHED, Unattached};
+pub use winner::{Decided, Winner};
 
+use self::camel::camel;
 use self::tls::Bar;
 use crate::edge::plan::explain::Region;
 use crate::edge::plan::{self, Bouncer, Lookup, Planner, PortId, PortKind, RelayReason, Target, bouncers};
 use crate::filter::router::Table;
-use crate::model::{CertificateId, Hostname, Listener, ListenerName, Protocol, Rule};
+use crate::model::{CertificateId, Listener, ListenerName, Protocol, Rule};
 use crate::snapshot::{Resource, Snapshot};
 
 /// What becomes of one request on one edge.
@@ -38,10 +60,18 @@ pub struct Trace {
     /// Secrets of the certificate that the client is shown; absent for HTTP. Of several the client's abilities choose.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub certificates: Option<Vec<CertificateId>>,
+    /// What Ingresses with this server name report of their certificates; those of Gateways are with the listeners.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub certificate_problems: Vec<Problem>,
+    /// The match that takes the request; none does, or the edge answers before it looks.
+    pub winner: Option<Winner>,
     /// Who decides.
     pub stage: Stage,
     /// What the client gets.
     pub answer: Answer,
+    /// What that is in terms of gRPC; absent when the request is no gRPC call.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub grpc: Option<Grpc>,
     /// Filters and further settings of the winning rule, as the snapshot has them.
     #[serde(skip_serializing_if = "Map::is_empty")]
     pub policy: Map<String, Value>,
@@ -52,31 +82,9 @@ pub struct Trace {
     pub candidates: Vec<Candidate>,
     /// Number of matches of the listener's routes that are for other hosts only.
     pub other_hosts: usize,
-    /// Routes for this host that are attached to other listeners of the port, which this request does not reach.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub isolated: Vec<Isolated>,
-}
-
-/// A listener of the port, and why it is chosen or not.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Judged {
-    /// Its name.
-    pub name: ListenerName,
-    /// Its hostname.
-    pub hostname: Hostname,
-    /// What became of it.
-    pub outcome: Choice,
-}
-
-/// What became of a listener.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub enum Choice {
-    /// Its hostname is the most specific of those that cover the host.
-    Chosen,
-    /// It covers the host, but the chosen one is more specific.
-    LessSpecific,
-    /// It does not cover the host.
-    OtherHost,
+    /// Routes for this host that this request does not reach, because they are not attached to the chosen listener.
+    #[serde(skip_serializing_if = "Unattached::is_none")]
+    pub unattached: Unattached,
 }
 
 /// Who decides a request.
@@ -109,15 +117,6 @@ pub enum Stage {
     },
 }
 
-/// A route that listener isolation keeps away.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Isolated {
-    /// The route.
-    pub route: String,
-    /// The listener that it is attached to.
-    pub listener: ListenerName,
-}
-
 /// What becomes of a request on the edge that holds this snapshot.
 pub fn trace(snapshot: &Snapshot, options: plan::Options, request: &Request) -> Trace {
     let form = listeners(snapshot).find(|listener| listener.port == request.port).map(|listener| listener.tuning.paths);
@@ -127,8 +126,8 @@ pub fn trace(snapshot: &Snapshot, options: plan::Options, request: &Request) -> 
     let mut planner = Planner::new(options);
     planner.apply(&snapshot.as_delta());
     let target = planner.target();
-    let listeners = judged(snapshot, request);
-    let chosen = listeners.first().filter(|listener| listener.outcome == Choice::Chosen).map(|listener| listener.name.clone());
+    let listeners = listeners::judged(snapshot, request);
+    let chosen = chosen(&listeners).cloned();
     let table = Table::from_snapshot(snapshot);
     let relay = target.relays.get(&PortId { number: request.port, kind: PortKind::Relay });
     let tls = (request.protocol == Protocol::Https).then(|| match relay {
@@ -139,23 +138,40 @@ pub fn trace(snapshot: &Snapshot, options: plan::Options, request: &Request) -> 
     let found = candidate::all(snapshot, chosen.as_ref().filter(|_| bars.is_none()), request);
     let winner = found.candidates.iter().find(|candidate| candidate.losses.is_empty());
     let rule = winner.and_then(|winner| winner.rule_in(snapshot));
-    let answer = match bars {
+    let stage = stage(target, relay, request, bars.is_some());
+    let mut answer = match bars {
+        _ if form.is_none() => Answer::Unreachable { why: Why::NotListening },
         Some(Bar::Misdirected) => Answer::Status { status: 421, why: Why::Misdirected },
         Some(Bar::Closed(why)) => Answer::Closed { why: why.clone() },
         None if refused => Answer::Status { status: 400, why: Why::AmbiguousPath },
-        None => answer::answer(&table, snapshot, chosen.is_some(), rule, request),
+        None => answer::answer(&table, snapshot, chosen.is_some(), (winner, rule), request),
     };
     Trace {
-        stage: stage(target, relay, request, bars.is_some()),
+        grpc: Grpc::of(request, &stage, &mut answer),
+        stage,
         certificates: tls.map(|tls| tls.shown),
+        certificate_problems: Vec::new(),
+        winner: winner.map(|winner| Winner::of(winner, &found.candidates)),
         acknowledged: Vec::new(),
         answer,
         policy: rule.map(policy).unwrap_or_default(),
-        isolated: isolated(snapshot, &listeners, request),
+        unattached: unattached::find(snapshot, chosen.as_ref(), request, None),
         other_hosts: found.other_hosts,
         candidates: found.candidates,
         listeners,
     }
+}
+
+impl Trace {
+    /// The candidate that takes the request.
+    fn winning(&self) -> Option<&Candidate> {
+        self.candidates.iter().find(|candidate| candidate.losses.is_empty())
+    }
+}
+
+/// The listener among the judged that the request belongs to.
+fn chosen(judged: &[Judged]) -> Option<&ListenerName> {
+    judged.iter().find(|listener| listener.outcome == Choice::Chosen).map(|listener| &listener.name)
 }
 
 /// Listeners of a snapshot.
@@ -177,33 +193,6 @@ pub fn ports(snapshot: &Snapshot) -> Vec<String> {
     ports.sort_unstable();
     ports.dedup();
     ports.iter().map(|(port, protocol)| format!("{} {port}", text::scheme(*protocol))).collect()
-}
-
-fn judged(snapshot: &Snapshot, request: &Request) -> Vec<Judged> {
-    let of_port = listeners(snapshot).filter(|listener| listener.port == request.port);
-    let mut all: Vec<_> = of_port.map(|listener| (listener.hostname.matches(&request.host), listener)).collect();
-    // Patterns that cover one host lie within each other, so the longest is the narrowest.
-    all.sort_by_key(|(covers, listener)| (!covers, std::cmp::Reverse(specificity(&listener.hostname)), &listener.name));
-    let judge = |(place, (covers, listener)): (usize, (bool, &Listener))| Judged {
-        name: listener.name.clone(),
-        hostname: listener.hostname.clone(),
-        outcome: match (covers, place) {
-            (false, _) => Choice::OtherHost,
-            (true, 0) => Choice::Chosen,
-            (true, _) => Choice::LessSpecific,
-        },
-    };
-    all.into_iter().enumerate().map(judge).collect()
-}
-
-/// Exact, then one label before a suffix, then wildcards, the longer first.
-fn specificity(hostname: &Hostname) -> (u8, usize) {
-    match hostname {
-        Hostname::Any => (0, 0),
-        Hostname::Wildcard(suffix) => (1, suffix.len()),
-        Hostname::Label(suffix) => (2, suffix.len()),
-        Hostname::Exact(name) => (3, name.len()),
-    }
 }
 
 fn stage(target: &Target, relay: Option<&RelayReason>, request: &Request, barred: bool) -> Stage {
@@ -230,23 +219,9 @@ fn policy(rule: &Rule) -> Map<String, Value> {
     without(serde_json::to_value(rule), &["name", "host", "fallback", "matches", "action"])
 }
 
-/// The fields of an object but these.
+/// The fields of an object but these, which are named in camelCase.
 fn without(value: serde_json::Result<Value>, fields: &[&str]) -> Map<String, Value> {
-    let Ok(Value::Object(mut object)) = value else { return Map::new() };
+    let Ok(Value::Object(mut object)) = value.map(camel) else { return Map::new() };
     object.retain(|name, _| !fields.contains(&name.as_str()));
     object
-}
-
-fn isolated(snapshot: &Snapshot, listeners: &[Judged], request: &Request) -> Vec<Isolated> {
-    let others: Vec<_> =
-        listeners.iter().filter(|listener| listener.outcome == Choice::LessSpecific).map(|listener| &listener.name).collect();
-    let mut found = Vec::new();
-    for (_, resource) in snapshot.iter() {
-        let Resource::Route(route) = &**resource else { continue };
-        let covering = |attachment: &&crate::model::Attachment| attachment.hostnames.iter().any(|(_, host)| host.matches(&request.host));
-        for attachment in route.attachments.iter().filter(covering).filter(|attachment| others.contains(&&attachment.listener)) {
-            found.push(Isolated { route: route.id.to_string(), listener: attachment.listener.clone() });
-        }
-    }
-    found
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize, Serializer};
 
-use super::{Answer, Choice, Trace};
+use super::{Choice, Trace};
 use crate::snapshot::Key;
 use crate::snapshot::wire::Ack;
 
@@ -67,16 +67,12 @@ impl Trace {
 
     fn resources(&self) -> Vec<Key> {
         let chosen = self.listeners.iter().filter(|listener| listener.outcome == Choice::Chosen);
-        let winner = self.candidates.iter().find(|candidate| candidate.losses.is_empty());
-        let shares = match &self.answer {
-            Answer::Forward { shares } => shares.as_slice(),
-            Answer::Status { .. } | Answer::Closed { .. } | Answer::Redirect { .. } | Answer::Preflight { .. } => &[],
-        };
+        let winner = self.winning();
         let certificates = self.certificates.iter().flatten();
         let mut resources: Vec<Key> = chosen.map(|listener| Key::Listener(listener.name.clone())).collect();
         resources.extend(certificates.map(|id| Key::Certificate(id.clone())));
         resources.extend(winner.map(|winner| Key::Route(winner.route.clone())));
-        resources.extend(shares.iter().filter_map(|share| share.backend.clone()).map(Key::Backend));
+        resources.extend(self.backends().into_iter().map(Key::Backend));
         resources
     }
 }

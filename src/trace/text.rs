@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use super::{Answer, Candidate, Choice, Criterion, Loss, Request, Said, Share, Stage, Standing, Trace};
+use super::reports::Told;
+use super::{Answer, Apart, Candidate, Choice, Decided, Elsewhere, Fails, Grpc, Judged, Request, Said, Share, Stage, Standing, Trace};
 use crate::model::{Affinity, BackendProtocol, Hostname, Match, Protocol, ValueMatch};
 
 /// The scheme of a protocol.
@@ -23,46 +24,111 @@ impl fmt::Display for Request {
 
 impl fmt::Display for Trace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for listener in &self.listeners {
-            let why = match listener.outcome {
-                Choice::Chosen => "chosen: the most specific hostname that covers the host",
-                Choice::LessSpecific => "less specific",
-                Choice::OtherHost => "does not cover the host",
-            };
-            writeln!(f, "  listener     {} ({}): {why}", listener.name, listener.hostname)?;
-        }
-        if let Some(shown) = &self.certificates {
-            let secrets: Vec<_> = shown.iter().map(|id| format!("Secret {id}")).collect();
-            let shown = if secrets.is_empty() { "none".to_owned() } else { secrets.join(", ") };
-            writeln!(f, "  certificate  {shown}")?;
-        }
-        match self.candidates.iter().find(|candidate| candidate.losses.is_empty()) {
-            Some(winner) => writeln!(f, "  winner       {winner}")?,
-            None => writeln!(f, "  winner       none")?,
-        }
+        self.listeners.iter().try_for_each(|listener| write!(f, "{listener}"))?;
+        self.certificate(f)?;
+        self.won(f)?;
         writeln!(f, "  stage        {}", self.stage)?;
         for (name, value) in &self.policy {
             writeln!(f, "  {name:<12} {value}")?;
         }
         write!(f, "  answer       {}", self.answer)?;
+        self.grpc.iter().try_for_each(|grpc| write!(f, "{grpc}"))?;
         for Said { resource, state } in &self.acknowledged {
             writeln!(f, "  edge says    {resource}: {state}")?;
         }
         if !self.candidates.is_empty() {
             writeln!(f, "  candidates, the highest rank first")?;
         }
+        let winner = self.winning();
         for candidate in &self.candidates {
-            let why: Vec<_> = candidate.losses.iter().map(|loss| candidate.why(loss)).collect();
+            let why: Vec<_> = candidate.losses.iter().map(|loss| candidate.why(loss, winner)).collect();
             let verdict = if why.is_empty() { "wins".to_owned() } else { why.join("; ") };
             writeln!(f, "    {candidate} → {verdict}")?;
         }
         if self.other_hosts > 0 {
             writeln!(f, "  {} further matches of this listener are for other hosts", self.other_hosts)?;
         }
-        for isolated in &self.isolated {
-            writeln!(f, "  {} is attached to listener {}, so this request does not reach it", isolated.route, isolated.listener)?;
+        self.unattached.routes.iter().try_for_each(|apart| writeln!(f, "  {apart}"))?;
+        match self.unattached.left_out {
+            0 => Ok(()),
+            left_out => writeln!(f, "  {left_out} further routes for this host are not attached to this listener"),
         }
-        Ok(())
+    }
+}
+
+impl Trace {
+    fn certificate(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(shown) = &self.certificates else { return Ok(()) };
+        let secrets: Vec<_> = shown.iter().map(|id| format!("Secret {id}")).collect();
+        let shown = match (secrets.is_empty(), &self.answer) {
+            (false, _) => secrets.join(", "),
+            (true, Answer::Closed { .. } | Answer::Unreachable { .. }) => "none".to_owned(),
+            // It has one built in for names that it has no certificate of.
+            (true, _) => "none for this name: the client is shown one of Sōzu's own, which it does not trust".to_owned(),
+        };
+        writeln!(f, "  certificate  {shown}")?;
+        self.certificate_problems.iter().try_for_each(|problem| writeln!(f, "    {problem}"))
+    }
+
+    fn won(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Some(winner), Some(candidate)) = (&self.winner, self.winning()) else { return writeln!(f, "  winner       none") };
+        writeln!(f, "  winner       {candidate}")?;
+        if let Some(Decided { over, field, words, .. }) = &winner.decided {
+            writeln!(f, "    before {over} {field}: {words}")?;
+        }
+        winner.problems.iter().try_for_each(|problem| writeln!(f, "    {}: {}", problem.at, Told(problem)))
+    }
+}
+
+impl fmt::Display for Judged {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let why = match self.outcome {
+            Choice::Chosen => "chosen: the most specific hostname that covers the host",
+            Choice::LessSpecific => "less specific",
+            Choice::OtherHost => "does not cover the host",
+            Choice::NotServing => "does not serve",
+        };
+        writeln!(f, "  listener     {} ({}): {why}", self.name, self.hostname)?;
+        self.problems.iter().try_for_each(|problem| writeln!(f, "    {}: {}", problem.object, Told(problem)))
+    }
+}
+
+impl fmt::Display for Apart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.why {
+            Elsewhere::Refused(problem) if problem.at.is_empty() => write!(f, "{} is not attached: {}", self.route, Told(problem)),
+            Elsewhere::Refused(problem) => write!(f, "{} is not attached: {}: {}", self.route, problem.at, Told(problem)),
+            Elsewhere::OtherListener { listener } => {
+                write!(f, "{} is attached to listener {listener}, so this request does not reach it", self.route)
+            }
+            Elsewhere::OtherPort { listener, port } => {
+                write!(f, "{} is attached to listener {listener} of port {port}, so this request does not reach it", self.route)
+            }
+        }
+    }
+}
+
+impl fmt::Display for Grpc {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("  gRPC         ")?;
+        match (&self.service, &self.method) {
+            (Some(service), Some(method)) => write!(f, "a call of service {service}, method {method}")?,
+            _ => f.write_str("a call of no service and method")?,
+        }
+        match self.status {
+            Some(status) => writeln!(f, ": the client gets HTTP status 200 with grpc-status {status}")?,
+            None => writeln!(f)?,
+        }
+        self.mismatches.iter().try_for_each(|mismatch| writeln!(f, "    {mismatch}"))
+    }
+}
+
+impl fmt::Display for Fails {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.grpc_status {
+            None => write!(f, "{}", self.status),
+            Some(grpc) => write!(f, "grpc-status {grpc}"),
+        }
     }
 }
 
@@ -83,6 +149,7 @@ impl fmt::Display for Answer {
         match self {
             Self::Status { status, why } => writeln!(f, "{status}: {why}"),
             Self::Closed { why } => writeln!(f, "none, the TLS handshake fails: {why}"),
+            Self::Unreachable { why } => writeln!(f, "none, the connection is refused: {why}"),
             Self::Redirect { status, location } => writeln!(f, "{status} to {location}"),
             Self::Preflight { status, headers } => {
                 writeln!(f, "{status}, to a CORS preflight")?;
@@ -109,14 +176,16 @@ impl fmt::Display for Standing {
 impl fmt::Display for Share {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "    weight {} of {}: ", self.weight, self.of)?;
-        match &self.backend {
-            Some(backend) => write!(f, "Service {backend}")?,
-            None => f.write_str("no Service")?,
-        }
-        match (&self.fails, self.protocol) {
-            (Some((status, why)), _) => write!(f, ", {status}: {why}")?,
-            (None, BackendProtocol::Http) => f.write_str(" over HTTP/1.1 at ")?,
-            (None, BackendProtocol::H2c) => f.write_str(" over HTTP/2 at ")?,
+        match (&self.backend, &self.fails) {
+            (Some(backend), Some(fails)) => write!(f, "Service {backend}, {fails}: {}", fails.why)?,
+            (None, Some(fails)) => write!(f, "{fails}: {}", fails.why)?,
+            (backend, None) => {
+                backend.iter().try_for_each(|backend| write!(f, "Service {backend}"))?;
+                f.write_str(match self.protocol {
+                    BackendProtocol::Http => " over HTTP/1.1 at ",
+                    BackendProtocol::H2c => " over HTTP/2 at ",
+                })?;
+            }
         }
         let endpoints = self.endpoints.iter().map(|endpoint| {
             let address = std::net::SocketAddr::new(endpoint.ip, endpoint.port);
@@ -127,6 +196,11 @@ impl fmt::Display for Share {
             Affinity::ClientIp if self.fails.is_none() => writeln!(f, "; each client address has one of them (sessionAffinity: ClientIP)")?,
             Affinity::ClientIp | Affinity::None => writeln!(f)?,
         }
+        match (&self.fails, self.problems.is_empty()) {
+            (Some(_), true) if !self.field.is_empty() => writeln!(f, "      {}", self.field)?,
+            _ => self.problems.iter().try_for_each(|problem| writeln!(f, "      {}: {}", problem.at, Told(problem)))?,
+        }
+        self.unanswered.iter().try_for_each(|unanswered| writeln!(f, "      {unanswered}"))?;
         self.policy.iter().try_for_each(|(name, value)| writeln!(f, "      {name} {value}"))
     }
 }
@@ -147,37 +221,6 @@ fn pattern(hostname: &Hostname) -> String {
     match hostname {
         Hostname::Label(suffix) => format!("*.{suffix}, one label"),
         other => other.to_string(),
-    }
-}
-
-impl Candidate {
-    fn why(&self, loss: &Loss) -> String {
-        let value = |found: &Option<String>| found.as_ref().map_or_else(|| "absent".to_owned(), |found| format!("{found:?}"));
-        match loss {
-            Loss::NotCall => "not a gRPC request".to_owned(),
-            Loss::Path => "path does not match".to_owned(),
-            Loss::Method => "method does not match".to_owned(),
-            Loss::Header { name, found } => format!("header {name} is {}", value(found)),
-            Loss::Query { name, found } => format!("query parameter {name} is {}", value(found)),
-            Loss::Rank { by } => format!("matches, but ranks lower: {by}"),
-        }
-    }
-}
-
-impl fmt::Display for Criterion {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Host => "the winner declares a more specific hostname",
-            Self::Path => "the winner's path is more specific",
-            Self::Fallback => "a default backend takes only what nothing else takes",
-            Self::Method => "the winner names a method",
-            Self::Headers => "the winner has more header conditions",
-            Self::Query => "the winner has more query conditions",
-            Self::Age => "the winner is older",
-            Self::Name => "the winner is first by namespace and name",
-            Self::RuleOrder => "the winner's rule comes first",
-            Self::MatchOrder => "the winner's match comes first",
-        })
     }
 }
 

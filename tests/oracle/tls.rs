@@ -185,7 +185,7 @@ fn traced(snapshot: &Snapshot, options: Options, port: u16, name: Option<&str>, 
     assert_eq!(request.protocol, Protocol::Https);
     request.server_name = name.map(str::to_owned);
     match trace(snapshot, options, &request).answer {
-        Traced::Closed { .. } => Met::Closed,
+        Traced::Closed { .. } | Traced::Unreachable { .. } => Met::Closed,
         Traced::Status { status, .. } => Met::Status(status),
         Traced::Redirect { status, .. } | Traced::Preflight { status, .. } => Met::Status(status),
         Traced::Forward { shares } => Met::Route(shares[0].backend.as_ref().unwrap().service[1..].parse().unwrap()),
