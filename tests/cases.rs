@@ -140,7 +140,7 @@ struct Asked {
 /// What `kakehi trace` says of a case's requests on every edge that has their port: for people, and for programs.
 fn traces(translator: &Translator, objects: &[Object], asked: &str) -> (String, String) {
     let object = |id: &ObjectId| objects.iter().find(|object| object.id() == *id).and_then(|object| object.to_value().ok());
-    let reports = translator.reports().values().map(|report| declared_report(report, || object(&report.id)));
+    let reports = translator.reports().values().map(|report| declared_report(report, &[], || object(&report.id)));
     let reports: Reports = serde_json::from_value(serde_json::json!({"objects": reports.collect::<Vec<_>>()})).unwrap();
     let edges = translator.edges().map(|(id, edge)| (id.clone(), (edge.snapshot.clone(), plan::Options::default()))).collect();
     let (mut text, mut pages) = (String::new(), Vec::new());

@@ -6,8 +6,8 @@ use super::report_with;
 use crate::model::{EdgeId, Kind};
 use crate::report::{Finding, ObjectReport, Verdict};
 
-/// A report for people, with what edges refuse of the object. One with findings, which `object` gives as its manifest has it, is also shown with the edges that it
-/// is for, the hostnames that it declares, and its listeners.
+/// A report for people, with what edges refuse of the object. An object with findings, which `object` gives as its manifest has it,
+/// is also shown with the edges that it is for, the hostnames that it declares, and its listeners.
 pub fn report(report: &ObjectReport, refused: &[Finding], object: impl FnOnce() -> Option<Value>) -> Value {
     let mut view = report_with(report, refused);
     let object = if report.findings.is_empty() && refused.is_empty() { None } else { object() };
