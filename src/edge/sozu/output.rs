@@ -144,8 +144,9 @@ fn text(line: &[u8]) -> String {
 struct Repeats(BTreeMap<String, Instant>);
 
 impl Repeats {
-    /// Whether a line is to be logged.
+    /// Whether a line is to be logged. That of another request says the same.
     fn is_news(&mut self, said: &str) -> bool {
+        let said = &said.split(' ').filter(|word| !is_request(word)).collect::<Vec<_>>().join(" ");
         self.0.retain(|_, told| told.elapsed() < AGAIN);
         // Of more lines than are remembered all are logged.
         let known = self.0.contains_key(said);
@@ -154,6 +155,13 @@ impl Repeats {
         }
         !known
     }
+}
+
+/// Whether a word is Sōzu's number of a request, such as `0-14-0`.
+fn is_request(word: &str) -> bool {
+    let mut parts = word.trim_end_matches([',', ':']).split('-');
+    let are_numbers = parts.by_ref().take(3).filter(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit())).count() == 3;
+    are_numbers && parts.next().is_none()
 }
 
 impl Reader {
@@ -187,6 +195,8 @@ mod tests {
     async fn the_same_error_is_logged_once_in_ten_minutes() {
         let mut repeats = Repeats::default();
         assert_eq!(["refused", "refused", "other"].map(|said| repeats.is_news(said)), [true, false, true]);
+        let of_request = ["error on request 0-14-0, port 81", "error on request 0-17-0, port 81", "error on request 0-17-0, port 82"];
+        assert_eq!(of_request.map(|said| repeats.is_news(said)), [true, false, true]);
         tokio::time::advance(AGAIN).await;
         assert!(repeats.is_news("refused"));
         assert!((0..2 * REMEMBERED).all(|number| repeats.is_news(&format!("line {number}"))));
