@@ -132,7 +132,7 @@ pub async fn run(settings: StandaloneSettings, log: LogSettings, stop: impl Futu
     let writer = Statuses::new(world.subscribe(), settings.directory.controller_name.clone(), statuses, metrics.clone());
     let writing = tokio::spawn(writer.run(woken));
     let edges = Edges::new(command, metrics.clone());
-    let mut hopeless = edges.hopeless();
+    let hopeless = edges.hopeless();
     let view = WorldView { world: world.subscribe(), metrics: metrics.clone(), options, awaits_edges: true };
     let view = Arc::new(StandaloneView { world: view, edges: edges.pages() });
     metrics.leader.set(1);
@@ -147,17 +147,8 @@ pub async fn run(settings: StandaloneSettings, log: LogSettings, stop: impl Futu
         drop(events.send(first).await);
     }
     let claiming = tokio::spawn(claims.run(known, events.downgrade()));
-    // Not inside the macro: below its level nothing there is evaluated, and nobody would wait.
     let mut ended = None;
-    let stopped = async {
-        tokio::select! {
-            reason = stop => {
-                tracing::info!(reason, "ending");
-                ended = view.never_ready().map(Error::NeverReady);
-            }
-            Ok(words) = hopeless.wait_for(Option::is_some) => ended = words.clone().map(Error::Hopeless),
-        }
-    };
+    let stopped = async { ended = ends(stop, hopeless, &view).await };
     let (watched, ()) = tokio::join!(source.watch(events), pipeline.run(received, stopped));
     serving.abort();
     claiming.abort();
@@ -166,6 +157,21 @@ pub async fn run(settings: StandaloneSettings, log: LogSettings, stop: impl Futu
     }
     watched?;
     ended.map_or(Ok(()), Err)
+}
+
+/// Waits for the end: it is asked for, or no edge can ever run. Returns what failed.
+async fn ends(
+    stop: impl Future<Output = &'static str>,
+    mut hopeless: watch::Receiver<Option<String>>,
+    view: &StandaloneView,
+) -> Option<Error> {
+    tokio::select! {
+        reason = stop => {
+            tracing::info!(reason, "ending");
+            view.never_ready().map(Error::NeverReady)
+        }
+        Ok(words) = hopeless.wait_for(Option::is_some) => words.clone().map(Error::Hopeless),
+    }
 }
 
 /// Refuses a directory in which a manifest is refused or a file cannot be read.

@@ -168,6 +168,12 @@ async fn pods_that_have_the_ports_of_all_nodes_leave_one_by_one() {
     discard(&client, &space).await;
 }
 
+/// Whether a Gateway says that there is a DaemonSet of its edge's name already.
+fn says_it_exists(gateway: &Value) -> bool {
+    let is_so = |one: &Value| one["reason"] == "NoResources" && one["message"].as_str().unwrap().contains("DaemonSet kakehi-web exists");
+    gateway["status"]["conditions"].as_array().into_iter().flatten().any(is_so)
+}
+
 #[tokio::test]
 async fn daemon_sets_and_pods_of_others_are_not_the_edge_s() {
     let client = Client::try_from(shared().await).unwrap();
@@ -185,13 +191,7 @@ async fn daemon_sets_and_pods_of_others_are_not_the_edge_s() {
     apply(&client, "DaemonSet", &space, "kakehi-web", json!({"metadata": {"labels": labels}, "spec": spec})).await;
     let operator = Running::start_making(&client, &controller, &space);
     gateway(&client, &space).await;
-    let says = |gateway: &Value| {
-        let conditions = gateway["status"]["conditions"].as_array().cloned().unwrap_or_default();
-        conditions
-            .iter()
-            .any(|one| one["reason"] == "NoResources" && one["message"].as_str().unwrap().contains("DaemonSet kakehi-web exists"))
-    };
-    once(&client, ("Gateway", &space, "web"), says).await;
+    once(&client, ("Gateway", &space, "web"), says_it_exists).await;
     assert_eq!(condition(&once(&client, ("Gateway", &space, "web"), |_| true).await["status"], "Programmed"), "False");
     // It says that it is of the edge, and is of an earlier Gateway: it is replaced.
     let earlier = claims(&format!("{space}/web"), &controller, None);

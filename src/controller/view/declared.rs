@@ -62,7 +62,7 @@ fn hostnames(kind: Kind, object: &Value) -> Vec<Value> {
 /// The listeners of a Gateway or ListenerSet, by their names within the edge.
 fn listeners(report: &ObjectReport, object: &Value) -> Vec<Value> {
     let (Verdict::Gateway { listeners, .. } | Verdict::ListenerSet { listeners, .. }) = &report.verdict else { return Vec::new() };
-    let written = object["spec"]["listeners"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let written = object.pointer("/spec/listeners").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     let found = listeners.iter().filter_map(|listener| {
         let of = written.iter().find(|written| written["name"] == listener.name.declared())?;
         Some(json!({"name": listener.name, "port": of["port"], "protocol": of["protocol"], "hostname": of["hostname"].as_str().unwrap_or("*")}))
