@@ -32,6 +32,8 @@ pub struct Sozu {
     unaudited: BTreeSet<String>,
     /// Ports whose handshakes are to end.
     parting: Parting,
+    /// It takes its last target, and its launcher may end it meanwhile.
+    closes: bool,
     /// What its siblings know of it.
     pub(super) kin: Kin,
 }
@@ -52,7 +54,7 @@ impl Sozu {
         if !stranger {
             kin.listens(BTreeSet::new());
         }
-        Ok(Self { instance, shadow, maker, order: Order::Kept, stranger, file: 0, starts: 1, unaudited, parting, kin })
+        Ok(Self { instance, shadow, maker, order: Order::Kept, stranger, file: 0, starts: 1, unaudited, parting, closes: false, kin })
     }
 
     /// Whether it ran before we came and what it holds was not looked at yet.
@@ -122,6 +124,7 @@ impl Sozu {
     /// # Errors
     /// The world's failures.
     pub async fn close(&mut self, target: &Target) -> Result<(), Error> {
+        self.closes = true;
         if self.stranger { Ok(()) } else { self.advance(target).await }
     }
 
@@ -268,7 +271,12 @@ impl Sozu {
         if is_complete(&reply, steps.len() * self.instance.workers().len()) {
             return Ok(());
         }
-        tracing::warn!(message = reply.message, notes = ?reply.notes, records = steps.len(), "state file not taken whole");
+        // One that ends refuses all of it.
+        if self.closes {
+            tracing::debug!(message = reply.message, records = steps.len(), "the last state file was not taken whole");
+        } else {
+            tracing::warn!(message = reply.message, notes = ?reply.notes, records = steps.len(), "state file not taken whole");
+        }
         self.isolate(steps).await
     }
 
